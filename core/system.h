@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+//
+// The seam between the engine and the system: every call that core/ makes to
+// the kernel or to the thread library is declared here and nowhere else.
+// system_linux.cc implements it; unit tests link simulated_system.cc instead,
+// so that the same engine runs on simulated time.
+//
+// Conventions: nothing throws, nothing touches errno, failure is a negative
+// errno value.  Unless its comment says otherwise a function is
+// async-signal-safe and no cancellation point.  Moments are nanoseconds on the
+// named clock.
+
+#ifndef KEVENT_CORE_SYSTEM_H_
+#define KEVENT_CORE_SYSTEM_H_
+
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace kevent::sys {
+
+// ---- Time -----------------------------------------------------------------
+
+// Reads a clock.  Never fails for the clocks that a timerfd knows and for
+// CLOCK_TAI; a CPU-time clock fails with EINVAL when its thread has gone.
+int Now(clockid_t clock, uint64_t* nanoseconds);
+
+// Whether the kernel would make a POSIX timer on this clock: 0 or the error of
+// its timer_create.
+int ProbeTimerClock(clockid_t clock);
+
+// The clock of the calling thread's CPU time, nameable from any thread.
+clockid_t ThreadCpuClock();
+
+// ---- Memory ---------------------------------------------------------------
+
+enum class OnFork { kKeep, kWipe };
+
+// Zeroed pages, or nullptr.  kWipe: a child of fork finds them zeroed
+// (MADV_WIPEONFORK), at a cost that does not grow with their number.
+void* MapPages(size_t bytes, OnFork on_fork);
+void UnmapPages(void* pages, size_t bytes);
+
+// ---- Descriptors ----------------------------------------------------------
+
+// All are made close-on-exec.
+int CreateEpoll();
+int CreateAlwaysReady();  // an eventfd that is readable for ever
+int CreateTimerfd(clockid_t clock);
+
+// Puts a descriptor out of the way of the program's own: moves it to a high
+// number when there is room there, and returns the number that it has now.
+int MoveHigh(int fd);
+
+int EpollAdd(int epoll, int fd, uint32_t events);
+int EpollModify(int epoll, int fd, uint32_t events);
+int EpollDelete(int epoll, int fd);
+
+// Arms at an absolute moment; 0 disarms.  With `until_clock_set` a timerfd on
+// CLOCK_REALTIME also becomes readable when that clock is set.  Returns
+// -ECANCELED, armed all the same, when it was set since the last call.
+int ArmTimerfd(int timerfd, uint64_t moment, bool until_clock_set);
+
+int Close(int fd);
+int CloseRange(unsigned first, unsigned last, int flags);
+int Duplicate(int fd);
+int DuplicateFrom(int fd, int lowest, bool close_on_exec);
+int DuplicateTo(int fd, int target, int flags);  // dup3
+int DescriptorFlags(int fd);                     // F_GETFD
+int StatusFlags(int fd);                         // F_GETFL
+int SetStatusFlags(int fd, int flags);           // F_SETFL
+int Fcntl(int fd, int command, void* argument);
+
+// ---- Sleeping -------------------------------------------------------------
+
+// ppoll(2).  A cancellation point.  Not restarted after a signal handler.
+int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sigset_t* mask);
+
+// Whether reading from it would not block.
+bool IsReadable(int fd);
+
+// Sleeps while *word == expected, until `deadline` on `clock` (CLOCK_MONOTONIC
+// or CLOCK_REALTIME); nullptr is for ever.  0 when woken or when the word
+// differs, -ETIMEDOUT, -EINTR.  A cancellation point.  Not restarted after a
+// signal handler, whatever its SA_RESTART.
+int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, clockid_t clock,
+              const timespec* deadline);
+void FutexWake(std::atomic<uint32_t>* word);
+
+// ---- Signals --------------------------------------------------------------
+
+// The kernel's signal set: unlike sigset_t it names the two signals that the C
+// library keeps for itself.
+using SignalSet = uint64_t;
+SignalSet BlockAllSignals();
+void RestoreSignals(SignalSet set);
+
+// ---- Processes and threads ------------------------------------------------
+
+int ProcessId();
+
+// Registers a handler that fork runs in the child.  Not async-signal-safe.
+int AtForkInChild(void (*handler)());
+
+// ---- CPU-time alarms: the clocks that no timerfd serves -------------------
+
+// Starts a detached thread that runs `body(argument)` with all signals blocked
+// that a program can send or catch; returns its kernel thread id.  Not
+// async-signal-safe.
+int StartThread(void (*body)(void*), void* argument);
+
+// A kernel timer whose expirations are delivered to the thread `tid` alone, by
+// the signal number that the C library reserves, with `value`.
+int CreateAlarm(clockid_t clock, int tid, int value, int* alarm);
+int ArmAlarm(int alarm, uint64_t moment);
+void DeleteAlarm(int alarm);
+
+// Called by that thread: sleeps for the next expiration and gives its value.
+int WaitForAlarm(int* value);
+
+}  // namespace kevent::sys
+
+#endif  // KEVENT_CORE_SYSTEM_H_

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT
+//
+// The seam on Linux.  System calls are made by syscall(2) and not by the C
+// library's functions of the same names, some of which this library replaces.
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/system.h"
+#include "core/timespec.h"
+
+namespace kevent::sys {
+namespace {
+
+using core::ToTimespec;
+
+// The signal that the C library reserves for cancellation and for its
+// SIGEV_THREAD helper (glibc: SIGCANCEL, SIGTIMER): no program can name it.
+constexpr int kReservedSignal = 32;
+// The signal by which setuid and its family reach every thread (SIGSETXID).
+constexpr int kSetxidSignal = 33;
+
+constexpr SignalSet Bit(int signal) { return SignalSet{1} << (signal - 1); }
+
+// The result, or the negative errno; errno itself stays as it was.
+template <typename... Arguments>
+long Call(long number, Arguments... arguments) {
+  const int before = errno;
+  const long result = syscall(number, arguments...);
+  if (result != -1) return result;
+  const int error = errno;
+  errno = before;
+  return -error;
+}
+
+template <typename... Arguments>
+int CallInt(long number, Arguments... arguments) {
+  return static_cast<int>(Call(number, arguments...));
+}
+
+// struct sigevent as the kernel reads it.
+struct KernelSigevent {
+  sigval value;
+  int signal;
+  int notify;
+  int thread;
+  char padding[64 - sizeof(sigval) - 3 * sizeof(int)];
+};
+static_assert(sizeof(KernelSigevent) == 64);
+
+}  // namespace
+
+// ---- Time -----------------------------------------------------------------
+
+int Now(clockid_t clock, uint64_t* nanoseconds) {
+  const int before = errno;
+  timespec now;
+  if (clock_gettime(clock, &now) != 0) {
+    const int error = errno;
+    errno = before;
+    return -error;
+  }
+  *nanoseconds = static_cast<uint64_t>(now.tv_sec) * core::kNanosecondsPerSecond +
+                 static_cast<uint64_t>(now.tv_nsec);
+  return 0;
+}
+
+int ProbeTimerClock(clockid_t clock) {
+  KernelSigevent event = {};
+  event.notify = SIGEV_NONE;
+  int id;
+  const int result = CallInt(SYS_timer_create, clock, &event, &id);
+  if (result == 0) Call(SYS_timer_delete, id);
+  return result;
+}
+
+clockid_t ThreadCpuClock() {
+  // As the kernel lays it out: ~tid << 3, per thread (4), scheduler time (2).
+  return ~CallInt(SYS_gettid) * 8 + 6;
+}
+
+// ---- Memory ---------------------------------------------------------------
+
+void* MapPages(size_t bytes, OnFork on_fork) {
+  const int before = errno;
+  void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (pages == MAP_FAILED) pages = nullptr;
+  if (pages != nullptr && on_fork == OnFork::kWipe && madvise(pages, bytes, MADV_WIPEONFORK) != 0) {
+    munmap(pages, bytes);
+    pages = nullptr;
+  }
+  errno = before;
+  return pages;
+}
+
+void UnmapPages(void* pages, size_t bytes) { Call(SYS_munmap, pages, bytes); }
+
+// ---- Descriptors ----------------------------------------------------------
+
+int CreateEpoll() { return CallInt(SYS_epoll_create1, EPOLL_CLOEXEC); }
+
+int CreateAlwaysReady() { return CallInt(SYS_eventfd2, 1, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+int CreateTimerfd(clockid_t clock) {
+  return CallInt(SYS_timerfd_create, clock, TFD_CLOEXEC | TFD_NONBLOCK);
+}
+
+int MoveHigh(int fd) {
+  // Programs take the lowest numbers, and select(2) works up to 1023; the
+  // kernel's table grows with the highest number, and fork copies it.
+  constexpr rlim_t kBelow = 1024;
+  rlimit limit;
+  if (Call(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit) < 0) return fd;
+  const rlim_t room = limit.rlim_cur < kBelow ? limit.rlim_cur : kBelow;
+  const int high = DuplicateFrom(fd, static_cast<int>(room / 4 * 3), true);
+  if (high < 0) return fd;
+  Close(fd);
+  return high;
+}
+
+int EpollAdd(int epoll, int fd, uint32_t events) {
+  epoll_event event = {.events = events, .data = {.fd = fd}};
+  return CallInt(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int EpollModify(int epoll, int fd, uint32_t events) {
+  epoll_event event = {.events = events, .data = {.fd = fd}};
+  return CallInt(SYS_epoll_ctl, epoll, EPOLL_CTL_MOD, fd, &event);
+}
+
+int EpollDelete(int epoll, int fd) {
+  epoll_event unused = {};
+  return CallInt(SYS_epoll_ctl, epoll, EPOLL_CTL_DEL, fd, &unused);
+}
+
+int ArmTimerfd(int timerfd, uint64_t moment, bool until_clock_set) {
+  const itimerspec setting = {{0, 0}, ToTimespec(moment)};
+  const int flags = TFD_TIMER_ABSTIME | (until_clock_set ? TFD_TIMER_CANCEL_ON_SET : 0);
+  return CallInt(SYS_timerfd_settime, timerfd, flags, &setting, nullptr);
+}
+
+int Close(int fd) { return CallInt(SYS_close, fd); }
+
+int CloseRange(unsigned first, unsigned last, int flags) {
+  return CallInt(SYS_close_range, first, last, flags);
+}
+
+int Duplicate(int fd) { return CallInt(SYS_dup, fd); }
+
+int DuplicateFrom(int fd, int lowest, bool close_on_exec) {
+  return CallInt(SYS_fcntl, fd, close_on_exec ? F_DUPFD_CLOEXEC : F_DUPFD, lowest);
+}
+
+int DuplicateTo(int fd, int target, int flags) { return CallInt(SYS_dup3, fd, target, flags); }
+
+int DescriptorFlags(int fd) { return CallInt(SYS_fcntl, fd, F_GETFD); }
+
+int StatusFlags(int fd) { return CallInt(SYS_fcntl, fd, F_GETFL); }
+
+int SetStatusFlags(int fd, int flags) { return CallInt(SYS_fcntl, fd, F_SETFL, flags); }
+
+int Fcntl(int fd, int command, void* argument) { return CallInt(SYS_fcntl, fd, command, argument); }
+
+// ---- Sleeping -------------------------------------------------------------
+
+int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sigset_t* mask) {
+  const int before = errno;
+  const int result = ppoll(descriptors, count, timeout, mask);
+  if (result >= 0) return result;
+  const int error = errno;
+  errno = before;
+  return -error;
+}
+
+bool IsReadable(int fd) {
+  pollfd descriptor = {fd, POLLIN, 0};
+  const timespec at_once = {0, 0};
+  return Call(SYS_ppoll, &descriptor, 1, &at_once, nullptr, 0) == 1 &&
+         (descriptor.revents & POLLIN) != 0;
+}
+
+int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, clockid_t clock,
+              const timespec* deadline) {
+  // The kernel restarts a futex wait without a timeout after a handler with
+  // SA_RESTART, and not one with a timeout (signal(7)): there is always one.
+  const timespec far = ToTimespec(core::kLatest);
+  const int operation =
+      FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | (clock == CLOCK_REALTIME ? FUTEX_CLOCK_REALTIME : 0);
+  // The C library has no cancellation point that sleeps on a futex: the thread
+  // may be cancelled anywhere between these two lines, where it owns nothing.
+  int type;
+  pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+  const int result =
+      CallInt(SYS_futex, word, operation, expected, deadline == nullptr ? &far : deadline, nullptr,
+              FUTEX_BITSET_MATCH_ANY);
+  pthread_setcanceltype(type, &type);
+  return result == -EAGAIN ? 0 : result;
+}
+
+void FutexWake(std::atomic<uint32_t>* word) {
+  Call(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, nullptr, nullptr, 0);
+}
+
+// ---- Signals --------------------------------------------------------------
+
+SignalSet BlockAllSignals() {
+  const SignalSet all = ~SignalSet{0};
+  SignalSet before = 0;
+  Call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(SignalSet));
+  return before;
+}
+
+void RestoreSignals(SignalSet set) {
+  Call(SYS_rt_sigprocmask, SIG_SETMASK, &set, nullptr, sizeof(SignalSet));
+}
+
+// ---- Processes and threads ------------------------------------------------
+
+int ProcessId() { return CallInt(SYS_getpid); }
+
+int AtForkInChild(void (*handler)()) { return -pthread_atfork(nullptr, nullptr, handler); }
+
+// ---- CPU-time alarms ------------------------------------------------------
+
+namespace {
+
+struct Start {
+  void (*body)(void*);
+  void* argument;
+  std::atomic<uint32_t> thread;
+};
+
+void* RunThread(void* start_argument) {
+  auto* start = static_cast<Start*>(start_argument);
+  const SignalSet all_but_setxid = ~Bit(kSetxidSignal);
+  Call(SYS_rt_sigprocmask, SIG_SETMASK, &all_but_setxid, nullptr, sizeof(SignalSet));
+  const auto body = start->body;
+  void* const argument = start->argument;
+  start->thread.store(static_cast<uint32_t>(CallInt(SYS_gettid)), std::memory_order_release);
+  FutexWake(&start->thread);  // *start is gone from here on: a wake of nobody
+  body(argument);
+  return nullptr;
+}
+
+}  // namespace
+
+int StartThread(void (*body)(void*), void* argument) {
+  Start start = {body, argument, {0}};
+  pthread_attr_t attributes;
+  if (const int error = pthread_attr_init(&attributes); error != 0) return -error;
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  // Blocked before it begins: no handler of the program ever runs in it.
+  const SignalSet before = BlockAllSignals();
+  pthread_t thread;
+  const int error = pthread_create(&thread, &attributes, &RunThread, &start);
+  if (error == 0) {
+    while (start.thread.load(std::memory_order_acquire) == 0) {
+      Call(SYS_futex, &start.thread, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, nullptr, nullptr, 0);
+    }
+  }
+  RestoreSignals(before);
+  pthread_attr_destroy(&attributes);
+  return error != 0 ? -error : static_cast<int>(start.thread.load(std::memory_order_relaxed));
+}
+
+int CreateAlarm(clockid_t clock, int tid, int value, int* alarm) {
+  KernelSigevent event = {};
+  event.notify = SIGEV_SIGNAL | SIGEV_THREAD_ID;
+  event.signal = kReservedSignal;
+  event.value.sival_int = value;
+  event.thread = tid;
+  return CallInt(SYS_timer_create, clock, &event, alarm);
+}
+
+int ArmAlarm(int alarm, uint64_t moment) {
+  const itimerspec setting = {{0, 0}, ToTimespec(moment)};
+  return CallInt(SYS_timer_settime, alarm, TIMER_ABSTIME, &setting, nullptr);
+}
+
+void DeleteAlarm(int alarm) { Call(SYS_timer_delete, alarm); }
+
+int WaitForAlarm(int* value) {
+  const SignalSet reserved = Bit(kReservedSignal);
+  for (;;) {
+    siginfo_t info;
+    const int result = CallInt(SYS_rt_sigtimedwait, &reserved, &info, nullptr, sizeof(SignalSet));
+    if (result == kReservedSignal && info.si_code == SI_TIMER) {
+      *value = info.si_value.sival_int;
+      return 0;
+    }
+    if (result < 0 && result != -EINTR && result != -EAGAIN) return result;
+  }
+}
+
+}  // namespace kevent::sys
