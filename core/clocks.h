@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+//
+// How each POSIX clock is served.
+
+#ifndef KEVENT_CORE_CLOCKS_H_
+#define KEVENT_CORE_CLOCKS_H_
+
+#include <time.h>
+
+#include <cstdint>
+
+namespace kevent::core {
+
+enum class AxisKind : uint8_t {
+  kUnused,
+  kTimerfd,   // a timerfd on the clock itself
+  kSettable,  // the same, on a clock that can be set
+  kTai,       // a timerfd on CLOCK_REALTIME: there is none on CLOCK_TAI
+  kCpuTime,   // a kernel timer that wakes the helper thread
+};
+
+struct ClockPlan {
+  // What the axis is measured on.  For the calling thread's CPU time, the
+  // clock that names this thread from any other.
+  clockid_t clock;
+  AxisKind kind;
+  // Relative timers do not move when the clock is set (POSIX timer_settime):
+  // they are kept on the monotonic axis.
+  bool relative_on_monotonic;
+};
+
+// 0, or what the kernel's timer_create answers: EINVAL for no clock, EOPNOTSUPP
+// for one that cannot have timers, EPERM without the capability for alarms.
+int PlanFor(clockid_t clock, ClockPlan* plan);
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_CLOCKS_H_

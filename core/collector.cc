@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MIT
+//
+// Collecting: under the queue's lock, what was armed is moved into the index,
+// what is due is claimed by swapping its word, and the kernel is told the next
+// deadline.
+
+#include <cerrno>
+
+#include "core/process.h"
+#include "core/queue.h"
+#include "core/system.h"
+
+namespace kevent::core {
+namespace {
+
+// timer_getoverrun saturates at DELAYTIMER_MAX, INT_MAX on Linux.
+constexpr uint64_t kDelayTimerMax = INT32_MAX;
+
+uint32_t Saturate(uint64_t value, uint64_t limit) {
+  return static_cast<uint32_t>(value < limit ? value : limit);
+}
+
+}  // namespace
+
+// Takes up to `max` completions when at least `min` are due; *due is how many
+// are, exactly if they are fewer than `min`.
+unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* due) {
+  DrainInbox();
+  ReadClocks();
+  unsigned claimed = 0;
+  *due = min > 1 ? CountDue(min) : 0;
+  if (min <= 1 || *due >= min) {
+    while (claimed < max) {
+      Axis* axis = LongestDue();
+      if (axis == nullptr) break;
+      if (Claim(*axis, &events[claimed])) ++claimed;
+    }
+  }
+  Settle(claimed == 0);
+  FreeReleased();
+  return claimed;
+}
+
+// ---- The index ----------------------------------------------------------------
+
+void Queue::DrainInbox() {
+  inbox_.Drain(memory_->inbox, [this](uint32_t slot) {
+    lock_.AssertHeld();
+    Visit(slot);
+  });
+  FreeReleased();
+}
+
+void Queue::Visit(uint32_t slot) {
+  TimerSlot& timer = SlotTable::At(slot);
+  // Marked by a call that timer_delete and the reuse of the slot overtook.
+  const uint32_t queue = timer.queue.load(std::memory_order_acquire);
+  if ((queue & ~uint32_t{TimerSlot::kAbandoned}) == number_ + 1) Reindex(slot);
+}
+
+// Makes the index agree with the word.
+void Queue::Reindex(uint32_t slot) {
+  TimerSlot& timer = SlotTable::At(slot);
+  // From here on armers mark; the word is read after that.
+  timer.indexed.exchange(0, std::memory_order_seq_cst);
+  const AxisDeadline wanted = timer.word.axis_deadline();
+  if (wanted.deadline() == 0) {
+    Unindex(timer);
+    if ((timer.queue.load(std::memory_order_acquire) & TimerSlot::kAbandoned) != 0) Release(slot);
+    return;
+  }
+  const uint8_t index =
+      wanted.on_monotonic_axis() ? kMonotonicAxis : timer.axis.load(std::memory_order_relaxed);
+  const HeapEntry entry(wanted.deadline(), timer.arming_order.load(std::memory_order_relaxed),
+                        slot);
+  if (timer.position_or_next_free != 0 && timer.entry_axis == index) {
+    heap(axes_[index]).Update(timer.position_or_next_free - 1, entry);
+  } else {
+    Unindex(timer);
+    timer.entry_axis = index;
+    heap(axes_[index]).Push(entry);
+  }
+  timer.indexed.store(wanted.bits(), std::memory_order_seq_cst);
+}
+
+void Queue::Unindex(TimerSlot& timer) {
+  if (timer.position_or_next_free == 0) return;
+  heap(axes_[timer.entry_axis]).Remove(timer.position_or_next_free - 1);
+  timer.position_or_next_free = 0;
+}
+
+// The slot of a deleted timer has left inbox and index: nothing of this queue
+// refers to it any more.
+void Queue::Release(uint32_t slot) {
+  TimerSlot& timer = SlotTable::At(slot);
+  LeaveAxes(timer.axis.load(std::memory_order_relaxed));
+  --timers_;
+  deleted_.fetch_sub(1, std::memory_order_acq_rel);
+  timer.queue.store(0, std::memory_order_release);
+  // Handles have no more generations for it: it is never used again.
+  if (timer.generation.load(std::memory_order_relaxed) >= kLastGeneration) return;
+
+  timer.position_or_next_free = released_first_;
+  if (released_first_ == 0) released_last_ = slot + 1;
+  released_first_ = slot + 1;
+  ++released_count_;
+}
+
+void Queue::FreeReleased() {
+  if (released_count_ == 0) return;
+  Process::slots().Free(released_first_ - 1, released_last_ - 1, released_count_);
+  released_first_ = released_last_ = released_count_ = 0;
+}
+
+// Whether the word wants what the entry says.
+bool Queue::Agrees(const Axis& axis, const HeapEntry& entry, AxisDeadline wanted) const {
+  if (wanted.deadline() != entry.deadline()) return false;
+  const uint8_t index = wanted.on_monotonic_axis()
+                            ? kMonotonicAxis
+                            : SlotTable::At(entry.slot()).axis.load(std::memory_order_relaxed);
+  return &axis == &axes_[index];
+}
+
+bool Queue::Overtaken(const Axis& axis, const HeapEntry& entry) const {
+  return !Agrees(axis, entry, SlotTable::At(entry.slot()).word.axis_deadline());
+}
+
+// Moves entries that the word has overtaken, until the top is the earliest.
+void Queue::CleanTop(Axis& axis) {
+  while (axis.heap_size != 0 && Overtaken(axis, heap(axis).top())) {
+    Reindex(heap(axis).top().slot());
+  }
+}
+
+// ---- Claiming -----------------------------------------------------------------
+
+void Queue::ReadClocks() {
+  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+    Axis& axis = axes_[i];
+    axis.now = 0;
+    if (axis.heap_size != 0 || axis.armed.Load().value() != 0) {
+      // The CPU time of a thread that has gone cannot be read: nothing is due.
+      if (sys::Now(axis.clock.load(std::memory_order_relaxed), &axis.now) != 0) axis.now = 0;
+    }
+  }
+}
+
+// The axis whose earliest entry has been due longest, or nullptr.
+Axis* Queue::LongestDue() {
+  Axis* longest = nullptr;
+  Nanoseconds most = 0;
+  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+    Axis& axis = axes_[i];
+    if (axis.heap_size == 0 || heap(axis).top().deadline() > axis.now) continue;
+    const Nanoseconds late = axis.now - heap(axis).top().deadline();
+    if (longest == nullptr || late > most ||
+        (late == most && heap(axis).top().order() < heap(*longest).top().order())) {
+      longest = &axis;
+      most = late;
+    }
+  }
+  return longest;
+}
+
+// Delivers the top entry, which is due, unless its word says otherwise.
+bool Queue::Claim(Axis& axis, ukevent* event) {
+  const HeapEntry entry = heap(axis).top();
+  TimerSlot& timer = SlotTable::At(entry.slot());
+  PackedSetting word = timer.word.Guess();
+  Setting setting = word.Unpack();
+  const uint32_t generation = timer.generation.load(std::memory_order_acquire);
+  if (generation % 2 == 0) {
+    // timer_delete is between its two steps, perhaps for long: help it with the
+    // second rather than meet this entry again and again.
+    timer.word.Swap(word, PackedSetting(Disarmed(setting)));
+    Reindex(entry.slot());
+    return false;
+  }
+  if (!Agrees(axis, entry, AxisDeadline(word.low()))) {
+    Reindex(entry.slot());
+    return false;
+  }
+  const Expirations expired = ExpirationsAt(setting, axis.now);
+  // Read before the swap: a setting that comes after it has another number.
+  const uint32_t setting_number = timer.setting.load(std::memory_order_seq_cst);
+  const uint64_t cookie = timer.cookie.load(std::memory_order_relaxed);
+
+  setting.deadline = expired.next;
+  if (expired.next == 0) setting.interval = 0;
+  const PackedSetting claimed(setting);
+  // Before the swap: an armer that comes after it marks.
+  timer.indexed.store(0, std::memory_order_seq_cst);
+  if (!timer.word.Swap(word, claimed)) {  // settime or delete came first
+    Reindex(entry.slot());
+    return false;
+  }
+  const uint32_t overruns = Saturate(expired.overruns, kDelayTimerMax);
+  timer.frozen_overruns.store(uint64_t{setting_number} << 32 | overruns, std::memory_order_seq_cst);
+  if (expired.next == 0) {
+    Unindex(timer);
+  } else {
+    heap(axis).Update(0, HeapEntry(expired.next, entry.order(), entry.slot()));
+    timer.indexed.store(AxisDeadline(claimed.low()).bits(), std::memory_order_seq_cst);
+  }
+
+  *event = {};
+  event->id.raw_u64 = Handle(entry.slot(), generation).bits();
+  event->type = KEVENT_POSIX_TIMER;
+  event->event = KEVENT_TIMER_FIRED;
+  event->ret_flags = KEVENT_RET_DONE;
+  event->ret_data[0] = overruns;
+  event->ret_data[1] = Saturate(axis.now - expired.last, UINT32_MAX);
+  event->ptr = reinterpret_cast<void*>(cookie);
+  return true;
+}
+
+unsigned Queue::CountDue(unsigned limit) {
+  unsigned count = 0;
+  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+    if (axes_[i].heap_size != 0) CountDueBelow(axes_[i], 0, limit, &count);
+  }
+  return count;
+}
+
+void Queue::CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigned* count) {
+  const HeapEntry& entry = heap(axis).at(position);
+  if (*count >= limit || entry.deadline() > axis.now) return;
+  if (!Overtaken(axis, entry)) ++*count;
+  const uint32_t child = Heap::FirstChild(position);
+  for (uint32_t i = child; i < child + Heap::kArity && i < axis.heap_size; ++i) {
+    CountDueBelow(axis, i, limit, count);
+  }
+}
+
+// The earliest deadline in this subtree that is still to come; 0: none.
+Nanoseconds Queue::NextNotDue(Axis& axis, uint32_t position) {
+  if (position >= axis.heap_size) return 0;
+  const HeapEntry& entry = heap(axis).at(position);
+  if (entry.deadline() > axis.now) return entry.deadline();
+  Nanoseconds next = 0;
+  const AxisDeadline wanted = SlotTable::At(entry.slot()).word.axis_deadline();
+  if (wanted.deadline() > axis.now) next = wanted.deadline();  // overtaken: may be elsewhere
+  const uint32_t child = Heap::FirstChild(position);
+  for (uint32_t i = child; i < child + Heap::kArity; ++i) {
+    const Nanoseconds below = NextNotDue(axis, i);
+    if (below != 0 && (next == 0 || below < next)) next = below;
+  }
+  return next;
+}
+
+// ---- Telling the kernel what comes next -----------------------------------------
+
+// Leaves the descriptor readable if and only if something is due, and the
+// kernel's timers no later than the earliest deadlines.
+void Queue::Settle(bool found_nothing) {
+  for (;;) {
+    bool due = false;
+    for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+      Axis& axis = axes_[i];
+      CleanTop(axis);
+      if (axis.heap_size != 0 && heap(axis).top().deadline() <= axis.now) due = true;
+    }
+    if (due) {
+      if (!ReadableNow()) Announce();
+      return;
+    }
+    bool relaxed = Withdraw();
+    for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+      if (Rearm(axes_[i], found_nothing)) relaxed = true;
+    }
+    // An armer may have relied on what was just withdrawn or put off: it has
+    // marked its timer before it looked.
+    if (!relaxed || inbox_.empty()) return;
+    DrainInbox();
+  }
+}
+
+// Switches the announcement off; true when it was on.
+bool Queue::Withdraw() {
+  KernelRegister::State seen = announced_.Load();
+  if (seen.value() == 0 && seen.told()) return false;
+  while (seen.value() != 0 && !announced_.Replace(seen, 0)) seen = announced_.Load();
+  if (!announced_.Load().told()) TellAnnounced();
+  return true;
+}
+
+// Sets the kernel's timer of this axis to the earliest deadline, if what it is
+// set to has passed or is later.  Otherwise it stays: the kernel waking us in
+// vain once is cheaper than telling it of every timer that was put off.  True
+// when it was set later.
+bool Queue::Rearm(Axis& axis, bool found_nothing) {
+  const uint64_t wanted = axis.heap_size == 0 ? 0 : Earliness(heap(axis).top().deadline());
+  const auto passed = [&axis](KernelRegister::State armed) {
+    return armed.value() != 0 && DeadlineOf(armed.value()) <= axis.now;
+  };
+  KernelRegister::State seen = axis.armed.Load();
+  bool spent = passed(seen);
+  if (axis.alarm_fired.load(std::memory_order_relaxed) &&
+      axis.alarm_fired.exchange(false, std::memory_order_seq_cst)) {
+    spent = true;
+  }
+  if (!spent && found_nothing && seen.value() != 0) spent = ReadableInVain(axis);
+
+  while (spent && !axis.armed.Replace(seen, wanted)) {
+    seen = axis.armed.Load();
+    spent = passed(seen);
+  }
+  if (!spent) axis.armed.RaiseTo(wanted);
+  if (!axis.armed.Load().told()) TellArmed(axis);
+  return spent && wanted < seen.value();
+}
+
+// Whether the timerfd is readable though its moment has not come: its clock was
+// set.
+bool Queue::ReadableInVain(Axis& axis) {
+  const AxisKind kind = axis.kind.load(std::memory_order_relaxed);
+  if (kind != AxisKind::kSettable && kind != AxisKind::kTai) return false;
+  return sys::IsReadable(axis.source.load(std::memory_order_relaxed) - 1);
+}
+
+bool Queue::ReadableNow() {
+  const KernelRegister::State announced = announced_.Load();
+  if (announced.value() != 0 && announced.told()) return true;
+  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+    const Axis& axis = axes_[i];
+    const KernelRegister::State armed = axis.armed.Load();
+    if (axis.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime && armed.value() != 0 &&
+        armed.told() && DeadlineOf(armed.value()) <= axis.now) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace kevent::core

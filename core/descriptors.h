@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+//
+// What becomes of queues when a program closes or copies descriptors.  Each
+// call returns a result that is not negative, or a negative errno value, and is
+// async-signal-safe.
+
+#ifndef KEVENT_CORE_DESCRIPTORS_H_
+#define KEVENT_CORE_DESCRIPTORS_H_
+
+#include "core/registry.h"
+
+namespace kevent::core {
+
+// Whether a call on this number, or on numbers in this range, concerns us.
+inline bool Concerns(int fd) { return !Registry::Get(fd).none(); }
+bool ConcernsRange(unsigned first, unsigned last);
+
+// For these some descriptor of the call concerns us.
+int CloseDescriptor(int fd);
+int CloseDescriptors(unsigned first, unsigned last, int flags);
+int Duplicate(int fd);
+int DuplicateFrom(int fd, int lowest, bool close_on_exec);
+int DuplicateTo(int fd, int target);             // dup2
+int DuplicateTo(int fd, int target, int flags);  // dup3
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_DESCRIPTORS_H_

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/kevents.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+
+#include "core/process.h"
+#include "core/registry.h"
+#include "core/system.h"
+#include "core/timespec.h"
+
+namespace kevent::core {
+
+int InitQueue(kevent_ring* ring, unsigned num, unsigned flags) {
+  if (flags != 0 || (ring == nullptr) != (num == 0)) return -EINVAL;
+  if (ring != nullptr) return -ENOSYS;
+  if (const int error = Process::Start(); error != 0) return -error;
+  Queue* queue;
+  if (const int error = Process::OpenQueue(&queue); error != 0) return -error;
+  queue->AddName();
+  const int fd = sys::DuplicateFrom(queue->epoll(), 0, true);
+  const int error = fd < 0 ? -fd : Registry::Reserve(fd);
+  if (error != 0) {
+    if (fd >= 0) sys::Close(fd);
+    queue->DropName();
+    return -error;
+  }
+  Registry::Set(fd, Registration::Name(queue->number()));
+  return fd;
+}
+
+int PinQueue(int kev_fd, Queue** queue) {
+  Registration found = Registry::Get(kev_fd);
+  if (found.is_name()) {
+    Queue* named = &Process::QueueAt(found.queue());
+    // Not open for a child of fork that no handler has prepared, either.
+    if (!named->Pin()) {
+      Process::Owns();
+      found = Registry::Get(kev_fd);
+      if (!found.is_name() || !named->Pin()) return EBADF;
+    }
+    *queue = named;
+    return 0;
+  }
+  return sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
+}
+
+int GetEvents(int kev_fd, const Queue::Request& request) {
+  constexpr unsigned kAbsoluteMonotonic = KEVENT_FLAGS_ABSTIME | KEVENT_FLAGS_MONOTONIC;
+  Queue* queue;
+  if (const int error = PinQueue(kev_fd, &queue); error != 0) return -error;
+  int error = 0;
+  if ((request.flags & ~kAbsoluteMonotonic) != 0 || request.flags == KEVENT_FLAGS_MONOTONIC ||
+      request.min_nr > request.max_nr ||
+      (request.timeout != nullptr && !IsValid(*request.timeout))) {
+    error = EINVAL;
+  } else if (request.max_nr != 0 && request.events == nullptr) {
+    error = EFAULT;
+  }
+  if (error != 0 || request.max_nr == 0) {
+    queue->Unpin();
+    return -error;
+  }
+  return queue->GetEvents(request);
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/process.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+
+#include <cerrno>
+
+#include "core/registry.h"
+#include "core/system.h"
+
+namespace kevent::core {
+namespace {
+
+// What a child of fork finds zeroed: there the process has no timers, and its
+// queues are to be made anew.
+struct Wiped {
+  std::atomic<uint32_t> inhabited;
+  SlotTable slots;
+  Lock queues_lock;
+  Lock alarm_lock;
+  int alarm_thread;  // 0: not started
+};
+
+// What it finds as it was.  Constant-initialised: calls may come before any
+// constructor of ours.
+constinit std::atomic<Wiped*> g_wiped{nullptr};
+constinit std::atomic<int> g_owner{0};
+constinit std::atomic<Queue*> g_queues[kMaxQueues] = {};
+constinit std::atomic<QueueMemory*> g_queue_memory[kMaxQueues] = {};
+constinit std::atomic<bool> g_fork_handled{false};
+
+Wiped& State() { return *g_wiped.load(std::memory_order_acquire); }
+
+void Inhabit(Wiped& state) {
+  state.slots.Init();
+  state.queues_lock.Init();
+  state.alarm_lock.Init();
+  g_owner.store(sys::ProcessId(), std::memory_order_release);
+  state.inhabited.store(1, std::memory_order_release);
+}
+
+// Maps the pages of a queue number that was never used: 0 or ENOMEM.
+int MapQueue(uint32_t number) {
+  QueueMemory* memory = g_queue_memory[number].load(std::memory_order_relaxed);
+  if (memory == nullptr) {
+    memory = static_cast<QueueMemory*>(sys::MapPages(sizeof(QueueMemory), sys::OnFork::kKeep));
+    if (memory == nullptr) return ENOMEM;
+    g_queue_memory[number].store(memory, std::memory_order_release);
+  }
+  void* queue = sys::MapPages(sizeof(Queue), sys::OnFork::kWipe);
+  if (queue == nullptr) return ENOMEM;
+  g_queues[number].store(static_cast<Queue*>(queue), std::memory_order_release);
+  return 0;
+}
+
+void AlarmThreadBody(void*) {
+  int value;
+  while (sys::WaitForAlarm(&value) == 0) {
+    const auto number = static_cast<uint32_t>(value);
+    Process::QueueAt(number >> 8).AlarmFired(static_cast<uint8_t>(number));
+  }
+}
+
+// Whether the number still is the queue's: one that was closed by a system call
+// that we don't see may be a stranger's.  Adding a member that is there already
+// changes nothing, in an epoll that is shared with the parent.
+bool IsNameOf(int fd, uint32_t queue) {
+  const int member = g_queue_memory[queue].load()->always_ready.load() - 1;
+  const int result = sys::EpollAdd(fd, member, 0);
+  if (result == 0) sys::EpollDelete(fd, member);
+  return result == -EEXIST;
+}
+
+}  // namespace
+
+int Process::Start() {
+  // Without a lock, which a fork could leave held in the child.
+  if (!g_fork_handled.exchange(true, std::memory_order_acq_rel)) {
+    if (const int error = sys::AtForkInChild(&Process::PrepareChild); error != 0) {
+      g_fork_handled.store(false, std::memory_order_release);
+      return -error;
+    }
+  }
+  Wiped* state = g_wiped.load(std::memory_order_acquire);
+  if (state == nullptr) {
+    auto* fresh = static_cast<Wiped*>(sys::MapPages(sizeof(Wiped), sys::OnFork::kWipe));
+    if (fresh == nullptr) return ENOMEM;
+    Inhabit(*fresh);
+    if (g_wiped.compare_exchange_strong(state, fresh, std::memory_order_acq_rel)) {
+      state = fresh;
+    } else {
+      sys::UnmapPages(fresh, sizeof(Wiped));
+    }
+  }
+  if (state->inhabited.load(std::memory_order_acquire) == 0) PrepareChild();
+  return 0;
+}
+
+bool Process::Owns() {
+  const Wiped* state = g_wiped.load(std::memory_order_acquire);
+  if (state != nullptr && state->inhabited.load(std::memory_order_acquire) == 0) PrepareChild();
+  return sys::ProcessId() == g_owner.load(std::memory_order_acquire);
+}
+
+Queue& Process::QueueAt(uint32_t number) {
+  return *g_queues[number].load(std::memory_order_acquire);
+}
+
+SlotTable& Process::slots() { return State().slots; }
+
+int Process::OpenQueue(Queue** opened) {
+  Locked locked(State().queues_lock);
+  for (uint32_t number = 0; number < kMaxQueues; ++number) {
+    Queue* queue = g_queues[number].load(std::memory_order_acquire);
+    if (queue == nullptr) {
+      if (const int error = MapQueue(number); error != 0) return error;
+      queue = &QueueAt(number);
+    } else if (!queue->Reusable()) {
+      continue;
+    }
+    if (const int error = queue->Open(number, g_queue_memory[number]); error != 0) return error;
+    *opened = queue;
+    return 0;
+  }
+  return EMFILE;
+}
+
+int Process::AlarmThread() {
+  Locked locked(State().alarm_lock);
+  if (State().alarm_thread == 0) {
+    const int thread = sys::StartThread(&AlarmThreadBody, nullptr);
+    if (thread < 0) return thread;
+    State().alarm_thread = thread;
+  }
+  return State().alarm_thread;
+}
+
+// ---- fork -----------------------------------------------------------------------
+
+// In the child of a fork, whose only thread this is: plain stores and system
+// calls.  The kernel has wiped timers, indexes and locks; the registry says
+// which descriptors were inherited.  They share their kernel objects with the
+// parent, so nothing is done to them but to close them.
+void Process::PrepareChild() {
+  Wiped* state = g_wiped.load(std::memory_order_acquire);
+  if (state == nullptr || state->inhabited.load(std::memory_order_relaxed) != 0) return;
+  Inhabit(*state);
+  constexpr int kLast = Registry::kMaxDescriptor - 1;
+  for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
+    if (Registry::Get(fd).is_name() && !IsNameOf(fd, Registry::Get(fd).queue())) Registry::Take(fd);
+  }
+  for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
+    if (!Registry::Get(fd).is_internal()) continue;
+    Registry::Take(fd);
+    sys::Close(fd);
+  }
+  for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
+    if (Registry::Get(fd).is_name()) InheritNames(fd);
+  }
+}
+
+// Puts a fresh queue under a number that named one in the parent.
+void Process::InheritNames(int fd) {
+  const uint32_t number = Registry::Get(fd).queue();
+  Queue& queue = QueueAt(number);
+  if (!queue.open() && queue.Open(number, g_queue_memory[number]) != 0) {
+    // No descriptors or memory for it: the number is closed rather than left
+    // to the parent's queue.
+    Registry::Take(fd);
+    sys::Close(fd);
+    return;
+  }
+  const int flags = sys::StatusFlags(fd);
+  if (sys::DuplicateTo(queue.epoll(), fd, O_CLOEXEC) < 0) {
+    Registry::Take(fd);
+    return;
+  }
+  sys::SetStatusFlags(fd, flags);
+  queue.AddName();
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+//
+// The engine's state in this process: the queues by number, the timers, and
+// what becomes of them when the process forks.
+
+#ifndef KEVENT_CORE_PROCESS_H_
+#define KEVENT_CORE_PROCESS_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/queue.h"
+#include "core/slot_table.h"
+
+namespace kevent::core {
+
+class Process {
+ public:
+  // Maps the state and registers the fork handler, once; in a child that no
+  // handler has prepared, prepares it.  0 or an errno.
+  static int Start();
+
+  // Whether this process owns the state it sees.  False in a child of vfork,
+  // which runs in its parent's memory and must change nothing there.  In a
+  // child of fork that no handler has prepared (_Fork, clone), prepares it.
+  // Async-signal-safe.
+  static bool Owns();
+
+  // The queue with this number; requires that it was opened once.
+  static Queue& QueueAt(uint32_t number);
+
+  // Opens an unused queue under its internal numbers: 0 or an errno.
+  static int OpenQueue(Queue** queue);
+
+  static SlotTable& slots();
+
+  // The thread that CPU-time alarms are delivered to, started when first
+  // needed: its kernel id or a negative errno.
+  static int AlarmThread();
+
+ private:
+  static void PrepareChild();
+  static void InheritNames(int fd);
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_PROCESS_H_

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/queue.h"
+
+#include <sys/epoll.h>
+
+#include <cerrno>
+
+#include "core/process.h"
+#include "core/registry.h"
+#include "core/signals_blocked.h"
+#include "core/system.h"
+
+namespace kevent::core {
+
+// ---- Opening and closing ----------------------------------------------------
+
+int Queue::Open(uint32_t number, QueueMemory* memory) {
+  number_ = number;
+  memory_ = memory;
+  lock_.Init();
+  internals_open_.store(true, std::memory_order_relaxed);
+  held_.store(false, std::memory_order_relaxed);
+  announced_.Reset();
+
+  Locked locked(lock_);
+  leader_ = nullptr;
+  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+    axes_[i].kind.store(AxisKind::kUnused, std::memory_order_relaxed);
+    axes_[i].armed.Reset();
+  }
+  axis_count_.store(0, std::memory_order_relaxed);
+
+  int error = AddInternal(sys::CreateEpoll(), kRoleEpoll, &epoll_);
+  if (error == 0) error = AddInternal(sys::CreateAlwaysReady(), kRoleAlwaysReady, &always_ready_);
+  if (error == 0) error = -sys::EpollAdd(epoll(), always_ready(), 0);
+  memory_->always_ready.store(always_ready() + 1, std::memory_order_release);
+  uint8_t monotonic;
+  if (error == 0) {
+    error = FindOrMakeAxis({CLOCK_MONOTONIC, AxisKind::kTimerfd, false}, &monotonic);
+  }
+  if (error != 0) {
+    CloseInternals();
+    return error;
+  }
+  calls_.store(kOpen, std::memory_order_seq_cst);
+  return 0;
+}
+
+bool Queue::Pin() {
+  uint32_t calls = calls_.load(std::memory_order_relaxed);
+  do {
+    if ((calls & kOpen) == 0) return false;
+  } while (!calls_.compare_exchange_weak(calls, calls + 1, std::memory_order_seq_cst));
+  return true;
+}
+
+void Queue::Unpin() {
+  if (calls_.fetch_sub(1, std::memory_order_seq_cst) == 1) CloseInternals();
+}
+
+void Queue::DropName() {
+  if (names_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  const SignalsBlocked blocked;
+  calls_.fetch_add(1, std::memory_order_seq_cst);
+  constexpr uint32_t kThisCallAlone = kOpen | 1;
+  // If a call sleeps, it is woken, finds the queue closed, and wakes the next.
+  if (calls_.fetch_and(~kOpen, std::memory_order_seq_cst) != kThisCallAlone) Ring();
+  Unpin();
+}
+
+// Makes the internal epoll descriptor readable for a leader in either way of
+// sleeping.  For a queue that is closed: nothing is to quieten it again.
+void Queue::Ring() {
+  sys::EpollModify(epoll(), always_ready(), EPOLLIN);
+  ArmSource(axes_[kMonotonicAxis], 1);
+}
+
+bool Queue::Reusable() {
+  if (calls_.load(std::memory_order_seq_cst) != 0) return false;
+  Locked locked(lock_);
+  if (deleted_.load(std::memory_order_acquire) != 0) DrainInbox();
+  return timers_ == 0 && !internals_open_.load(std::memory_order_acquire);
+}
+
+// ---- Internal descriptors ---------------------------------------------------
+
+// Takes over `fd`, or the error that it is.
+int Queue::AddInternal(int fd, uint16_t role, std::atomic<int>* number) {
+  if (fd < 0) return -fd;
+  fd = sys::MoveHigh(fd);
+  if (const int error = Registry::Reserve(fd); error != 0) {
+    sys::Close(fd);
+    return error;
+  }
+  Registry::Set(fd, Registration::Internal(number_, role));
+  number->store(fd + 1, std::memory_order_release);
+  return 0;
+}
+
+void Queue::CloseInternal(std::atomic<int>* number) {
+  const int fd = number->exchange(0, std::memory_order_acq_rel) - 1;
+  if (fd < 0) return;
+  Registry::Take(fd);
+  sys::Close(fd);
+}
+
+// By the last pin; async-signal-safe.
+void Queue::CloseInternals() {
+  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_acquire); ++i) {
+    CloseSource(axes_[i]);
+  }
+  CloseInternal(&always_ready_);
+  CloseInternal(&epoll_);
+  internals_open_.store(false, std::memory_order_release);
+}
+
+void Queue::CloseSource(Axis& axis) {
+  if (axis.kind.load(std::memory_order_acquire) != AxisKind::kCpuTime) {
+    CloseInternal(&axis.source);
+  } else if (const int alarm = axis.source.exchange(0, std::memory_order_acq_rel); alarm != 0) {
+    sys::DeleteAlarm(alarm - 1);
+  }
+}
+
+int Queue::MoveInternal(int fd, uint16_t role) {
+  if (role == kRolePrivate || !Pin()) return EBUSY;
+  std::atomic<int>* number = role == kRoleEpoll         ? &epoll_
+                             : role == kRoleAlwaysReady ? &always_ready_
+                                                        : &axes_[role].source;
+  int moved = -1;
+  int error = EBUSY;
+  if (number->load(std::memory_order_acquire) == fd + 1) {
+    moved = sys::DuplicateFrom(fd, fd + 1, true);
+    error = moved < 0 ? EBUSY : Registry::Reserve(moved);
+  }
+  if (error == 0 && role != kRoleEpoll) {
+    // epoll knows its members by number as well: it gets the new one before
+    // the old one goes.
+    const bool switched_on = role != kRoleAlwaysReady || announced_.Load().value() != 0;
+    error = -sys::EpollAdd(epoll(), moved, switched_on ? uint32_t{EPOLLIN} : 0);
+  }
+  if (error == 0) {
+    Registry::Set(moved, Registration::Internal(number_, role));
+    number->store(moved + 1, std::memory_order_release);
+    if (role != kRoleEpoll) sys::EpollDelete(epoll(), fd);
+    if (role == kRoleAlwaysReady) {
+      memory_->always_ready.store(moved + 1, std::memory_order_release);
+      TellAnnounced();
+    }
+    Registry::Take(fd);
+  } else if (moved >= 0) {
+    sys::Close(moved);
+  }
+  Unpin();
+  return error == 0 ? 0 : EBUSY;
+}
+
+// ---- Axes -------------------------------------------------------------------
+
+int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index) {
+  const uint32_t count = axis_count_.load(std::memory_order_relaxed);
+  uint32_t unused = count;
+  for (uint32_t i = 0; i < count; ++i) {
+    const AxisKind kind = axes_[i].kind.load(std::memory_order_relaxed);
+    if (kind == AxisKind::kUnused) {
+      unused = i;
+    } else if (axes_[i].clock.load(std::memory_order_relaxed) == plan.clock) {
+      *index = static_cast<uint8_t>(i);
+      return 0;
+    }
+  }
+  if (unused == kMaxAxes) return EAGAIN;
+  *index = static_cast<uint8_t>(unused);
+  if (const int error = MakeSource(*index, plan); error != 0) return error;
+  if (unused == count) axis_count_.store(count + 1, std::memory_order_release);
+  return 0;
+}
+
+int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
+  Axis& axis = axes_[index];
+  axis.clock.store(plan.clock, std::memory_order_relaxed);
+  axis.relative_on_monotonic.store(plan.relative_on_monotonic, std::memory_order_relaxed);
+  axis.alarm_fired.store(false, std::memory_order_relaxed);
+  axis.armed.Reset();
+  if (plan.kind == AxisKind::kCpuTime) {
+    const int thread = Process::AlarmThread();
+    if (thread < 0) return -thread;
+    int alarm;
+    const int value = static_cast<int>(number_ << 8 | index);
+    if (const int error = sys::CreateAlarm(plan.clock, thread, value, &alarm); error < 0) {
+      return -error;
+    }
+    axis.source.store(alarm + 1, std::memory_order_release);
+  } else {
+    const clockid_t base = plan.kind == AxisKind::kTai ? CLOCK_REALTIME : plan.clock;
+    if (const int error = AddInternal(sys::CreateTimerfd(base), index, &axis.source); error != 0) {
+      return error;
+    }
+    const int timerfd = axis.source.load(std::memory_order_relaxed) - 1;
+    if (const int error = sys::EpollAdd(epoll(), timerfd, EPOLLIN); error < 0) {
+      CloseInternal(&axis.source);
+      return -error;
+    }
+  }
+  axis.kind.store(plan.kind, std::memory_order_release);
+  return 0;
+}
+
+// One more timer can have a deadline on this axis, and on the monotonic one
+// where its relative settings are kept.
+int Queue::JoinAxes(uint8_t index, bool relative_on_monotonic) {
+  int error = Grow(index);
+  if (error == 0 && relative_on_monotonic) error = Grow(kMonotonicAxis);
+  ++axes_[index].members;
+  if (relative_on_monotonic) ++axes_[kMonotonicAxis].members;
+  if (error != 0) LeaveAxes(index);
+  return error;
+}
+
+// Room for one more entry in the heap of this axis.
+int Queue::Grow(uint8_t index) {
+  Axis& axis = axes_[index];
+  QueueMemory::Span& span = memory_->heaps[index];
+  const uint32_t capacity = span.capacity.load(std::memory_order_relaxed);
+  if (axis.members == capacity) {
+    constexpr uint32_t kFirstCapacity = 256;
+    const uint32_t larger = capacity == 0 ? kFirstCapacity : capacity * 2;
+    auto* entries =
+        static_cast<HeapEntry*>(sys::MapPages(larger * sizeof(HeapEntry), sys::OnFork::kWipe));
+    if (entries == nullptr) return ENOMEM;
+    HeapEntry* old = span.entries.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < axis.heap_size; ++i) entries[i] = old[i];
+    // In this order: a child of fork may find the new pages with the old
+    // capacity, never the old pages with the new capacity.
+    span.entries.store(entries, std::memory_order_release);
+    span.capacity.store(larger, std::memory_order_release);
+    if (old != nullptr) sys::UnmapPages(old, capacity * sizeof(HeapEntry));
+  }
+  return 0;
+}
+
+void Queue::LeaveAxes(uint8_t index) {
+  Axis& axis = axes_[index];
+  if (axis.relative_on_monotonic.load(std::memory_order_relaxed)) {
+    --axes_[kMonotonicAxis].members;
+  }
+  if (--axis.members != 0) return;
+  // A CPU-time clock may be that of a thread that comes and goes, and its alarm
+  // counts against RLIMIT_SIGPENDING; a timerfd stays for the next timer.
+  if (axis.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime) return;
+  CloseSource(axis);
+  axis.kind.store(AxisKind::kUnused, std::memory_order_release);
+}
+
+// ---- Timers -----------------------------------------------------------------
+
+int Queue::AddTimer(const ClockPlan& plan, uint64_t cookie, Handle* handle) {
+  Locked locked(lock_);
+  uint8_t index;
+  if (const int error = FindOrMakeAxis(plan, &index); error != 0) return error;
+  if (const int error = JoinAxes(index, plan.relative_on_monotonic); error != 0) return error;
+
+  uint32_t slot;
+  int error = Process::slots().Allocate(&slot);
+  if (error == 0) {
+    error = inbox_.Reserve(memory_->inbox, slot);
+    if (error != 0) Process::slots().Free(slot, slot, 1);
+  }
+  if (error != 0) {
+    LeaveAxes(index);
+    return error;
+  }
+
+  TimerSlot& timer = SlotTable::At(slot);
+  const uint32_t generation = timer.generation.load(std::memory_order_relaxed) + 1;
+  timer.frozen_overruns.store(0, std::memory_order_relaxed);
+  timer.indexed.store(0, std::memory_order_relaxed);
+  timer.cookie.store(cookie, std::memory_order_relaxed);
+  timer.position_or_next_free = 0;
+  timer.queue.store(static_cast<uint16_t>(number_ + 1), std::memory_order_relaxed);
+  timer.axis.store(index, std::memory_order_relaxed);
+  timer.generation.store(generation, std::memory_order_release);
+  ++timers_;
+  *handle = Handle(slot, generation);
+  return 0;
+}
+
+void Queue::DeletedTimer(uint32_t slot) {
+  // So many deleted timers may lie in the index before timer_delete clears
+  // them out itself: one lock for all of them.
+  constexpr uint32_t kBacklog = 64;
+
+  inbox_.Mark(memory_->inbox, slot);
+  if (deleted_.fetch_add(1, std::memory_order_acq_rel) + 1 < kBacklog) return;
+  Locked locked(lock_);
+  DrainInbox();
+}
+
+}  // namespace kevent::core

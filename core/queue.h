@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+//
+// A queue: the timers that complete into it, indexed per axis of time; the
+// kernel objects that make its descriptor readable; and who sleeps on it.
+//
+// Its parts live in
+//   queue.cc      opening, pinning, closing, and the axes
+//   telling.cc    what armers do to have the queue look at a timer
+//   collector.cc  taking what is due, under the lock
+//   waiting.cc    sleeping for it
+
+#ifndef KEVENT_CORE_QUEUE_H_
+#define KEVENT_CORE_QUEUE_H_
+
+#include <kevent/kevent.h>
+#include <poll.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/clocks.h"
+#include "core/deadline_heap.h"
+#include "core/inbox.h"
+#include "core/kernel_register.h"
+#include "core/lock.h"
+#include "core/setting.h"
+#include "core/slot_table.h"
+
+namespace kevent::core {
+
+inline constexpr uint32_t kMaxQueues = 1u << 14;
+inline constexpr uint32_t kMaxAxes = 250;
+inline constexpr uint8_t kMonotonicAxis = 0;
+
+// What an axis's KernelRegister holds: larger is earlier, 0 is no deadline, so
+// that zeroed memory is a disarmed timerfd.
+inline constexpr uint64_t Earliness(Nanoseconds deadline) {
+  return deadline == 0 ? 0 : kLatest + 1 - deadline;
+}
+inline constexpr Nanoseconds DeadlineOf(uint64_t earliness) {
+  return earliness == 0 ? 0 : kLatest + 1 - earliness;
+}
+
+// A clock on which timers of a queue have deadlines, and the kernel object that
+// makes the queue readable when the earliest has come.
+struct Axis {
+  KernelRegister armed;
+  std::atomic<int> source;  // number of its timerfd or alarm, plus one; 0: none
+  std::atomic<clockid_t> clock;
+  std::atomic<AxisKind> kind;
+  std::atomic<bool> relative_on_monotonic;
+  std::atomic<bool> alarm_fired;  // CPU time: the kernel's timer is spent
+
+  // Under the queue's lock:
+  uint32_t members;  // timers that can have a deadline here
+  uint32_t heap_size;
+  Nanoseconds now;  // as read by this collection; 0: not read
+};
+
+// The part of a queue that a fork leaves in place: addresses of pages whose
+// contents it wipes.
+struct QueueMemory {
+  struct Span {
+    std::atomic<HeapEntry*> entries;
+    std::atomic<uint32_t> capacity;
+  };
+  InboxDirectory inbox;
+  Span heaps[kMaxAxes];
+  // A member that only this queue's epoll has: its number plus one.  Tells a
+  // child of fork which descriptors are names of the queue.
+  std::atomic<int> always_ready;
+};
+
+// A thread asleep in kevent_get_events.  Lives on its stack; under the queue's
+// lock, but for `woken`.
+struct Waiter {
+  enum class Role { kNone, kLeader, kHoldingLeader, kFollower };
+
+  explicit Waiter(unsigned min) : min_nr(min) {}
+
+  const unsigned min_nr;
+  std::atomic<uint32_t> woken{0};  // promoted to leader
+  int timer = -1;                  // a timerfd to wake it by, if not by `woken`
+  Role role = Role::kNone;
+  bool linked = false;  // among the followers
+  Waiter* previous = nullptr;
+  Waiter* next = nullptr;
+};
+
+class Queue {
+ public:
+  // ---- Life (queue.cc) ----
+
+  // Makes the kernel objects of an unused queue: 0 or an errno.  The caller
+  // names it.
+  int Open(uint32_t number, QueueMemory* memory);
+
+  uint32_t number() const { return number_; }
+  bool open() const { return (calls_.load(std::memory_order_seq_cst) & kOpen) != 0; }
+
+  // While a call is pinned the internal numbers stay what they are.  False when
+  // the queue is closed.
+  bool Pin();
+  void Unpin();
+
+  // A further descriptor for it, or one less; the last one closes it.
+  void AddName() { names_.fetch_add(1, std::memory_order_acq_rel); }
+  void DropName();
+
+  // Whether nothing refers to it any more, so that it can be opened anew.
+  bool Reusable();
+
+  // The internal descriptor with this role is about to be taken by dup2: moves
+  // the object to another number.  0, or EBUSY when it cannot be moved.
+  int MoveInternal(int fd, uint16_t role);
+
+  int epoll() const { return epoll_.load(std::memory_order_acquire) - 1; }
+  int always_ready() const { return always_ready_.load(std::memory_order_acquire) - 1; }
+  const Axis& axis(uint8_t index) const { return axes_[index]; }
+
+  // ---- Timers ----
+
+  // Makes a timer: 0 and its slot and generation, or an errno and nothing.
+  int AddTimer(const ClockPlan& plan, uint64_t cookie, Handle* handle);
+
+  // A timer of this queue was deleted; its slot is to be taken back.
+  void DeletedTimer(uint32_t slot);
+
+  // ---- Telling (telling.cc); async-signal-safe ----
+
+  // The word of this timer was replaced by one with a deadline: makes sure that
+  // the queue looks at it in time.
+  void Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline);
+
+  // The kernel's timer of a CPU-time axis expired.
+  void AlarmFired(uint8_t axis);
+
+  // ---- Collecting and waiting (collector.cc, waiting.cc) ----
+
+  struct Request {
+    unsigned min_nr;
+    unsigned max_nr;
+    ukevent* events;
+    const timespec* timeout;
+    unsigned flags;
+    const sigset_t* mask;
+  };
+  // The number of events, or a negative errno.  A cancellation point.
+  // Requires a pin, and unpins.
+  int GetEvents(const Request& request);
+
+ private:
+  friend class Sleeper;
+  static constexpr uint32_t kOpen = 1u << 31;
+
+  struct Positions {
+    void Moved(uint32_t slot, uint32_t position) const {
+      SlotTable::At(slot).position_or_next_free = position + 1;
+    }
+  };
+  using Heap = DeadlineHeap<Positions>;
+  Heap heap(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return Heap(memory_->heaps[&axis - axes_].entries.load(std::memory_order_relaxed),
+                &axis.heap_size, Positions());
+  }
+
+  // queue.cc
+  void CloseInternals();
+  void Ring();
+  int AddInternal(int fd, uint16_t role, std::atomic<int>* number);
+  void CloseInternal(std::atomic<int>* number);
+  int FindOrMakeAxis(const ClockPlan& plan, uint8_t* index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int MakeSource(uint8_t index, const ClockPlan& plan) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int JoinAxes(uint8_t index, bool relative_on_monotonic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int Grow(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void LeaveAxes(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void CloseSource(Axis& axis);
+
+  // telling.cc
+  void WakeKernel(Axis& axis, Nanoseconds deadline);
+  void Announce();
+  void TellAnnounced();
+  void Lower(Axis& axis, Nanoseconds deadline);
+  void TellArmed(Axis& axis);
+  void ArmSource(Axis& axis, Nanoseconds deadline);
+
+  // collector.cc
+  unsigned Collect(unsigned min, unsigned max, ukevent* events, unsigned* due)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void DrainInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Visit(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Reindex(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Unindex(TimerSlot& timer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Release(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void FreeReleased() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void ReadClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Axis* LongestDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Claim(Axis& axis, ukevent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Agrees(const Axis& axis, const HeapEntry& entry, AxisDeadline wanted) const;
+  bool Overtaken(const Axis& axis, const HeapEntry& entry) const;
+  void CleanTop(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  unsigned CountDue(unsigned limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigned* count)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Nanoseconds NextNotDue(Axis& axis, uint32_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Settle(bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Withdraw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Rearm(Axis& axis, bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool ReadableInVain(Axis& axis);
+  bool ReadableNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // waiting.cc
+  void Enlist(Waiter& waiter, unsigned due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Leave(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Hold() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void StopHolding(const Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  unsigned Timerfds(pollfd* descriptors) const;
+  Waiter* LeastDemanding() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Promote(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Append(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Unlink(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  Lock lock_;  // taken by collectors, timer_create and timer_delete
+
+  // kOpen, and the number of calls that hold a pin.
+  std::atomic<uint32_t> calls_;
+  std::atomic<uint32_t> names_;
+  std::atomic<bool> internals_open_;
+  uint32_t number_;
+  QueueMemory* memory_;
+
+  // Internal numbers plus one, so that zeroed memory names none.
+  std::atomic<int> epoll_;
+  std::atomic<int> always_ready_;
+
+  // 1: the always-ready member is switched on, the queue is readable.
+  KernelRegister announced_;
+  // The leader sleeps on the timerfds with something due: `announced_` does not
+  // wake it.
+  std::atomic<bool> held_;
+
+  std::atomic<uint32_t> axis_count_;
+  std::atomic<uint32_t> deleted_;  // timers that wait for Release
+  uint32_t timers_ ABSL_GUARDED_BY(lock_);
+
+  // Slots that Release has unlinked, to be freed together; plus one.
+  uint32_t released_first_ ABSL_GUARDED_BY(lock_);
+  uint32_t released_last_ ABSL_GUARDED_BY(lock_);
+  uint32_t released_count_ ABSL_GUARDED_BY(lock_);
+
+  Waiter* leader_ ABSL_GUARDED_BY(lock_);
+  Waiter* first_ ABSL_GUARDED_BY(lock_);  // followers, oldest first
+  Waiter* last_ ABSL_GUARDED_BY(lock_);
+
+  Inbox inbox_;
+  Axis axes_[kMaxAxes];
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_QUEUE_H_

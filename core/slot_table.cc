@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/slot_table.h"
+
+#include <cerrno>
+
+#include "core/system.h"
+
+namespace kevent::core {
+
+static_assert(kMaxChunks == 1u << (kSlotBits - kChunkBits));
+
+constinit std::atomic<TimerSlot*> SlotTable::chunks_[kMaxChunks] = {};
+
+int SlotTable::Allocate(uint32_t* slot) {
+  // Below this many free slots a new one is preferred while there is memory,
+  // so that no slot comes back at once: a call that timer_delete overtook
+  // meets an unused slot rather than a stranger's timer.
+  constexpr uint32_t kRest = 64;
+
+  Locked locked(lock_);
+  if (free_count_ <= kRest && used_ < kMaxChunks * kSlotsPerChunk) {
+    std::atomic<TimerSlot*>& chunk = chunks_[used_ >> kChunkBits];
+    if (chunk.load(std::memory_order_relaxed) == nullptr) {
+      void* pages = sys::MapPages(sizeof(TimerSlot) * kSlotsPerChunk, sys::OnFork::kWipe);
+      if (pages != nullptr) {
+        chunk.store(static_cast<TimerSlot*>(pages), std::memory_order_release);
+      }
+    }
+    if (chunk.load(std::memory_order_relaxed) != nullptr) {
+      *slot = used_++;
+      return 0;
+    }
+    if (free_count_ == 0) return ENOMEM;
+  }
+  if (free_count_ == 0) return EAGAIN;
+  *slot = first_free_ - 1;
+  first_free_ = At(*slot).position_or_next_free;
+  if (--free_count_ == 0) last_free_ = 0;
+  return 0;
+}
+
+void SlotTable::Free(uint32_t first, uint32_t last, uint32_t count) {
+  Locked locked(lock_);
+  At(last).position_or_next_free = 0;
+  if (free_count_ == 0) {
+    first_free_ = first + 1;
+  } else {
+    At(last_free_ - 1).position_or_next_free = first + 1;
+  }
+  last_free_ = last + 1;
+  free_count_ += count;
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+//
+// Every timer of the process: 64 bytes each, in chunks that are never
+// unmapped, so that a handle of any age can be checked without a lock.
+
+#ifndef KEVENT_CORE_SLOT_TABLE_H_
+#define KEVENT_CORE_SLOT_TABLE_H_
+
+#include <absl/base/optimization.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/handle.h"
+#include "core/inbox.h"
+#include "core/lock.h"
+#include "core/setting.h"
+
+namespace kevent::core {
+
+// A slot's generation is odd while its timer lives, and even from timer_delete
+// on; its queue is 0 when it lies on the free list.  Zeroed memory is a slot
+// that was never used.
+struct alignas(64) TimerSlot {
+  // Beside the number of the queue: timer_delete has done with the slot, its
+  // queue may release it.
+  static constexpr uint16_t kAbandoned = 0x8000;
+
+  SettingWord word;
+
+  // Of the last collected completion: number of its setting in the upper half,
+  // overruns in the lower.  Counts for nothing once `setting` is another.
+  std::atomic<uint64_t> frozen_overruns;
+
+  // When the setting was made, in the order of the thread that made it.
+  std::atomic<uint64_t> arming_order;
+
+  // Where the index has it, as AxisDeadline bits; 0: nowhere, or about to be
+  // looked at again.  An armer whose deadline is later than this need not mark
+  // the timer: the collector comes by and reads the word.
+  std::atomic<uint64_t> indexed;
+
+  std::atomic<uint64_t> cookie;  // sigev_value
+
+  std::atomic<uint32_t> generation;
+  std::atomic<uint32_t> setting;  // counts settings
+
+  // Under the queue's lock: position in the heap of entry_axis, plus one, or 0.
+  // On the free list (under the table's lock): the next slot, plus one.
+  uint32_t position_or_next_free;
+
+  std::atomic<uint16_t> queue;  // number of its queue, plus one; 0: free; or kAbandoned
+  std::atomic<uint8_t> axis;    // of its clock, in its queue
+  uint8_t entry_axis;           // whose heap position_or_next_free is about
+
+  bool live_as(uint32_t handle_generation) const {
+    return generation.load(std::memory_order_acquire) == handle_generation;
+  }
+};
+static_assert(sizeof(TimerSlot) == 64);
+
+class SlotTable {
+ public:
+  // The slot that a handle names, or nullptr when no timer can have it.  The
+  // caller still compares the generation.  Async-signal-safe.
+  static TimerSlot* Find(Handle handle) {
+    if (ABSL_PREDICT_FALSE(!handle.well_formed())) return nullptr;
+    TimerSlot* chunk = chunks_[handle.slot() >> kChunkBits].load(std::memory_order_acquire);
+    return chunk == nullptr ? nullptr : &chunk[handle.slot() % kSlotsPerChunk];
+  }
+
+  // A slot that was handed out before.
+  static TimerSlot& At(uint32_t slot) {
+    return chunks_[slot >> kChunkBits].load(std::memory_order_relaxed)[slot % kSlotsPerChunk];
+  }
+
+  // Takes the slot that has been free longest: 0, or EAGAIN when all are used,
+  // or ENOMEM.
+  int Allocate(uint32_t* slot);
+
+  // Gives back a chain of slots, linked through position_or_next_free.
+  void Free(uint32_t first, uint32_t last, uint32_t count);
+
+  void Init() { lock_.Init(); }
+
+ private:
+  static std::atomic<TimerSlot*> chunks_[kMaxChunks];
+
+  Lock lock_;
+  uint32_t used_ ABSL_GUARDED_BY(lock_);  // slots [0, used_) were handed out once
+  uint32_t free_count_ ABSL_GUARDED_BY(lock_);
+  uint32_t first_free_ ABSL_GUARDED_BY(lock_);  // plus one
+  uint32_t last_free_ ABSL_GUARDED_BY(lock_);   // plus one
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_SLOT_TABLE_H_

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+//
+// What an armer does after it has replaced the setting word.  It runs in any
+// thread and in signal handlers, takes no lock, and makes a system call only
+// when the deadline is earlier than what the kernel was told.
+
+#include <absl/base/attributes.h>
+#include <absl/base/optimization.h>
+#include <sys/epoll.h>
+
+#include <cerrno>
+
+#include "core/queue.h"
+#include "core/signals_blocked.h"
+#include "core/system.h"
+
+namespace kevent::core {
+void Queue::Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline) {
+  // An entry of the index that comes up earlier on the same axis has the
+  // collector read the word in time.  The collector clears `indexed` before it
+  // reads the word for the last time.
+  const AxisDeadline indexed(timer.indexed.load(std::memory_order_seq_cst));
+  if (indexed.deadline() != 0 && indexed.deadline() < deadline.deadline() &&
+      indexed.on_monotonic_axis() == deadline.on_monotonic_axis()) {
+    return;
+  }
+  inbox_.Mark(memory_->inbox, slot);
+
+  const uint8_t index =
+      deadline.on_monotonic_axis() ? kMonotonicAxis : timer.axis.load(std::memory_order_relaxed);
+  Axis& axis = axes_[index];
+  const KernelRegister::State armed = axis.armed.Load();
+  if (armed.value() >= Earliness(deadline.deadline()) && armed.told()) return;
+
+  // Readable already: whoever collects will look into the inbox.  The collector
+  // looks there again after it has withdrawn the announcement, and the leader
+  // after it has set held_.
+  const KernelRegister::State announced = announced_.Load();
+  if (announced.value() != 0 && announced.told() && !held_.load(std::memory_order_seq_cst)) return;
+  WakeKernel(axis, deadline.deadline());
+}
+
+ABSL_ATTRIBUTE_NOINLINE void Queue::WakeKernel(Axis& axis, Nanoseconds deadline) {
+  const SignalsBlocked blocked;
+  if (!Pin()) return;  // a closed queue: its timers go on silently
+  Nanoseconds now;
+  const bool due =
+      sys::Now(axis.clock.load(std::memory_order_relaxed), &now) == 0 && deadline <= now;
+  if (!due) {
+    Lower(axis, deadline);
+  } else if (held_.load(std::memory_order_seq_cst)) {
+    Lower(axes_[kMonotonicAxis], 1);
+  } else {
+    Announce();
+  }
+  Unpin();
+}
+
+void Queue::Announce() {
+  announced_.RaiseTo(1);
+  if (!announced_.Load().told()) TellAnnounced();
+}
+
+void Queue::TellAnnounced() {
+  announced_.Tell([this](uint64_t on) {
+    sys::EpollModify(epoll(), always_ready(), on != 0 ? uint32_t{EPOLLIN} : 0);
+  });
+}
+
+void Queue::Lower(Axis& axis, Nanoseconds deadline) {
+  axis.armed.RaiseTo(Earliness(deadline));
+  if (!axis.armed.Load().told()) TellArmed(axis);
+}
+
+void Queue::TellArmed(Axis& axis) {
+  axis.armed.Tell([this, &axis](uint64_t earliness) { ArmSource(axis, DeadlineOf(earliness)); });
+}
+
+void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {
+  const int source = axis.source.load(std::memory_order_acquire) - 1;
+  if (source < 0) return;
+  const AxisKind kind = axis.kind.load(std::memory_order_acquire);
+  if (kind == AxisKind::kCpuTime) {
+    sys::ArmAlarm(source, deadline);
+    return;
+  }
+  // Closed by a system call that we don't see, the number may be a stranger's:
+  // only ours is a member of our epoll.
+  if (sys::EpollModify(epoll(), source, EPOLLIN) < 0) return;
+  if (kind != AxisKind::kTai) {
+    sys::ArmTimerfd(source, deadline, false);
+    return;
+  }
+  // Again when the clock was set between reading the two clocks and arming.
+  int result;
+  do {
+    Nanoseconds tai;
+    Nanoseconds realtime;
+    sys::Now(CLOCK_TAI, &tai);
+    sys::Now(CLOCK_REALTIME, &realtime);
+    const int64_t moment = static_cast<int64_t>(deadline - (tai - realtime));
+    const bool passed = moment <= 0;
+    result = sys::ArmTimerfd(source,
+                             deadline == 0 ? 0
+                             : passed      ? 1
+                                           : static_cast<Nanoseconds>(moment),
+                             true);
+  } while (result == -ECANCELED);
+}
+
+void Queue::AlarmFired(uint8_t index) {
+  if (!Pin()) return;
+  axes_[index].alarm_fired.store(true, std::memory_order_seq_cst);
+  if (held_.load(std::memory_order_seq_cst)) {
+    Lower(axes_[kMonotonicAxis], 1);
+  } else {
+    Announce();
+  }
+  Unpin();
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/timers.h"
+
+#include <absl/base/optimization.h>
+#include <kevent/kevent.h>
+
+#include <cerrno>
+
+#include "core/arming_order.h"
+#include "core/kevents.h"
+#include "core/process.h"
+#include "core/queue.h"
+#include "core/system.h"
+#include "core/timespec.h"
+
+namespace kevent::core {
+
+thread_local constinit uint64_t t_arming_order = 0;
+
+namespace {
+
+// The queue that the timer is in.  A slot's queue is stored before its
+// generation, so a caller who then finds the generation right has the right
+// queue; one who does not has some queue, and queues are never unmapped.
+Queue* QueueOf(const TimerSlot& timer) {
+  const uint32_t number = timer.queue.load(std::memory_order_acquire) & ~TimerSlot::kAbandoned;
+  return number == 0 ? nullptr : &Process::QueueAt(number - 1);
+}
+
+// The clock that a setting's deadline is measured on.
+clockid_t ClockOf(const TimerSlot& timer, const Queue& queue, bool on_monotonic_axis) {
+  const uint8_t index = timer.axis.load(std::memory_order_relaxed);
+  if (index == kMonotonicAxis || on_monotonic_axis) return CLOCK_MONOTONIC;
+  return queue.axis(index).clock.load(std::memory_order_relaxed);
+}
+
+bool RelativeOnMonotonic(const TimerSlot& timer, const Queue& queue) {
+  const uint8_t index = timer.axis.load(std::memory_order_relaxed);
+  return index != kMonotonicAxis &&
+         queue.axis(index).relative_on_monotonic.load(std::memory_order_relaxed);
+}
+
+// What timer_gettime and timer_settime report of a setting.
+itimerspec Report(const TimerSlot& timer, const Queue& queue, const Setting& setting) {
+  Nanoseconds remaining = 0;
+  if (setting.armed()) {
+    Nanoseconds now;
+    // The clock of a thread that has gone: nothing remains, as in the kernel.
+    if (sys::Now(ClockOf(timer, queue, setting.on_monotonic_axis), &now) == 0) {
+      remaining = RemainingAt(setting, now);
+    }
+  }
+  return {ToTimespec(setting.interval), ToTimespec(remaining)};
+}
+
+// The completion that was collected last belonged to the setting that goes.
+void ForgetOverruns(TimerSlot& timer) {
+  timer.setting.store(timer.setting.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
+  if (timer.frozen_overruns.load(std::memory_order_relaxed) != 0) {
+    timer.frozen_overruns.store(0, std::memory_order_seq_cst);
+  }
+}
+
+}  // namespace
+
+bool IsKeventNotification(const sigevent* notification) {
+  return notification != nullptr && notification->sigev_notify == SIGEV_KEVENT;
+}
+
+// Errors in the order of the kernel's timer_create: the clock comes first.
+int CreateTimer(clockid_t clock, const sigevent& notification, timer_t* timer) {
+  ClockPlan plan;
+  if (const int error = PlanFor(clock, &plan); error != 0) return error;
+  if (timer == nullptr) return EFAULT;
+  Queue* queue;
+  if (const int error = PinQueue(notification.sigev_kevent_fd, &queue); error != 0) return error;
+  Handle handle(0);
+  const auto cookie = reinterpret_cast<uint64_t>(notification.sigev_value.sival_ptr);
+  const int error = queue->AddTimer(plan, cookie, &handle);
+  queue->Unpin();
+  if (error == 0) *timer = reinterpret_cast<timer_t>(handle.bits());
+  return error;
+}
+
+int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_value) {
+  if (value == nullptr || !IsValid(value->it_value) || !IsValid(value->it_interval)) return EINVAL;
+  TimerSlot* timer = SlotTable::Find(handle);
+  if (ABSL_PREDICT_FALSE(timer == nullptr || !timer->live_as(handle.generation()))) return EINVAL;
+  Queue* queue = QueueOf(*timer);
+  if (ABSL_PREDICT_FALSE(queue == nullptr)) return EINVAL;
+
+  Setting next;
+  next.deadline = ToNanoseconds(value->it_value);
+  if (next.deadline != 0) {
+    next.interval = ToNanoseconds(value->it_interval);
+    // Other bits are ignored, as by the kernel.
+    if ((flags & TIMER_ABSTIME) == 0) {
+      next.on_monotonic_axis = RelativeOnMonotonic(*timer, *queue);
+      Nanoseconds now;
+      if (sys::Now(ClockOf(*timer, *queue, next.on_monotonic_axis), &now) != 0) return ESRCH;
+      next.deadline = AddSaturating(now, next.deadline);
+    }
+  }
+
+  PackedSetting before = timer->word.Guess();
+  PackedSetting after;
+  do {
+    // After the word was read, before it is swapped: if timer_delete comes in
+    // between, the swap fails.
+    if (ABSL_PREDICT_FALSE(!timer->live_as(handle.generation()))) return EINVAL;
+    next.generation = static_cast<uint8_t>((before.Unpack().generation + 1) & 7);
+    after = PackedSetting(next);
+    ForgetOverruns(*timer);
+    timer->arming_order.store(NextArmingOrder(), std::memory_order_relaxed);
+  } while (!timer->word.Swap(before, after));
+
+  if (next.armed()) queue->Armed(handle.slot(), *timer, AxisDeadline(after.low()));
+  if (old_value != nullptr) *old_value = Report(*timer, *queue, before.Unpack());
+  return 0;
+}
+
+int GetTimer(Handle handle, itimerspec* value) {
+  TimerSlot* timer = SlotTable::Find(handle);
+  if (timer == nullptr) return EINVAL;
+  const PackedSetting word = timer->word.Read();
+  const Queue* queue = QueueOf(*timer);
+  if (queue == nullptr) return EINVAL;
+  const itimerspec report = Report(*timer, *queue, word.Unpack());
+  if (!timer->live_as(handle.generation())) return EINVAL;
+  if (value == nullptr) return EFAULT;
+  *value = report;
+  return 0;
+}
+
+int GetOverrun(Handle handle, int* overruns) {
+  const TimerSlot* timer = SlotTable::Find(handle);
+  if (timer == nullptr) return EINVAL;
+  const uint64_t frozen = timer->frozen_overruns.load(std::memory_order_seq_cst);
+  const uint32_t setting = timer->setting.load(std::memory_order_seq_cst);
+  if (!timer->live_as(handle.generation())) return EINVAL;
+  *overruns = frozen >> 32 == setting ? static_cast<int>(frozen & UINT32_MAX) : 0;
+  return 0;
+}
+
+int DeleteTimer(Handle handle) {
+  TimerSlot* timer = SlotTable::Find(handle);
+  if (timer == nullptr || handle.generation() % 2 == 0) return EINVAL;
+  uint32_t generation = handle.generation();
+  // The handle is EINVAL from here on, for everybody.
+  if (!timer->generation.compare_exchange_strong(generation, generation + 1,
+                                                 std::memory_order_seq_cst)) {
+    return EINVAL;
+  }
+  Queue* queue = QueueOf(*timer);
+  // And from here on nothing is claimed for it.
+  PackedSetting before = timer->word.Guess();
+  while (!timer->word.Swap(before, PackedSetting(Disarmed(before.Unpack())))) {
+  }
+  timer->queue.fetch_or(TimerSlot::kAbandoned, std::memory_order_seq_cst);
+  queue->DeletedTimer(handle.slot());
+  return 0;
+}
+
+}  // namespace kevent::core

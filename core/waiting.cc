@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+//
+// Sleeping for completions.  One thread per queue, the leader, sleeps on the
+// kernel objects; the followers sleep on a futex each and are promoted one at
+// a time, because level-triggered members of an epoll would wake them all.
+//
+// Normally the leader sleeps on the queue's internal epoll descriptor.  When
+// something is due but fewer than it asked for, that descriptor has to stay
+// readable for others: then it "holds", and sleeps on the timerfds, which are
+// set to the next deadlines that are not yet due.
+
+#include <fcntl.h>
+#include <pthread.h>
+
+#include <cerrno>
+
+#include "core/queue.h"
+#include "core/registry.h"
+#include "core/system.h"
+#include "core/timespec.h"
+
+namespace kevent::core {
+namespace {
+
+// When a call gives up.
+class Patience {
+ public:
+  explicit Patience(const Queue::Request& request)
+      : for_ever_(request.timeout == nullptr),
+        clock_((request.flags & KEVENT_FLAGS_ABSTIME) != 0 &&
+                       (request.flags & KEVENT_FLAGS_MONOTONIC) == 0
+                   ? CLOCK_REALTIME
+                   : CLOCK_MONOTONIC) {
+    if (for_ever_) return;
+    end_ = ToNanoseconds(*request.timeout);
+    const bool relative = (request.flags & KEVENT_FLAGS_ABSTIME) == 0;
+    if (relative && end_ != 0) end_ = AddSaturating(Now(), end_);
+  }
+
+  bool for_ever() const { return for_ever_; }
+  bool none() const { return !for_ever_ && end_ == 0; }
+  clockid_t clock() const { return clock_; }
+  Nanoseconds end() const { return end_; }
+  Nanoseconds left() const {
+    const Nanoseconds now = Now();
+    return now >= end_ ? 0 : end_ - now;
+  }
+  bool over() const { return !for_ever_ && left() == 0; }
+
+ private:
+  Nanoseconds Now() const {
+    Nanoseconds now = 0;
+    sys::Now(clock_, &now);
+    return now;
+  }
+
+  bool for_ever_;
+  clockid_t clock_;
+  Nanoseconds end_ = 0;
+};
+
+enum class Wake { kLook, kTimeout, kSignal, kBroken };
+
+}  // namespace
+
+// One call of kevent_get_events: what it keeps while it sleeps, and what a
+// cancelled thread gives back.
+class Sleeper {
+ public:
+  Sleeper(Queue& queue, const Queue::Request& request)
+      : queue_(queue), request_(request), patience_(request), waiter_(request.min_nr) {}
+
+  int Run();
+
+ private:
+  enum class Then { kReturn, kSleep };
+
+  int Look(unsigned min, Then then);
+  int Prepare();
+  Wake SleepCancellably();
+  Wake Sleep();
+  Wake SleepOnFutex();
+  Wake SleepOnDescriptors();
+  void CloseTimer();
+  static void Cancelled(void* sleeper);
+
+  Queue& queue_;
+  const Queue::Request& request_;
+  const Patience patience_;
+  Waiter waiter_;
+};
+
+int Queue::GetEvents(const Request& request) {
+  Sleeper call(*this, request);
+  const int result = call.Run();
+  Unpin();
+  return result;
+}
+
+int Sleeper::Run() {
+  const bool patient = request_.min_nr != 0 && !patience_.none();
+  int result = Look(patient ? request_.min_nr : 0, Then::kReturn);
+  if (result != 0 || !patient) return result;
+  if (patience_.over() || (sys::StatusFlags(queue_.epoll()) & O_NONBLOCK) != 0) {
+    return Look(0, Then::kReturn);
+  }
+
+  if (const int error = Prepare(); error != 0) return -error;
+  for (;;) {
+    result = Look(request_.min_nr, Then::kSleep);
+    if (result != 0) break;
+    const Wake wake = SleepCancellably();
+    if (wake == Wake::kLook) continue;
+    result = Look(0, Then::kReturn);
+    if (result == 0 && wake == Wake::kSignal) result = -EINTR;
+    if (result == 0 && wake == Wake::kBroken) result = -EBADF;
+    break;
+  }
+  CloseTimer();
+  return result;
+}
+
+// Collects if at least `min` are due.  If nothing was collected, takes or keeps
+// a place among the sleepers, or gives it up, as `then` says.  The number of
+// events, or -EBADF when the queue was closed.
+int Sleeper::Look(unsigned min, Then then) {
+  Locked locked(queue_.lock_);
+  if (!queue_.open()) {
+    queue_.Leave(waiter_);
+    return -EBADF;
+  }
+  queue_.StopHolding(waiter_);
+  unsigned due;
+  const unsigned claimed = queue_.Collect(min, request_.max_nr, request_.events, &due);
+  // Closed meanwhile: what the closing thread switched on for the leader may
+  // just have been switched off.
+  if (!queue_.open()) queue_.Ring();
+  if (claimed != 0 || then == Then::kReturn) {
+    queue_.Leave(waiter_);
+  } else {
+    queue_.Enlist(waiter_, due);
+    if (waiter_.role == Waiter::Role::kFollower && waiter_.timer >= 0) {
+      // Promote rings it.
+      sys::ArmTimerfd(waiter_.timer, patience_.for_ever() ? 0 : patience_.end(), false);
+    }
+  }
+  return static_cast<int>(claimed);
+}
+
+// ppoll's mask and a timeout that follows the steps of CLOCK_REALTIME take a
+// descriptor to sleep on: a timerfd, which rings at the timeout or when the
+// thread is promoted.
+int Sleeper::Prepare() {
+  if (request_.mask == nullptr && patience_.clock() == CLOCK_MONOTONIC) return 0;
+  int timer = sys::CreateTimerfd(patience_.clock());
+  if (timer < 0) return -timer;
+  timer = sys::MoveHigh(timer);
+  if (const int error = Registry::Reserve(timer); error != 0) {
+    sys::Close(timer);
+    return error;
+  }
+  Registry::Set(timer, Registration::Internal(queue_.number(), kRolePrivate));
+  sys::ArmTimerfd(timer, patience_.for_ever() ? 0 : patience_.end(), false);
+  waiter_.timer = timer;
+  return 0;
+}
+
+void Sleeper::CloseTimer() {
+  if (waiter_.timer < 0) return;
+  Registry::Take(waiter_.timer);
+  sys::Close(waiter_.timer);
+}
+
+// Cancellation acts in the sleep alone, where this thread has claimed nothing.
+Wake Sleeper::SleepCancellably() {
+  Wake wake;
+  pthread_cleanup_push(&Sleeper::Cancelled, this);
+  wake = Sleep();
+  pthread_cleanup_pop(0);
+  return wake;
+}
+
+void Sleeper::Cancelled(void* sleeper) {
+  auto* self = static_cast<Sleeper*>(sleeper);
+  {
+    Locked locked(self->queue_.lock_);
+    self->queue_.Leave(self->waiter_);
+  }
+  self->CloseTimer();
+  self->queue_.Unpin();
+}
+
+Wake Sleeper::Sleep() {
+  switch (waiter_.role) {
+    case Waiter::Role::kNone:
+      return Wake::kLook;
+    case Waiter::Role::kFollower:
+      return waiter_.timer < 0 ? SleepOnFutex() : SleepOnDescriptors();
+    case Waiter::Role::kLeader:
+    case Waiter::Role::kHoldingLeader:
+      return SleepOnDescriptors();
+  }
+  return Wake::kBroken;
+}
+
+Wake Sleeper::SleepOnFutex() {
+  const timespec end = ToTimespec(patience_.end());
+  const int result =
+      sys::FutexWait(&waiter_.woken, 0, CLOCK_MONOTONIC, patience_.for_ever() ? nullptr : &end);
+  return result == -ETIMEDOUT ? Wake::kTimeout : result == -EINTR ? Wake::kSignal : Wake::kLook;
+}
+
+Wake Sleeper::SleepOnDescriptors() {
+  pollfd descriptors[kMaxAxes + 1];
+  unsigned count = 0;
+  if (waiter_.timer >= 0) descriptors[count++] = {waiter_.timer, POLLIN, 0};
+  if (waiter_.role == Waiter::Role::kLeader) {
+    descriptors[count++] = {queue_.epoll(), POLLIN, 0};
+  } else if (waiter_.role == Waiter::Role::kHoldingLeader) {
+    count += queue_.Timerfds(descriptors + count);
+  }
+
+  timespec left;
+  const timespec* timeout = nullptr;
+  if (!patience_.for_ever() && patience_.clock() == CLOCK_MONOTONIC) {
+    left = ToTimespec(patience_.left());
+    timeout = &left;
+  }
+  const int ready = sys::Poll(descriptors, count, timeout, request_.mask);
+  if (ready == 0) return Wake::kTimeout;
+  if (ready < 0) return ready == -EINTR ? Wake::kSignal : Wake::kBroken;
+  for (unsigned i = 0; i < count; ++i) {
+    if ((descriptors[i].revents & POLLNVAL) != 0) return Wake::kBroken;
+  }
+  return waiter_.woken.load(std::memory_order_acquire) == 0 && patience_.over() ? Wake::kTimeout
+                                                                                : Wake::kLook;
+}
+
+// ---- Who sleeps how -----------------------------------------------------------
+
+// A place for a thread that found `due` completions, fewer than it wants.
+void Queue::Enlist(Waiter& waiter, unsigned due) {
+  if (leader_ == nullptr) {
+    Unlink(waiter);
+    leader_ = &waiter;
+  }
+  if (leader_ == &waiter && due != 0) {
+    // Somebody else may be content with what is due.
+    Waiter* other = LeastDemanding();
+    if (other != nullptr && other->min_nr <= due) Promote(*other);
+  }
+  waiter.woken.store(0, std::memory_order_relaxed);
+  if (leader_ != &waiter) {
+    Append(waiter);
+    waiter.role = Waiter::Role::kFollower;
+  } else if (due == 0) {
+    waiter.role = Waiter::Role::kLeader;
+  } else {
+    waiter.role = Hold() ? Waiter::Role::kHoldingLeader : Waiter::Role::kNone;
+  }
+}
+
+// Leaves the descriptor readable and sets the kernel's timers to what is not
+// yet due.  False when an armer came in between: look again.
+bool Queue::Hold() {
+  held_.store(true, std::memory_order_seq_cst);
+  Announce();
+  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+    Axis& axis = axes_[i];
+    const uint64_t next = Earliness(NextNotDue(axis, 0));
+    KernelRegister::State seen = axis.armed.Load();
+    const auto passed = [&] { return seen.value() != 0 && DeadlineOf(seen.value()) <= axis.now; };
+    while (passed() && !axis.armed.Replace(seen, next)) seen = axis.armed.Load();
+    axis.armed.RaiseTo(next);
+    if (!axis.armed.Load().told()) TellArmed(axis);
+  }
+  // An armer that saw the queue announced, and not held, has marked before.
+  return inbox_.empty();
+}
+
+void Queue::StopHolding(const Waiter& waiter) {
+  if (leader_ == &waiter) held_.store(false, std::memory_order_seq_cst);
+}
+
+unsigned Queue::Timerfds(pollfd* descriptors) const {
+  unsigned count = 0;
+  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_acquire); ++i) {
+    const AxisKind kind = axes_[i].kind.load(std::memory_order_acquire);
+    if (kind == AxisKind::kUnused || kind == AxisKind::kCpuTime) continue;
+    const int fd = axes_[i].source.load(std::memory_order_acquire) - 1;
+    descriptors[count++] = {fd, POLLIN, 0};
+  }
+  return count;
+}
+
+// Gives up whatever place it has.  A leader is succeeded.
+void Queue::Leave(Waiter& waiter) {
+  Unlink(waiter);
+  if (leader_ != &waiter) return;
+  leader_ = nullptr;
+  held_.store(false, std::memory_order_seq_cst);
+  if (Waiter* next = LeastDemanding(); next != nullptr) Promote(*next);
+}
+
+Waiter* Queue::LeastDemanding() {
+  Waiter* least = first_;
+  for (Waiter* waiter = first_; waiter != nullptr; waiter = waiter->next) {
+    if (waiter->min_nr < least->min_nr) least = waiter;
+  }
+  return least;
+}
+
+// Makes a follower the leader, and wakes it.
+void Queue::Promote(Waiter& waiter) {
+  Unlink(waiter);
+  leader_ = &waiter;
+  waiter.woken.store(1, std::memory_order_release);
+  if (waiter.timer >= 0) {
+    sys::ArmTimerfd(waiter.timer, 1, false);
+  } else {
+    sys::FutexWake(&waiter.woken);
+  }
+}
+
+void Queue::Append(Waiter& waiter) {
+  if (waiter.linked) return;
+  waiter.linked = true;
+  waiter.next = nullptr;
+  waiter.previous = last_;
+  (last_ == nullptr ? first_ : last_->next) = &waiter;
+  last_ = &waiter;
+}
+
+void Queue::Unlink(Waiter& waiter) {
+  if (!waiter.linked) return;
+  waiter.linked = false;
+  (waiter.previous == nullptr ? first_ : waiter.previous->next) = waiter.next;
+  (waiter.next == nullptr ? last_ : waiter.next->previous) = waiter.previous;
+}
+
+}  // namespace kevent::core
