@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/descriptors.h"
+
+#include <stdarg.h>
+
+#include "core/system.h"
+#include "shim/edge.h"
+#include "shim/libc.h"
+
+namespace core = kevent::core;
+namespace sys = kevent::sys;
+using kevent::shim::Finish;
+
+namespace {
+
+// fcntl takes one argument of pointer size at most, and passes it on unread.
+template <typename Libc>
+int Fcntl(Libc libc, int fd, int command, void* argument) {
+  if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && core::Concerns(fd)) {
+    const int lowest = static_cast<int>(reinterpret_cast<intptr_t>(argument));
+    return Finish(core::DuplicateFrom(fd, lowest, command == F_DUPFD_CLOEXEC));
+  }
+  return libc(fd, command, argument);
+}
+
+}  // namespace
+
+// Where the C library's function is not found yet, inside its very look-up, the
+// system call itself is made.
+
+KEVENT_EXPORT int close(int fd) {
+  if (core::Concerns(fd)) return Finish(core::CloseDescriptor(fd));
+  const auto libc = KEVENT_LIBC(close);
+  return libc != nullptr ? libc(fd) : Finish(sys::Close(fd));
+}
+
+KEVENT_EXPORT int dup(int fd) noexcept {
+  if (core::Concerns(fd)) return Finish(core::Duplicate(fd));
+  const auto libc = KEVENT_LIBC(dup);
+  return libc != nullptr ? libc(fd) : Finish(sys::Duplicate(fd));
+}
+
+KEVENT_EXPORT int dup2(int fd, int target) noexcept {
+  if (core::Concerns(fd) || core::Concerns(target)) return Finish(core::DuplicateTo(fd, target));
+  const auto libc = KEVENT_LIBC(dup2);
+  return libc != nullptr ? libc(fd, target) : Finish(core::DuplicateTo(fd, target));
+}
+
+KEVENT_EXPORT int dup3(int fd, int target, int flags) noexcept {
+  if (core::Concerns(fd) || core::Concerns(target)) {
+    return Finish(core::DuplicateTo(fd, target, flags));
+  }
+  const auto libc = KEVENT_LIBC(dup3);
+  return libc != nullptr ? libc(fd, target, flags) : Finish(sys::DuplicateTo(fd, target, flags));
+}
+
+KEVENT_EXPORT int fcntl(int fd, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  const auto libc = KEVENT_LIBC(fcntl);
+  if (libc == nullptr) return Finish(sys::Fcntl(fd, command, argument));
+  return Fcntl(libc, fd, command, argument);
+}
+
+KEVENT_EXPORT int fcntl64(int fd, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  const auto libc = KEVENT_LIBC(fcntl64);
+  if (libc == nullptr) return Finish(sys::Fcntl(fd, command, argument));
+  return Fcntl(libc, fd, command, argument);
+}
+
+KEVENT_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
+  if (core::ConcernsRange(first, last)) return Finish(core::CloseDescriptors(first, last, flags));
+  const auto libc = KEVENT_LIBC(close_range);
+  return libc != nullptr ? libc(first, last, flags) : Finish(sys::CloseRange(first, last, flags));
+}
+
+KEVENT_EXPORT void closefrom(int lowest) noexcept {
+  const unsigned first = lowest < 0 ? 0 : static_cast<unsigned>(lowest);
+  if (core::ConcernsRange(first, ~0U)) {
+    Finish(core::CloseDescriptors(first, ~0U, 0));
+    return;
+  }
+  const auto libc = KEVENT_LIBC(closefrom);
+  if (libc != nullptr) libc(lowest);
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/kevents.h"
+
+#include "shim/edge.h"
+
+using kevent::shim::Finish;
+namespace core = kevent::core;
+
+KEVENT_EXPORT int kevent_init(kevent_ring* ring, unsigned num, unsigned flags) {
+  return Finish(core::InitQueue(ring, num, flags));
+}
+
+KEVENT_EXPORT int kevent_get_events(int kev_fd, unsigned min_nr, unsigned max_nr,
+                                    const timespec* timeout, ukevent* events, unsigned flags) {
+  return Finish(core::GetEvents(kev_fd, {min_nr, max_nr, events, timeout, flags, nullptr}));
+}
+
+KEVENT_EXPORT int kevent_pget_events(int kev_fd, unsigned min_nr, unsigned max_nr,
+                                     const timespec* timeout, ukevent* events, unsigned flags,
+                                     const sigset_t* sigmask) {
+  return Finish(core::GetEvents(kev_fd, {min_nr, max_nr, events, timeout, flags, sigmask}));
+}
+
+KEVENT_EXPORT const char* kevent_version() { return KEVENT_VERSION; }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+//
+// The C library's own functions behind the names that this library replaces.
+
+#ifndef KEVENT_SHIM_LIBC_H_
+#define KEVENT_SHIM_LIBC_H_
+
+#include <absl/base/optimization.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+
+namespace kevent::shim {
+
+struct Libc {
+#define INTERPOSED(name) std::atomic<decltype(&::name)> name;
+#include "shim/interposed.def"
+#undef INTERPOSED
+};
+
+// Constant-initialised, filled by Resolve.
+extern Libc g_libc;
+
+// Finds all of them.  Until that is done, in calls that come from inside the
+// look-up, the entries stay null.
+void Resolve();
+
+// The C library's function, or nullptr inside the look-up itself.
+#define KEVENT_LIBC(name)                                                                    \
+  (ABSL_PREDICT_TRUE(::kevent::shim::g_libc.name.load(std::memory_order_acquire) != nullptr) \
+       ? ::kevent::shim::g_libc.name.load(std::memory_order_relaxed)                         \
+       : (::kevent::shim::Resolve(), ::kevent::shim::g_libc.name.load(std::memory_order_acquire)))
+
+}  // namespace kevent::shim
+
+#endif  // KEVENT_SHIM_LIBC_H_
