@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The index of one axis: a 4-ary min-heap of deadlines.  Chosen over a
-// hierarchical timing wheel by tools/bench_index; docs/engine.md has the
-// figures.
+// hierarchical timing wheel by measurement: docs/index.md.
 
 #ifndef KEVENT_CORE_DEADLINE_HEAP_H_
 #define KEVENT_CORE_DEADLINE_HEAP_H_

@@ -156,7 +156,8 @@ class SettingWord {
     uint64_t halves_[2];  // [0] is the low half: little-endian machines only
   };
 };
-static_assert(sizeof(SettingWord) == 16 && alignof(SettingWord) == 16);
+static_assert(sizeof(SettingWord) == 16);
+static_assert(alignof(SettingWord) == 16);
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
 
 }  // namespace kevent::core

@@ -35,6 +35,9 @@ clockid_t ClockOf(const TimerSlot& timer, const Queue& queue, bool on_monotonic_
   return queue.axis(index).clock.load(std::memory_order_relaxed);
 }
 
+// One of clock_getcpuclockid or pthread_getcpuclockid.
+bool IsDynamic(clockid_t clock) { return clock < 0; }
+
 bool RelativeOnMonotonic(const TimerSlot& timer, const Queue& queue) {
   const uint8_t index = timer.axis.load(std::memory_order_relaxed);
   return index != kMonotonicAxis &&
@@ -92,15 +95,17 @@ int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_
 
   Setting next;
   next.deadline = ToNanoseconds(value->it_value);
-  if (next.deadline != 0) {
-    next.interval = ToNanoseconds(value->it_interval);
-    // Other bits are ignored, as by the kernel.
-    if ((flags & TIMER_ABSTIME) == 0) {
-      next.on_monotonic_axis = RelativeOnMonotonic(*timer, *queue);
-      Nanoseconds now;
-      if (sys::Now(ClockOf(*timer, *queue, next.on_monotonic_axis), &now) != 0) return ESRCH;
-      next.deadline = AddSaturating(now, next.deadline);
-    }
+  if (next.armed()) next.interval = ToNanoseconds(value->it_interval);
+  // Other bits are ignored, as by the kernel.
+  const bool relative = next.armed() && (flags & TIMER_ABSTIME) == 0;
+  next.on_monotonic_axis = relative && RelativeOnMonotonic(*timer, *queue);
+  const clockid_t clock = ClockOf(*timer, *queue, next.on_monotonic_axis);
+  if (relative || IsDynamic(clock)) {
+    // Only the CPU time of a thread or process that has gone cannot be read.
+    // The kernel refuses every setting of such a timer (posix_cpu_timer_set).
+    Nanoseconds now;
+    if (sys::Now(clock, &now) != 0) return ESRCH;
+    if (relative) next.deadline = AddSaturating(now, next.deadline);
   }
 
   PackedSetting before = timer->word.Guess();

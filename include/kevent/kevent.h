@@ -190,8 +190,8 @@ struct kevent_ring {
  *
  * EINVAL  flags is not 0, or one of ring and num is zero and the other is not.
  * ENOSYS  ring and num ask for a ring.
- * EMFILE, ENFILE, ENOMEM, EAGAIN  as epoll_create1(2), timerfd_create(2) and
- *         mmap(2) have them; nothing is left behind.
+ * EMFILE, ENFILE, ENOMEM  as epoll_create1(2), timerfd_create(2) and mmap(2)
+ *         have them, EMFILE also beyond 16384 queues; nothing is left behind.
  */
 int kevent_init(struct kevent_ring *ring, unsigned int num, unsigned int flags) KEVENT_FUNCTION;
 
@@ -217,6 +217,8 @@ int kevent_init(struct kevent_ring *ring, unsigned int num, unsigned int flags) 
  *         alone; min_nr > max_nr; timeout out of range.
  * EFAULT  events is NULL and max_nr is not 0.
  * EINTR   a signal handler ran while it slept, and nothing was ready.
+ * EMFILE, ENFILE, ENOMEM  with sigmask or a timeout on CLOCK_REALTIME, which
+ *         take a descriptor to sleep on: as timerfd_create(2); nothing taken.
  */
 int kevent_get_events(int kev_fd, unsigned int min_nr, unsigned int max_nr,
                       const struct timespec *timeout, struct ukevent *events,
