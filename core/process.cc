@@ -68,8 +68,8 @@ void AlarmThreadBody(void*) {
 // that we don't see may be a stranger's.  Adding a member that is there already
 // changes nothing, in an epoll that is shared with the parent.
 bool IsNameOf(int fd, uint32_t queue) {
-  const int member = g_queue_memory[queue].load()->always_ready.load() - 1;
-  const int result = sys::EpollAdd(fd, member, 0);
+  const int member = g_queue_memory[queue].load()->monotonic_timerfd.load() - 1;
+  const int result = sys::EpollAdd(fd, member, EPOLLIN);
   if (result == 0) sys::EpollDelete(fd, member);
   return result == -EEXIST;
 }

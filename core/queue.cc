@@ -33,8 +33,6 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
 
   int error = AddInternal(sys::CreateEpoll(), kRoleEpoll, &epoll_);
   if (error == 0) error = AddInternal(sys::CreateAlwaysReady(), kRoleAlwaysReady, &always_ready_);
-  if (error == 0) error = -sys::EpollAdd(epoll(), always_ready(), 0);
-  memory_->always_ready.store(always_ready() + 1, std::memory_order_release);
   uint8_t monotonic;
   if (error == 0) {
     error = FindOrMakeAxis({CLOCK_MONOTONIC, AxisKind::kTimerfd, false}, &monotonic);
@@ -72,7 +70,7 @@ void Queue::DropName() {
 // Makes the internal epoll descriptor readable for a leader in either way of
 // sleeping.  For a queue that is closed: nothing is to quieten it again.
 void Queue::Ring() {
-  sys::EpollModify(epoll(), always_ready(), EPOLLIN);
+  SwitchOn();
   ArmSource(axes_[kMonotonicAxis], 1);
 }
 
@@ -134,20 +132,17 @@ int Queue::MoveInternal(int fd, uint16_t role) {
     moved = sys::DuplicateFrom(fd, fd + 1, true);
     error = moved < 0 ? EBUSY : Registry::Reserve(moved);
   }
-  if (error == 0 && role != kRoleEpoll) {
-    // epoll knows its members by number as well: it gets the new one before
-    // the old one goes.
-    const bool switched_on = role != kRoleAlwaysReady || announced_.Load().value() != 0;
-    error = -sys::EpollAdd(epoll(), moved, switched_on ? uint32_t{EPOLLIN} : 0);
-  }
+  // epoll knows its members by number as well: a timerfd is a member under the
+  // new one before the old one goes.
+  if (error == 0 && role < kMaxAxes) error = -sys::EpollAdd(epoll(), moved, EPOLLIN);
   if (error == 0) {
     Registry::Set(moved, Registration::Internal(number_, role));
     number->store(moved + 1, std::memory_order_release);
-    if (role != kRoleEpoll) sys::EpollDelete(epoll(), fd);
-    if (role == kRoleAlwaysReady) {
-      memory_->always_ready.store(moved + 1, std::memory_order_release);
-      TellAnnounced();
+    if (role == kMonotonicAxis) {
+      memory_->monotonic_timerfd.store(moved + 1, std::memory_order_release);
     }
+    if (role != kRoleEpoll) sys::EpollDelete(epoll(), fd);
+    if (role == kRoleAlwaysReady) TellAnnounced();
     Registry::Take(fd);
   } else if (moved >= 0) {
     sys::Close(moved);
@@ -198,6 +193,9 @@ int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
       return error;
     }
     const int timerfd = axis.source.load(std::memory_order_relaxed) - 1;
+    if (index == kMonotonicAxis) {
+      memory_->monotonic_timerfd.store(timerfd + 1, std::memory_order_release);
+    }
     if (const int error = sys::EpollAdd(epoll(), timerfd, EPOLLIN); error < 0) {
       CloseInternal(&axis.source);
       return -error;

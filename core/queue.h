@@ -68,7 +68,7 @@ struct QueueMemory {
   Span heaps[kMaxAxes];
   // A member that only this queue's epoll has: its number plus one.  Tells a
   // child of fork which descriptors are names of the queue.
-  std::atomic<int> always_ready;
+  std::atomic<int> monotonic_timerfd;
 };
 
 // A thread asleep in kevent_get_events.  Lives on its stack; under the queue's
@@ -180,6 +180,7 @@ class Queue {
   void WakeKernel(Axis& axis, Nanoseconds deadline);
   void Announce();
   void TellAnnounced();
+  void SwitchOn();
   void Lower(Axis& axis, Nanoseconds deadline);
   void TellArmed(Axis& axis);
   void ArmSource(Axis& axis, Nanoseconds deadline);
@@ -233,7 +234,7 @@ class Queue {
   std::atomic<int> epoll_;
   std::atomic<int> always_ready_;
 
-  // 1: the always-ready member is switched on, the queue is readable.
+  // 1: the always-ready eventfd is a member of the epoll, the queue is readable.
   KernelRegister announced_;
   // The leader sleeps on the timerfds with something due: `announced_` does not
   // wake it.

@@ -63,8 +63,29 @@ void Queue::Announce() {
 
 void Queue::TellAnnounced() {
   announced_.Tell([this](uint64_t on) {
-    sys::EpollModify(epoll(), always_ready(), on != 0 ? uint32_t{EPOLLIN} : 0);
+    if (on != 0) {
+      SwitchOn();
+    } else {
+      sys::EpollDelete(epoll(), always_ready());
+    }
   });
+}
+
+// Makes the epoll readable, with a wake-up of whoever polls it, and a new edge
+// for edge-triggered pollers.
+//
+// Not by switching the event mask of a permanent member: EPOLL_CTL_MOD wakes
+// nobody while the member is still linked as ready from last time, which it is
+// until somebody polls (fs/eventpoll.c, ep_modify).  A member that is there is
+// a slower thread's that has yet to look again: its wake-up may be long past.
+void Queue::SwitchOn() {
+  int result = sys::EpollAdd(epoll(), always_ready(), EPOLLIN);
+  if (result == -EEXIST) {
+    sys::EpollDelete(epoll(), always_ready());
+    result = sys::EpollAdd(epoll(), always_ready(), EPOLLIN);
+  }
+  // No memory for the member: a timerfd in the past needs none.
+  if (result < 0 && result != -EEXIST) Lower(axes_[kMonotonicAxis], 1);
 }
 
 void Queue::Lower(Axis& axis, Nanoseconds deadline) {
