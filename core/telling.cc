@@ -108,7 +108,8 @@ void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {
   // Closed by a system call that we don't see, the number may be a stranger's:
   // only ours is a member of our epoll.
   if (sys::EpollModify(epoll(), source, EPOLLIN) < 0) return;
-  if (kind != AxisKind::kTai) {
+  if (kind != AxisKind::kTai || deadline == 0) {
+    // Disarmed, it does not become readable when the clock is set either.
     sys::ArmTimerfd(source, deadline, false);
     return;
   }
@@ -119,13 +120,8 @@ void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {
     Nanoseconds realtime;
     sys::Now(CLOCK_TAI, &tai);
     sys::Now(CLOCK_REALTIME, &realtime);
-    const int64_t moment = static_cast<int64_t>(deadline - (tai - realtime));
-    const bool passed = moment <= 0;
-    result = sys::ArmTimerfd(source,
-                             deadline == 0 ? 0
-                             : passed      ? 1
-                                           : static_cast<Nanoseconds>(moment),
-                             true);
+    const Nanoseconds offset = tai - realtime;
+    result = sys::ArmTimerfd(source, deadline > offset ? deadline - offset : 1, true);
   } while (result == -ECANCELED);
 }
 
