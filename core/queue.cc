@@ -34,8 +34,9 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
   int error = AddInternal(sys::CreateEpoll(), kRoleEpoll, &epoll_);
   if (error == 0) error = AddInternal(sys::CreateAlwaysReady(), kRoleAlwaysReady, &always_ready_);
   uint8_t monotonic;
+  bool made;
   if (error == 0) {
-    error = FindOrMakeAxis({CLOCK_MONOTONIC, AxisKind::kTimerfd, false}, &monotonic);
+    error = FindOrMakeAxis({CLOCK_MONOTONIC, AxisKind::kTimerfd, false}, &monotonic, &made);
   }
   if (error != 0) {
     CloseInternals();
@@ -153,7 +154,8 @@ int Queue::MoveInternal(int fd, uint16_t role) {
 
 // ---- Axes -------------------------------------------------------------------
 
-int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index) {
+int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made) {
+  *made = false;
   const uint32_t count = axis_count_.load(std::memory_order_relaxed);
   uint32_t unused = count;
   for (uint32_t i = 0; i < count; ++i) {
@@ -169,6 +171,7 @@ int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index) {
   *index = static_cast<uint8_t>(unused);
   if (const int error = MakeSource(*index, plan); error != 0) return error;
   if (unused == count) axis_count_.store(count + 1, std::memory_order_release);
+  *made = true;
   return 0;
 }
 
@@ -243,30 +246,41 @@ void Queue::LeaveAxes(uint8_t index) {
   if (axis.relative_on_monotonic.load(std::memory_order_relaxed)) {
     --axes_[kMonotonicAxis].members;
   }
-  if (--axis.members != 0) return;
   // A CPU-time clock may be that of a thread that comes and goes, and its alarm
   // counts against RLIMIT_SIGPENDING; a timerfd stays for the next timer.
-  if (axis.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime) return;
-  CloseSource(axis);
-  axis.kind.store(AxisKind::kUnused, std::memory_order_release);
+  if (--axis.members == 0 && axis.kind.load(std::memory_order_relaxed) == AxisKind::kCpuTime) {
+    DropAxis(index);
+  }
+}
+
+void Queue::DropAxis(uint8_t index) {
+  CloseSource(axes_[index]);
+  axes_[index].kind.store(AxisKind::kUnused, std::memory_order_release);
 }
 
 // ---- Timers -----------------------------------------------------------------
 
+int Queue::AllocateSlot(uint32_t* slot) {
+  int error = Process::slots().Allocate(slot);
+  if (error != 0) return error;
+  error = inbox_.Reserve(memory_->inbox, *slot);
+  if (error != 0) Process::slots().Free(*slot, *slot, 1);
+  return error;
+}
+
 int Queue::AddTimer(const ClockPlan& plan, uint64_t cookie, Handle* handle) {
   Locked locked(lock_);
   uint8_t index;
-  if (const int error = FindOrMakeAxis(plan, &index); error != 0) return error;
-  if (const int error = JoinAxes(index, plan.relative_on_monotonic); error != 0) return error;
-
+  bool made;
+  if (const int error = FindOrMakeAxis(plan, &index, &made); error != 0) return error;
+  int error = JoinAxes(index, plan.relative_on_monotonic);
   uint32_t slot;
-  int error = Process::slots().Allocate(&slot);
   if (error == 0) {
-    error = inbox_.Reserve(memory_->inbox, slot);
-    if (error != 0) Process::slots().Free(slot, slot, 1);
+    error = AllocateSlot(&slot);
+    if (error != 0) LeaveAxes(index);
   }
   if (error != 0) {
-    LeaveAxes(index);
+    if (made) DropAxis(index);
     return error;
   }
 

@@ -169,11 +169,14 @@ class Queue {
   void Ring();
   int AddInternal(int fd, uint16_t role, std::atomic<int>* number);
   void CloseInternal(std::atomic<int>* number);
-  int FindOrMakeAxis(const ClockPlan& plan, uint8_t* index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int AllocateSlot(uint32_t* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int MakeSource(uint8_t index, const ClockPlan& plan) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int JoinAxes(uint8_t index, bool relative_on_monotonic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int Grow(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LeaveAxes(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void DropAxis(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CloseSource(Axis& axis);
 
   // telling.cc

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+//
+// Closing, copying, fork and failure, with every descriptor of the engine in
+// sight.
+
+#include <climits>
+
+#include "core/system.h"
+#include "tests/unit/engine.h"
+
+namespace kevent_test {
+namespace {
+
+using kevent::core::CloseDescriptor;
+using kevent::core::CloseDescriptors;
+using kevent::core::DuplicateTo;
+
+class Descriptors : public EngineTest {
+ protected:
+  static std::vector<int> Internals() {
+    std::vector<int> numbers;
+    for (const auto& [number, file] : Sim().table_) {
+      if (number >= 768) numbers.push_back(number);
+    }
+    return numbers;
+  }
+};
+
+TEST_F(Descriptors, TheLastCloseEndsTheQueue) {
+  const size_t internals = Internals().size();
+  const int copy = kevent::core::Duplicate(queue_);
+  const Handle timer = Create(copy, CLOCK_MONOTONIC);
+  ASSERT_EQ(SetIn(timer, 10, 10), 0);
+  ASSERT_EQ(CloseDescriptor(queue_), 0);
+  Sim().Advance(10);
+  EXPECT_EQ(Collect(copy).size(), 1);
+  ASSERT_EQ(CloseDescriptor(copy), 0);
+  EXPECT_LT(Internals().size(), internals);
+  EXPECT_TRUE(Internals().empty());
+  // The timer goes on, silently.
+  Sim().Advance(3);
+  EXPECT_EQ(Get(timer).value, 7);
+  EXPECT_EQ(SetIn(timer, 100), 0);
+  EXPECT_EQ(Get(timer).value, 100);
+  EXPECT_EQ(Delete(timer), 0);
+  int error;
+  Create(copy, CLOCK_MONOTONIC, 0, &error);
+  EXPECT_EQ(error, EBADF);
+}
+
+TEST_F(Descriptors, InternalNumbersAreNotTheProgramsToUse) {
+  for (const int fd : Internals()) {
+    EXPECT_EQ(CloseDescriptor(fd), -EBADF);
+    EXPECT_EQ(kevent::core::Duplicate(fd), -EBADF);
+    EXPECT_EQ(DuplicateTo(fd, 50, 0), -EBADF);
+    EXPECT_EQ(DuplicateTo(fd, fd), -EBADF);
+  }
+}
+
+TEST_F(Descriptors, CloseRangeSparesThem) {
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  const int copy = kevent::core::DuplicateFrom(queue_, 600, false);
+  const int stranger = Sim().OpenStranger();
+  ASSERT_EQ(CloseDescriptors(static_cast<unsigned>(stranger), ~0u, 0), 0);
+  EXPECT_FALSE(Sim().IsOpen(stranger));
+  EXPECT_FALSE(Sim().IsOpen(copy));
+  ASSERT_EQ(SetIn(timer, 10), 0);
+  Sim().Advance(10);
+  EXPECT_EQ(Collect(queue_).size(), 1);
+  EXPECT_EQ(Delete(timer), 0);
+  ASSERT_EQ(CloseDescriptors(3, ~0u, 0), 0);
+  EXPECT_EQ(Sim().open_descriptors(), 0);
+}
+
+// dup2 onto each internal number moves the object out of the way first.
+TEST_F(Descriptors, DuplicatingOntoThemMovesThem) {
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  const Handle other = Create(queue_, CLOCK_BOOTTIME);
+  const int stranger = Sim().OpenStranger();
+  const auto file = Sim().File(stranger);
+  for (const int fd : Internals()) {
+    ASSERT_EQ(SetIn(timer, 10, 10), 0);
+    ASSERT_EQ(SetIn(other, 10), 0);
+    ASSERT_EQ(DuplicateTo(stranger, fd), fd);
+    EXPECT_EQ(Sim().File(fd), file);
+    EXPECT_FALSE(readable());
+    Sim().Advance(10);
+    EXPECT_TRUE(readable());
+    EXPECT_EQ(Collect(queue_).size(), 2);
+    EXPECT_FALSE(readable());
+    ASSERT_EQ(Set(timer, TIMER_ABSTIME, 1), 0);
+    EXPECT_TRUE(readable());
+    EXPECT_EQ(Collect(queue_).size(), 1);
+    EXPECT_FALSE(readable());
+    ASSERT_EQ(CloseDescriptor(fd), 0);
+  }
+  kevent::sys::Close(stranger);
+  EXPECT_EQ(Delete(timer), 0);
+  EXPECT_EQ(Delete(other), 0);
+}
+
+TEST_F(Descriptors, DuplicatingOntoANameReplacesIt) {
+  const int second = kevent::core::InitQueue(nullptr, 0, 0);
+  ASSERT_GE(second, 0);
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  ASSERT_EQ(Set(timer, TIMER_ABSTIME, 1), 0);
+  ASSERT_EQ(DuplicateTo(queue_, second), second);
+  EXPECT_EQ(Collect(second).size(), 1);
+  EXPECT_EQ(CloseDescriptor(second), 0);
+  EXPECT_EQ(Delete(timer), 0);
+}
+
+// A number closed by a system call that we don't see, and taken by a stranger.
+TEST_F(Descriptors, AStrangersDescriptorIsNotArmed) {
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  for (const int fd : Internals()) {
+    if (Sim().File(fd)->kind == SimulatedFile::Kind::kTimerfd) Sim().ReplaceBehindBack(fd);
+  }
+  EXPECT_EQ(SetIn(timer, 10), 0);  // else a violation
+  EXPECT_EQ(Delete(timer), 0);
+}
+
+// Dangerous place 9.
+TEST_F(Descriptors, AChildOfVforkChangesNothing) {
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  ASSERT_EQ(SetIn(timer, 10), 0);
+  const auto table = Sim().table_;  // the child's is a copy
+  const int parent = Sim().process_id();
+  Sim().set_process_id(parent + 1);
+  EXPECT_EQ(CloseDescriptor(queue_), 0);
+  EXPECT_EQ(CloseDescriptors(3, ~0u, 0), 0);
+  EXPECT_EQ(Sim().open_descriptors(), 0);
+  Sim().set_process_id(parent);
+  Sim().table_ = table;
+  Sim().Advance(10);
+  EXPECT_TRUE(readable());
+  EXPECT_EQ(Collect(queue_).size(), 1);
+  EXPECT_EQ(Delete(timer), 0);
+}
+
+// Dangerous place 8.
+TEST_F(Descriptors, AChildOfForkHasFreshQueuesAndNoTimers) {
+  for (const bool run_handlers : {true, false}) {
+    const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+    const Handle cpu = Create(queue_, CLOCK_PROCESS_CPUTIME_ID);
+    const int copy = kevent::core::Duplicate(queue_);
+    ASSERT_EQ(Set(timer, TIMER_ABSTIME, 1, 1), 0);
+    ASSERT_EQ(SetIn(cpu, kSecond), 0);
+    const auto parents = Sim().File(queue_);
+    const auto members = parents->members;
+
+    Sim().Fork(run_handlers);
+    EXPECT_EQ(SetIn(timer, 1), EINVAL);
+    EXPECT_EQ(Delete(cpu), EINVAL);
+    EXPECT_TRUE(Collect(queue_).empty());
+    EXPECT_FALSE(readable());
+    EXPECT_EQ(parents->members, members);  // shared with the parent, untouched
+    EXPECT_NE(Sim().File(queue_), parents);
+
+    const Handle own = Create(copy, CLOCK_MONOTONIC);
+    ASSERT_EQ(Set(own, TIMER_ABSTIME, 1), 0);
+    EXPECT_EQ(Collect(queue_).size(), 1);  // two names of one queue
+    EXPECT_EQ(Delete(own), 0);
+    EXPECT_EQ(CloseDescriptor(copy), 0);
+  }
+}
+
+// Every call that can fail is made to fail in turn, until the scenario passes.
+TEST_F(Descriptors, FailuresLeaveNothingBehind) {
+  const auto without_queues = Sim().open_descriptors();
+  int failures = 0;
+  for (int n = 1;; ++n) {
+    Sim().FailCall(n, EMFILE);
+    const int fd = kevent::core::InitQueue(nullptr, 0, 0);
+    if (fd >= 0) {
+      const bool was_reached = !Sim().failure_pending();
+      ASSERT_EQ(CloseDescriptor(fd), 0);
+      EXPECT_EQ(Sim().open_descriptors(), without_queues);
+      if (was_reached) continue;  // a call whose failure does no harm
+      break;
+    }
+    EXPECT_TRUE(fd == -EMFILE || fd == -ENOMEM) << fd;
+    EXPECT_EQ(Sim().open_descriptors(), without_queues) << "failure " << n;
+    ++failures;
+  }
+  EXPECT_GT(failures, 3);
+  Sim().FailCall(0, 0);
+
+  for (const clockid_t clock : {CLOCK_BOOTTIME, CLOCK_TAI, CLOCK_PROCESS_CPUTIME_ID, -98}) {
+    failures = 0;
+    for (int n = 1;; ++n) {
+      const auto open = Sim().open_descriptors();
+      const auto alarms = Sim().alarms_.size();
+      Sim().FailCall(n, EAGAIN);
+      int error;
+      const Handle timer = Create(queue_, clock, 0, &error);
+      if (error == 0) {
+        ASSERT_EQ(SetIn(timer, kSecond), 0);
+        ASSERT_EQ(Delete(timer), 0);
+        Collect(queue_);
+        break;
+      }
+      EXPECT_TRUE(error == EAGAIN || error == ENOMEM) << error;
+      EXPECT_EQ(Sim().open_descriptors(), open) << "clock " << clock << ", failure " << n;
+      EXPECT_EQ(Sim().alarms_.size(), alarms);
+      ++failures;
+    }
+    Sim().FailCall(0, 0);
+    EXPECT_GT(failures, 0);
+  }
+}
+
+// The announcement needs memory of the kernel; a timerfd in its place does not.
+TEST_F(Descriptors, AnAnnouncementThatFailsIsStillMade) {
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  Sim().FailCall(1, ENOMEM);
+  ASSERT_EQ(Set(timer, TIMER_ABSTIME, 1), 0);
+  EXPECT_FALSE(Sim().failure_pending());
+  EXPECT_TRUE(readable());
+  EXPECT_EQ(Collect(queue_).size(), 1);
+  EXPECT_FALSE(readable());
+  EXPECT_EQ(Delete(timer), 0);
+}
+
+TEST_F(Descriptors, QueuesAreUsedAgain) {
+  const size_t before = Sim().mapped_bytes;
+  for (int i = 0; i < 50; ++i) {
+    const int fd = kevent::core::InitQueue(nullptr, 0, 0);
+    ASSERT_GE(fd, 0);
+    const Handle timer = Create(fd, CLOCK_MONOTONIC);
+    ASSERT_EQ(SetIn(timer, 10), 0);
+    ASSERT_EQ(Delete(timer), 0);
+    ASSERT_EQ(CloseDescriptor(fd), 0);
+  }
+  EXPECT_LT(Sim().mapped_bytes - before, size_t{1} << 20);
+}
+
+}  // namespace
+}  // namespace kevent_test

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+//
+// The small parts that the engine is put together from: handles, the heap, the
+// inbox, the registry of what the kernel was told.
+
+#include <gtest/gtest.h>
+
+#include <climits>
+#include <memory>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "core/deadline_heap.h"
+#include "core/handle.h"
+#include "core/inbox.h"
+#include "core/kernel_register.h"
+
+namespace kevent::core {
+namespace {
+
+TEST(HandleValue, IsNeverTakenForAnotherKind) {
+  for (const uint32_t slot : {0u, 1u, (1u << kSlotBits) - 1}) {
+    for (const uint32_t generation : {1u, 3u, kLastGeneration}) {
+      const Handle handle(slot, generation);
+      const auto value = static_cast<int64_t>(handle.bits());
+      EXPECT_GT(value, INT_MAX);                  // no id of the kernel, not 0
+      EXPECT_GT(value, 0);                        // not SIGEV_THREAD's
+      EXPECT_LT(static_cast<int32_t>(value), 0);  // EINVAL in the kernel if cut
+      EXPECT_TRUE(handle.tagged());
+      EXPECT_TRUE(handle.well_formed());
+      EXPECT_EQ(handle.slot(), slot);
+      EXPECT_EQ(handle.generation(), generation);
+    }
+  }
+}
+
+TEST(HandleValue, OthersAreNotOurs) {
+  for (const uint64_t foreign : {uint64_t{0}, uint64_t{1}, uint64_t{INT_MAX}, ~uint64_t{0},
+                                 uint64_t{1} << 63, 0x80002ad2b3ac3a38, 0xc000000080000000}) {
+    EXPECT_FALSE(Handle(foreign).tagged()) << foreign;
+  }
+  // Tagged, and no handle all the same.
+  EXPECT_FALSE(Handle(uint64_t{1} << 62).well_formed());
+  EXPECT_FALSE(Handle(Handle(1, 1).bits() | uint64_t{1} << 30).well_formed());
+}
+
+struct NoPositions {
+  std::vector<uint32_t>* positions;
+  void Moved(uint32_t slot, uint32_t position) const { (*positions)[slot] = position; }
+};
+
+TEST(DeadlineHeap, AgreesWithASortedSet) {
+  constexpr uint32_t kSlots = 500;
+  std::mt19937 random(7);
+  std::vector<HeapEntry> entries(kSlots);
+  std::vector<uint32_t> positions(kSlots, UINT32_MAX);
+  uint32_t size = 0;
+  DeadlineHeap<NoPositions> heap(entries.data(), &size, {&positions});
+  std::set<std::pair<uint64_t, uint64_t>> model;  // deadline, order
+  std::vector<std::pair<uint64_t, uint64_t>> keys(kSlots);
+  uint64_t order = 0;
+  for (int step = 0; step < 100'000; ++step) {
+    const uint32_t slot = random() % kSlots;
+    const bool present = positions[slot] != UINT32_MAX;
+    if (random() % 4 == 0) {
+      if (!present) continue;
+      heap.Remove(positions[slot]);
+      positions[slot] = UINT32_MAX;
+      model.erase(keys[slot]);
+    } else {
+      if (present) model.erase(keys[slot]);
+      keys[slot] = {random() % 64, ++order};  // many are equal
+      model.insert(keys[slot]);
+      const HeapEntry entry(keys[slot].first, keys[slot].second, slot);
+      if (present) {
+        heap.Update(positions[slot], entry);
+      } else {
+        heap.Push(entry);
+      }
+    }
+    ASSERT_EQ(heap.size(), model.size());
+    if (model.empty()) continue;
+    ASSERT_EQ(heap.top().deadline(), model.begin()->first);
+    ASSERT_EQ(heap.top().order(), model.begin()->second);
+    ASSERT_EQ(heap.at(positions[heap.top().slot()]).slot(), heap.top().slot());
+  }
+}
+
+class InboxTest : public testing::Test {
+ protected:
+  std::vector<uint32_t> Drained() {
+    std::vector<uint32_t> slots;
+    inbox_->Drain(*directory_, [&](uint32_t slot) { slots.push_back(slot); });
+    return slots;
+  }
+
+  std::unique_ptr<Inbox> inbox_ = std::make_unique<Inbox>();
+  std::unique_ptr<InboxDirectory> directory_ = std::make_unique<InboxDirectory>();
+};
+
+TEST_F(InboxTest, GivesEachMarkOnce) {
+  const std::vector<uint32_t> slots = {0,
+                                       1,
+                                       63,
+                                       64,
+                                       4095,
+                                       4096,
+                                       kSlotsPerChunk - 1,
+                                       kSlotsPerChunk,
+                                       3 * kSlotsPerChunk + 77,
+                                       70 * kSlotsPerChunk + 5};
+  for (const uint32_t slot : slots) ASSERT_EQ(inbox_->Reserve(*directory_, slot), 0);
+  EXPECT_TRUE(inbox_->empty());
+  for (const uint32_t slot : slots) {
+    inbox_->Mark(*directory_, slot);
+    inbox_->Mark(*directory_, slot);
+    EXPECT_FALSE(inbox_->empty());
+  }
+  EXPECT_EQ(Drained(), slots);
+  EXPECT_TRUE(inbox_->empty());
+  EXPECT_TRUE(Drained().empty());
+}
+
+// Dangerous place 1: an armer was interrupted after each of its stores, for
+// ever.  The next one with the same timer completes it.
+TEST_F(InboxTest, AnInterruptedMarkIsCompletedByTheNext) {
+  constexpr uint32_t kSlot = 2 * kSlotsPerChunk + 130;
+  ASSERT_EQ(inbox_->Reserve(*directory_, kSlot), 0);
+  InboxChunk* chunk = directory_->chunks[2].load();
+  chunk->leaves[2].fetch_or(uint64_t{1} << 2);  // the leaf alone
+  EXPECT_TRUE(Drained().empty());
+  inbox_->Mark(*directory_, kSlot);
+  EXPECT_EQ(Drained(), std::vector<uint32_t>{kSlot});
+
+  chunk->leaves[2].fetch_or(uint64_t{1} << 2);  // the leaf and its summary
+  chunk->summary[0].fetch_or(uint64_t{1} << 2);
+  EXPECT_TRUE(Drained().empty());
+  inbox_->Mark(*directory_, kSlot);
+  EXPECT_EQ(Drained(), std::vector<uint32_t>{kSlot});
+}
+
+struct Kernel {
+  uint64_t value = 0;
+  std::vector<uint64_t> told;
+  void Tell(uint64_t v) {
+    value = v;
+    told.push_back(v);
+  }
+};
+
+TEST(KernelRegister, TellsOnce) {
+  KernelRegister wanted = {};
+  Kernel kernel;
+  EXPECT_TRUE(wanted.Load().told());
+  wanted.RaiseTo(5);
+  EXPECT_FALSE(wanted.Load().told());
+  wanted.Tell([&](uint64_t v) { kernel.Tell(v); });
+  EXPECT_TRUE(wanted.Load().told());
+  EXPECT_EQ(kernel.told, std::vector<uint64_t>{5});
+  wanted.RaiseTo(4);  // no news
+  EXPECT_TRUE(wanted.Load().told());
+  EXPECT_EQ(wanted.Load().value(), 5);
+}
+
+// Dangerous place 2: the call of one thread reaches the kernel after that of
+// another who wants a higher value and has told it.
+TEST(KernelRegister, AStaleCallIsRepaired) {
+  KernelRegister wanted = {};
+  Kernel kernel;
+  wanted.RaiseTo(5);
+  bool first = true;
+  wanted.Tell([&](uint64_t v) {
+    if (first) {
+      first = false;
+      wanted.RaiseTo(9);
+      wanted.Tell([&](uint64_t w) { kernel.Tell(w); });
+      EXPECT_TRUE(wanted.Load().told());
+    }
+    kernel.Tell(v);  // 5, after 9
+  });
+  EXPECT_EQ(kernel.value, 9);
+  EXPECT_TRUE(wanted.Load().told());
+}
+
+// And of an armer who was left between wanting and telling.
+TEST(KernelRegister, AnUntoldValueIsToldByTheNext) {
+  KernelRegister wanted = {};
+  Kernel kernel;
+  wanted.RaiseTo(5);
+  wanted.RaiseTo(3);  // another armer, with less: finds 5 untold
+  EXPECT_FALSE(wanted.Load().told());
+  wanted.Tell([&](uint64_t v) { kernel.Tell(v); });
+  EXPECT_EQ(kernel.value, 5);
+}
+
+TEST(KernelRegister, ReplaceLosesAgainstAnyChange) {
+  KernelRegister wanted = {};
+  wanted.RaiseTo(5);
+  const KernelRegister::State seen = wanted.Load();
+  wanted.RaiseTo(6);
+  EXPECT_FALSE(wanted.Replace(seen, 0));
+  EXPECT_TRUE(wanted.Replace(wanted.Load(), 0));
+  EXPECT_EQ(wanted.Load().value(), 0);
+}
+
+}  // namespace
+}  // namespace kevent::core

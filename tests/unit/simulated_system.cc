@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: MIT
+
+#include "tests/unit/simulated_system.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "core/system.h"
+#include "core/timespec.h"
+
+namespace kevent_test {
+
+using Kind = SimulatedFile::Kind;
+
+Simulation& Simulation::Get() {
+  static auto* simulation = new Simulation;
+  return *simulation;
+}
+
+bool ClockEnded(clockid_t clock) { return Simulation::Get().Ended(clock); }
+
+// ---- Time -----------------------------------------------------------------
+
+uint64_t Simulation::Now(clockid_t clock) const {
+  switch (clock) {
+    case CLOCK_REALTIME:
+    case CLOCK_REALTIME_ALARM:
+      return monotonic_ + suspended_ + realtime_offset_;
+    case CLOCK_TAI:
+      return monotonic_ + suspended_ + realtime_offset_ + tai_offset_;
+    case CLOCK_BOOTTIME:
+    case CLOCK_BOOTTIME_ALARM:
+      return monotonic_ + suspended_;
+    case CLOCK_MONOTONIC:
+      return monotonic_;
+    default:
+      return monotonic_ / 2;  // CPU time: half of a core
+  }
+}
+
+bool Simulation::Ended(clockid_t clock) const {
+  return std::find(ended_.begin(), ended_.end(), clock) != ended_.end();
+}
+
+void Simulation::Advance(uint64_t nanoseconds) {
+  monotonic_ += nanoseconds;
+  DeliverAlarms();
+}
+
+void Simulation::Suspend(uint64_t nanoseconds) { suspended_ += nanoseconds; }
+
+void Simulation::SetRealtime(int64_t step) {
+  realtime_offset_ += static_cast<uint64_t>(step);
+  for (auto& [number, file] : table_) {
+    if (file->kind == Kind::kTimerfd && file->until_clock_set) file->clock_was_set = true;
+  }
+}
+
+void Simulation::SetTaiOffset(uint64_t nanoseconds) {
+  const auto step = static_cast<int64_t>(tai_offset_ - nanoseconds);
+  tai_offset_ = nanoseconds;
+  SetRealtime(step);
+}
+
+uint64_t Simulation::NextMoment() const {
+  uint64_t next = 0;
+  const auto consider = [&](clockid_t clock, uint64_t moment) {
+    if (moment == 0 || moment <= Now(clock)) return;
+    uint64_t ahead = moment - Now(clock);
+    if (clock == CLOCK_PROCESS_CPUTIME_ID || clock < 0) ahead *= 2;
+    if (next == 0 || monotonic_ + ahead < next) next = monotonic_ + ahead;
+  };
+  for (const auto& [number, file] : table_) {
+    if (file->kind == Kind::kTimerfd) consider(file->clock, file->moment);
+  }
+  for (const auto& [number, alarm] : alarms_) consider(alarm.clock, alarm.moment);
+  return next;
+}
+
+// The kernel's timers of CPU time: the thread that they wake runs here.
+void Simulation::DeliverAlarms() {
+  for (auto& [number, alarm] : alarms_) {
+    if (alarm.moment == 0 || Ended(alarm.clock) || Now(alarm.clock) < alarm.moment) continue;
+    alarm.moment = 0;
+    fired_alarms_.push_back(alarm.value);
+  }
+  if (!fired_alarms_.empty()) alarm_thread_(nullptr);
+}
+
+// ---- Descriptors ----------------------------------------------------------
+
+bool Simulation::ReadableFile(const SimulatedFile& file) const {
+  switch (file.kind) {
+    case Kind::kAlwaysReady:
+      return true;
+    case Kind::kTimerfd:
+      return file.clock_was_set || (file.moment != 0 && Now(file.clock) >= file.moment);
+    case Kind::kEpoll:
+      return std::any_of(file.members.begin(), file.members.end(), [&](const auto& member) {
+        return (member.second & EPOLLIN) != 0 && ReadableFile(*member.first.second);
+      });
+    case Kind::kStranger:
+      return false;
+  }
+  return false;
+}
+
+std::shared_ptr<SimulatedFile> Simulation::File(int fd) const {
+  const auto found = table_.find(fd);
+  return found == table_.end() ? nullptr : found->second;
+}
+
+bool Simulation::Readable(int fd) const {
+  const auto file = File(fd);
+  return file != nullptr && ReadableFile(*file);
+}
+
+int Simulation::Install(std::shared_ptr<SimulatedFile> file, int lowest) {
+  int fd = lowest;
+  while (table_.count(fd) != 0) ++fd;
+  table_[fd] = std::move(file);
+  return fd;
+}
+
+int Simulation::OpenStranger() { return Install(std::make_shared<SimulatedFile>(), 3); }
+
+void Simulation::ReplaceBehindBack(int fd) {
+  kevent::sys::Close(fd);
+  table_[fd] = std::make_shared<SimulatedFile>();
+}
+
+// ---- Processes ------------------------------------------------------------
+
+void Simulation::Fork(bool run_handlers) {
+  // The child has a table of its own, and shares the files with a parent that
+  // is not simulated any further.
+  for (const auto& [number, file] : table_) file->parent_has_it = true;
+  for (const Mapping& mapping : mappings_) {
+    if (mapping.wiped) std::memset(mapping.pages, 0, mapping.bytes);
+  }
+  alarms_.clear();
+  fired_alarms_.clear();
+  alarm_thread_ = nullptr;
+  ++process_id_;
+  if (run_handlers && fork_handler_ != nullptr) fork_handler_();
+}
+
+int Simulation::Enter(const char* function) {
+  ++calls[function];
+  if (before_call) before_call(function);
+  return 0;
+}
+
+// 0, or the negative errno that this call is to fail with.
+int Simulation::Fail() { return fail_in_ > 0 && --fail_in_ == 0 ? -fail_with_ : 0; }
+
+}  // namespace kevent_test
+
+// ---- The seam ---------------------------------------------------------------
+
+namespace kevent::sys {
+
+using kevent_test::SimulatedFile;
+using kevent_test::Simulation;
+using Kind = SimulatedFile::Kind;
+
+namespace {
+
+Simulation& Sim() { return Simulation::Get(); }
+
+#define ENTER() Sim().Enter(__func__)
+#define ENTER_FALLIBLE() \
+  Sim().Enter(__func__); \
+  if (const int error = Sim().Fail(); error != 0) return error
+
+int Create(Kind kind, clockid_t clock = CLOCK_MONOTONIC) {
+  auto file = std::make_shared<SimulatedFile>();
+  file->kind = kind;
+  file->clock = clock;
+  return Sim().Install(std::move(file), 3);
+}
+
+void Violation(const std::string& what) { Sim().violations.push_back(what); }
+
+}  // namespace
+
+int Now(clockid_t clock, uint64_t* nanoseconds) {
+  if (kevent_test::ClockEnded(clock)) return -EINVAL;
+  *nanoseconds = Sim().Now(clock);
+  return 0;
+}
+
+int ProbeTimerClock(clockid_t clock) {
+  ENTER();
+  if (clock < 0) return (clock & 3) == 3 ? -EOPNOTSUPP : 0;
+  if (clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM) return 0;
+  return clock >= CLOCK_MONOTONIC_RAW && clock <= CLOCK_MONOTONIC_COARSE ? -EOPNOTSUPP : -EINVAL;
+}
+
+clockid_t ThreadCpuClock() { return ~7 * 8 + 6; }
+
+void* MapPages(size_t bytes, OnFork on_fork) {
+  Sim().Enter(__func__);
+  if (Sim().Fail() != 0) return nullptr;
+  void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (pages == MAP_FAILED) return nullptr;
+  Sim().mappings_.push_back({pages, bytes, on_fork == OnFork::kWipe});
+  Sim().mapped_bytes += bytes;
+  return pages;
+}
+
+void UnmapPages(void* pages, size_t bytes) {
+  ENTER();
+  auto& mappings = Sim().mappings_;
+  const auto found = std::find_if(mappings.begin(), mappings.end(), [&](const auto& mapping) {
+    return mapping.pages == pages && mapping.bytes == bytes;
+  });
+  if (found == mappings.end()) return Violation("unmaps what is not mapped");
+  mappings.erase(found);
+  Sim().mapped_bytes -= bytes;
+  munmap(pages, bytes);
+}
+
+int CreateEpoll() {
+  ENTER_FALLIBLE();
+  return Create(Kind::kEpoll);
+}
+
+int CreateAlwaysReady() {
+  ENTER_FALLIBLE();
+  return Create(Kind::kAlwaysReady);
+}
+
+int CreateTimerfd(clockid_t clock) {
+  ENTER_FALLIBLE();
+  if (clock == CLOCK_TAI || clock == CLOCK_PROCESS_CPUTIME_ID || clock < 0) return -EINVAL;
+  return Create(Kind::kTimerfd, clock);
+}
+
+int MoveHigh(int fd) {
+  ENTER();
+  const int high = Sim().Install(Sim().File(fd), 768);
+  Close(fd);
+  return high;
+}
+
+int EpollAdd(int epoll, int fd, uint32_t events) {
+  ENTER_FALLIBLE();
+  const auto file = Sim().File(epoll);
+  const auto member = Sim().File(fd);
+  if (file == nullptr || member == nullptr) return -EBADF;
+  if (file->kind != Kind::kEpoll) return -EINVAL;
+  return file->members.insert({{fd, member.get()}, events}).second ? 0 : -EEXIST;
+}
+
+int EpollModify(int epoll, int fd, uint32_t events) {
+  ENTER();
+  const auto file = Sim().File(epoll);
+  const auto member = Sim().File(fd);
+  if (file == nullptr || member == nullptr) return -EBADF;
+  if (file->kind != Kind::kEpoll) return -EINVAL;
+  const auto found = file->members.find({fd, member.get()});
+  if (found == file->members.end()) return -ENOENT;
+  found->second = events;
+  return 0;
+}
+
+int EpollDelete(int epoll, int fd) {
+  ENTER();
+  const auto file = Sim().File(epoll);
+  const auto member = Sim().File(fd);
+  if (file == nullptr || member == nullptr) return -EBADF;
+  if (file->kind != Kind::kEpoll) return -EINVAL;
+  return file->members.erase({fd, member.get()}) != 0 ? 0 : -ENOENT;
+}
+
+int ArmTimerfd(int timerfd, uint64_t moment, bool until_clock_set) {
+  ENTER();
+  const auto file = Sim().File(timerfd);
+  if (file == nullptr) return -EBADF;
+  if (file->kind != Kind::kTimerfd) {
+    Violation("arms a descriptor that is no timerfd");
+    return -EINVAL;
+  }
+  const bool cancelled = file->clock_was_set && until_clock_set;
+  file->moment = moment;
+  file->until_clock_set = until_clock_set;
+  file->clock_was_set = false;
+  return cancelled ? -ECANCELED : 0;
+}
+
+int Close(int fd) {
+  ENTER();
+  const auto file = Sim().File(fd);
+  if (file == nullptr) {
+    Violation("closes a number that is not open");
+    return -EBADF;
+  }
+  Sim().table_.erase(fd);
+  if (file->parent_has_it) return 0;
+  for (const auto& [number, other] : Sim().table_) {
+    if (other == file) return 0;
+  }
+  // The last descriptor of the file: it leaves every epoll.
+  for (const auto& [number, other] : Sim().table_) {
+    std::erase_if(other->members,
+                  [&](const auto& member) { return member.first.second == file.get(); });
+  }
+  return 0;
+}
+
+int CloseRange(unsigned first, unsigned last, int) {
+  ENTER();
+  if (first > last) return -EINVAL;
+  std::vector<int> numbers;
+  for (const auto& [number, file] : Sim().table_) {
+    if (static_cast<unsigned>(number) >= first && static_cast<unsigned>(number) <= last) {
+      numbers.push_back(number);
+    }
+  }
+  for (const int number : numbers) Close(number);
+  return 0;
+}
+
+int Duplicate(int fd) { return DuplicateFrom(fd, 0, false); }
+
+int DuplicateFrom(int fd, int lowest, bool) {
+  ENTER_FALLIBLE();
+  const auto file = Sim().File(fd);
+  if (file == nullptr) return -EBADF;
+  return Sim().Install(file, lowest < 3 ? 3 : lowest);
+}
+
+int DuplicateTo(int fd, int target, int) {
+  ENTER_FALLIBLE();
+  const auto file = Sim().File(fd);
+  if (file == nullptr) return -EBADF;
+  if (fd == target) return -EINVAL;
+  if (Sim().IsOpen(target)) Close(target);
+  Sim().table_[target] = file;
+  return target;
+}
+
+int DescriptorFlags(int fd) { return Sim().IsOpen(fd) ? FD_CLOEXEC : -EBADF; }
+
+int StatusFlags(int fd) {
+  const auto file = Sim().File(fd);
+  return file == nullptr ? -EBADF : file->status_flags;
+}
+
+int SetStatusFlags(int fd, int flags) {
+  const auto file = Sim().File(fd);
+  if (file == nullptr) return -EBADF;
+  file->status_flags = flags;
+  return 0;
+}
+
+int Fcntl(int, int, void*) { return -ENOSYS; }
+
+bool IsReadable(int fd) { return Sim().Readable(fd); }
+
+int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sigset_t*) {
+  ENTER();
+  const uint64_t end =
+      timeout == nullptr ? 0 : Sim().Now(CLOCK_MONOTONIC) + core::ToNanoseconds(*timeout);
+  for (;;) {
+    int ready = 0;
+    for (unsigned i = 0; i < count; ++i) {
+      descriptors[i].revents = !Sim().IsOpen(descriptors[i].fd)    ? POLLNVAL
+                               : Sim().Readable(descriptors[i].fd) ? POLLIN
+                                                                   : 0;
+      if (descriptors[i].revents != 0) ++ready;
+    }
+    const uint64_t now = Sim().Now(CLOCK_MONOTONIC);
+    if (ready != 0 || (timeout != nullptr && now >= end)) return ready;
+    uint64_t next = Sim().NextMoment();
+    if (timeout != nullptr && (next == 0 || end < next)) next = end;
+    if (next == 0) {
+      Violation("sleeps for ever");
+      return -EINTR;
+    }
+    Sim().Advance(next - now);
+  }
+}
+
+int FutexWait(std::atomic<uint32_t>*, uint32_t, clockid_t, const timespec*) {
+  Violation("sleeps as a follower, alone");
+  return -EINTR;
+}
+
+void FutexWake(std::atomic<uint32_t>*) { ENTER(); }
+
+SignalSet BlockAllSignals() {
+  ENTER();
+  return 0;
+}
+
+void RestoreSignals(SignalSet) { ENTER(); }
+
+int ProcessId() { return Sim().process_id(); }
+
+int AtForkInChild(void (*handler)()) {
+  ENTER_FALLIBLE();
+  Sim().fork_handler_ = handler;
+  return 0;
+}
+
+int StartThread(void (*body)(void*), void*) {
+  ENTER_FALLIBLE();
+  Sim().alarm_thread_ = body;
+  return 7777;
+}
+
+int CreateAlarm(clockid_t clock, int, int value, int* alarm) {
+  ENTER_FALLIBLE();
+  *alarm = Sim().next_alarm_++;
+  Sim().alarms_[*alarm] = {clock, value, 0};
+  return 0;
+}
+
+int ArmAlarm(int alarm, uint64_t moment) {
+  ENTER();
+  const auto found = Sim().alarms_.find(alarm);
+  if (found == Sim().alarms_.end()) {
+    Violation("arms an alarm that does not exist");
+    return -EINVAL;
+  }
+  found->second.moment = moment;
+  return 0;
+}
+
+void DeleteAlarm(int alarm) {
+  ENTER();
+  if (Sim().alarms_.erase(alarm) == 0) Violation("deletes an alarm that does not exist");
+}
+
+// The thread's body returns when there is nothing more to do, and is called
+// again by the next delivery.
+int WaitForAlarm(int* value) {
+  if (Sim().fired_alarms_.empty()) return -EAGAIN;
+  *value = Sim().fired_alarms_.back();
+  Sim().fired_alarms_.pop_back();
+  return 0;
+}
+
+}  // namespace kevent::sys

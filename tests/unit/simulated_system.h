@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+//
+// The seam of core/system.h on simulated time.  Unit tests link this in place
+// of core/system_linux.cc: the engine is the same, clocks stand still until a
+// test moves them, and sleeping moves them to the next moment at which
+// something happens.  One thread only.
+
+#ifndef KEVENT_TESTS_UNIT_SIMULATED_SYSTEM_H_
+#define KEVENT_TESTS_UNIT_SIMULATED_SYSTEM_H_
+
+#include <time.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace kevent_test {
+
+struct SimulatedFile {
+  enum class Kind { kEpoll, kAlwaysReady, kTimerfd, kStranger };
+  Kind kind = Kind::kStranger;
+  int status_flags = 0;
+  bool parent_has_it = false;  // and so its last descriptor is not here
+  // A timerfd:
+  clockid_t clock = CLOCK_MONOTONIC;
+  uint64_t moment = 0;
+  bool until_clock_set = false;
+  bool clock_was_set = false;
+  // An epoll: members by number and file, as in Linux.
+  std::map<std::pair<int, const SimulatedFile*>, uint32_t> members;
+};
+
+class Simulation {
+ public:
+  static Simulation& Get();
+
+  // ---- Time ----
+  uint64_t Now(clockid_t clock) const;
+  void Advance(uint64_t nanoseconds);       // every clock goes on
+  void Suspend(uint64_t nanoseconds);       // all but CLOCK_MONOTONIC do
+  void SetRealtime(int64_t step);           // clock_settime
+  void SetTaiOffset(uint64_t nanoseconds);  // a leap second: REALTIME steps back as it grows
+  void EndThread(clockid_t cpu_clock) { ended_.push_back(cpu_clock); }
+
+  // ---- Descriptors ----
+  bool Readable(int fd) const;
+  bool IsOpen(int fd) const { return table_.count(fd) != 0; }
+  size_t open_descriptors() const { return table_.size(); }
+  int OpenStranger();
+  std::shared_ptr<SimulatedFile> File(int fd) const;
+  // Puts another file under the number, as close and open by system calls that
+  // the library does not see would.
+  void ReplaceBehindBack(int fd);
+
+  // ---- Processes ----
+  // From here on this is the child: wiped pages are zeroed.
+  void Fork(bool run_handlers);
+  void set_process_id(int id) { process_id_ = id; }
+  int process_id() const { return process_id_; }
+
+  // ---- Watching and failing ----
+  std::map<std::string, int> calls;                     // of each function of the seam
+  std::function<void(const std::string&)> before_call;  // a thread or handler that comes between
+  // The n-th call from now that can fail fails with this errno.
+  void FailCall(int n, int error) { fail_in_ = n, fail_with_ = error; }
+  bool failure_pending() const { return fail_in_ > 0; }
+  size_t mapped_bytes = 0;
+  std::vector<std::string> violations;  // what no correct engine does
+
+  // For the seam itself.
+  int Enter(const char* function);
+  int Fail();
+  int Install(std::shared_ptr<SimulatedFile> file, int lowest);
+  bool ReadableFile(const SimulatedFile& file) const;
+  uint64_t NextMoment() const;  // CLOCK_MONOTONIC; 0: none
+  void DeliverAlarms();
+
+  struct Mapping {
+    void* pages;
+    size_t bytes;
+    bool wiped;
+  };
+  struct Alarm {
+    clockid_t clock;
+    int value;
+    uint64_t moment;
+  };
+  std::map<int, std::shared_ptr<SimulatedFile>> table_;
+  std::vector<Mapping> mappings_;
+  std::map<int, Alarm> alarms_;
+  std::vector<int> fired_alarms_;
+  int next_alarm_ = 0;
+  void (*alarm_thread_)(void*) = nullptr;
+  void (*fork_handler_)() = nullptr;
+
+ private:
+  bool Ended(clockid_t clock) const;
+  friend bool ClockEnded(clockid_t clock);
+
+  uint64_t monotonic_ = 1'000'000'000'000;
+  uint64_t suspended_ = 0;
+  uint64_t realtime_offset_ = 1'700'000'000'000'000'000;
+  uint64_t tai_offset_ = 37'000'000'000;
+  std::vector<clockid_t> ended_;
+  int process_id_ = 100;
+  int fail_in_ = 0;
+  int fail_with_ = 0;
+};
+
+}  // namespace kevent_test
+
+#endif  // KEVENT_TESTS_UNIT_SIMULATED_SYSTEM_H_

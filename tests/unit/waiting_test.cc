@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+//
+// kevent_get_events on simulated time: one thread, whose sleeping moves the
+// clocks.
+
+#include <fcntl.h>
+
+#include "core/system.h"
+#include "tests/unit/engine.h"
+
+namespace kevent_test {
+namespace {
+
+class Waiting : public EngineTest {
+ protected:
+  Waiting() {
+    for (uint64_t i = 1; i <= 10; ++i) {
+      timers_.push_back(Create(queue_, CLOCK_MONOTONIC, i));
+      EXPECT_EQ(SetIn(timers_.back(), i * 10 * kMillisecond), 0);
+    }
+    start_ = Sim().Now(CLOCK_MONOTONIC);
+  }
+  ~Waiting() override {
+    for (const Handle timer : timers_) EXPECT_EQ(Delete(timer), 0);
+  }
+
+  uint64_t elapsed() const { return Sim().Now(CLOCK_MONOTONIC) - start_; }
+
+  std::vector<Handle> timers_;
+  uint64_t start_;
+};
+
+TEST_F(Waiting, SleepsUntilEnoughAreReady) {
+  EXPECT_EQ(Collect(queue_, 3, 8).size(), 3);
+  EXPECT_EQ(elapsed(), 30 * kMillisecond);
+}
+
+TEST_F(Waiting, FewerAtTheTimeout) {
+  const timespec timeout = ToTimespec(25 * kMillisecond);
+  EXPECT_EQ(Collect(queue_, 3, 8, &timeout).size(), 2);
+  EXPECT_EQ(elapsed(), 25 * kMillisecond);
+}
+
+TEST_F(Waiting, AtMostMax) {
+  Sim().Advance(kSecond);
+  EXPECT_EQ(Collect(queue_, 3, 8).size(), 8);
+  EXPECT_TRUE(readable());
+  EXPECT_EQ(Collect(queue_, 1, 8).size(), 2);
+  EXPECT_FALSE(readable());
+}
+
+TEST_F(Waiting, NothingAtTheTimeout) {
+  const timespec timeout = ToTimespec(5 * kMillisecond);
+  int result;
+  EXPECT_TRUE(Collect(queue_, 1, 8, &timeout, &result).empty());
+  EXPECT_EQ(result, 0);
+  EXPECT_EQ(elapsed(), 5 * kMillisecond);
+}
+
+TEST_F(Waiting, NeverSleepsWithoutLeave) {
+  const timespec at_once = {0, 0};
+  EXPECT_TRUE(Collect(queue_, 0, 8).empty());
+  EXPECT_TRUE(Collect(queue_, 1, 8, &at_once).empty());
+  kevent::sys::SetStatusFlags(queue_, O_NONBLOCK);
+  EXPECT_TRUE(Collect(queue_, 1, 8).empty());
+  Sim().Advance(10 * kMillisecond);
+  EXPECT_EQ(Collect(queue_, 5, 8).size(), 1);
+  EXPECT_EQ(elapsed(), 10 * kMillisecond);
+}
+
+// What is due is left for others while a thread waits for more.
+TEST_F(Waiting, ClaimsNothingWhileItSleeps) {
+  bool seen = false;
+  int polls = 0;
+  Sim().before_call = [&](const std::string& function) {
+    if (function != "Poll" || ++polls != 2) return;
+    // Asleep with one due.
+    seen = true;
+    EXPECT_TRUE(readable());
+    EXPECT_EQ(Overrun(timers_[0]), 0);
+    EXPECT_EQ(SetIn(timers_[0], kSecond), 0);  // can still be taken back
+  };
+  EXPECT_EQ(Collect(queue_, 2, 8).size(), 2);
+  EXPECT_TRUE(seen);
+  EXPECT_EQ(elapsed(), 30 * kMillisecond);
+}
+
+// An armer of something due comes while the leader holds.
+TEST_F(Waiting, AHoldingLeaderIsWokenByWhatIsDueAlready) {
+  int polls = 0;
+  Sim().before_call = [&](const std::string& function) {
+    if (function != "Poll" || ++polls != 2) return;
+    EXPECT_EQ(Set(timers_[9], TIMER_ABSTIME, 1), 0);
+  };
+  EXPECT_EQ(Collect(queue_, 2, 8).size(), 2);
+  EXPECT_EQ(elapsed(), 10 * kMillisecond);
+}
+
+TEST_F(Waiting, AbsoluteTimeouts) {
+  int result;
+  const timespec monotonic = ToTimespec(start_ + 4 * kMillisecond);
+  EXPECT_TRUE(
+      Collect(queue_, 1, 8, &monotonic, &result, KEVENT_FLAGS_ABSTIME | KEVENT_FLAGS_MONOTONIC)
+          .empty());
+  EXPECT_EQ(elapsed(), 4 * kMillisecond);
+  const timespec realtime = ToTimespec(Sim().Now(CLOCK_REALTIME) + 2 * kMillisecond);
+  EXPECT_TRUE(Collect(queue_, 1, 8, &realtime, &result, KEVENT_FLAGS_ABSTIME).empty());
+  EXPECT_EQ(elapsed(), 6 * kMillisecond);
+}
+
+TEST_F(Waiting, ATimeoutOnRealtimeFollowsTheClock) {
+  const size_t open = Sim().open_descriptors();
+  bool stepped = false;
+  Sim().before_call = [&](const std::string& function) {
+    if (function == "Poll" && !stepped) {
+      stepped = true;
+      Sim().SetRealtime(3600 * static_cast<int64_t>(kSecond));
+    }
+  };
+  int result;
+  const timespec timeout = ToTimespec(Sim().Now(CLOCK_REALTIME) + 3600 * kSecond);
+  EXPECT_TRUE(Collect(queue_, 1, 8, &timeout, &result, KEVENT_FLAGS_ABSTIME).empty());
+  EXPECT_EQ(result, 0);
+  EXPECT_EQ(elapsed(), 0);
+  EXPECT_EQ(Sim().open_descriptors(), open);
+}
+
+TEST_F(Waiting, BadInput) {
+  int result;
+  Collect(queue_, 9, 8, nullptr, &result);
+  EXPECT_EQ(result, -EINVAL);
+  for (const unsigned flags : {unsigned{KEVENT_FLAGS_MONOTONIC}, 4u, 0x80000000u}) {
+    Collect(queue_, 1, 8, nullptr, &result, flags);
+    EXPECT_EQ(result, -EINVAL);
+  }
+  for (const timespec bad : {timespec{-1, 0}, timespec{0, -1}, timespec{0, 1'000'000'000}}) {
+    Collect(queue_, 1, 8, &bad, &result);
+    EXPECT_EQ(result, -EINVAL);
+    Collect(queue_, 0, 8, &bad, &result);
+    EXPECT_EQ(result, -EINVAL);
+  }
+  EXPECT_EQ(kevent::core::GetEvents(queue_, {0, 8, nullptr, nullptr, 0, nullptr}), -EFAULT);
+  EXPECT_EQ(kevent::core::GetEvents(queue_, {0, 0, nullptr, nullptr, 0, nullptr}), 0);
+  Collect(-1, 0, 8, nullptr, &result);
+  EXPECT_EQ(result, -EBADF);
+  const int stranger = Sim().OpenStranger();
+  Collect(stranger, 0, 8, nullptr, &result);
+  EXPECT_EQ(result, -EINVAL);
+  kevent::sys::Close(stranger);
+}
+
+// Closed while it sleeps, by a thread that comes between.
+TEST_F(Waiting, CloseEndsASleep) {
+  Sim().before_call = [&](const std::string& function) {
+    if (function == "Poll" && Sim().IsOpen(queue_)) {
+      EXPECT_EQ(kevent::core::CloseDescriptor(queue_), 0);
+    }
+  };
+  int result;
+  Collect(queue_, 1, 8, nullptr, &result);
+  EXPECT_EQ(result, -EBADF);
+  EXPECT_EQ(elapsed(), 0);
+}
+
+}  // namespace
+}  // namespace kevent_test
