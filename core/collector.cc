@@ -29,14 +29,19 @@ unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* d
   ReadClocks();
   unsigned claimed = 0;
   *due = min > 1 ? CountDue(min) : 0;
-  if (min <= 1 || *due >= min) {
-    while (claimed < max) {
+  const bool enough = min <= 1 || *due >= min;
+  bool left;
+  do {
+    while (enough && claimed < max) {
       Axis* axis = LongestDue();
       if (axis == nullptr) break;
       if (Claim(*axis, &events[claimed])) ++claimed;
     }
-  }
-  Settle(claimed == 0);
+    left = Settle(claimed == 0);
+    // Armed meanwhile, by a thread that saw the queue readable and left it at
+    // that.  It goes with this batch: who gets less than it asked for takes the
+    // queue for empty, and if edge-triggered waits for the next edge.
+  } while (left && enough && claimed < max);
   FreeReleased();
   return claimed;
 }
@@ -251,8 +256,9 @@ Nanoseconds Queue::NextNotDue(Axis& axis, uint32_t position) {
 // ---- Telling the kernel what comes next -----------------------------------------
 
 // Leaves the descriptor readable if and only if something is due, and the
-// kernel's timers no later than the earliest deadlines.
-void Queue::Settle(bool found_nothing) {
+// kernel's timers no later than the earliest deadlines.  Whether something is
+// due.
+bool Queue::Settle(bool found_nothing) {
   for (;;) {
     bool due = false;
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
@@ -262,7 +268,7 @@ void Queue::Settle(bool found_nothing) {
     }
     if (due) {
       if (!ReadableNow()) Announce();
-      return;
+      return true;
     }
     bool relaxed = Withdraw();
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
@@ -270,7 +276,7 @@ void Queue::Settle(bool found_nothing) {
     }
     // An armer may have relied on what was just withdrawn or put off: it has
     // marked its timer before it looked.
-    if (!relaxed || inbox_.empty()) return;
+    if (!relaxed || inbox_.empty()) return false;
     DrainInbox();
   }
 }

@@ -207,7 +207,7 @@ class Queue {
   void CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigned* count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Nanoseconds NextNotDue(Axis& axis, uint32_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Settle(bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Settle(bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Withdraw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Rearm(Axis& axis, bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool ReadableInVain(Axis& axis);

@@ -120,8 +120,10 @@ void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {
     Nanoseconds realtime;
     sys::Now(CLOCK_TAI, &tai);
     sys::Now(CLOCK_REALTIME, &realtime);
-    const Nanoseconds offset = tai - realtime;
-    result = sys::ArmTimerfd(source, deadline > offset ? deadline - offset : 1, true);
+    // Read one after the other: where TAI was never set up this is negative.
+    const auto offset = static_cast<int64_t>(tai - realtime);
+    const int64_t moment = static_cast<int64_t>(deadline) - offset;
+    result = sys::ArmTimerfd(source, moment > 0 ? static_cast<Nanoseconds>(moment) : 1, true);
   } while (result == -ECANCELED);
 }
 
