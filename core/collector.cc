@@ -103,7 +103,7 @@ void Queue::Release(uint32_t slot) {
   deleted_.fetch_sub(1, std::memory_order_acq_rel);
   timer.queue.store(0, std::memory_order_release);
   // Handles have no more generations for it: it is never used again.
-  if (timer.generation.load(std::memory_order_relaxed) >= kLastGeneration) return;
+  if (timer.life.generation() >= kLastGeneration) return;
 
   timer.position_or_next_free = released_first_;
   if (released_first_ == 0) released_last_ = slot + 1;
@@ -173,7 +173,7 @@ bool Queue::Claim(Axis& axis, ukevent* event) {
   TimerSlot& timer = SlotTable::At(entry.slot());
   PackedSetting word = timer.word.Guess();
   Setting setting = word.Unpack();
-  const uint32_t generation = timer.generation.load(std::memory_order_acquire);
+  const uint32_t generation = timer.life.generation();
   if (generation % 2 == 0) {
     // timer_delete is between its two steps, perhaps for long: help it with the
     // second rather than meet this entry again and again.
@@ -187,7 +187,7 @@ bool Queue::Claim(Axis& axis, ukevent* event) {
   }
   const Expirations expired = ExpirationsAt(setting, axis.now);
   // Read before the swap: a setting that comes after it has another number.
-  const uint32_t setting_number = timer.setting.load(std::memory_order_seq_cst);
+  const uint32_t setting_number = timer.life.setting();
   const uint64_t cookie = timer.cookie.load(std::memory_order_relaxed);
 
   setting.deadline = expired.next;

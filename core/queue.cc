@@ -285,14 +285,14 @@ int Queue::AddTimer(const ClockPlan& plan, uint64_t cookie, Handle* handle) {
   }
 
   TimerSlot& timer = SlotTable::At(slot);
-  const uint32_t generation = timer.generation.load(std::memory_order_relaxed) + 1;
+  const uint32_t generation = timer.life.generation() + 1;
   timer.frozen_overruns.store(0, std::memory_order_relaxed);
   timer.indexed.store(0, std::memory_order_relaxed);
   timer.cookie.store(cookie, std::memory_order_relaxed);
   timer.position_or_next_free = 0;
   timer.queue.store(static_cast<uint16_t>(number_ + 1), std::memory_order_relaxed);
   timer.axis.store(index, std::memory_order_relaxed);
-  timer.generation.store(generation, std::memory_order_release);
+  timer.life.set_generation(generation);
   ++timers_;
   *handle = Handle(slot, generation);
   return 0;

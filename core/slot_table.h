@@ -18,6 +18,45 @@
 
 namespace kevent::core {
 
+// Whose a slot is and which of that timer's settings is the present one, in one
+// word: a setting of a timer that was deleted cannot be counted as one of the
+// timer that has the slot now.
+class SlotLife {
+ public:
+  uint32_t generation() const { return Generation(bits_.load(std::memory_order_acquire)); }
+  uint32_t setting() const { return static_cast<uint32_t>(bits_.load(std::memory_order_seq_cst)); }
+
+  void set_generation(uint32_t generation) {
+    bits_.store(uint64_t{generation} << 32 | setting(), std::memory_order_release);
+  }
+
+  // Counts a setting of the timer of this generation; false when it is gone.
+  bool NextSetting(uint32_t of_generation) {
+    uint64_t found = bits_.load(std::memory_order_seq_cst);
+    do {
+      if (Generation(found) != of_generation) return false;
+    } while (!bits_.compare_exchange_weak(
+        found, uint64_t{of_generation} << 32 | static_cast<uint32_t>(found + 1),
+        std::memory_order_seq_cst));
+    return true;
+  }
+
+  // Ends it; of several callers one does.
+  bool End(uint32_t of_generation) {
+    uint64_t found = bits_.load(std::memory_order_seq_cst);
+    do {
+      if (Generation(found) != of_generation) return false;
+    } while (!bits_.compare_exchange_weak(found, found + (uint64_t{1} << 32),
+                                          std::memory_order_seq_cst));
+    return true;
+  }
+
+ private:
+  static uint32_t Generation(uint64_t bits) { return static_cast<uint32_t>(bits >> 32); }
+
+  std::atomic<uint64_t> bits_;
+};
+
 // A slot's generation is odd while its timer lives, and even from timer_delete
 // on; its queue is 0 when it lies on the free list.  Zeroed memory is a slot
 // that was never used.
@@ -29,7 +68,7 @@ struct alignas(64) TimerSlot {
   SettingWord word;
 
   // Of the last collected completion: number of its setting in the upper half,
-  // overruns in the lower.  Counts for nothing once `setting` is another.
+  // overruns in the lower.  Counts for nothing once life.setting() is another.
   std::atomic<uint64_t> frozen_overruns;
 
   // When the setting was made, in the order of the thread that made it.
@@ -42,8 +81,7 @@ struct alignas(64) TimerSlot {
 
   std::atomic<uint64_t> cookie;  // sigev_value
 
-  std::atomic<uint32_t> generation;
-  std::atomic<uint32_t> setting;  // counts settings
+  SlotLife life;
 
   // Under the queue's lock: position in the heap of entry_axis, plus one, or 0.
   // On the free list (under the table's lock): the next slot, plus one.
@@ -53,9 +91,7 @@ struct alignas(64) TimerSlot {
   std::atomic<uint8_t> axis;    // of its clock, in its queue
   uint8_t entry_axis;           // whose heap position_or_next_free is about
 
-  bool live_as(uint32_t handle_generation) const {
-    return generation.load(std::memory_order_acquire) == handle_generation;
-  }
+  bool live_as(uint32_t handle_generation) const { return life.generation() == handle_generation; }
 };
 static_assert(sizeof(TimerSlot) == 64);
 

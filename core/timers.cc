@@ -57,12 +57,14 @@ itimerspec Report(const TimerSlot& timer, const Queue& queue, const Setting& set
   return {ToTimespec(setting.interval), ToTimespec(remaining)};
 }
 
-// The completion that was collected last belonged to the setting that goes.
-void ForgetOverruns(TimerSlot& timer) {
-  timer.setting.store(timer.setting.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
-  if (timer.frozen_overruns.load(std::memory_order_relaxed) != 0) {
-    timer.frozen_overruns.store(0, std::memory_order_seq_cst);
-  }
+// About to replace the setting that the word was found to hold: the overruns of
+// what was collected from it are forgotten.  False when the timer is gone.
+//
+// From a one-shot that is still armed nothing was collected, and if it is
+// before the swap, the swap fails.
+bool BeginSetting(TimerSlot& timer, uint32_t generation, const Setting& before) {
+  if (before.armed() && before.interval == 0) return timer.live_as(generation);
+  return timer.life.NextSetting(generation);
 }
 
 }  // namespace
@@ -113,10 +115,10 @@ int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_
   do {
     // After the word was read, before it is swapped: if timer_delete comes in
     // between, the swap fails.
-    if (ABSL_PREDICT_FALSE(!timer->live_as(handle.generation()))) return EINVAL;
-    next.generation = static_cast<uint8_t>((before.Unpack().generation + 1) & 7);
+    const Setting replaced = before.Unpack();
+    if (ABSL_PREDICT_FALSE(!BeginSetting(*timer, handle.generation(), replaced))) return EINVAL;
+    next.generation = static_cast<uint8_t>((replaced.generation + 1) & 7);
     after = PackedSetting(next);
-    ForgetOverruns(*timer);
     timer->arming_order.store(NextArmingOrder(), std::memory_order_relaxed);
   } while (!timer->word.Swap(before, after));
 
@@ -142,7 +144,7 @@ int GetOverrun(Handle handle, int* overruns) {
   const TimerSlot* timer = SlotTable::Find(handle);
   if (timer == nullptr) return EINVAL;
   const uint64_t frozen = timer->frozen_overruns.load(std::memory_order_seq_cst);
-  const uint32_t setting = timer->setting.load(std::memory_order_seq_cst);
+  const uint32_t setting = timer->life.setting();
   if (!timer->live_as(handle.generation())) return EINVAL;
   *overruns = frozen >> 32 == setting ? static_cast<int>(frozen & UINT32_MAX) : 0;
   return 0;
@@ -151,12 +153,8 @@ int GetOverrun(Handle handle, int* overruns) {
 int DeleteTimer(Handle handle) {
   TimerSlot* timer = SlotTable::Find(handle);
   if (timer == nullptr || handle.generation() % 2 == 0) return EINVAL;
-  uint32_t generation = handle.generation();
   // The handle is EINVAL from here on, for everybody.
-  if (!timer->generation.compare_exchange_strong(generation, generation + 1,
-                                                 std::memory_order_seq_cst)) {
-    return EINVAL;
-  }
+  if (!timer->life.End(handle.generation())) return EINVAL;
   Queue* queue = QueueOf(*timer);
   // And from here on nothing is claimed for it.
   PackedSetting before = timer->word.Guess();

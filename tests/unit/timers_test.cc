@@ -307,7 +307,7 @@ TEST_F(Timers, SlotsAreReusedFirstInFirstOut) {
 // Dangerous place 6.
 TEST_F(Timers, ASlotWithoutGenerationsIsRetired) {
   const Handle first = Create(queue_, CLOCK_MONOTONIC);
-  SlotTable::At(first.slot()).generation.store(kLastGeneration);
+  SlotTable::At(first.slot()).life.set_generation(kLastGeneration);
   const Handle last(first.slot(), kLastGeneration);
   ASSERT_EQ(SetIn(last, kSecond), 0);
   ASSERT_EQ(Delete(last), 0);
