@@ -3,21 +3,25 @@
 // A value that the kernel has to be told by a system call, shared by threads
 // and signal handlers none of which may wait for another.
 //
-// The word says which value is wanted and whether it was told.  Two rules make
-// the kernel end up with the value in the word, in whatever order the calls of
-// several threads arrive there:
+// It says which value is wanted, whether it was told, and how often that was
+// changed.  Three rules make the kernel end up with the value in the register,
+// in whatever order the calls of several threads arrive there:
 //   - whoever finds an untold value may tell it himself (its proposer may be
 //     interrupted for ever, by a signal handler that left it by siglongjmp);
-//   - whoever made the call looks again, and tells anew while the word holds
+//   - whoever made the call looks again, and tells anew while the register holds
 //     another value than the one he told: his call may have come after one
-//     that told the newer value.
+//     that told the newer value;
+//   - a value is marked as told only if nothing was changed since before the
+//     call, not even to another value and back: the call that told the other
+//     may have come in between.
 // (design, "Telling the kernel")
 
 #ifndef KEVENT_CORE_KERNEL_REGISTER_H_
 #define KEVENT_CORE_KERNEL_REGISTER_H_
 
-#include <atomic>
 #include <cstdint>
+
+#include "core/atomic_pair.h"
 
 namespace kevent::core {
 
@@ -26,53 +30,54 @@ class KernelRegister {
  public:
   class State {
    public:
-    explicit State(uint64_t bits) : bits_(bits) {}
-    uint64_t value() const { return bits_ >> 1; }
-    bool told() const { return (bits_ & 1) == 0; }
-    uint64_t bits() const { return bits_; }
+    explicit State(AtomicPair::Halves halves) : halves_(halves) {}
+    uint64_t value() const { return halves_.low >> 1; }
+    bool told() const { return (halves_.low & 1) == 0; }
 
    private:
-    uint64_t bits_;
+    friend class KernelRegister;
+    AtomicPair::Halves halves_;  // value << 1 | untold; number of changes
   };
 
-  State Load() const { return State(word_.load(std::memory_order_seq_cst)); }
+  // Value and mark are consistent with each other.
+  State Load() const { return State(pair_.Guess()); }
 
   // Before anybody else knows of it: back to 0, told.
-  void Reset() { word_.store(0, std::memory_order_relaxed); }
+  void Reset() { pair_.Reset(); }
 
   // Raises the value to at least `value`; afterwards it is to be told unless
   // Load().told().
   void RaiseTo(uint64_t value) {
-    uint64_t found = word_.load(std::memory_order_seq_cst);
-    while (State(found).value() < value &&
-           !word_.compare_exchange_weak(found, Wanted(value), std::memory_order_seq_cst)) {
+    AtomicPair::Halves found = pair_.Guess();
+    while (State(found).value() < value && !pair_.Swap(found, Changed(found, value))) {
     }
   }
 
-  // Replaces the value seen by another one, to be told; false when it is no
-  // longer the value of the word.
+  // Replaces what was seen by another value, to be told; false when it is no
+  // longer what the register holds.
   bool Replace(State seen, uint64_t value) {
-    uint64_t found = seen.bits();
-    return word_.compare_exchange_strong(found, Wanted(value), std::memory_order_seq_cst);
+    AtomicPair::Halves found = seen.halves_;
+    return pair_.Swap(found, Changed(found, value));
   }
 
-  // Tells the kernel by `call(value)`, until the word holds what was told.
+  // Tells the kernel by `call(value)`, until the register holds what was told.
   template <typename Call>
   void Tell(Call call) {
     for (;;) {
-      const uint64_t value = Load().value();
-      call(value);
-      uint64_t found = Wanted(value);
-      if (word_.compare_exchange_strong(found, Told(value), std::memory_order_seq_cst)) return;
-      if (found == Told(value)) return;
+      const AtomicPair::Halves seen = pair_.Guess();
+      call(State(seen).value());
+      AtomicPair::Halves found = seen;
+      const AtomicPair::Halves told = {seen.low & ~uint64_t{1}, seen.high};
+      if (pair_.Swap(found, told) || found == told) return;
     }
   }
 
  private:
-  static uint64_t Wanted(uint64_t value) { return value << 1 | 1; }
-  static uint64_t Told(uint64_t value) { return value << 1; }
+  static AtomicPair::Halves Changed(const AtomicPair::Halves& from, uint64_t value) {
+    return {value << 1 | 1, from.high + 1};
+  }
 
-  std::atomic<uint64_t> word_;
+  AtomicPair pair_;
 };
 
 }  // namespace kevent::core

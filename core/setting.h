@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "core/atomic_pair.h"
+
 namespace kevent::core {
 
 using Nanoseconds = uint64_t;
@@ -77,7 +79,7 @@ inline Nanoseconds RemainingAt(const Setting& setting, Nanoseconds now) {
 class PackedSetting {
  public:
   PackedSetting() = default;
-  PackedSetting(uint64_t low, uint64_t high) : low_(low), high_(high) {}
+  explicit PackedSetting(AtomicPair::Halves halves) : low_(halves.low), high_(halves.high) {}
   explicit PackedSetting(const Setting& s)
       : low_(s.deadline << 2 | uint64_t{s.on_monotonic_axis} << 1 | (s.generation & 1u)),
         high_(s.interval << 2 | (s.generation >> 1 & 3u)) {}
@@ -115,17 +117,12 @@ class AxisDeadline {
 // The word.  Zeroed memory is a disarmed timer.
 class SettingWord {
  public:
-  // Two loads, not one: the halves may belong to different settings.  Good
-  // enough as the expected value of Swap, which compares all 16 bytes.
-  PackedSetting Guess() const {
-    const uint64_t high = __atomic_load_n(&halves_[1], __ATOMIC_RELAXED);
-    return {__atomic_load_n(&halves_[0], __ATOMIC_SEQ_CST), high};
-  }
+  // The halves may belong to different settings: for Swap, which compares all
+  // 16 bytes.
+  PackedSetting Guess() const { return PackedSetting(pair_.Guess()); }
 
   // Deadline and axis, consistent with each other.
-  AxisDeadline axis_deadline() const {
-    return AxisDeadline(__atomic_load_n(&halves_[0], __ATOMIC_SEQ_CST));
-  }
+  AxisDeadline axis_deadline() const { return AxisDeadline(pair_.low()); }
 
   // All 16 bytes at one instant.
   PackedSetting Read() {
@@ -136,29 +133,16 @@ class SettingWord {
 
   // Replaces `expected` by `desired`; otherwise returns false, with what the
   // word holds in `expected`.  A full barrier either way.
-  //
-  // __sync and not __atomic: gcc turns 16-byte __atomic operations into calls
-  // of libatomic, and expands these in line (cmpxchg16b, casp).
   bool Swap(PackedSetting& expected, const PackedSetting& desired) {
-    const Bits before = Join(expected);
-    const Bits found = __sync_val_compare_and_swap(&bits_, before, Join(desired));
-    if (found == before) return true;
-    expected = {static_cast<uint64_t>(found), static_cast<uint64_t>(found >> 64)};
+    AtomicPair::Halves halves = {expected.low(), expected.high()};
+    if (pair_.Swap(halves, {desired.low(), desired.high()})) return true;
+    expected = PackedSetting(halves);
     return false;
   }
 
  private:
-  __extension__ using Bits = unsigned __int128;
-  static Bits Join(const PackedSetting& s) { return Bits{s.high()} << 64 | s.low(); }
-
-  union {
-    Bits bits_ = 0;
-    uint64_t halves_[2];  // [0] is the low half: little-endian machines only
-  };
+  AtomicPair pair_;
 };
-static_assert(sizeof(SettingWord) == 16);
-static_assert(alignof(SettingWord) == 16);
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
 
 }  // namespace kevent::core
 

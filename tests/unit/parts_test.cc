@@ -183,6 +183,27 @@ TEST(KernelRegister, AStaleCallIsRepaired) {
   EXPECT_TRUE(wanted.Load().told());
 }
 
+// A call that was overtaken by a change and by the change back does not mark
+// the latter as told.
+TEST(KernelRegister, ThereAndBackIsAChange) {
+  KernelRegister wanted = {};
+  Kernel kernel;
+  wanted.RaiseTo(5);
+  bool first = true;
+  wanted.Tell([&](uint64_t v) {
+    kernel.Tell(v);
+    if (!first) return;
+    first = false;
+    // A collector takes 5 back; another armer wants it again, and has yet to
+    // tell it.
+    ASSERT_TRUE(wanted.Replace(wanted.Load(), 0));
+    wanted.Tell([&](uint64_t w) { kernel.Tell(w); });
+    wanted.RaiseTo(5);
+  });
+  EXPECT_TRUE(wanted.Load().told());
+  EXPECT_EQ(kernel.value, 5);
+}
+
 // And of an armer who was left between wanting and telling.
 TEST(KernelRegister, AnUntoldValueIsToldByTheNext) {
   KernelRegister wanted = {};
