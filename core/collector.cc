@@ -230,7 +230,13 @@ unsigned Queue::CountDue(unsigned limit) {
 void Queue::CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigned* count) {
   const HeapEntry& entry = heap(axis).at(position);
   if (*count >= limit || entry.deadline() > axis.now) return;
-  if (!Overtaken(axis, entry)) ++*count;
+  // By the word: an entry whose timer was put off, to a moment that has come
+  // too, stays where it is while others are above it.
+  const TimerSlot& timer = SlotTable::At(entry.slot());
+  const AxisDeadline wanted = timer.word.axis_deadline();
+  const uint8_t index =
+      wanted.on_monotonic_axis() ? kMonotonicAxis : timer.axis.load(std::memory_order_relaxed);
+  if (wanted.deadline() != 0 && wanted.deadline() <= axes_[index].now) ++*count;
   const uint32_t child = Heap::FirstChild(position);
   for (uint32_t i = child; i < child + Heap::kArity && i < axis.heap_size; ++i) {
     CountDueBelow(axis, i, limit, count);
@@ -272,7 +278,9 @@ bool Queue::Settle(bool found_nothing) {
     }
     bool relaxed = Withdraw();
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-      if (Rearm(axes_[i], found_nothing)) relaxed = true;
+      Axis& axis = axes_[i];
+      const Nanoseconds next = axis.heap_size == 0 ? 0 : heap(axis).top().deadline();
+      if (Rearm(axis, next, found_nothing)) relaxed = true;
     }
     // An armer may have relied on what was just withdrawn or put off: it has
     // marked its timer before it looked.
@@ -290,12 +298,12 @@ bool Queue::Withdraw() {
   return true;
 }
 
-// Sets the kernel's timer of this axis to the earliest deadline, if what it is
-// set to has passed or is later.  Otherwise it stays: the kernel waking us in
+// Sets the kernel's timer of this axis to the next deadline, if what it is set
+// to has passed or is later.  Otherwise it stays: the kernel waking us in
 // vain once is cheaper than telling it of every timer that was put off.  True
 // when it was set later.
-bool Queue::Rearm(Axis& axis, bool found_nothing) {
-  const uint64_t wanted = axis.heap_size == 0 ? 0 : Earliness(heap(axis).top().deadline());
+bool Queue::Rearm(Axis& axis, Nanoseconds next, bool found_nothing) {
+  const uint64_t wanted = Earliness(next);
   const auto passed = [&axis](KernelRegister::State armed) {
     return armed.value() != 0 && DeadlineOf(armed.value()) <= axis.now;
   };

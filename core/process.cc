@@ -99,6 +99,12 @@ int Process::Start() {
   return 0;
 }
 
+int Process::id() {
+  return State().inhabited.load(std::memory_order_acquire) == 0
+             ? 0
+             : g_owner.load(std::memory_order_acquire);
+}
+
 bool Process::Owns() {
   const Wiped* state = g_wiped.load(std::memory_order_acquire);
   if (state != nullptr && state->inhabited.load(std::memory_order_acquire) == 0) PrepareChild();

@@ -26,6 +26,10 @@ class Process {
   // Async-signal-safe.
   static bool Owns();
 
+  // The process that the state belongs to; another one in a child of fork, once
+  // it was prepared, and until then 0.  Makes no system call.
+  static int id();
+
   // The queue with this number; requires that it was opened once.
   static Queue& QueueAt(uint32_t number);
 

@@ -58,6 +58,14 @@ void Queue::Unpin() {
   if (calls_.fetch_sub(1, std::memory_order_seq_cst) == 1) CloseInternals();
 }
 
+bool Queue::AddFurtherName() {
+  uint32_t names = names_.load(std::memory_order_acquire);
+  do {
+    if (names == 0) return false;
+  } while (!names_.compare_exchange_weak(names, names + 1, std::memory_order_acq_rel));
+  return true;
+}
+
 void Queue::DropName() {
   if (names_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   const SignalsBlocked blocked;
@@ -294,6 +302,8 @@ int Queue::AddTimer(const ClockPlan& plan, uint64_t cookie, Handle* handle) {
   timer.axis.store(index, std::memory_order_relaxed);
   timer.life.set_generation(generation);
   ++timers_;
+  // A holding leader sleeps on the timerfds that there were.
+  if (made && held_.load(std::memory_order_relaxed)) Lower(axes_[kMonotonicAxis], 1);
   *handle = Handle(slot, generation);
   return 0;
 }

@@ -103,8 +103,10 @@ class Queue {
   bool Pin();
   void Unpin();
 
-  // A further descriptor for it, or one less; the last one closes it.
+  // The first descriptor for it, a further one, or one less.  The last one
+  // closes it: then there is no further one, and AddFurtherName is false.
   void AddName() { names_.fetch_add(1, std::memory_order_acq_rel); }
+  bool AddFurtherName();
   void DropName();
 
   // Whether nothing refers to it any more, so that it can be opened anew.
@@ -146,7 +148,7 @@ class Queue {
     const sigset_t* mask;
   };
   // The number of events, or a negative errno.  A cancellation point.
-  // Requires a pin, and unpins.
+  // Requires a pin, and unpins, unless it returns in a child of fork.
   int GetEvents(const Request& request);
 
  private:
@@ -209,7 +211,7 @@ class Queue {
   Nanoseconds NextNotDue(Axis& axis, uint32_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Settle(bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Withdraw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Rearm(Axis& axis, bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Rearm(Axis& axis, Nanoseconds next, bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool ReadableInVain(Axis& axis);
   bool ReadableNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 

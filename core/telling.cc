@@ -53,6 +53,7 @@ ABSL_ATTRIBUTE_NOINLINE void Queue::WakeKernel(Axis& axis, Nanoseconds deadline)
   } else {
     Announce();
   }
+  if (!open()) Ring();  // closed meanwhile: what was told may have silenced it
   Unpin();
 }
 

@@ -14,6 +14,7 @@
 
 #include <cerrno>
 
+#include "core/process.h"
 #include "core/queue.h"
 #include "core/registry.h"
 #include "core/system.h"
@@ -75,6 +76,8 @@ class Sleeper {
  private:
   enum class Then { kReturn, kSleep };
 
+  bool InChild() const { return Process::id() != process_; }
+  int CollectOrSleep();
   int Look(unsigned min, Then then);
   int Prepare();
   Wake SleepCancellably();
@@ -88,16 +91,21 @@ class Sleeper {
   const Queue::Request& request_;
   const Patience patience_;
   Waiter waiter_;
+  const int process_ = Process::id();
 };
 
 int Queue::GetEvents(const Request& request) {
   Sleeper call(*this, request);
-  const int result = call.Run();
-  Unpin();
-  return result;
+  return call.Run();
 }
 
 int Sleeper::Run() {
+  const int result = CollectOrSleep();
+  if (!InChild()) queue_.Unpin();
+  return result;
+}
+
+int Sleeper::CollectOrSleep() {
   const bool patient = request_.min_nr != 0 && !patience_.none();
   int result = Look(patient ? request_.min_nr : 0, Then::kReturn);
   if (result != 0 || !patient) return result;
@@ -110,6 +118,9 @@ int Sleeper::Run() {
     result = Look(request_.min_nr, Then::kSleep);
     if (result != 0) break;
     const Wake wake = SleepCancellably();
+    // A signal handler that forked: this is its child, where the queue is a new
+    // one that knows of no call, and the timerfd was closed.
+    if (InChild()) return -EINTR;
     if (wake == Wake::kLook) continue;
     result = Look(0, Then::kReturn);
     if (result == 0 && wake == Wake::kSignal) result = -EINTR;
@@ -132,18 +143,19 @@ int Sleeper::Look(unsigned min, Then then) {
   queue_.StopHolding(waiter_);
   unsigned due;
   const unsigned claimed = queue_.Collect(min, request_.max_nr, request_.events, &due);
-  // Closed meanwhile: what the closing thread switched on for the leader may
-  // just have been switched off.
-  if (!queue_.open()) queue_.Ring();
   if (claimed != 0 || then == Then::kReturn) {
     queue_.Leave(waiter_);
   } else {
+    const bool promoted = waiter_.woken.load(std::memory_order_relaxed) != 0;
     queue_.Enlist(waiter_, due);
-    if (waiter_.role == Waiter::Role::kFollower && waiter_.timer >= 0) {
-      // Promote rings it.
+    if (promoted && waiter_.timer >= 0) {
+      // It was rung for that: back to the timeout.
       sys::ArmTimerfd(waiter_.timer, patience_.for_ever() ? 0 : patience_.end(), false);
     }
   }
+  // Closed meanwhile: what the closing thread switched on for the leader may
+  // just have been switched off.
+  if (!queue_.open()) queue_.Ring();
   return static_cast<int>(claimed);
 }
 
@@ -266,13 +278,7 @@ bool Queue::Hold() {
   held_.store(true, std::memory_order_seq_cst);
   Announce();
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-    Axis& axis = axes_[i];
-    const uint64_t next = Earliness(NextNotDue(axis, 0));
-    KernelRegister::State seen = axis.armed.Load();
-    const auto passed = [&] { return seen.value() != 0 && DeadlineOf(seen.value()) <= axis.now; };
-    while (passed() && !axis.armed.Replace(seen, next)) seen = axis.armed.Load();
-    axis.armed.RaiseTo(next);
-    if (!axis.armed.Load().told()) TellArmed(axis);
+    Rearm(axes_[i], NextNotDue(axes_[i], 0), true);
   }
   // An armer that saw the queue announced, and not held, has marked before.
   return inbox_.empty();

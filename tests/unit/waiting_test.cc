@@ -96,6 +96,71 @@ TEST_F(Waiting, AHoldingLeaderIsWokenByWhatIsDueAlready) {
   EXPECT_EQ(elapsed(), 10 * kMillisecond);
 }
 
+// Its entry in the index comes up before the moment it was put off to, under
+// one that is due.
+TEST_F(Waiting, CountsATimerThatWasPutOff) {
+  Collect(queue_);
+  ASSERT_EQ(SetIn(timers_[1], 25 * kMillisecond), 0);
+  EXPECT_EQ(Collect(queue_, 2, 2).size(), 2);
+  EXPECT_EQ(elapsed(), 25 * kMillisecond);
+}
+
+// A clock that the queue did not have when the leader began to hold.
+TEST_F(Waiting, AHoldingLeaderHearsOfANewClock) {
+  int polls = 0;
+  Handle late(0);
+  Sim().before_call = [&](const std::string& function) {
+    if (function != "Poll" || ++polls != 2) return;
+    late = Create(queue_, CLOCK_BOOTTIME);
+    EXPECT_EQ(SetIn(late, kMillisecond), 0);
+  };
+  EXPECT_EQ(Collect(queue_, 2, 2).size(), 2);
+  EXPECT_EQ(elapsed(), 11 * kMillisecond);
+  EXPECT_EQ(Delete(late), 0);
+}
+
+// Closed at each system call on the way to holding.
+TEST_F(Waiting, CloseOnTheWayToHolding) {
+  for (int n = 1;; ++n) {
+    const int queue = kevent::core::InitQueue(nullptr, 0, 0);
+    const Handle due = Create(queue, CLOCK_MONOTONIC);
+    const Handle later = Create(queue, CLOCK_MONOTONIC);
+    ASSERT_EQ(Set(due, TIMER_ABSTIME, 1), 0);
+    ASSERT_EQ(SetIn(later, 50 * kSecond), 0);
+    int calls = 0;
+    uint64_t closed_at = 0;
+    Sim().before_call = [&](const std::string&) {
+      if (closed_at != 0 || ++calls != n) return;
+      closed_at = Sim().Now(CLOCK_MONOTONIC);
+      EXPECT_EQ(kevent::core::CloseDescriptor(queue), 0);
+    };
+    const timespec timeout = ToTimespec(40 * kSecond);
+    int result;
+    Collect(queue, 2, 8, &timeout, &result);
+    Sim().before_call = nullptr;
+    EXPECT_EQ(Delete(due), 0);
+    EXPECT_EQ(Delete(later), 0);
+    if (closed_at == 0) {
+      EXPECT_EQ(result, 1);
+      kevent::core::CloseDescriptor(queue);
+      break;
+    }
+    EXPECT_EQ(Sim().Now(CLOCK_MONOTONIC), closed_at) << "closed at call " << n;
+  }
+}
+
+TEST_F(Waiting, AHoldingLeaderDoesNotSpinWhenAClockIsSet) {
+  const Handle tai = Create(queue_, CLOCK_TAI);
+  ASSERT_EQ(Set(tai, TIMER_ABSTIME, Sim().Now(CLOCK_TAI) + 3600 * kSecond), 0);
+  int polls = 0;
+  Sim().before_call = [&](const std::string& function) {
+    if (function == "Poll" && ++polls == 2) Sim().SetRealtime(5);
+  };
+  EXPECT_EQ(Collect(queue_, 2, 2).size(), 2);
+  EXPECT_LT(polls, 10);
+  EXPECT_EQ(Delete(tai), 0);
+}
+
 TEST_F(Waiting, AbsoluteTimeouts) {
   int result;
   const timespec monotonic = ToTimespec(start_ + 4 * kMillisecond);
