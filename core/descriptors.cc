@@ -23,30 +23,31 @@ void Forget(Registration taken) {
   if (taken.is_name()) Process::QueueAt(taken.queue()).DropName();
 }
 
+// `copy` is a new descriptor for what `original` names.
+int Register(int copy, Registration original) {
+  if (const int error = Registry::Reserve(copy); error != 0) {
+    sys::Close(copy);
+    return -error;
+  }
+  Registry::Set(copy, original);
+  return copy;
+}
+
 // A further name for what `fd` names.  It is counted before it is made, so that
 // the close of the original in another thread does not end the queue in
 // between, nor leave the copy without one.
 template <typename Copy>
 int CopyName(int fd, Copy copy) {
   const Registration original = Registry::Get(fd);
-  if (!original.is_name()) return -EBADF;
+  if (original.is_internal()) return -EBADF;
+  if (original.none()) return copy();  // closed meanwhile, perhaps a stranger's
   const SignalsBlocked blocked;
   Queue& queue = Process::QueueAt(original.queue());
   if (!queue.AddFurtherName()) return -EBADF;
-  // The number may have been closed, and its queue's object opened anew, before
-  // that.
-  int result = Registry::Get(fd).bits() == original.bits() ? copy() : -EBADF;
-  if (result >= 0) {
-    if (const int error = Registry::Reserve(result); error != 0) {
-      sys::Close(result);
-      result = -error;
-    }
-  }
-  if (result >= 0) {
-    Registry::Set(result, original);
-  } else {
-    queue.DropName();
-  }
+  int result = copy();
+  const bool named = result >= 0 && Process::IsNameOf(result, original.queue());
+  if (named) result = Register(result, original);
+  if (!named || result < 0) queue.DropName();
   return result;
 }
 

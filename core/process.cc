@@ -64,16 +64,6 @@ void AlarmThreadBody(void*) {
   }
 }
 
-// Whether the number still is the queue's: one that was closed by a system call
-// that we don't see may be a stranger's.  Adding a member that is there already
-// changes nothing, in an epoll that is shared with the parent.
-bool IsNameOf(int fd, uint32_t queue) {
-  const int member = g_queue_memory[queue].load()->monotonic_timerfd.load() - 1;
-  const int result = sys::EpollAdd(fd, member, EPOLLIN);
-  if (result == 0) sys::EpollDelete(fd, member);
-  return result == -EEXIST;
-}
-
 }  // namespace
 
 int Process::Start() {
@@ -116,6 +106,15 @@ Queue& Process::QueueAt(uint32_t number) {
 }
 
 SlotTable& Process::slots() { return State().slots; }
+
+// Adding a member that is there already changes nothing, also in an epoll that
+// is shared with the parent of a fork.
+bool Process::IsNameOf(int fd, uint32_t queue) {
+  const int member = g_queue_memory[queue].load()->monotonic_timerfd.load() - 1;
+  const int result = sys::EpollAdd(fd, member, EPOLLIN);
+  if (result == 0) sys::EpollDelete(fd, member);
+  return result == -EEXIST;
+}
 
 int Process::OpenQueue(Queue** opened) {
   Locked locked(State().queues_lock);

@@ -33,6 +33,11 @@ class Process {
   // The queue with this number; requires that it was opened once.
   static Queue& QueueAt(uint32_t number);
 
+  // Whether the descriptor is this queue's, whatever is registered for it: one
+  // that was closed by a system call that we don't see, or by another thread
+  // meanwhile, may be a stranger's.
+  static bool IsNameOf(int fd, uint32_t queue);
+
   // Opens an unused queue under its internal numbers: 0 or an errno.
   static int OpenQueue(Queue** queue);
 

@@ -184,6 +184,8 @@ class Queue {
   // telling.cc
   void WakeKernel(Axis& axis, Nanoseconds deadline);
   void Announce();
+  template <typename Calls>
+  void UntilUnmoved(const std::atomic<int>& number, Calls calls);
   void TellAnnounced();
   void SwitchOn();
   void Lower(Axis& axis, Nanoseconds deadline);

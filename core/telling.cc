@@ -62,13 +62,29 @@ void Queue::Announce() {
   if (!announced_.Load().told()) TellAnnounced();
 }
 
+// Makes system calls on the epoll and another internal number; again when dup2
+// has taken one of them meanwhile, since the calls may have come too late.
+template <typename Calls>
+void Queue::UntilUnmoved(const std::atomic<int>& number, Calls calls) {
+  int before;
+  int epoll_before;
+  do {
+    before = number.load(std::memory_order_seq_cst);
+    epoll_before = epoll_.load(std::memory_order_seq_cst);
+    calls();
+  } while (number.load(std::memory_order_seq_cst) != before ||
+           epoll_.load(std::memory_order_seq_cst) != epoll_before);
+}
+
 void Queue::TellAnnounced() {
   announced_.Tell([this](uint64_t on) {
-    if (on != 0) {
-      SwitchOn();
-    } else {
-      sys::EpollDelete(epoll(), always_ready());
-    }
+    UntilUnmoved(always_ready_, [this, on] {
+      if (on != 0) {
+        SwitchOn();
+      } else {
+        sys::EpollDelete(epoll(), always_ready());
+      }
+    });
   });
 }
 
@@ -95,7 +111,9 @@ void Queue::Lower(Axis& axis, Nanoseconds deadline) {
 }
 
 void Queue::TellArmed(Axis& axis) {
-  axis.armed.Tell([this, &axis](uint64_t earliness) { ArmSource(axis, DeadlineOf(earliness)); });
+  axis.armed.Tell([this, &axis](uint64_t earliness) {
+    UntilUnmoved(axis.source, [this, earliness, &axis] { ArmSource(axis, DeadlineOf(earliness)); });
+  });
 }
 
 void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {

@@ -11,6 +11,7 @@
 #include <sys/timerfd.h>
 
 #include <functional>
+#include <ostream>
 
 #include "tests/support/process.h"
 #include "tests/support/queue.h"
@@ -24,6 +25,8 @@ struct WrongDescriptor {
   std::function<int()> make;
   int error;
 };
+
+void PrintTo(const WrongDescriptor& descriptor, std::ostream* out) { *out << descriptor.name; }
 
 const WrongDescriptor kWrongDescriptors[] = {
     {"minus_one", [] { return -1; }, EBADF},
@@ -85,7 +88,7 @@ TEST_P(WrongDescriptors, TimerCreate) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Is, WrongDescriptors, testing::ValuesIn(kWrongDescriptors),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& test) { return test.param.name; });
 
 // A queue with an expired timer, to see that bad calls take nothing.
 class BadInput : public testing::Test {

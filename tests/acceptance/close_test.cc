@@ -141,8 +141,8 @@ TEST_P(TimerOfAClosedQueue, DoesNotCompleteIntoTheNextQueueOfThatNumber) {
 INSTANTIATE_TEST_SUITE_P(On, TimerOfAClosedQueue,
                          testing::Values(CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_TAI,
                                          CLOCK_PROCESS_CPUTIME_ID),
-                         [](const auto& info) {
-                           switch (info.param) {
+                         [](const auto& test) {
+                           switch (test.param) {
                              case CLOCK_REALTIME:
                                return "realtime";
                              case CLOCK_MONOTONIC:

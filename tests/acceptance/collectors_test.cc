@@ -140,6 +140,31 @@ TEST(Collectors, AWaiterForThreeClaimsNothingAndLeavesTheQueueReadable) {
   for (size_t i = 0; i < 3; ++i) EXPECT_EQ(Cookie(waiter.event(i)), i + 2);
 }
 
+// The same with timers that expire while it waits, on two clocks.
+TEST(Collectors, AWaiterForThreeLeavesTheQueueReadableWhenTimersExpire) {
+  Queue queue;
+  Timer one(queue.fd(), 1);
+  Timer other(queue.fd(), 2, CLOCK_BOOTTIME);
+  Timer last(queue.fd(), 3);
+  Sleeper waiter(queue.fd(), 3, 8);
+  waiter.AwaitAsleep();
+  for (int i = 0; i < 20; ++i) {
+    const Timer& timer = i % 2 == 0 ? one : other;
+    timer.ArmIn(kMillisecond);
+    AwaitReadable(queue.fd());
+    EXPECT_FALSE(waiter.returned());
+    EXPECT_EQ(CollectReady(queue.fd()), std::vector<uintptr_t>{i % 2 == 0 ? 1u : 2u});
+  }
+  // And stays so, for as long as it waits.
+  one.ArmIn(kMillisecond);
+  SleepUntil(CLOCK_MONOTONIC, Now(CLOCK_MONOTONIC) + 2 * kMillisecond);
+  waiter.AwaitAsleep();
+  EXPECT_TRUE(Readable(queue.fd()));
+  other.ArmIn(kMillisecond);
+  last.ArmIn(2 * kMillisecond);
+  EXPECT_EQ(waiter.result(), 3);
+}
+
 // The same with the modest collector asleep behind the demanding one.
 TEST(Collectors, ASleeperForOneIsServedBehindASleeperForThree) {
   Queue queue;

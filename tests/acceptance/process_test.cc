@@ -99,8 +99,8 @@ TEST_P(AfterVfork, ASleeperInTheParentIsWoken) {
   close(copy);
 }
 
-std::string NameOf(const testing::TestParamInfo<ChildDoes>& info) {
-  switch (info.param) {
+std::string NameOf(const testing::TestParamInfo<ChildDoes>& test) {
+  switch (test.param) {
     case ChildDoes::kClose:
       return "closes";
     case ChildDoes::kCloseRange:

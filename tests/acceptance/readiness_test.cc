@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <ostream>
 
 #include "tests/support/queue.h"
 #include "tests/support/threads.h"
@@ -83,6 +84,8 @@ struct PollerKind {
   const char* name;
   std::function<std::unique_ptr<Poller>(int)> make;
 };
+
+void PrintTo(const PollerKind& kind, std::ostream* out) { *out << kind.name; }
 
 class Readiness : public testing::TestWithParam<PollerKind> {
  protected:
@@ -233,7 +236,7 @@ INSTANTIATE_TEST_SUITE_P(In, Readiness,
                                          PollerKind{"select", Make<SelectPoller>},
                                          PollerKind{"epoll", Make<EpollPoller>},
                                          PollerKind{"nested_epoll", Make<NestedEpollPoller>}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace kevent_test

@@ -20,12 +20,17 @@ constexpr size_t kDescriptors = 8;
 class Scale : public testing::Test {
  protected:
   void SetUp() override {
-    const rlimit files = {1024, 1024};
-    const rlimit signals = {1000, 1000};
-    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
-    ASSERT_EQ(setrlimit(RLIMIT_SIGPENDING, &signals), 0);
+    Limit(RLIMIT_NOFILE, 1024);
+    Limit(RLIMIT_SIGPENDING, 1000);
     descriptors_ = OpenDescriptors().size();
     threads_ = ThreadCount();
+  }
+
+  static void Limit(__rlimit_resource resource, rlim_t most) {
+    rlimit limit;
+    ASSERT_EQ(getrlimit(resource, &limit), 0);
+    limit.rlim_cur = std::min(limit.rlim_max, most);
+    ASSERT_EQ(setrlimit(resource, &limit), 0);
   }
 
   void ExpectModesty() const {

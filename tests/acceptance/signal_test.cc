@@ -133,8 +133,8 @@ TEST_P(Handler, ReturnsTheEventsThatAreReadyInsteadOfEintr) {
   EXPECT_EQ(Cookie(sleeper.event(0)), 5u);
 }
 
-INSTANTIATE_TEST_SUITE_P(With, Handler, testing::Values(0, SA_RESTART), [](const auto& info) {
-  return info.param == 0 ? "no_flags" : "SA_RESTART";
+INSTANTIATE_TEST_SUITE_P(With, Handler, testing::Values(0, SA_RESTART), [](const auto& test) {
+  return test.param == 0 ? "no_flags" : "SA_RESTART";
 });
 
 // A signal that is ignored interrupts nothing.

@@ -105,8 +105,8 @@ TEST_P(TakeBack, AndArmingAgainIsSeen) {
 INSTANTIATE_TEST_SUITE_P(On, TakeBack,
                          testing::Values(CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME,
                                          CLOCK_TAI),
-                         [](const auto& info) {
-                           switch (info.param) {
+                         [](const auto& test) {
+                           switch (test.param) {
                              case CLOCK_REALTIME:
                                return "realtime";
                              case CLOCK_MONOTONIC:
@@ -118,29 +118,43 @@ INSTANTIATE_TEST_SUITE_P(On, TakeBack,
                            }
                          });
 
+// Several generations of a thousand timers each, then many that live: most of
+// the slots of the deleted ones are theirs.
 TEST(DeletedHandle, IsInvalidAlsoWhenItsSlotIsUsedAgain) {
+  constexpr uintptr_t kGeneration = 1'000;
+  constexpr uintptr_t kLiving = 100'000;
   Queue queue;
   std::vector<timer_t> deleted;
-  for (uintptr_t i = 0; i < 10; ++i) {
-    Timer timer(queue.fd(), i);
-    timer.Expire();
-    deleted.push_back(timer.id());
+  for (int generation = 0; generation < 3; ++generation) {
+    {
+      std::vector<Timer> timers;
+      timers.reserve(kGeneration);
+      for (uintptr_t i = 0; i < kGeneration; ++i) {
+        timers.emplace_back(queue.fd(), i);
+        if (i % 2 == 0) timers.back().Expire();
+        deleted.push_back(timers.back().id());
+      }
+    }
+    // A slot is given back by a collection, not by timer_delete.
+    EXPECT_EQ(CollectReady(queue.fd()), std::vector<uintptr_t>{});
   }
-  // Far more than any free list keeps back.
-  constexpr uintptr_t kNewTimers = 100'000;
   std::vector<Timer> timers;
-  timers.reserve(kNewTimers);
-  for (uintptr_t i = 0; i < kNewTimers; ++i) {
-    timers.emplace_back(queue.fd(), i + 1'000);
+  timers.reserve(kLiving);
+  for (uintptr_t i = 0; i < kLiving; ++i) {
+    timers.emplace_back(queue.fd(), i);
     timers.back().ArmIn(kHour);
   }
-  for (const timer_t timer : deleted) ExpectInvalid(timer);
+  for (const timer_t timer : deleted) ASSERT_NO_FATAL_FAILURE(ExpectInvalid(timer));
   EXPECT_EQ(CollectReady(queue.fd()), std::vector<uintptr_t>{});
-  // Nor did those calls hit one of the new ones.
-  for (const Timer& timer : timers) ASSERT_GT(ToNanos(timer.Get().it_value), 0);
+  // Nor did those calls reach one of the living.
+  for (const Timer& timer : timers) {
+    const Nanos remaining = ToNanos(timer.Get().it_value);
+    ASSERT_GT(remaining, 0);
+    ASSERT_LE(remaining, kHour);
+  }
 }
 
-// One slot, over and over.
+// One after the other, collected now and then.
 TEST(DeletedHandle, IsInvalidThroughManyReuses) {
   Queue queue;
   std::vector<timer_t> deleted;

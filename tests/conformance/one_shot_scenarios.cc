@@ -17,7 +17,7 @@ constexpr Nanos kShort = 4 * kMillisecond;
 
 // What is to be seen of a one-shot timer from its arming on.
 void Follow(Stage& stage, timer_t timer, const Deadline& deadline) {
-  stage.SayRemaining("armed", timer, deadline);
+  stage.SayRemainingUntil("armed", timer, deadline);
   stage.CollectAndSay("completion", timer, deadline);
   stage.SayRemaining("afterwards", timer, deadline);
   stage.SayOverrun("getoverrun", timer);

@@ -16,7 +16,7 @@ using kevent_test::kSecond;
 constexpr Nanos kPeriod = 2 * kMillisecond;
 
 void FollowThree(Stage& stage, timer_t timer, const Deadline& deadline) {
-  stage.SayRemaining("armed", timer, deadline);
+  stage.SayRemainingUntil("armed", timer, deadline);
   int64_t consumed = stage.CollectAndSay("first", timer, deadline);
   consumed = stage.CollectAndSay("second", timer, deadline, consumed);
   stage.CollectAndSay("third", timer, deadline, consumed);

@@ -93,6 +93,10 @@ class Stage {
   // Records timer_gettime's value and interval against the arming.
   void SayRemaining(std::string_view name, timer_t timer, const Deadline& deadline);
 
+  // The same of a deadline so near that it may have passed by now: what is
+  // recorded then is what it would have said.
+  void SayRemainingUntil(std::string_view name, timer_t timer, const Deadline& deadline);
+
   // The same for an old value that timer_settime returned between two readings
   // of the clock.
   void SayRemaining(std::string_view name, const itimerspec& value, const Deadline& deadline,

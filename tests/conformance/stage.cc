@@ -205,6 +205,21 @@ void Stage::SayRemaining(std::string_view name, timer_t timer, const Deadline& d
   SayRemaining(name, value, deadline, before, clock_.Now());
 }
 
+void Stage::SayRemainingUntil(std::string_view name, timer_t timer, const Deadline& deadline) {
+  itimerspec value = {};
+  const Nanos before = clock_.Now();
+  if (timer_gettime(timer, &value) != 0) {
+    Say(name, ErrorName(errno));
+    return;
+  }
+  const Nanos after = clock_.Now();
+  if (after >= deadline.earliest) {
+    Say(name, "until-first");
+  } else {
+    SayRemaining(name, value, deadline, before, after);
+  }
+}
+
 void Stage::SayRemaining(std::string_view name, const itimerspec& value, const Deadline& deadline,
                          Nanos before, Nanos after) {
   const Nanos remaining = kevent_test::ToNanos(value.it_value);
