@@ -63,6 +63,7 @@ int CloseDescriptor(int fd) {
   // A child of vfork closes in its own table of descriptors, with our memory.
   if (!Process::Owns()) return sys::Close(fd);
   if (IsInternal(fd)) return -EBADF;
+  const SignalsBlocked blocked;  // a handler that leaves would leave it half closed
   Forget(Registry::Take(fd));
   return sys::Close(fd);
 }
@@ -78,6 +79,7 @@ int CloseDescriptors(unsigned first, unsigned last, int flags) {
   for (int fd = Registry::Next(static_cast<int>(first), end); fd >= 0;
        fd = Registry::Next(fd + 1, end)) {
     if (!IsInternal(fd)) {
+      const SignalsBlocked blocked;
       Forget(Registry::Take(fd));
       continue;
     }
@@ -117,6 +119,7 @@ int DuplicateTo(int fd, int target, int flags) {
     if (error != 0) return -error;
   }
   const auto replace = [=] {
+    const SignalsBlocked blocked;
     const Registration replaced = Registry::Take(target);
     const int result = sys::DuplicateTo(fd, target, flags);
     if (result >= 0) {
