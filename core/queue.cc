@@ -188,7 +188,6 @@ int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
   axis.clock.store(plan.clock, std::memory_order_relaxed);
   axis.relative_on_monotonic.store(plan.relative_on_monotonic, std::memory_order_relaxed);
   axis.alarm_fired.store(false, std::memory_order_relaxed);
-  axis.armed.Reset();
   if (plan.kind == AxisKind::kCpuTime) {
     const int thread = Process::AlarmThread();
     if (thread < 0) return -thread;
@@ -212,6 +211,8 @@ int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
       return -error;
     }
   }
+  // Last: what a call of the axis's former timers still told here is forgotten.
+  axis.armed.Reset();
   axis.kind.store(plan.kind, std::memory_order_release);
   return 0;
 }

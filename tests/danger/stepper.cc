@@ -244,6 +244,7 @@ void Stepper::OnBreakpoint(void* context) {
 
 }  // namespace kevent_test
 
+#if defined(__x86_64__)
 // Found before the C library's by libkevent.so too, which blocks signals by it:
 // a trap while SIGTRAP is blocked would end the process.
 extern "C" long syscall(long number, ...) noexcept {
@@ -259,7 +260,6 @@ extern "C" long syscall(long number, ...) noexcept {
     mask &= ~(uint64_t{1} << (SIGTRAP - 1));
     arguments[1] = reinterpret_cast<long>(&mask);
   }
-#if defined(__x86_64__)
   long result = number;
   register long fourth __asm__("r10") = arguments[3];
   register long fifth __asm__("r8") = arguments[4];
@@ -269,12 +269,10 @@ extern "C" long syscall(long number, ...) noexcept {
                    : "D"(arguments[0]), "S"(arguments[1]), "d"(arguments[2]), "r"(fourth),
                      "r"(fifth), "r"(sixth)
                    : "rcx", "r11", "memory");
-#else
-  const long result = -ENOSYS;
-#endif
-  if (result >= -4095 && result < 0) {
+  if (result < 0 && result >= -4095) {
     errno = static_cast<int>(-result);
     return -1;
   }
   return result;
 }
+#endif
