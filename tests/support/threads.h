@@ -32,11 +32,11 @@ class Thread {
   Thread(const Thread&) = delete;
   Thread& operator=(const Thread&) = delete;
 
-  // Returns when the thread sleeps in the kernel.  That it sleeps there for
-  // what the test is about is likely, not certain: tests rely on it to take the
-  // path that they mean, not for their result.
+  // Returns when the thread sleeps in the kernel, or has finished.  That it
+  // sleeps there for what the test is about is likely, not certain: tests rely
+  // on it to take the path that they mean, not for their result.
   void AwaitAsleep() const {
-    while (State() != 'S') usleep(100);
+    while (State() != 'S' && !finished_) usleep(100);
   }
 
   void Kill(int signal) const { pthread_kill(thread_, signal); }
