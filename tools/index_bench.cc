@@ -227,6 +227,7 @@ int main(int argc, char** argv) {
                                       "--benchmark_report_aggregates_only=true"};
   options.insert(options.end(), argv + 1, argv + argc);
   std::vector<char*> arguments;
+  arguments.reserve(options.size() + 1);
   for (std::string& option : options) arguments.push_back(option.data());
   arguments.push_back(nullptr);
   int count = static_cast<int>(options.size());

@@ -11,8 +11,6 @@
 namespace conformance {
 namespace {
 
-using kevent_test::kMicrosecond;
-
 // A clock that advances by itself.
 class WallClock : public TestClock {
  public:

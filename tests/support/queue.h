@@ -111,6 +111,7 @@ inline std::vector<ukevent> Collect(int queue, unsigned min, unsigned max,
 
 inline std::vector<uintptr_t> Cookies(const std::vector<ukevent>& events) {
   std::vector<uintptr_t> cookies;
+  cookies.reserve(events.size());
   for (const ukevent& event : events) cookies.push_back(Cookie(event));
   return cookies;
 }

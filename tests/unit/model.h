@@ -87,6 +87,7 @@ class Model {
     });
     if (due.size() > max) due.resize(max);
     std::vector<ModelEvent> events;
+    events.reserve(due.size());
     for (ModelTimer* timer : due) events.push_back(Claim(*timer));
     return events;
   }
