@@ -30,9 +30,10 @@ class Handle {
   // Whether it is a matter of ours; every other timer_t is the C library's.
   bool tagged() const { return (bits_ & (kTag | kSign)) == kTag; }
 
-  // Whether Handle(slot(), generation()) is this handle.
+  // Whether a timer can have, or have had, this handle.
   bool well_formed() const {
-    return (bits_ & (kTag | kSign | kNegativeInt | kUnused)) == (kTag | kNegativeInt);
+    return (bits_ & (kTag | kSign | kNegativeInt | kUnused | kOddGeneration)) ==
+           (kTag | kNegativeInt | kOddGeneration);
   }
   uint32_t slot() const { return static_cast<uint32_t>(bits_) & ((1u << kSlotBits) - 1); }
   uint32_t generation() const { return static_cast<uint32_t>(bits_ >> 32) & kLastGeneration; }
@@ -42,6 +43,7 @@ class Handle {
   static constexpr uint64_t kTag = uint64_t{1} << 62;
   static constexpr uint64_t kNegativeInt = uint64_t{1} << 31;
   static constexpr uint64_t kUnused = uint64_t{3} << kSlotBits;
+  static constexpr uint64_t kOddGeneration = uint64_t{1} << 32;
 
   uint64_t bits_;
 };

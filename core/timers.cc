@@ -152,7 +152,7 @@ int GetOverrun(Handle handle, int* overruns) {
 
 int DeleteTimer(Handle handle) {
   TimerSlot* timer = SlotTable::Find(handle);
-  if (timer == nullptr || handle.generation() % 2 == 0) return EINVAL;
+  if (timer == nullptr) return EINVAL;
   // The handle is EINVAL from here on, for everybody.
   if (!timer->life.End(handle.generation())) return EINVAL;
   Queue* queue = QueueOf(*timer);

@@ -68,6 +68,8 @@ TEST(Handles, AreStaleForEver) {
   for (const timer_t timer : stale) {
     EXPECT_NE(timer, live.id());
     ExpectNoTimer(timer);
+    // Nor what the generation of its slot has become by timer_delete.
+    ExpectNoTimer(FromBits(reinterpret_cast<uint64_t>(timer) + (uint64_t{1} << 32)));
   }
 }
 
