@@ -83,12 +83,11 @@ int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sig
 // Whether reading from it would not block.
 bool IsReadable(int fd);
 
-// Sleeps while *word == expected, until `deadline` on `clock` (CLOCK_MONOTONIC
-// or CLOCK_REALTIME); nullptr is for ever.  0 when woken or when the word
-// differs, -ETIMEDOUT, -EINTR.  A cancellation point.  Not restarted after a
-// signal handler, whatever its SA_RESTART.
-int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, clockid_t clock,
-              const timespec* deadline);
+// Sleeps while *word == expected, until `deadline` on CLOCK_MONOTONIC; nullptr
+// is for ever.  0 when woken or when the word differs, -ETIMEDOUT, -EINTR.  A
+// cancellation point.  Not restarted after a signal handler, whatever its
+// SA_RESTART.
+int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline);
 void FutexWake(std::atomic<uint32_t>* word);
 
 // ---- Signals --------------------------------------------------------------

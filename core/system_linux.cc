@@ -192,20 +192,17 @@ bool IsReadable(int fd) {
          (descriptor.revents & POLLIN) != 0;
 }
 
-int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, clockid_t clock,
-              const timespec* deadline) {
+int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline) {
   // The kernel restarts a futex wait without a timeout after a handler with
   // SA_RESTART, and not one with a timeout (signal(7)): there is always one.
   const timespec far = ToTimespec(core::kLatest);
-  const int operation =
-      FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | (clock == CLOCK_REALTIME ? FUTEX_CLOCK_REALTIME : 0);
   // The C library has no cancellation point that sleeps on a futex: the thread
   // may be cancelled anywhere between these two lines, where it owns nothing.
   int type;
   pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
   const int result =
-      CallInt(SYS_futex, word, operation, expected, deadline == nullptr ? &far : deadline, nullptr,
-              FUTEX_BITSET_MATCH_ANY);
+      CallInt(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
+              deadline == nullptr ? &far : deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
   pthread_setcanceltype(type, &type);
   return result == -EAGAIN ? 0 : result;
 }

@@ -60,8 +60,6 @@ class Patience {
   Nanoseconds end_ = 0;
 };
 
-enum class Wake { kLook, kTimeout, kSignal, kBroken };
-
 }  // namespace
 
 // One call of kevent_get_events: what it keeps while it sleeps, and what a
@@ -80,10 +78,10 @@ class Sleeper {
   int CollectOrSleep();
   int Look(unsigned min, Then then);
   int Prepare();
-  Wake SleepCancellably();
-  Wake Sleep();
-  Wake SleepOnFutex();
-  Wake SleepOnDescriptors();
+  int SleepCancellably();
+  int Sleep();
+  int SleepOnFutex();
+  int SleepOnDescriptors();
   void CloseTimer();
   static void Cancelled(void* sleeper);
 
@@ -109,22 +107,21 @@ int Sleeper::CollectOrSleep() {
   const bool patient = request_.min_nr != 0 && !patience_.none();
   int result = Look(patient ? request_.min_nr : 0, Then::kReturn);
   if (result != 0 || !patient) return result;
-  if (patience_.over() || (sys::StatusFlags(queue_.epoll()) & O_NONBLOCK) != 0) {
-    return Look(0, Then::kReturn);
-  }
+  const int flags = sys::StatusFlags(queue_.epoll());
+  if (flags < 0) return -EBADF;  // closed by a system call that we don't see
+  if (patience_.over() || (flags & O_NONBLOCK) != 0) return Look(0, Then::kReturn);
 
   if (const int error = Prepare(); error != 0) return -error;
   for (;;) {
     result = Look(request_.min_nr, Then::kSleep);
     if (result != 0) break;
-    const Wake wake = SleepCancellably();
+    const int woken = SleepCancellably();
     // A signal handler that forked: this is its child, where the queue is a new
     // one that knows of no call, and the timerfd was closed.
     if (InChild()) return -EINTR;
-    if (wake == Wake::kLook) continue;
+    if (woken == 0) continue;
     result = Look(0, Then::kReturn);
-    if (result == 0 && wake == Wake::kSignal) result = -EINTR;
-    if (result == 0 && wake == Wake::kBroken) result = -EBADF;
+    if (result == 0 && woken != -ETIMEDOUT) result = woken;
     break;
   }
   CloseTimer();
@@ -184,12 +181,12 @@ void Sleeper::CloseTimer() {
 }
 
 // Cancellation acts in the sleep alone, where this thread has claimed nothing.
-Wake Sleeper::SleepCancellably() {
-  Wake wake;
+int Sleeper::SleepCancellably() {
+  int woken;
   pthread_cleanup_push(&Sleeper::Cancelled, this);
-  wake = Sleep();
+  woken = Sleep();
   pthread_cleanup_pop(0);
-  return wake;
+  return woken;
 }
 
 void Sleeper::Cancelled(void* sleeper) {
@@ -202,27 +199,27 @@ void Sleeper::Cancelled(void* sleeper) {
   self->queue_.Unpin();
 }
 
-Wake Sleeper::Sleep() {
+// 0 when there may be something to collect, or -ETIMEDOUT, -EINTR, or why it
+// cannot sleep.
+int Sleeper::Sleep() {
   switch (waiter_.role) {
     case Waiter::Role::kNone:
-      return Wake::kLook;
+      return 0;
     case Waiter::Role::kFollower:
       return waiter_.timer < 0 ? SleepOnFutex() : SleepOnDescriptors();
     case Waiter::Role::kLeader:
     case Waiter::Role::kHoldingLeader:
       return SleepOnDescriptors();
   }
-  return Wake::kBroken;
+  return -EBADF;
 }
 
-Wake Sleeper::SleepOnFutex() {
+int Sleeper::SleepOnFutex() {
   const timespec end = ToTimespec(patience_.end());
-  const int result =
-      sys::FutexWait(&waiter_.woken, 0, CLOCK_MONOTONIC, patience_.for_ever() ? nullptr : &end);
-  return result == -ETIMEDOUT ? Wake::kTimeout : result == -EINTR ? Wake::kSignal : Wake::kLook;
+  return sys::FutexWait(&waiter_.woken, 0, patience_.for_ever() ? nullptr : &end);
 }
 
-Wake Sleeper::SleepOnDescriptors() {
+int Sleeper::SleepOnDescriptors() {
   pollfd descriptors[kMaxAxes + 1];
   unsigned count = 0;
   if (waiter_.timer >= 0) descriptors[count++] = {waiter_.timer, POLLIN, 0};
@@ -239,13 +236,12 @@ Wake Sleeper::SleepOnDescriptors() {
     timeout = &left;
   }
   const int ready = sys::Poll(descriptors, count, timeout, request_.mask);
-  if (ready == 0) return Wake::kTimeout;
-  if (ready < 0) return ready == -EINTR ? Wake::kSignal : Wake::kBroken;
+  if (ready < 0) return ready;
+  if (ready == 0) return -ETIMEDOUT;
   for (unsigned i = 0; i < count; ++i) {
-    if ((descriptors[i].revents & POLLNVAL) != 0) return Wake::kBroken;
+    if ((descriptors[i].revents & POLLNVAL) != 0) return -EBADF;
   }
-  return waiter_.woken.load(std::memory_order_acquire) == 0 && patience_.over() ? Wake::kTimeout
-                                                                                : Wake::kLook;
+  return waiter_.woken.load(std::memory_order_acquire) == 0 && patience_.over() ? -ETIMEDOUT : 0;
 }
 
 // ---- Who sleeps how -----------------------------------------------------------

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 
 #include <functional>
@@ -147,6 +148,21 @@ TEST_F(BadInput, GetEventsWithoutRoom) {
     EXPECT_EQ(kevent_get_events(queue_.fd(), min, 1, nullptr, nullptr, 0), -1);
     EXPECT_EQ(errno, EFAULT);
   }
+}
+
+// ppoll(2) refuses to sleep on more descriptors than the process may open.
+TEST_F(BadInput, GetEventsThatMayNotSleep) {
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  Queue empty;
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  ukevent event;
+  EXPECT_EQ(kevent_get_events(empty.fd(), 1, 1, nullptr, &event, 0), -1);
+  EXPECT_EQ(errno, EINVAL);
+  EXPECT_EQ(kevent_get_events(empty.fd(), 0, 1, nullptr, &event, 0), 0);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 TEST_F(BadInput, Init) {
