@@ -309,7 +309,7 @@ bool Queue::Rearm(Axis& axis, Nanoseconds next, bool found_nothing) {
   };
   KernelRegister::State seen = axis.armed.Load();
   bool spent = passed(seen);
-  if (axis.alarm_fired.load(std::memory_order_relaxed) &&
+  if (axis.alarm_fired.load(std::memory_order_seq_cst) &&
       axis.alarm_fired.exchange(false, std::memory_order_seq_cst)) {
     spent = true;
   }

@@ -35,7 +35,6 @@ class HeapEntry {
   uint32_t slot() const { return static_cast<uint32_t>(bits_) & ((1u << kSlotBits) - 1); }
 
   friend bool operator<(const HeapEntry& a, const HeapEntry& b) { return a.bits_ < b.bits_; }
-  friend bool operator==(const HeapEntry& a, const HeapEntry& b) { return a.bits_ == b.bits_; }
 
  private:
   __extension__ using Bits = unsigned __int128;

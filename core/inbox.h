@@ -107,7 +107,7 @@ class Inbox {
 
   template <typename Take>
   static void ForEachTaken(std::atomic<uint64_t>& word, Take take) {
-    if (word.load(std::memory_order_relaxed) == 0) return;
+    if (word.load(std::memory_order_seq_cst) == 0) return;
     for (uint64_t bits = word.exchange(0, std::memory_order_seq_cst); bits != 0; bits &= bits - 1) {
       take(static_cast<uint32_t>(std::countr_zero(bits)));
     }

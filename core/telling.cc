@@ -13,8 +13,20 @@
 #include "core/queue.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
+#include "core/timespec.h"
 
 namespace kevent::core {
+namespace {
+
+// The nearest, in nanoseconds.
+int64_t WholeSeconds(int64_t nanoseconds) {
+  constexpr auto kSecond = static_cast<int64_t>(kNanosecondsPerSecond);
+  const int64_t half = nanoseconds < 0 ? -kSecond / 2 : kSecond / 2;
+  return (nanoseconds + half) / kSecond * kSecond;
+}
+
+}  // namespace
+
 void Queue::Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline) {
   // An entry of the index that comes up earlier on the same axis has the
   // collector read the word in time.  The collector clears `indexed` before it
@@ -139,8 +151,9 @@ void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {
     Nanoseconds realtime;
     sys::Now(CLOCK_TAI, &tai);
     sys::Now(CLOCK_REALTIME, &realtime);
-    // Read one after the other: where TAI was never set up this is negative.
-    const auto offset = static_cast<int64_t>(tai - realtime);
+    // A whole number of seconds; the clocks are read one after the other, with
+    // perhaps a preemption in between.
+    const int64_t offset = WholeSeconds(static_cast<int64_t>(tai - realtime));
     const int64_t moment = static_cast<int64_t>(deadline) - offset;
     result = sys::ArmTimerfd(source, moment > 0 ? static_cast<Nanoseconds>(moment) : 1, true);
   } while (result == -ECANCELED);
