@@ -16,7 +16,14 @@
 namespace kevent::core {
 namespace {
 
-bool IsInternal(int fd) { return Registry::Get(fd).is_internal(); }
+// Whether the number is one that the engine keeps for itself.
+bool IsInternal(int fd) {
+  const Registration found = Registry::Get(fd);
+  if (!found.is_internal()) return false;
+  if (Process::QueueAt(found.queue()).MayOwnInternals()) return true;
+  Registry::Take(fd);  // closed by a system call that we don't see
+  return false;
+}
 
 // The number no longer names what was registered for it.
 void Forget(Registration taken) {
@@ -38,9 +45,9 @@ int Register(int copy, Registration original) {
 // between, nor leave the copy without one.
 template <typename Copy>
 int CopyName(int fd, Copy copy) {
+  if (IsInternal(fd)) return -EBADF;
   const Registration original = Registry::Get(fd);
-  if (original.is_internal()) return -EBADF;
-  if (original.none()) return copy();  // closed meanwhile, perhaps a stranger's
+  if (!original.is_name()) return copy();  // closed meanwhile, perhaps a stranger's
   const SignalsBlocked blocked;
   Queue& queue = Process::QueueAt(original.queue());
   if (!queue.AddFurtherName()) return -EBADF;
@@ -49,6 +56,21 @@ int CopyName(int fd, Copy copy) {
   if (named) result = Register(result, original);
   if (!named || result < 0) queue.DropName();
   return result;
+}
+
+int CloseAroundInternals(unsigned first, unsigned last) {
+  const int end = last > INT_MAX ? INT_MAX : static_cast<int>(last);
+  unsigned gap = first;
+  for (int fd = Registry::Next(static_cast<int>(first), end); fd >= 0;
+       fd = Registry::Next(fd + 1, end)) {
+    if (!Registry::Get(fd).is_internal()) continue;
+    const auto spared = static_cast<unsigned>(fd);
+    if (gap < spared) {
+      if (const int error = sys::CloseRange(gap, spared - 1, 0); error < 0) return error;
+    }
+    gap = spared + 1;
+  }
+  return gap <= last ? sys::CloseRange(gap, last, 0) : 0;
 }
 
 }  // namespace
@@ -64,8 +86,10 @@ int CloseDescriptor(int fd) {
   if (!Process::Owns()) return sys::Close(fd);
   if (IsInternal(fd)) return -EBADF;
   const SignalsBlocked blocked;  // a handler that leaves would leave it half closed
-  Forget(Registry::Take(fd));
-  return sys::Close(fd);
+  Forget(Registry::BeginClose(fd));
+  const int result = sys::Close(fd);
+  Registry::EndClose(fd);
+  return result;
 }
 
 int CloseDescriptors(unsigned first, unsigned last, int flags) {
@@ -73,23 +97,20 @@ int CloseDescriptors(unsigned first, unsigned last, int flags) {
   // table of descriptors that the queues live in.
   if (flags != 0 || !Process::Owns()) return sys::CloseRange(first, last, flags);
 
-  // Between our internal descriptors, which are spared.
+  const SignalsBlocked blocked;
   const int end = last > INT_MAX ? INT_MAX : static_cast<int>(last);
-  unsigned gap = first;
-  for (int fd = Registry::Next(static_cast<int>(first), end); fd >= 0;
-       fd = Registry::Next(fd + 1, end)) {
-    if (!IsInternal(fd)) {
-      const SignalsBlocked blocked;
-      Forget(Registry::Take(fd));
-      continue;
+  const auto for_each = [first, end](auto visit) {
+    for (int fd = Registry::Next(static_cast<int>(first), end); fd >= 0;
+         fd = Registry::Next(fd + 1, end)) {
+      visit(fd);
     }
-    const auto spared = static_cast<unsigned>(fd);
-    if (gap < spared) {
-      if (const int error = sys::CloseRange(gap, spared - 1, 0); error < 0) return error;
-    }
-    gap = spared + 1;
-  }
-  return gap <= last ? sys::CloseRange(gap, last, 0) : 0;
+  };
+  for_each([](int fd) {
+    if (!IsInternal(fd)) Forget(Registry::BeginClose(fd));
+  });
+  const int result = CloseAroundInternals(first, last);
+  for_each([](int fd) { Registry::EndClose(fd); });
+  return result;
 }
 
 int Duplicate(int fd) {

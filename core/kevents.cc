@@ -44,7 +44,7 @@ int PinQueue(int kev_fd, Queue** queue) {
     *queue = named;
     return 0;
   }
-  return sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
+  return found.is_closing() || sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
 }
 
 int GetEvents(int kev_fd, const Queue::Request& request) {

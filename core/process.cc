@@ -155,7 +155,8 @@ void Process::PrepareChild() {
   Inhabit(*state);
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
-    if (Registry::Get(fd).is_name() && !IsNameOf(fd, Registry::Get(fd).queue())) Registry::Take(fd);
+    const Registration found = Registry::Get(fd);
+    if (found.is_closing() || (found.is_name() && !IsNameOf(fd, found.queue()))) Registry::Take(fd);
   }
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
     if (!Registry::Get(fd).is_internal()) continue;
@@ -179,7 +180,8 @@ void Process::InheritNames(int fd) {
     return;
   }
   const int flags = sys::StatusFlags(fd);
-  if (sys::DuplicateTo(queue.epoll(), fd, O_CLOEXEC) < 0) {
+  const bool close_on_exec = (sys::DescriptorFlags(fd) & FD_CLOEXEC) != 0;
+  if (sys::DuplicateTo(queue.epoll(), fd, close_on_exec ? O_CLOEXEC : 0) < 0) {
     Registry::Take(fd);
     return;
   }

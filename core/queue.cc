@@ -16,9 +16,13 @@ namespace kevent::core {
 // ---- Opening and closing ----------------------------------------------------
 
 int Queue::Open(uint32_t number, QueueMemory* memory) {
-  number_ = number;
-  memory_ = memory;
-  lock_.Init();
+  if (memory_ == nullptr) {
+    // Once: a late timer_delete on the queue that this was before may be about
+    // to take the lock.
+    number_ = number;
+    memory_ = memory;
+    lock_.Init();
+  }
   internals_open_.store(true, std::memory_order_relaxed);
   held_.store(false, std::memory_order_relaxed);
   announced_.Reset();
@@ -39,7 +43,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
     error = FindOrMakeAxis({CLOCK_MONOTONIC, AxisKind::kTimerfd, false}, &monotonic, &made);
   }
   if (error != 0) {
-    CloseInternals();
+    CloseInternals(true);
     return error;
   }
   calls_.store(kOpen, std::memory_order_seq_cst);
@@ -55,7 +59,7 @@ bool Queue::Pin() {
 }
 
 void Queue::Unpin() {
-  if (calls_.fetch_sub(1, std::memory_order_seq_cst) == 1) CloseInternals();
+  if (calls_.fetch_sub(1, std::memory_order_seq_cst) == 1) CloseInternals(OwnsInternals());
 }
 
 bool Queue::AddFurtherName() {
@@ -105,26 +109,39 @@ int Queue::AddInternal(int fd, uint16_t role, std::atomic<int>* number) {
   return 0;
 }
 
-void Queue::CloseInternal(std::atomic<int>* number) {
+void Queue::CloseInternal(std::atomic<int>* number, bool ours) {
   const int fd = number->exchange(0, std::memory_order_acq_rel) - 1;
   if (fd < 0) return;
   Registry::Take(fd);
-  sys::Close(fd);
+  if (ours) sys::Close(fd);
+}
+
+// One speaks for all: who closes by raw system calls closes all there are.
+bool Queue::OwnsInternals() const {
+  const int member = axes_[kMonotonicAxis].source.load(std::memory_order_acquire) - 1;
+  return sys::EpollModify(epoll(), member, EPOLLIN) == 0;
+}
+
+bool Queue::MayOwnInternals() {
+  if (!Pin()) return true;  // being closed
+  const bool owns = OwnsInternals();
+  Unpin();
+  return owns;
 }
 
 // By the last pin; async-signal-safe.
-void Queue::CloseInternals() {
+void Queue::CloseInternals(bool ours) {
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_acquire); ++i) {
-    CloseSource(axes_[i]);
+    CloseSource(axes_[i], ours);
   }
-  CloseInternal(&always_ready_);
-  CloseInternal(&epoll_);
+  CloseInternal(&always_ready_, ours);
+  CloseInternal(&epoll_, ours);
   internals_open_.store(false, std::memory_order_release);
 }
 
-void Queue::CloseSource(Axis& axis) {
+void Queue::CloseSource(Axis& axis, bool ours) {
   if (axis.kind.load(std::memory_order_acquire) != AxisKind::kCpuTime) {
-    CloseInternal(&axis.source);
+    CloseInternal(&axis.source, ours);
   } else if (const int alarm = axis.source.exchange(0, std::memory_order_acq_rel); alarm != 0) {
     sys::DeleteAlarm(alarm - 1);
   }
@@ -170,7 +187,8 @@ int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made) {
     const AxisKind kind = axes_[i].kind.load(std::memory_order_relaxed);
     if (kind == AxisKind::kUnused) {
       unused = i;
-    } else if (axes_[i].clock.load(std::memory_order_relaxed) == plan.clock) {
+    } else if (axes_[i].clock.load(std::memory_order_relaxed) == plan.clock &&
+               SourceLives(axes_[i])) {
       *index = static_cast<uint8_t>(i);
       return 0;
     }
@@ -181,6 +199,18 @@ int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made) {
   if (unused == count) axis_count_.store(count + 1, std::memory_order_release);
   *made = true;
   return 0;
+}
+
+// Not if it is the kernel timer of a thread that has gone: timers on its clock
+// may be left when a thread is made that has the same id.
+bool Queue::SourceLives(Axis& axis) {
+  if (axis.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime) return true;
+  const int alarm = axis.source.load(std::memory_order_relaxed) - 1;
+  int result = 0;
+  axis.armed.Tell([alarm, &result](uint64_t earliness) {
+    result = sys::ArmAlarm(alarm, DeadlineOf(earliness));
+  });
+  return result != -ESRCH;
 }
 
 int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {

@@ -112,6 +112,10 @@ class Queue {
   // Whether nothing refers to it any more, so that it can be opened anew.
   bool Reusable();
 
+  // False when the program has closed the internal numbers by a system call that
+  // we don't see, so that they may be a stranger's by now.
+  bool MayOwnInternals();
+
   // The internal descriptor with this role is about to be taken by dup2: moves
   // the object to another number.  0, or EBUSY when it cannot be moved.
   int MoveInternal(int fd, uint16_t role);
@@ -167,19 +171,21 @@ class Queue {
   }
 
   // queue.cc
-  void CloseInternals();
+  bool OwnsInternals() const;
+  void CloseInternals(bool ours);
   void Ring();
   int AddInternal(int fd, uint16_t role, std::atomic<int>* number);
-  void CloseInternal(std::atomic<int>* number);
+  void CloseInternal(std::atomic<int>* number, bool ours = true);
   int FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int AllocateSlot(uint32_t* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static bool SourceLives(Axis& axis);
   int MakeSource(uint8_t index, const ClockPlan& plan) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int JoinAxes(uint8_t index, bool relative_on_monotonic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int Grow(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LeaveAxes(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DropAxis(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void CloseSource(Axis& axis);
+  void CloseSource(Axis& axis, bool ours = true);
 
   // telling.cc
   void WakeKernel(Axis& axis, Nanoseconds deadline);

@@ -33,16 +33,21 @@ class Registration {
     return Registration(kInternalBit | uint32_t{role} << 16 | queue);
   }
 
+  // Was a name, and is being closed: neither a name nor none.
+  static Registration Closing() { return Registration(kClosingBit); }
+
   bool none() const { return bits_ == 0; }
   bool is_name() const { return (bits_ & kNameBit) != 0; }
   bool is_internal() const { return (bits_ & kInternalBit) != 0; }
   uint32_t queue() const { return bits_ & 0xffff; }
-  uint16_t role() const { return static_cast<uint16_t>(bits_ >> 16 & 0x3ff); }
+  uint16_t role() const { return static_cast<uint16_t>(bits_ >> 16 & 0x1ff); }
+  bool is_closing() const { return bits_ == kClosingBit; }
   uint32_t bits() const { return bits_; }
 
  private:
   static constexpr uint32_t kNameBit = 1u << 31;
   static constexpr uint32_t kInternalBit = 1u << 30;
+  static constexpr uint32_t kClosingBit = 1u << 29;
   uint32_t bits_ = 0;
 };
 
@@ -66,10 +71,15 @@ class Registry {
   }
 
   // Removes what is registered; of several callers one gets it.
-  static Registration Take(int fd) {
-    std::atomic<uint32_t>* entry = Entry(fd);
-    return entry == nullptr ? Registration()
-                            : Registration(entry->exchange(0, std::memory_order_acq_rel));
+  static Registration Take(int fd) { return Exchange(fd, Registration()); }
+
+  // The same for a number that is about to be closed: until EndClose, calls that
+  // still use it find that it names a queue no more, rather than a stranger.
+  static Registration BeginClose(int fd) { return Exchange(fd, Registration::Closing()); }
+  static void EndClose(int fd) {
+    uint32_t closing = Registration::Closing().bits();
+    // Not if the number was given to another queue meanwhile.
+    Entry(fd)->compare_exchange_strong(closing, 0, std::memory_order_acq_rel);
   }
 
   // The first number in [from, last] that is registered, or -1.
@@ -78,6 +88,12 @@ class Registry {
  private:
   static constexpr int kPageEntries = 1024;
   static std::atomic<std::atomic<uint32_t>*> pages_[kMaxDescriptor / kPageEntries];
+
+  static Registration Exchange(int fd, Registration by) {
+    std::atomic<uint32_t>* entry = Entry(fd);
+    return entry == nullptr ? Registration()
+                            : Registration(entry->exchange(by.bits(), std::memory_order_acq_rel));
+  }
 
   static std::atomic<uint32_t>* Entry(int fd) {
     if (ABSL_PREDICT_FALSE(fd < 0 || fd >= kMaxDescriptor)) return nullptr;

@@ -25,6 +25,7 @@
 struct completion {
   void *cookie;
   int overruns;
+  long lateness; /* ns; -1: a signal does not tell */
 };
 
 static int my_cookie = 2006;
@@ -60,11 +61,11 @@ static struct completion next(void) {
   if (kev_fd != -1) {
     struct ukevent event;
     if (kevent_get_events(kev_fd, 1, 1, NULL, &event, 0) != 1) die("kevent_get_events");
-    return (struct completion){event.ptr, (int)event.ret_data[0]};
+    return (struct completion){event.ptr, (int)event.ret_data[0], event.ret_data[1]};
   }
   siginfo_t info;
   if (sigwaitinfo(&completion_signal, &info) == -1) die("sigwaitinfo");
-  return (struct completion){info.si_value.sival_ptr, info.si_overrun};
+  return (struct completion){info.si_value.sival_ptr, info.si_overrun, -1};
 }
 
 int main(void) {
@@ -86,7 +87,9 @@ int main(void) {
       fprintf(stderr, "this completion is not of our timer\n");
       return EXIT_FAILURE;
     }
-    printf("  cookie %d, overruns %d\n", *(int *)completion.cookie, completion.overruns);
+    printf("  cookie %d, overruns %d", *(int *)completion.cookie, completion.overruns);
+    if (completion.lateness >= 0) printf(", %ld us late", completion.lateness / 1000);
+    putchar('\n');
   }
 
   if (timer_delete(timer) == -1) die("timer_delete");

@@ -4,6 +4,7 @@
 // range, and close-on-exec.
 
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -255,6 +256,28 @@ TEST_F(Internals, StayWhenTheQueueIsAskedForItsFlags) {
   EXPECT_EQ(fcntl(queue_.fd(), F_GETFD), 0);
   EXPECT_EQ(fcntl(queue_.fd(), F_SETFD, FD_CLOEXEC), 0);
   ExpectWorking();
+}
+
+// All of them, as by a program that detaches itself without the C library.
+TEST_F(Internals, ClosedBehindTheLibrarysBackBelongToWhoeverHasThemNext) {
+  for (const int fd : internal_) ASSERT_EQ(syscall(SYS_close, fd), 0);
+  ukevent event;
+  EXPECT_EQ(kevent_get_events(queue_.fd(), 1, 1, nullptr, &event, 0), -1);
+  EXPECT_EQ(errno, EBADF);
+  const int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  for (const int fd : internal_) ASSERT_EQ(syscall(SYS_dup3, file, fd, O_CLOEXEC), fd);
+  timer_.Expire();
+  const int first = internal_.front();
+  EXPECT_EQ(fcntl(first, F_GETFD), FD_CLOEXEC);
+  EXPECT_EQ(close(first), 0);
+  EXPECT_EQ(fcntl(first, F_GETFD), -1);
+  queue_.Close();
+  for (const int fd : internal_) EXPECT_EQ(fcntl(fd, F_GETFD) == -1, fd == first) << fd;
+  EXPECT_EQ(close_range(static_cast<unsigned>(internal_.front()),
+                        static_cast<unsigned>(internal_.back()), 0),
+            0);
+  close(file);
+  EXPECT_EQ(OpenDescriptors(), before_);
 }
 
 TEST(CloseRange, OverTheQueueEndsIt) {

@@ -135,8 +135,13 @@ TEST_P(Fork, ChildHasAFreshQueueOnEachNumber) {
   close(copy);
 }
 
-TEST_P(Fork, ChildQueueHasTheCloseOnExecFlag) {
+TEST_P(Fork, ChildQueueHasTheCloseOnExecFlagOfTheParents) {
   InChild([&] { CHILD_CHECK((fcntl(queue_.fd(), F_GETFD) & FD_CLOEXEC) != 0); });
+  ASSERT_EQ(fcntl(queue_.fd(), F_SETFD, 0), 0);
+  InChild([&] {
+    CheckEmpty(queue_.fd());
+    CHILD_CHECK((fcntl(queue_.fd(), F_GETFD) & FD_CLOEXEC) == 0);
+  });
 }
 
 TEST_P(Fork, GrandchildToo) {

@@ -152,6 +152,28 @@ TEST_F(Closing, DuringTheMakingOfATimer) {
   });
 }
 
+// Whoever still uses the number hears that the queue is closed, not that this
+// never was one.
+TEST_F(Closing, IsNotMistakenForAStranger) {
+  for (const bool by_range : {false, true}) {
+    for (Stepper stepper(Intruder::kOtherThread); stepper.Next();) {
+      Queue queue;
+      const int fd = queue.fd();
+      const auto number = static_cast<unsigned>(fd);
+      int result = 0;
+      int error = 0;
+      stepper.Run([&] { EXPECT_EQ(by_range ? close_range(number, number, 0) : close(fd), 0); },
+                  [&] {
+                    ukevent event;
+                    result = kevent_get_events(fd, 0, 1, nullptr, &event, 0);
+                    error = errno;
+                  });
+      queue.Release();
+      EXPECT_TRUE(result == 0 || error == EBADF) << std::strerror(error);
+    }
+  }
+}
+
 // The copy is the queue, or of the stranger that has got the number; there may
 // be none.  Another queue has nothing to do with it.
 TEST_F(Closing, DuringADuplication) {

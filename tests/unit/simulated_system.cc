@@ -43,6 +43,15 @@ uint64_t Simulation::Now(clockid_t clock) const {
   }
 }
 
+void Simulation::EndThread(clockid_t cpu_clock) {
+  ended_.push_back(cpu_clock);
+  for (auto& [number, alarm] : alarms_) {
+    if (alarm.clock == cpu_clock) alarm.thread_ended = true;
+  }
+}
+
+void Simulation::BeginThread(clockid_t cpu_clock) { std::erase(ended_, cpu_clock); }
+
 bool Simulation::Ended(clockid_t clock) const {
   return std::find(ended_.begin(), ended_.end(), clock) != ended_.end();
 }
@@ -85,7 +94,7 @@ uint64_t Simulation::NextMoment() const {
 // The kernel's timers of CPU time: the thread that they wake runs here.
 void Simulation::DeliverAlarms() {
   for (auto& [number, alarm] : alarms_) {
-    if (alarm.moment == 0 || Ended(alarm.clock) || Now(alarm.clock) < alarm.moment) continue;
+    if (alarm.moment == 0 || alarm.thread_ended || Now(alarm.clock) < alarm.moment) continue;
     alarm.moment = 0;
     fired_alarms_.push_back(alarm.value);
   }
@@ -372,9 +381,9 @@ int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sig
   for (;;) {
     int ready = 0;
     for (unsigned i = 0; i < count; ++i) {
-      descriptors[i].revents = !Sim().IsOpen(descriptors[i].fd)    ? POLLNVAL
-                               : Sim().Readable(descriptors[i].fd) ? POLLIN
-                                                                   : 0;
+      descriptors[i].revents = 0;
+      if (Sim().Readable(descriptors[i].fd)) descriptors[i].revents = POLLIN;
+      if (!Sim().IsOpen(descriptors[i].fd)) descriptors[i].revents = POLLNVAL;
       if (descriptors[i].revents != 0) ++ready;
     }
     const uint64_t now = Sim().Now(CLOCK_MONOTONIC);
@@ -389,7 +398,7 @@ int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sig
   }
 }
 
-int FutexWait(std::atomic<uint32_t>*, uint32_t, clockid_t, const timespec*) {
+int FutexWait(std::atomic<uint32_t>*, uint32_t, const timespec*) {
   Violation("sleeps as a follower, alone");
   return -EINTR;
 }
@@ -420,7 +429,7 @@ int StartThread(void (*body)(void*), void*) {
 int CreateAlarm(clockid_t clock, int, int value, int* alarm) {
   ENTER_FALLIBLE();
   *alarm = Sim().next_alarm_++;
-  Sim().alarms_[*alarm] = {clock, value, 0};
+  Sim().alarms_[*alarm] = {clock, value, 0, false};
   return 0;
 }
 
@@ -431,6 +440,7 @@ int ArmAlarm(int alarm, uint64_t moment) {
     Violation("arms an alarm that does not exist");
     return -EINVAL;
   }
+  if (found->second.thread_ended) return -ESRCH;
   found->second.moment = moment;
   return 0;
 }

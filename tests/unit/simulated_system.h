@@ -44,7 +44,8 @@ class Simulation {
   void Suspend(uint64_t nanoseconds);       // all but CLOCK_MONOTONIC do
   void SetRealtime(int64_t step);           // clock_settime
   void SetTaiOffset(uint64_t nanoseconds);  // a leap second: REALTIME steps back as it grows
-  void EndThread(clockid_t cpu_clock) { ended_.push_back(cpu_clock); }
+  void EndThread(clockid_t cpu_clock);
+  void BeginThread(clockid_t cpu_clock);  // with the id of one that has ended
 
   // ---- Descriptors ----
   bool Readable(int fd) const;
@@ -88,6 +89,7 @@ class Simulation {
     clockid_t clock;
     int value;
     uint64_t moment;
+    bool thread_ended = false;
   };
   std::map<int, std::shared_ptr<SimulatedFile>> table_;
   std::vector<Mapping> mappings_;

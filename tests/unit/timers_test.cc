@@ -245,8 +245,26 @@ TEST_F(Timers, TheClockOfAThreadThatHasEnded) {
   EXPECT_EQ(Delete(timer), 0);
 }
 
+// While a timer on the clock of a thread that has ended is left, a thread is
+// made that has the same id.
+TEST_F(Timers, TheClockOfAThreadWhoseIdIsUsedAgain) {
+  constexpr clockid_t kClock = -4321 * 8 + 6;
+  const Handle left = Create(queue_, kClock);
+  ASSERT_EQ(SetIn(left, kSecond), 0);
+  Sim().EndThread(kClock);
+  Sim().BeginThread(kClock);
+  const Handle timer = Create(queue_, kClock);
+  ASSERT_EQ(SetIn(timer, kSecond), 0);
+  Sim().Advance(10 * kSecond);
+  EXPECT_TRUE(Sim().Readable(queue_));
+  EXPECT_FALSE(Collect(queue_).empty());
+  EXPECT_EQ(Delete(timer), 0);
+  EXPECT_EQ(Delete(left), 0);
+}
+
 TEST_F(Timers, EqualDeadlinesInTheOrderOfArming) {
   std::vector<Handle> timers;
+  timers.reserve(6);
   for (int i = 0; i < 6; ++i) timers.push_back(Create(queue_, CLOCK_MONOTONIC));
   const uint64_t moment = Sim().Now(CLOCK_MONOTONIC) + kSecond;
   for (const int i : {3, 1, 4, 0, 5, 2}) ASSERT_EQ(Set(timers[i], TIMER_ABSTIME, moment), 0);
