@@ -24,6 +24,9 @@ int SlotTable::Allocate(uint32_t* slot) {
     if (chunk.load(std::memory_order_relaxed) == nullptr) {
       void* pages = sys::MapPages(sizeof(TimerSlot) * kSlotsPerChunk, sys::OnFork::kWipe);
       if (pages != nullptr) {
+        // The first chunk is that of a program with a few timers, which is not
+        // to pay 2 MiB for them.
+        if (used_ != 0) sys::PreferHugePages(pages, sizeof(TimerSlot) * kSlotsPerChunk);
         chunk.store(static_cast<TimerSlot*>(pages), std::memory_order_release);
       }
     }

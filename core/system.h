@@ -45,6 +45,10 @@ enum class OnFork { kKeep, kWipe };
 void* MapPages(size_t bytes, OnFork on_fork);
 void UnmapPages(void* pages, size_t bytes);
 
+// Asks for 2 MiB pages where they fit: fewer misses of the translation buffer
+// when a timer is picked at random out of very many.
+void PreferHugePages(void* pages, size_t bytes);
+
 // ---- Descriptors ----------------------------------------------------------
 
 // All are made close-on-exec.

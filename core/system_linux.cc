@@ -93,11 +93,30 @@ clockid_t ThreadCpuClock() {
 
 // ---- Memory ---------------------------------------------------------------
 
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// Of `bytes` and a huge page more: those that begin at a huge page's boundary.
+// Gives the rest back.
+void* Aligned(void* pages, size_t bytes) {
+  auto* const first = static_cast<char*>(pages);
+  const size_t before = -reinterpret_cast<uintptr_t>(first) % kHugePage;
+  if (before != 0) munmap(first, before);
+  if (before != kHugePage) munmap(first + before + bytes, kHugePage - before);
+  return first + before;
+}
+
+}  // namespace
+
 void* MapPages(size_t bytes, OnFork on_fork) {
   const int before = errno;
-  void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+  // Room for moving a large one to where huge pages can be.
+  const size_t mapped = bytes >= kHugePage ? bytes + kHugePage : bytes;
+  void* pages = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (pages == MAP_FAILED) pages = nullptr;
+  if (pages != nullptr && bytes >= kHugePage) pages = Aligned(pages, bytes);
   if (pages != nullptr && on_fork == OnFork::kWipe && madvise(pages, bytes, MADV_WIPEONFORK) != 0) {
     munmap(pages, bytes);
     pages = nullptr;
@@ -107,6 +126,10 @@ void* MapPages(size_t bytes, OnFork on_fork) {
 }
 
 void UnmapPages(void* pages, size_t bytes) { Call(SYS_munmap, pages, bytes); }
+
+void PreferHugePages(void* pages, size_t bytes) {
+  Call(SYS_madvise, pages, bytes, MADV_HUGEPAGE);  // a wish: without, it is slower
+}
 
 // ---- Descriptors ----------------------------------------------------------
 

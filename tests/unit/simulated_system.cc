@@ -224,6 +224,8 @@ void* MapPages(size_t bytes, OnFork on_fork) {
   return pages;
 }
 
+void PreferHugePages(void*, size_t) {}
+
 void UnmapPages(void* pages, size_t bytes) {
   ENTER();
   auto& mappings = Sim().mappings_;
