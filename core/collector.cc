@@ -76,22 +76,54 @@ void Queue::Reindex(uint32_t slot) {
   }
   const uint8_t index =
       wanted.on_monotonic_axis() ? kMonotonicAxis : timer.axis.load(std::memory_order_relaxed);
-  const HeapEntry entry(wanted.deadline(), timer.arming_order.load(std::memory_order_relaxed),
-                        slot);
-  if (timer.position_or_next_free != 0 && timer.entry_axis == index) {
-    heap(axes_[index]).Update(timer.position_or_next_free - 1, entry);
+  const Nanoseconds from = Place(slot, timer, index, wanted.deadline());
+  timer.indexed.store(AxisDeadline(from, wanted.on_monotonic_axis()).bits(),
+                      std::memory_order_seq_cst);
+}
+
+// Puts a timer into the index of an axis; from when on it is looked at there.
+Nanoseconds Queue::Place(uint32_t slot, TimerSlot& timer, uint8_t index, Nanoseconds deadline) {
+  // So many are fastest in the heap, whatever their deadlines.
+  constexpr uint32_t kFew = 16;
+
+  Axis& axis = axes_[index];
+  const uint32_t position = timer.entry_axis == index ? timer.position_or_next_free : 0;
+  if (FarPlace::IsOne(position)) {
+    // An earlier bucket than it needs to be in will do.
+    const Nanoseconds start = far(axis).StartOf(FarPlace(position));
+    if (start <= deadline) return start;
+  }
+  if (axis.heap_size > kFew && far(axis).Takes(deadline)) {
+    Unindex(timer);
+    timer.entry_axis = index;
+    return far(axis).Add(slot, deadline);
+  }
+  const HeapEntry entry(deadline, timer.arming_order.load(std::memory_order_relaxed), slot);
+  if (position != 0 && !FarPlace::IsOne(position)) {
+    heap(axis).Update(position - 1, entry);
   } else {
     Unindex(timer);
     timer.entry_axis = index;
-    heap(axes_[index]).Push(entry);
+    heap(axis).Push(entry);
   }
-  timer.indexed.store(wanted.bits(), std::memory_order_seq_cst);
+  return deadline;
 }
 
 void Queue::Unindex(TimerSlot& timer) {
-  if (timer.position_or_next_free == 0) return;
-  heap(axes_[timer.entry_axis]).Remove(timer.position_or_next_free - 1);
+  const uint32_t position = timer.position_or_next_free;
+  if (position == 0) return;
+  if (!FarPlace::IsOne(position)) heap(axes_[timer.entry_axis]).Remove(position - 1);
   timer.position_or_next_free = 0;
+}
+
+// Sees to it that everything up to this moment is in the heap.
+void Queue::BringNear(Axis& axis, Nanoseconds until) {
+  while (far(axis).ReachedBy(until)) {
+    far(axis).TakeEarliest([this](uint32_t slot) {
+      lock_.AssertHeld();
+      Reindex(slot);
+    });
+  }
 }
 
 // The slot of a deleted timer has left inbox and index: nothing of this queue
@@ -132,8 +164,13 @@ bool Queue::Overtaken(const Axis& axis, const HeapEntry& entry) const {
 
 // Moves entries that the word has overtaken, until the top is the earliest.
 void Queue::CleanTop(Axis& axis) {
-  while (axis.heap_size != 0 && Overtaken(axis, heap(axis).top())) {
-    Reindex(heap(axis).top().slot());
+  for (;;) {
+    while (axis.heap_size != 0 && Overtaken(axis, heap(axis).top())) {
+      Reindex(heap(axis).top().slot());
+    }
+    const Nanoseconds top = axis.heap_size == 0 ? kLatest : heap(axis).top().deadline();
+    if (!far(axis).ReachedBy(top)) return;
+    BringNear(axis, far(axis).start());
   }
 }
 
@@ -143,10 +180,11 @@ void Queue::ReadClocks() {
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
     Axis& axis = axes_[i];
     axis.now = 0;
-    if (axis.heap_size != 0 || axis.armed.Load().value() != 0) {
-      // The CPU time of a thread that has gone cannot be read: nothing is due.
-      if (sys::Now(axis.clock.load(std::memory_order_relaxed), &axis.now) != 0) axis.now = 0;
-    }
+    if (axis.heap_size == 0 && far(axis).empty() && axis.armed.Load().value() == 0) continue;
+    // The CPU time of a thread that has gone cannot be read: nothing is due.
+    if (sys::Now(axis.clock.load(std::memory_order_relaxed), &axis.now) != 0) axis.now = 0;
+    BringNear(axis, axis.now);
+    far(axis).PassTo(axis.now);
   }
 }
 
@@ -204,8 +242,9 @@ bool Queue::Claim(Axis& axis, ukevent* event) {
   if (expired.next == 0) {
     Unindex(timer);
   } else {
-    heap(axis).Update(0, HeapEntry(expired.next, entry.order(), entry.slot()));
-    timer.indexed.store(AxisDeadline(claimed.low()).bits(), std::memory_order_seq_cst);
+    const Nanoseconds from = Place(entry.slot(), timer, timer.entry_axis, expired.next);
+    timer.indexed.store(AxisDeadline(from, setting.on_monotonic_axis).bits(),
+                        std::memory_order_seq_cst);
   }
 
   *event = {};
@@ -243,8 +282,17 @@ void Queue::CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigne
   }
 }
 
-// The earliest deadline in this subtree that is still to come; 0: none.
-Nanoseconds Queue::NextNotDue(Axis& axis, uint32_t position) {
+// The earliest deadline that is still to come; 0: none.
+Nanoseconds Queue::NextNotDue(Axis& axis) {
+  for (;;) {
+    const Nanoseconds next = NextNotDueBelow(axis, 0);
+    if (!far(axis).ReachedBy(next == 0 ? kLatest : next)) return next;
+    BringNear(axis, far(axis).start());
+  }
+}
+
+// The same in one subtree of the heap.
+Nanoseconds Queue::NextNotDueBelow(Axis& axis, uint32_t position) {
   if (position >= axis.heap_size) return 0;
   const HeapEntry& entry = heap(axis).at(position);
   if (entry.deadline() > axis.now) return entry.deadline();
@@ -253,7 +301,7 @@ Nanoseconds Queue::NextNotDue(Axis& axis, uint32_t position) {
   if (wanted.deadline() > axis.now) next = wanted.deadline();  // overtaken: may be elsewhere
   const uint32_t child = Heap::FirstChild(position);
   for (uint32_t i = child; i < child + Heap::kArity; ++i) {
-    const Nanoseconds below = NextNotDue(axis, i);
+    const Nanoseconds below = NextNotDueBelow(axis, i);
     if (below != 0 && (next == 0 || below < next)) next = below;
   }
   return next;

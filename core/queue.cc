@@ -4,6 +4,7 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/process.h"
@@ -241,6 +242,11 @@ int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
       return -error;
     }
   }
+  // Entries of its former timers may be left.
+  if (FarPages* far = memory_->indexes[index].far.load(std::memory_order_relaxed); far != nullptr) {
+    std::fill_n(far->heads, FarBucket::kCount, 0);
+  }
+  axis.far = {};
   // Last: what a call of the axis's former timers still told here is forgotten.
   axis.armed.Reset();
   axis.kind.store(plan.kind, std::memory_order_release);
@@ -261,7 +267,7 @@ int Queue::JoinAxes(uint8_t index, bool relative_on_monotonic) {
 // Room for one more entry in the heap of this axis.
 int Queue::Grow(uint8_t index) {
   Axis& axis = axes_[index];
-  QueueMemory::Span& span = memory_->heaps[index];
+  QueueMemory::Span& span = memory_->indexes[index];
   const uint32_t capacity = span.capacity.load(std::memory_order_relaxed);
   if (axis.members == capacity) {
     constexpr uint32_t kFirstCapacity = 256;
@@ -269,13 +275,27 @@ int Queue::Grow(uint8_t index) {
     auto* entries =
         static_cast<HeapEntry*>(sys::MapPages(larger * sizeof(HeapEntry), sys::OnFork::kWipe));
     if (entries == nullptr) return ENOMEM;
-    HeapEntry* old = span.entries.load(std::memory_order_relaxed);
-    for (uint32_t i = 0; i < axis.heap_size; ++i) entries[i] = old[i];
+    auto* far = static_cast<FarPages*>(sys::MapPages(Far::BytesFor(larger), sys::OnFork::kWipe));
+    if (far == nullptr) {
+      sys::UnmapPages(entries, larger * sizeof(HeapEntry));
+      return ENOMEM;
+    }
+    HeapEntry* const old = span.entries.load(std::memory_order_relaxed);
+    FarPages* const old_far = span.far.load(std::memory_order_relaxed);
+    if (old != nullptr) {
+      std::copy_n(old, axis.heap_size, entries);
+      std::copy_n(old_far->heads, FarBucket::kCount, far->heads);
+      std::copy_n(old_far->blocks(), axis.far.fresh, far->blocks());
+    }
     // In this order: a child of fork may find the new pages with the old
     // capacity, never the old pages with the new capacity.
     span.entries.store(entries, std::memory_order_release);
+    span.far.store(far, std::memory_order_release);
     span.capacity.store(larger, std::memory_order_release);
-    if (old != nullptr) sys::UnmapPages(old, capacity * sizeof(HeapEntry));
+    if (old != nullptr) {
+      sys::UnmapPages(old, capacity * sizeof(HeapEntry));
+      sys::UnmapPages(old_far, Far::BytesFor(capacity));
+    }
   }
   return 0;
 }

@@ -20,6 +20,7 @@
 
 #include "core/clocks.h"
 #include "core/deadline_heap.h"
+#include "core/far_index.h"
 #include "core/inbox.h"
 #include "core/kernel_register.h"
 #include "core/lock.h"
@@ -54,6 +55,7 @@ struct Axis {
   // Under the queue's lock:
   uint32_t members;  // timers that can have a deadline here
   uint32_t heap_size;
+  FarState far;
   Nanoseconds now;  // as read by this collection; 0: not read
 };
 
@@ -62,10 +64,11 @@ struct Axis {
 struct QueueMemory {
   struct Span {
     std::atomic<HeapEntry*> entries;
-    std::atomic<uint32_t> capacity;
+    std::atomic<FarPages*> far;
+    std::atomic<uint32_t> capacity;  // timers
   };
   InboxDirectory inbox;
-  Span heaps[kMaxAxes];
+  Span indexes[kMaxAxes];
   // A member that only this queue's epoll has: its number plus one.  Tells a
   // child of fork which descriptors are names of the queue.
   std::atomic<int> monotonic_timerfd;
@@ -166,8 +169,29 @@ class Queue {
   };
   using Heap = DeadlineHeap<Positions>;
   Heap heap(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
-    return Heap(memory_->heaps[&axis - axes_].entries.load(std::memory_order_relaxed),
+    return Heap(memory_->indexes[&axis - axes_].entries.load(std::memory_order_relaxed),
                 &axis.heap_size, Positions());
+  }
+
+  // Where the timers of an axis say that they are.
+  struct Places {
+    uint32_t* At(uint32_t slot) const {
+      TimerSlot& timer = SlotTable::At(slot);
+      const uint32_t number = timer.queue.load(std::memory_order_relaxed);
+      if ((number & ~uint32_t{TimerSlot::kAbandoned}) != queue + 1) return nullptr;
+      return timer.entry_axis == axis ? &timer.position_or_next_free : nullptr;
+    }
+    void Prefetch(uint32_t slot) const { __builtin_prefetch(&SlotTable::At(slot), 1); }
+    uint32_t queue;
+    uint8_t axis;
+  };
+  using Far = FarIndex<Places>;
+  Far far(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    const auto index = static_cast<uint8_t>(&axis - axes_);
+    const QueueMemory::Span& span = memory_->indexes[index];
+    return Far(span.far.load(std::memory_order_relaxed),
+               Far::BlocksFor(span.capacity.load(std::memory_order_relaxed)), &axis.far,
+               {number_, index});
   }
 
   // queue.cc
@@ -204,6 +228,9 @@ class Queue {
   void DrainInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Visit(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Reindex(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Nanoseconds Place(uint32_t slot, TimerSlot& timer, uint8_t index, Nanoseconds deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void BringNear(Axis& axis, Nanoseconds until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Unindex(TimerSlot& timer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Release(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeReleased() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -216,7 +243,8 @@ class Queue {
   unsigned CountDue(unsigned limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigned* count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Nanoseconds NextNotDue(Axis& axis, uint32_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Nanoseconds NextNotDue(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Nanoseconds NextNotDueBelow(Axis& axis, uint32_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Settle(bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Withdraw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Rearm(Axis& axis, Nanoseconds next, bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -103,6 +103,8 @@ class AxisDeadline {
  public:
   AxisDeadline() = default;
   explicit AxisDeadline(uint64_t low_half) : bits_(low_half & ~uint64_t{1}) {}
+  AxisDeadline(Nanoseconds deadline, bool on_monotonic_axis)
+      : bits_(deadline << 2 | uint64_t{on_monotonic_axis} << 1) {}
 
   Nanoseconds deadline() const { return bits_ >> 2; }
   bool on_monotonic_axis() const { return (bits_ & 2) != 0; }

@@ -274,7 +274,7 @@ bool Queue::Hold() {
   held_.store(true, std::memory_order_seq_cst);
   Announce();
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-    Rearm(axes_[i], NextNotDue(axes_[i], 0), true);
+    Rearm(axes_[i], NextNotDue(axes_[i]), true);
   }
   // An armer that saw the queue announced, and not held, has marked before.
   return inbox_.empty();
