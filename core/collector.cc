@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Collecting: under the queue's lock, what was armed is moved into the index,
-// what is due is claimed by swapping its word, and the kernel is told the next
-// deadline.
+// Collecting: under the queue's lock, what is due is claimed by swapping its
+// word, and the kernel is told the next deadline.
 
 #include <cerrno>
 
-#include "core/process.h"
 #include "core/queue.h"
 #include "core/system.h"
 
@@ -44,134 +42,6 @@ unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* d
   } while (left && enough && claimed < max);
   FreeReleased();
   return claimed;
-}
-
-// ---- The index ----------------------------------------------------------------
-
-void Queue::DrainInbox() {
-  inbox_.Drain(memory_->inbox, [this](uint32_t slot) {
-    lock_.AssertHeld();
-    Visit(slot);
-  });
-  FreeReleased();
-}
-
-void Queue::Visit(uint32_t slot) {
-  TimerSlot& timer = SlotTable::At(slot);
-  // Marked by a call that timer_delete and the reuse of the slot overtook.
-  const uint32_t queue = timer.queue.load(std::memory_order_acquire);
-  if ((queue & ~uint32_t{TimerSlot::kAbandoned}) == number_ + 1) Reindex(slot);
-}
-
-// Makes the index agree with the word.
-void Queue::Reindex(uint32_t slot) {
-  TimerSlot& timer = SlotTable::At(slot);
-  // From here on armers mark; the word is read after that.
-  timer.indexed.exchange(0, std::memory_order_seq_cst);
-  const AxisDeadline wanted = timer.word.axis_deadline();
-  if (wanted.deadline() == 0) {
-    Unindex(timer);
-    if ((timer.queue.load(std::memory_order_acquire) & TimerSlot::kAbandoned) != 0) Release(slot);
-    return;
-  }
-  const uint8_t index =
-      wanted.on_monotonic_axis() ? kMonotonicAxis : timer.axis.load(std::memory_order_relaxed);
-  const Nanoseconds from = Place(slot, timer, index, wanted.deadline());
-  timer.indexed.store(AxisDeadline(from, wanted.on_monotonic_axis()).bits(),
-                      std::memory_order_seq_cst);
-}
-
-// Puts a timer into the index of an axis; from when on it is looked at there.
-Nanoseconds Queue::Place(uint32_t slot, TimerSlot& timer, uint8_t index, Nanoseconds deadline) {
-  // So many are fastest in the heap, whatever their deadlines.
-  constexpr uint32_t kFew = 16;
-
-  Axis& axis = axes_[index];
-  const uint32_t position = timer.entry_axis == index ? timer.position_or_next_free : 0;
-  if (FarPlace::IsOne(position)) {
-    // An earlier bucket than it needs to be in will do.
-    const Nanoseconds start = far(axis).StartOf(FarPlace(position));
-    if (start <= deadline) return start;
-  }
-  if (axis.heap_size > kFew && far(axis).Takes(deadline)) {
-    Unindex(timer);
-    timer.entry_axis = index;
-    return far(axis).Add(slot, deadline);
-  }
-  const HeapEntry entry(deadline, timer.arming_order.load(std::memory_order_relaxed), slot);
-  if (position != 0 && !FarPlace::IsOne(position)) {
-    heap(axis).Update(position - 1, entry);
-  } else {
-    Unindex(timer);
-    timer.entry_axis = index;
-    heap(axis).Push(entry);
-  }
-  return deadline;
-}
-
-void Queue::Unindex(TimerSlot& timer) {
-  const uint32_t position = timer.position_or_next_free;
-  if (position == 0) return;
-  if (!FarPlace::IsOne(position)) heap(axes_[timer.entry_axis]).Remove(position - 1);
-  timer.position_or_next_free = 0;
-}
-
-// Sees to it that everything up to this moment is in the heap.
-void Queue::BringNear(Axis& axis, Nanoseconds until) {
-  while (far(axis).ReachedBy(until)) {
-    far(axis).TakeEarliest([this](uint32_t slot) {
-      lock_.AssertHeld();
-      Reindex(slot);
-    });
-  }
-}
-
-// The slot of a deleted timer has left inbox and index: nothing of this queue
-// refers to it any more.
-void Queue::Release(uint32_t slot) {
-  TimerSlot& timer = SlotTable::At(slot);
-  LeaveAxes(timer.axis.load(std::memory_order_relaxed));
-  --timers_;
-  deleted_.fetch_sub(1, std::memory_order_acq_rel);
-  timer.queue.store(0, std::memory_order_release);
-  // Handles have no more generations for it: it is never used again.
-  if (timer.life.generation() >= kLastGeneration) return;
-
-  timer.position_or_next_free = released_first_;
-  if (released_first_ == 0) released_last_ = slot + 1;
-  released_first_ = slot + 1;
-  ++released_count_;
-}
-
-void Queue::FreeReleased() {
-  if (released_count_ == 0) return;
-  Process::slots().Free(released_first_ - 1, released_last_ - 1, released_count_);
-  released_first_ = released_last_ = released_count_ = 0;
-}
-
-// Whether the word wants what the entry says.
-bool Queue::Agrees(const Axis& axis, const HeapEntry& entry, AxisDeadline wanted) const {
-  if (wanted.deadline() != entry.deadline()) return false;
-  const uint8_t index = wanted.on_monotonic_axis()
-                            ? kMonotonicAxis
-                            : SlotTable::At(entry.slot()).axis.load(std::memory_order_relaxed);
-  return &axis == &axes_[index];
-}
-
-bool Queue::Overtaken(const Axis& axis, const HeapEntry& entry) const {
-  return !Agrees(axis, entry, SlotTable::At(entry.slot()).word.axis_deadline());
-}
-
-// Moves entries that the word has overtaken, until the top is the earliest.
-void Queue::CleanTop(Axis& axis) {
-  for (;;) {
-    while (axis.heap_size != 0 && Overtaken(axis, heap(axis).top())) {
-      Reindex(heap(axis).top().slot());
-    }
-    const Nanoseconds top = axis.heap_size == 0 ? kLatest : heap(axis).top().deadline();
-    if (!far(axis).ReachedBy(top)) return;
-    BringNear(axis, far(axis).start());
-  }
 }
 
 // ---- Claiming -----------------------------------------------------------------

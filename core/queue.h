@@ -6,6 +6,7 @@
 // Its parts live in
 //   queue.cc      opening, pinning, closing, and the axes
 //   telling.cc    what armers do to have the queue look at a timer
+//   indexing.cc   moving what was armed into the index, under the lock
 //   collector.cc  taking what is due, under the lock
 //   waiting.cc    sleeping for it
 
@@ -222,9 +223,7 @@ class Queue {
   void TellArmed(Axis& axis);
   void ArmSource(Axis& axis, Nanoseconds deadline);
 
-  // collector.cc
-  unsigned Collect(unsigned min, unsigned max, ukevent* events, unsigned* due)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // indexing.cc
   void DrainInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Visit(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Reindex(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -234,12 +233,16 @@ class Queue {
   void Unindex(TimerSlot& timer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Release(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeReleased() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void ReadClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Axis* LongestDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Claim(Axis& axis, ukevent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Agrees(const Axis& axis, const HeapEntry& entry, AxisDeadline wanted) const;
   bool Overtaken(const Axis& axis, const HeapEntry& entry) const;
   void CleanTop(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // collector.cc
+  unsigned Collect(unsigned min, unsigned max, ukevent* events, unsigned* due)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void ReadClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Axis* LongestDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Claim(Axis& axis, ukevent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned CountDue(unsigned limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigned* count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
