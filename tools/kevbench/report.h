@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+//
+// What the results say: a table for each workload, and the targets.
+
+#ifndef KEVENT_TOOLS_KEVBENCH_REPORT_H_
+#define KEVENT_TOOLS_KEVBENCH_REPORT_H_
+
+#include <string>
+
+#include "tools/kevbench/results.h"
+
+namespace kevbench {
+
+struct Style {
+  bool markdown;
+  Pace pace;
+};
+
+// A line for each way: what it costs, and how many times what libkevent costs.
+std::string Report(const Workload& workload, const Results& results, const Style& style);
+
+// What libkevent is to reach, and whether it does.
+std::string ReportTargets(const Results& results, const Style& style);
+
+// All of it, each repetition.
+std::string InJson(const Results& results, absl::string_view machine);
+
+}  // namespace kevbench
+
+#endif  // KEVENT_TOOLS_KEVBENCH_REPORT_H_

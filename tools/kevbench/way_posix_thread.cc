@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+//
+// POSIX timers with SIGEV_THREAD: the C library starts a thread an expiry.
+
+#include <absl/synchronization/mutex.h>
+
+#include <csignal>
+
+#include "tools/kevbench/makers.h"
+#include "tools/kevbench/posix_timers.h"
+#include "tools/kevbench/ways.h"
+
+namespace kevbench {
+namespace {
+
+class ThreadWay;
+// Threads may come after the timer was deleted, so what they find is never freed.
+absl::Mutex the_mutex(absl::kConstInit);
+ThreadWay* the_way = nullptr;
+
+class ThreadWay final : public PosixTimers {
+ public:
+  explicit ThreadWay(Recorder* recorder) : PosixTimers(recorder) {
+    const absl::MutexLock lock(&the_mutex);
+    the_way = this;
+  }
+  ~ThreadWay() override {
+    const absl::MutexLock lock(&the_mutex);
+    the_way = nullptr;
+  }
+
+  void Collect() override { seen_ = recorder()->records(); }
+  void Wait() override {
+    const absl::MutexLock lock(&the_mutex);
+    the_mutex.Await(absl::Condition(this, &ThreadWay::HasNew));
+    seen_ = recorder()->records();
+  }
+
+ private:
+  bool HasNew() { return recorder()->records() != seen_; }
+  void Describe(sigevent* event) override {
+    event->sigev_notify = SIGEV_THREAD;
+    event->sigev_notify_function = Run;
+  }
+  static void Run(sigval value) {
+    const absl::MutexLock lock(&the_mutex);
+    if (the_way == nullptr) return;
+    const auto timer = reinterpret_cast<size_t>(value.sival_ptr);
+    const int overruns = timer_getoverrun(the_way->handle(timer));
+    the_way->Fired(timer, overruns < 0 ? 1 : static_cast<uint64_t>(overruns) + 1);
+  }
+
+  uint64_t seen_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Way> MakePosixThread(Recorder* recorder) {
+  return std::make_unique<ThreadWay>(recorder);
+}
+
+}  // namespace kevbench

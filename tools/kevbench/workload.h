@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+//
+// What is measured.  Each workload is a function that makes its timers, measures
+// them once, checks its counts and deletes them; it may be run any number of times.
+
+#ifndef KEVENT_TOOLS_KEVBENCH_WORKLOAD_H_
+#define KEVENT_TOOLS_KEVBENCH_WORKLOAD_H_
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/strings/string_view.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tools/kevbench/ways.h"
+
+namespace kevbench {
+
+// How long and how often: the whole, --quick, or --smoke, where only counts matter.
+enum class Pace { kSmoke, kQuick, kFull };
+
+// By name: "ns" is the cost, in nanoseconds.
+using Metrics = std::map<std::string, double>;
+
+// One of the numbers that a workload comes to.
+enum class Unit { kTime, kBytes, kCount };
+struct Shown {
+  absl::string_view metric;
+  absl::string_view heading;
+  Unit unit;
+};
+
+struct Workload {
+  absl::string_view name;
+  absl::string_view title;
+  std::vector<Shown> shown;
+  std::vector<size_t> sizes;
+  std::vector<size_t> smoke_sizes;
+  int full_repetitions;
+  int quick_repetitions;
+  // Unimplemented: the way cannot do it; ResourceExhausted: not that many.
+  // Anything else that is not OK is a failure of the run.
+  absl::StatusOr<Metrics> (*run)(const WayInfo& way, size_t timers, Pace pace);
+};
+
+const std::vector<Workload>& Workloads();
+
+// ---- What workloads share ----------------------------------------------------
+
+// Cheap beside anything that is measured.
+class Random {
+ public:
+  uint64_t operator()() {
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 7;
+    state_ ^= state_ << 17;
+    return state_;
+  }
+  size_t Below(size_t bound) {
+    return static_cast<size_t>(((*this)() >> 32) * uint64_t{bound} >> 32);
+  }
+  Nanoseconds Between(Nanoseconds low, Nanoseconds high) {
+    return low + static_cast<Nanoseconds>((*this)() % static_cast<uint64_t>(high - low));
+  }
+  Nanoseconds TenToSeventySeconds() { return Between(10 * kSecond, 70 * kSecond); }
+
+ private:
+  uint64_t state_ = 88172645463325252;
+};
+
+// A way with timers 0 to n-1 created.
+class Timers {
+ public:
+  static absl::StatusOr<std::unique_ptr<Timers>> Make(const WayInfo& info, size_t timers);
+  ~Timers();
+  Timers(const Timers&) = delete;
+  Timers& operator=(const Timers&) = delete;
+
+  Way& way() { return *way_; }
+  Recorder& recorder() { return recorder_; }
+  size_t size() const { return size_; }
+
+  // Arms all, 10 to 70 s ahead.
+  void ArmAll(Random& random);
+  // Collects for so many expirations in all; false when none comes for ten seconds.
+  bool WaitFor(uint64_t total);
+  // "timer 3 expired 2 times, not 1" unless each has so often.
+  absl::Status EachExpired(uint64_t times) const;
+
+ private:
+  Timers(const WayInfo& info, size_t timers);
+
+  const size_t size_;
+  Recorder recorder_;
+  const std::unique_ptr<Way> way_;
+  size_t created_ = 0;
+};
+
+// CPU time of the process, all threads, user and system.
+inline Nanoseconds CpuTime() { return ReadClock(CLOCK_PROCESS_CPUTIME_ID); }
+
+// How long a slice of work is measured.
+Nanoseconds Slice(Pace pace);
+
+// Adds `prefix`p50, p99 and p99.9 of the samples, which it sorts.
+void AddPercentiles(std::vector<Nanoseconds> samples, absl::string_view prefix, Metrics* metrics);
+
+// ---- The workloads, one file each --------------------------------------------
+
+absl::StatusOr<Metrics> RunRearm(const WayInfo& way, size_t timers, Pace pace);
+absl::StatusOr<Metrics> RunArmAndCancel(const WayInfo& way, size_t timers, Pace pace);
+absl::StatusOr<Metrics> RunBurst(const WayInfo& way, size_t timers, Pace pace);
+absl::StatusOr<Metrics> RunCreateAndDelete(const WayInfo& way, size_t timers, Pace pace);
+
+}  // namespace kevbench
+
+#endif  // KEVENT_TOOLS_KEVBENCH_WORKLOAD_H_
