@@ -24,16 +24,15 @@ class Progress {
   Progress(absl::string_view workload, size_t all) : workload_(workload), all_(all) {}
   ~Progress() {
     if (terminal_) std::fprintf(stderr, "\r%60s\r", "");
+    std::fprintf(stderr, "%s: %zu runs, %.1f s\n", std::string(workload_).c_str(), done_,
+                 static_cast<double>(Now() - begin_) / kSecond);
   }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
   void Next(absl::string_view way, size_t timers) {
     ++done_;
-    if (!terminal_) {
-      if (done_ == 1) std::fprintf(stderr, "%s, %zu runs\n", std::string(workload_).c_str(), all_);
-      return;
-    }
+    if (!terminal_) return;
     const std::string line =
         absl::StrCat(workload_, " ", done_, "/", all_, ": ", way, ", ", timers, " timers");
     std::fprintf(stderr, "\r%-60s", line.c_str());
@@ -43,6 +42,7 @@ class Progress {
   const absl::string_view workload_;
   const size_t all_;
   size_t done_ = 0;
+  const Nanoseconds begin_ = Now();
   const bool terminal_ = isatty(STDERR_FILENO) == 1;
 };
 
@@ -81,6 +81,13 @@ void RunOnce(benchmark::State& state, const Run& run) {
   }
 }
 
+int Repetitions(const Workload& workload, const WayInfo& way, size_t timers, Pace pace) {
+  if (way.kind == Kind::kLibkeventSeldom && !workload.waits) return 0;
+  if (pace == Pace::kSmoke) return 1;
+  if (timers > kHeavy) return pace == Pace::kQuick ? 1 : workload.heavy_repetitions;
+  return pace == Pace::kQuick ? workload.quick_repetitions : workload.repetitions;
+}
+
 }  // namespace
 
 void StartDriver() {
@@ -92,11 +99,15 @@ void StartDriver() {
 
 bool RunWorkload(const Workload& workload, Pace pace, Results* results) {
   bool failed = false;
-  const int repetitions = pace == Pace::kSmoke   ? 1
-                          : pace == Pace::kQuick ? workload.quick_repetitions
-                                                 : workload.full_repetitions;
   const std::vector<size_t>& sizes = pace == Pace::kSmoke ? workload.smoke_sizes : workload.sizes;
-  Progress progress(workload.name, sizes.size() * Ways().size() * static_cast<size_t>(repetitions));
+  size_t runs = 0;
+  for (const size_t timers : sizes) {
+    for (const WayInfo& way : Ways()) {
+      runs +=
+          way.make == nullptr ? 0 : static_cast<size_t>(Repetitions(workload, way, timers, pace));
+    }
+  }
+  Progress progress(workload.name, runs);
   for (const size_t timers : sizes) {
     for (const WayInfo& way : Ways()) {
       Cell* const cell = &(*results)[{std::string(workload.name), timers, std::string(way.name)}];
@@ -104,6 +115,8 @@ bool RunWorkload(const Workload& workload, Pace pace, Results* results) {
         cell->note = absl::StrCat("missing (", way.package, ")");
         continue;
       }
+      const int repetitions = Repetitions(workload, way, timers, pace);
+      if (repetitions == 0) continue;
       const Run run = {workload, way, timers, pace, cell, &progress, &failed};
       const std::string name = absl::StrCat(workload.name, "/", timers, "/", way.name);
       benchmark::RegisterBenchmark(name.c_str(),

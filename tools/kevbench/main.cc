@@ -20,6 +20,9 @@ ABSL_FLAG(std::string, workloads, "", "comma-separated names of workloads; empty
 ABSL_FLAG(bool, quick, false, "fewer repetitions: about a minute");
 ABSL_FLAG(bool, smoke, false, "every workload for a moment, for its counts and not its times");
 ABSL_FLAG(bool, markdown, false, "print tables in Markdown");
+ABSL_FLAG(std::string, memory_of, "",
+          "only print the resident bytes of --timers timers of this way");
+ABSL_FLAG(size_t, timers, 1'000'000, "for --memory_of");
 
 namespace kevbench {
 namespace {
@@ -39,6 +42,9 @@ int Run() {
                                                  : Pace::kFull;
   const Style style = {absl::GetFlag(FLAGS_markdown), pace};
   RaiseLimits();
+  if (const std::string way = absl::GetFlag(FLAGS_memory_of); !way.empty()) {
+    return PrintMemory(way, absl::GetFlag(FLAGS_timers)) ? EXIT_SUCCESS : EXIT_FAILURE;
+  }
   StartDriver();
   Results results;
   bool passed = true;

@@ -15,6 +15,11 @@ absl::Status PosixTimers::Reserve(size_t timers) {
   if (timers > limit.rlim_cur) {
     return absl::ResourceExhaustedError(absl::StrCat("RLIMIT_SIGPENDING ", limit.rlim_cur));
   }
+  if (timers > kHeavy) {
+    if (const absl::string_view why = why_not_many(); !why.empty()) {
+      return absl::ResourceExhaustedError(why);
+    }
+  }
   timers_.resize(timers);
   return absl::OkStatus();
 }

@@ -5,6 +5,7 @@
 #ifndef KEVENT_TOOLS_KEVBENCH_POSIX_TIMERS_H_
 #define KEVENT_TOOLS_KEVBENCH_POSIX_TIMERS_H_
 
+#include <absl/strings/string_view.h>
 #include <signal.h>
 #include <time.h>
 
@@ -17,6 +18,7 @@ namespace kevbench {
 class PosixTimers : public Way {
  public:
   explicit PosixTimers(Recorder* recorder) : Way(recorder) {}
+  Periods periods() const override { return Periods::kCounted; }
   absl::Status Reserve(size_t timers) override;
   void Create(size_t timer) override;
   void Delete(size_t timer) override;
@@ -30,6 +32,8 @@ class PosixTimers : public Way {
   void Disarm(size_t timer) override { Set(timer, 0, 0, 0); }
 
  protected:
+  // Why more than kHeavy timers are not measured this way.
+  virtual absl::string_view why_not_many() const { return ""; }
   // How it is told.  The timer's number goes into sigev_value.sival_ptr.
   virtual void Describe(sigevent* event) = 0;
   timer_t handle(size_t timer) const { return timers_[timer]; }

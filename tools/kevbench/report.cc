@@ -24,7 +24,7 @@ std::string Field(const Workload& workload, const Shown& shown, size_t timers, c
     return cell == nullptr || cell->note.empty() ? "-" : cell->note;
   }
   std::string out = Format(*value, shown.unit);
-  if (way.kind == Kind::kLibkevent) return out;
+  if (way.kind == Kind::kLibkevent || shown.unit == Unit::kPercent) return out;
   const auto ours = results.Median(workload.name, timers, Ways().front().name, shown.metric);
   if (ours && *ours > 0 && *value > 0) absl::StrAppend(&out, " ×", FormatRatio(*value / *ours));
   return out;
@@ -49,9 +49,11 @@ std::string Report(const Workload& workload, const Results& results, const Style
         row.push_back(Field(workload, shown, timers, way, results));
       }
     }
+    // Nothing to be said: not a way of doing this.
+    if (std::all_of(row.begin() + 1, row.end(), [](const auto& it) { return it == "-"; })) continue;
     // What is to be said of the whole way is said once.
     for (size_t i = 2; i < row.size(); ++i) {
-      if (row[i].find("missing") == 0) row[i] = "";
+      if (row[i] == row[1] && row[i].find("missing") == 0) row[i] = "";
     }
     table.rows.push_back(std::move(row));
   }

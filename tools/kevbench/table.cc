@@ -63,6 +63,7 @@ std::string ForTerminal(const Table& table) {
 
 std::string Format(double value, Unit unit) {
   if (unit == Unit::kBytes) return absl::StrFormat("%.0f B", value);
+  if (unit == Unit::kPercent) return absl::StrFormat("%.0f %%", value);
   if (unit == Unit::kCount) return ThreeDigits(value);
   constexpr std::array<absl::string_view, 4> kUnits = {"ns", "µs", "ms", "s"};
   size_t step = 0;

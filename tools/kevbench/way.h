@@ -19,6 +19,16 @@ namespace kevbench {
 // As many as are collected at once, and armed between two collections.
 inline constexpr size_t kBatch = 256;
 
+// More timers than this take seconds to make.
+inline constexpr size_t kHeavy = 20'000;
+
+// What becomes of the periods of a periodic timer that could not be reported singly.
+enum class Periods {
+  kCounted,   // they are reported as overruns
+  kCaughtUp,  // they are reported late, each by itself
+  kLost,
+};
+
 // Timers 0 to n-1 on CLOCK_MONOTONIC.  An object is used by one thread, unless
 // arms_in_threads().  A failing call of the peer's ends the program.
 class Way {
@@ -32,6 +42,8 @@ class Way {
   virtual bool arms_in_threads() const { return false; }
   // Whether a timer is anything before it is armed.
   virtual bool has_timer_objects() const { return true; }
+
+  virtual Periods periods() const { return Periods::kLost; }
 
   // Makes room for so many; the error says which limit is in the way.
   virtual absl::Status Reserve(size_t timers) = 0;

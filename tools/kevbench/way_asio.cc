@@ -22,6 +22,8 @@ class AsioWay final : public Way {
  public:
   explicit AsioWay(Recorder* recorder) : Way(recorder), work_(context_.get_executor()) {}
 
+  Periods periods() const override { return Periods::kCaughtUp; }
+
   absl::Status Reserve(size_t timers) override {
     timers_.resize(timers);
     return absl::OkStatus();
@@ -48,7 +50,9 @@ class AsioWay final : public Way {
   void Collect() override { context_.poll(); }
   void Wait() override {
     context_.run_one();
-    context_.poll();
+    // Not poll(), which may never be done with timers that set themselves again.
+    for (size_t i = 1; i < kBatch && context_.poll_one() != 0; ++i) {
+    }
   }
 
  private:

@@ -14,13 +14,14 @@
 namespace kevbench {
 namespace {
 
-class KeventWay final : public Way {
+class KeventWay : public Way {
  public:
   explicit KeventWay(Recorder* recorder) : Way(recorder), queue_(kevent_init(nullptr, 0, 0)) {
     Check(queue_ != -1, "kevent_init");
   }
   ~KeventWay() override { close(queue_); }
 
+  Periods periods() const override { return Periods::kCounted; }
   bool arms_in_threads() const override { return true; }
 
   absl::Status Reserve(size_t timers) override {
@@ -50,6 +51,17 @@ class KeventWay final : public Way {
   void Collect() override { Get(0); }
   void Wait() override { Get(1); }
 
+ protected:
+  int Get(unsigned int least) {
+    std::array<ukevent, kBatch> events;
+    const int count = kevent_get_events(queue_, least, kBatch, nullptr, events.data(), 0);
+    Check(count >= 0, "kevent_get_events");
+    for (int i = 0; i < count; ++i) {
+      Fired(reinterpret_cast<size_t>(events[i].ptr), uint64_t{events[i].ret_data[0]} + 1);
+    }
+    return count;
+  }
+
  private:
   void Set(size_t timer, int flags, Nanoseconds value, Nanoseconds interval) {
     const itimerspec setting = {.it_interval = ToTimespec(interval), .it_value = ToTimespec(value)};
@@ -57,20 +69,28 @@ class KeventWay final : public Way {
           "timer_settime, SIGEV_KEVENT");
   }
 
-  void Get(unsigned int least) {
-    std::array<ukevent, kBatch> events;
-    const int count = kevent_get_events(queue_, least, kBatch, nullptr, events.data(), 0);
-    Check(count >= 0, "kevent_get_events");
-    for (int i = 0; i < count; ++i) {
-      Fired(reinterpret_cast<size_t>(events[i].ptr), uint64_t{events[i].ret_data[0]} + 1);
-    }
-  }
-
   const int queue_;
   std::vector<timer_t> timers_;
 };
 
+// Looks each millisecond, as a program does that rather saves than hurries.
+class EachMillisecondWay final : public KeventWay {
+ public:
+  using KeventWay::KeventWay;
+
+  void Wait() override {
+    const timespec next = ToTimespec((Now() / kMillisecond + 1) * kMillisecond);
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, nullptr);
+    while (Get(0) == kBatch) {
+    }
+  }
+};
+
 }  // namespace
+
+std::unique_ptr<Way> MakeKeventEachMillisecond(Recorder* recorder) {
+  return std::make_unique<EachMillisecondWay>(recorder);
+}
 
 std::unique_ptr<Way> MakeKevent(Recorder* recorder) {
   return std::make_unique<KeventWay>(recorder);

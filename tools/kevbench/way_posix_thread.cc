@@ -29,6 +29,9 @@ class ThreadWay final : public PosixTimers {
     the_way = nullptr;
   }
 
+  // timer_getoverrun may speak of a later expiry than this thread's.
+  Periods periods() const override { return Periods::kLost; }
+
   void Collect() override { seen_ = recorder()->records(); }
   void Wait() override {
     const absl::MutexLock lock(&the_mutex);
@@ -38,6 +41,8 @@ class ThreadWay final : public PosixTimers {
 
  private:
   bool HasNew() { return recorder()->records() != seen_; }
+  // The C library keeps these in a list, and walks it to delete one.
+  absl::string_view why_not_many() const override { return "linear search"; }
   void Describe(sigevent* event) override {
     event->sigev_notify = SIGEV_THREAD;
     event->sigev_notify_function = Run;

@@ -27,6 +27,7 @@ class TimerfdWay final : public Way {
   }
   ~TimerfdWay() override { close(epoll_); }
 
+  Periods periods() const override { return Periods::kCounted; }
   bool arms_in_threads() const override { return true; }
 
   absl::Status Reserve(size_t timers) override {

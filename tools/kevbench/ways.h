@@ -15,7 +15,12 @@
 
 namespace kevbench {
 
-enum class Kind { kLibkevent, kKernel, kLoop };
+enum class Kind {
+  kLibkevent,
+  kLibkeventSeldom,  // collected by the clock: only where waiting is measured
+  kKernel,
+  kLoop,
+};
 
 struct WayInfo {
   absl::string_view name;

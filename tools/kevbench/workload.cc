@@ -5,7 +5,6 @@
 #include <absl/strings/str_cat.h>
 
 #include <algorithm>
-#include <iterator>
 
 namespace kevbench {
 
@@ -16,7 +15,9 @@ const std::vector<Workload>& Workloads() {
        .shown = {{"ns", "", Unit::kTime}},
        .sizes = {1, 100, 10'000, 90'000, 1'000'000},
        .smoke_sizes = {1, 300},
-       .full_repetitions = 5,
+       .waits = false,
+       .repetitions = 5,
+       .heavy_repetitions = 3,
        .quick_repetitions = 3,
        .run = RunRearm},
       {.name = "arm-cancel",
@@ -24,7 +25,9 @@ const std::vector<Workload>& Workloads() {
        .shown = {{"ns", "", Unit::kTime}},
        .sizes = {1, 100, 10'000, 90'000, 1'000'000},
        .smoke_sizes = {1, 300},
-       .full_repetitions = 5,
+       .waits = false,
+       .repetitions = 5,
+       .heavy_repetitions = 3,
        .quick_repetitions = 3,
        .run = RunArmAndCancel},
       {.name = "burst",
@@ -32,17 +35,109 @@ const std::vector<Workload>& Workloads() {
        .shown = {{"ns", "", Unit::kTime}},
        .sizes = {256, 10'000},
        .smoke_sizes = {256, 600},
-       .full_repetitions = 5,
+       .waits = false,
+       .repetitions = 5,
+       .heavy_repetitions = 3,
        .quick_repetitions = 3,
        .run = RunBurst},
+      {.name = "expire",
+       .title = "deadlines over one second: of each expiry, CPU time, lateness and system calls",
+       .shown = {{"ns", "CPU", Unit::kTime},
+                 {"p50", "p50", Unit::kTime},
+                 {"p99", "p99", Unit::kTime},
+                 {"calls", "calls", Unit::kCount}},
+       .sizes = {10'000, 90'000},
+       .smoke_sizes = {16, 200},
+       .waits = true,
+       .repetitions = 3,
+       .heavy_repetitions = 1,
+       .quick_repetitions = 1,
+       .run = RunExpire},
+      {.name = "periodic",
+       .title = "1 kHz, in step: of each expiry, CPU time, lateness and system calls",
+       .shown = {{"ns", "CPU", Unit::kTime},
+                 {"p50", "p50", Unit::kTime},
+                 {"p99", "p99", Unit::kTime},
+                 {"calls", "calls", Unit::kCount},
+                 {"share", "reported", Unit::kPercent}},
+       .sizes = {1'000},
+       .smoke_sizes = {20},
+       .waits = true,
+       .repetitions = 1,
+       .heavy_repetitions = 1,
+       .quick_repetitions = 1,
+       .run = RunPeriodicInStep},
+      {.name = "periodic-spread",
+       .title = "1 kHz, phases spread: of each expiry, CPU time, lateness and system calls",
+       .shown = {{"ns", "CPU", Unit::kTime},
+                 {"p50", "p50", Unit::kTime},
+                 {"p99", "p99", Unit::kTime},
+                 {"calls", "calls", Unit::kCount},
+                 {"share", "reported", Unit::kPercent}},
+       .sizes = {1'000},
+       .smoke_sizes = {20},
+       .waits = true,
+       .repetitions = 1,
+       .heavy_repetitions = 1,
+       .quick_repetitions = 1,
+       .run = RunPeriodicSpread},
+      {.name = "wake-up",
+       .title = "one timer 200 µs ahead, nothing else to do: lateness, medians of rounds",
+       .shown = {{"p50", "p50", Unit::kTime},
+                 {"p99", "p99", Unit::kTime},
+                 {"p99.9", "p99.9", Unit::kTime}},
+       .sizes = {1},
+       .smoke_sizes = {1},
+       .waits = false,
+       .repetitions = 20,
+       .heavy_repetitions = 20,
+       .quick_repetitions = 10,
+       .run = RunWakeUp},
       {.name = "create-delete",
        .title = "N timers created, then deleted: CPU time of each",
        .shown = {{"ns", "", Unit::kTime}},
-       .sizes = {1, 90'000, 1'000'000},
+       .sizes = {1, 10'000, 90'000, 1'000'000},
        .smoke_sizes = {1, 300},
-       .full_repetitions = 5,
+       .waits = false,
+       .repetitions = 5,
+       .heavy_repetitions = 3,
        .quick_repetitions = 3,
        .run = RunCreateAndDelete},
+      {.name = "memory",
+       .title = "resident bytes of a live timer, in the process",
+       .shown = {{"bytes", "", Unit::kBytes}},
+       .sizes = {1'000'000},
+       .smoke_sizes = {1'000},
+       .waits = false,
+       .repetitions = 1,
+       .heavy_repetitions = 1,
+       .quick_repetitions = 1,
+       .run = RunMemory},
+      {.name = "threads",
+       .title = "re-arm with 10 000 timers: CPU time of each setting, all threads",
+       .shown = {{"alone", "one thread", Unit::kTime},
+                 {"arm and collect", "one arms, one collects", Unit::kTime},
+                 {"one queue", "two on one queue", Unit::kTime},
+                 {"two queues", "two queues", Unit::kTime}},
+       .sizes = {10'000},
+       .smoke_sizes = {100},
+       .waits = false,
+       .repetitions = 5,
+       .heavy_repetitions = 5,
+       .quick_repetitions = 3,
+       .run = RunThreads},
+      {.name = "start",
+       .title = "/bin/true with an object preloaded, spawn to wait",
+       .shown = {{"preloaded", "libkevent", Unit::kTime},
+                 {"empty", "empty object", Unit::kTime},
+                 {"more", "difference", Unit::kTime}},
+       .sizes = {1},
+       .smoke_sizes = {1},
+       .waits = false,
+       .repetitions = 3,
+       .heavy_repetitions = 3,
+       .quick_repetitions = 1,
+       .run = RunStart},
   };
   return *kWorkloads;
 }
@@ -104,16 +199,14 @@ Nanoseconds Slice(Pace pace) {
   return 60 * kMillisecond;
 }
 
-void AddPercentiles(std::vector<Nanoseconds> samples, absl::string_view prefix, Metrics* metrics) {
+void AddPercentiles(std::vector<Nanoseconds> samples, Metrics* metrics) {
   if (samples.empty()) return;
   std::sort(samples.begin(), samples.end());
-  const auto at = [&](double share) {
-    const auto index = static_cast<size_t>(share * static_cast<double>(samples.size()));
-    return static_cast<double>(samples[std::min(index, samples.size() - 1)]);
-  };
-  (*metrics)[absl::StrCat(prefix, "p50")] = at(0.5);
-  (*metrics)[absl::StrCat(prefix, "p99")] = at(0.99);
-  (*metrics)[absl::StrCat(prefix, "p99.9")] = at(0.999);
+  for (const double percent : kPercentiles) {
+    const auto index = static_cast<size_t>(percent / 100 * static_cast<double>(samples.size()));
+    (*metrics)[absl::StrCat("p", percent)] =
+        static_cast<double>(samples[std::min(index, samples.size() - 1)]);
+  }
 }
 
 }  // namespace kevbench

@@ -10,6 +10,7 @@
 #include <absl/status/statusor.h>
 #include <absl/strings/string_view.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -24,11 +25,15 @@ namespace kevbench {
 // How long and how often: the whole, --quick, or --smoke, where only counts matter.
 enum class Pace { kSmoke, kQuick, kFull };
 
+// The percentiles that AddPercentiles adds.
+inline constexpr std::array<double, 11> kPercentiles = {1,  5,  10, 25,   50,  75,
+                                                        90, 95, 99, 99.5, 99.9};
+
 // By name: "ns" is the cost, in nanoseconds.
 using Metrics = std::map<std::string, double>;
 
 // One of the numbers that a workload comes to.
-enum class Unit { kTime, kBytes, kCount };
+enum class Unit { kTime, kBytes, kCount, kPercent };
 struct Shown {
   absl::string_view metric;
   absl::string_view heading;
@@ -41,7 +46,11 @@ struct Workload {
   std::vector<Shown> shown;
   std::vector<size_t> sizes;
   std::vector<size_t> smoke_sizes;
-  int full_repetitions;
+  // Whether sleeping for timers is part of it.
+  bool waits;
+  // Of up to 20 000 timers; of more, which take seconds to make; and with --quick.
+  int repetitions;
+  int heavy_repetitions;
   int quick_repetitions;
   // Unimplemented: the way cannot do it; ResourceExhausted: not that many.
   // Anything else that is not OK is a failure of the run.
@@ -107,15 +116,26 @@ inline Nanoseconds CpuTime() { return ReadClock(CLOCK_PROCESS_CPUTIME_ID); }
 // How long a slice of work is measured.
 Nanoseconds Slice(Pace pace);
 
-// Adds `prefix`p50, p99 and p99.9 of the samples, which it sorts.
-void AddPercentiles(std::vector<Nanoseconds> samples, absl::string_view prefix, Metrics* metrics);
+// Adds "p50", "p99", "p99.9" and others of the samples.
+void AddPercentiles(std::vector<Nanoseconds> samples, Metrics* metrics);
 
 // ---- The workloads, one file each --------------------------------------------
 
 absl::StatusOr<Metrics> RunRearm(const WayInfo& way, size_t timers, Pace pace);
 absl::StatusOr<Metrics> RunArmAndCancel(const WayInfo& way, size_t timers, Pace pace);
 absl::StatusOr<Metrics> RunBurst(const WayInfo& way, size_t timers, Pace pace);
+absl::StatusOr<Metrics> RunExpire(const WayInfo& way, size_t timers, Pace pace);
+absl::StatusOr<Metrics> RunPeriodicInStep(const WayInfo& way, size_t timers, Pace pace);
+absl::StatusOr<Metrics> RunPeriodicSpread(const WayInfo& way, size_t timers, Pace pace);
+absl::StatusOr<Metrics> RunWakeUp(const WayInfo& way, size_t timers, Pace pace);
 absl::StatusOr<Metrics> RunCreateAndDelete(const WayInfo& way, size_t timers, Pace pace);
+absl::StatusOr<Metrics> RunMemory(const WayInfo& way, size_t timers, Pace pace);
+absl::StatusOr<Metrics> RunThreads(const WayInfo& way, size_t timers, Pace pace);
+absl::StatusOr<Metrics> RunStart(const WayInfo& way, size_t timers, Pace pace);
+
+// In the process that RunMemory starts: prints the bytes, or which limit is in the
+// way.  False if there is no such way.
+bool PrintMemory(absl::string_view way, size_t timers);
 
 }  // namespace kevbench
 

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+//
+// Counts system calls.
+
+#ifndef KEVENT_TOOLS_KEVBENCH_CALLS_H_
+#define KEVENT_TOOLS_KEVBENCH_CALLS_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace kevbench {
+
+// Those of this process, all its threads, from construction on: by perf events on
+// the kernel's tracepoint raw_syscalls:sys_enter.  While one lives every call is
+// slower, so nothing is timed meanwhile.
+class CallCounter {
+ public:
+  CallCounter();
+  ~CallCounter();
+  CallCounter(const CallCounter&) = delete;
+  CallCounter& operator=(const CallCounter&) = delete;
+
+  // Nothing if the kernel does not let us.
+  std::optional<uint64_t> Count() const;
+
+ private:
+  std::vector<int> fds_;
+};
+
+}  // namespace kevbench
+
+#endif  // KEVENT_TOOLS_KEVBENCH_CALLS_H_

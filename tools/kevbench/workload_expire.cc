@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+//
+// N timers with deadlines anywhere in one second, collected as they come.  Every
+// eighth is disarmed before that and must not expire.  Arming is not measured.
+
+#include <absl/strings/str_cat.h>
+
+#include "tools/kevbench/calls.h"
+#include "tools/kevbench/workload.h"
+
+namespace kevbench {
+namespace {
+
+bool Disarmed(size_t timer) { return timer % 8 == 0; }
+
+// Deadlines of `count` timers over `span`, collected.
+absl::StatusOr<Metrics> Expire(const WayInfo& info, size_t count, Nanoseconds span, bool calls) {
+  auto timers = Timers::Make(info, count);
+  if (!timers.ok()) return timers.status();
+  Way& way = (*timers)->way();
+  Recorder& recorder = (*timers)->recorder();
+  recorder.Sample(count > 1000 ? 8 : 1, count);
+
+  // None is due before all are armed.
+  const Nanoseconds begin = Now() + 50 * kMillisecond + static_cast<Nanoseconds>(count) * 5000;
+  Random random;
+  way.TakeTime();
+  uint64_t expected = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const Nanoseconds due = begin + random.Between(0, span);
+    recorder.DueAt(i, due);
+    way.ArmAt(i, due);
+    expected += Disarmed(i) ? 0 : 1;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    if (Disarmed(i)) way.Disarm(i);
+  }
+  way.Collect();
+  if (recorder.total() != 0) return absl::InternalError("a timer expired early");
+
+  Metrics metrics;
+  const auto collect = [&] {
+    const Nanoseconds before = CpuTime();
+    const bool all = (*timers)->WaitFor(expected);
+    metrics["ns"] = static_cast<double>(CpuTime() - before) / static_cast<double>(expected);
+    return all;
+  };
+  bool all;
+  if (calls) {
+    const CallCounter counter;
+    all = collect();
+    if (const auto sum = counter.Count()) {
+      metrics["calls"] = static_cast<double>(*sum) / static_cast<double>(expected);
+    }
+  } else {
+    all = collect();
+  }
+  if (!all) {
+    return absl::InternalError(absl::StrCat(recorder.total(), " expirations of ", expected));
+  }
+  way.Collect();
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t times = Disarmed(i) ? 0 : 1;
+    if (recorder.count(i) == times) continue;
+    return absl::InternalError(
+        absl::StrCat("timer ", i, " expired ", recorder.count(i), " times, not ", times));
+  }
+  AddPercentiles(recorder.lateness(), &metrics);
+  return metrics;
+}
+
+}  // namespace
+
+absl::StatusOr<Metrics> RunExpire(const WayInfo& info, size_t count, Pace pace) {
+  const Nanoseconds span = pace == Pace::kSmoke ? 20 * kMillisecond : kSecond;
+  auto metrics = Expire(info, count, span, false);
+  if (!metrics.ok()) return metrics;
+  // Calls are counted apart, as densely.
+  const auto counted = Expire(info, count / 8, span / 8, true);
+  if (!counted.ok()) return counted;
+  if (const auto calls = counted->find("calls"); calls != counted->end()) metrics->insert(*calls);
+  return metrics;
+}
+
+}  // namespace kevbench
