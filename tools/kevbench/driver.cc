@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
 namespace kevbench {
 namespace {
@@ -56,10 +58,18 @@ struct Run {
   bool* failed;
 };
 
+void Hangs(int /*signal*/) {
+  constexpr char kMessage[] = "\nkevbench: FAILED: a run hangs\n";
+  if (write(STDERR_FILENO, kMessage, sizeof kMessage - 1) > 0) _exit(EXIT_FAILURE);
+  _exit(2);
+}
+
 // One repetition.  It measures its own slice of work, so that making a million
 // timers counts neither as time nor as iterations.
 void RunOnce(benchmark::State& state, const Run& run) {
   run.progress->Next(run.way.name, run.timers);
+  // A run that hangs has lost an expiry.
+  alarm(100);
   for (auto _ : state) {
     const absl::StatusOr<Metrics> metrics = run.workload.run(run.way, run.timers, run.pace);
     if (metrics.ok()) {
@@ -95,6 +105,7 @@ void StartDriver() {
   std::array<char*, 3> arguments = {options[0].data(), options[1].data(), nullptr};
   int count = static_cast<int>(options.size());
   benchmark::Initialize(&count, arguments.data());
+  signal(SIGALRM, Hangs);
 }
 
 bool RunWorkload(const Workload& workload, Pace pace, Results* results) {
@@ -128,6 +139,7 @@ bool RunWorkload(const Workload& workload, Pace pace, Results* results) {
   }
   Silent silent;
   benchmark::RunSpecifiedBenchmarks(&silent);
+  alarm(0);
   benchmark::ClearRegisteredBenchmarks();
   return !failed;
 }

@@ -6,26 +6,44 @@
 #include <absl/flags/flag.h>
 #include <absl/flags/parse.h>
 #include <absl/flags/usage.h>
-#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 
 #include "tools/kevbench/driver.h"
+#include "tools/kevbench/output.h"
 #include "tools/kevbench/report.h"
 
 ABSL_FLAG(std::string, workloads, "", "comma-separated names of workloads; empty: all");
 ABSL_FLAG(bool, quick, false, "fewer repetitions: about a minute");
 ABSL_FLAG(bool, smoke, false, "every workload for a moment, for its counts and not its times");
 ABSL_FLAG(bool, markdown, false, "print tables in Markdown");
+ABSL_FLAG(std::string, output_dir, "",
+          "where to write results.json, tables.md and what is plotted");
 ABSL_FLAG(std::string, memory_of, "",
           "only print the resident bytes of --timers timers of this way");
 ABSL_FLAG(size_t, timers, 1'000'000, "for --memory_of");
 
 namespace kevbench {
 namespace {
+
+bool SelectionIsKnown() {
+  for (const absl::string_view name :
+       absl::StrSplit(absl::GetFlag(FLAGS_workloads), ',', absl::SkipEmpty())) {
+    const auto& all = Workloads();
+    if (std::any_of(all.begin(), all.end(), [&](const Workload& it) { return it.name == name; })) {
+      continue;
+    }
+    std::fprintf(stderr, "kevbench: no workload %s; there are:", std::string(name).c_str());
+    for (const Workload& it : all) std::fprintf(stderr, " %s", std::string(it.name).c_str());
+    std::fprintf(stderr, "\n");
+    return false;
+  }
+  return true;
+}
 
 bool Selected(const Workload& workload) {
   const std::string wanted = absl::GetFlag(FLAGS_workloads);
@@ -45,15 +63,31 @@ int Run() {
   if (const std::string way = absl::GetFlag(FLAGS_memory_of); !way.empty()) {
     return PrintMemory(way, absl::GetFlag(FLAGS_timers)) ? EXIT_SUCCESS : EXIT_FAILURE;
   }
+  if (!SelectionIsKnown()) return EXIT_FAILURE;
   StartDriver();
   Results results;
   bool passed = true;
+  std::string markdown = DescribeMachine() + "\n";
+  const auto report = [&](const auto& make) {
+    const std::string in_markdown = make(Style{true, pace});
+    absl::StrAppend(&markdown, in_markdown, "\n");
+    std::printf("%s\n", (style.markdown ? in_markdown : make(style)).c_str());
+    std::fflush(stdout);
+  };
+  std::printf("%s\n", markdown.c_str());
   for (const Workload& workload : Workloads()) {
     if (!Selected(workload)) continue;
     passed = RunWorkload(workload, pace, &results) && passed;
-    std::printf("%s\n", Report(workload, results, style).c_str());
-    std::fflush(stdout);
+    report([&](const Style& of) { return Report(workload, results, of); });
   }
+  // At the numbers of a moment's run nothing is to be reached.
+  if (pace != Pace::kSmoke) {
+    report([&](const Style& of) { return ReportTargets(results, of); });
+  }
+  if (const std::string directory = absl::GetFlag(FLAGS_output_dir); !directory.empty()) {
+    WriteFiles(directory, results, markdown);
+  }
+  if (!passed) std::fprintf(stderr, "kevbench: a count was WRONG, see above\n");
   return passed ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -61,7 +95,13 @@ int Run() {
 }  // namespace kevbench
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage("measures libkevent beside other ways to wait for timers.");
+  std::string usage =
+      "measures libkevent beside other ways to wait for timers.\nOptions: --quick --smoke "
+      "--workloads=NAME,... --output_dir=DIR --markdown.\nWorkloads:\n";
+  for (const kevbench::Workload& workload : kevbench::Workloads()) {
+    absl::StrAppend(&usage, "  ", workload.name, ": ", workload.title, "\n");
+  }
+  absl::SetProgramUsageMessage(usage);
   absl::ParseCommandLine(argc, argv);
   return kevbench::Run();
 }

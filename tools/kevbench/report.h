@@ -22,9 +22,6 @@ std::string Report(const Workload& workload, const Results& results, const Style
 // What libkevent is to reach, and whether it does.
 std::string ReportTargets(const Results& results, const Style& style);
 
-// All of it, each repetition.
-std::string InJson(const Results& results, absl::string_view machine);
-
 }  // namespace kevbench
 
 #endif  // KEVENT_TOOLS_KEVBENCH_REPORT_H_

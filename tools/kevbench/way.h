@@ -60,6 +60,8 @@ class Way {
   virtual void ArmAt(size_t timer, Nanoseconds deadline) = 0;
   virtual void ArmEvery(size_t timer, Nanoseconds first, Nanoseconds interval) = 0;
   virtual void Disarm(size_t timer) = 0;
+  // Periodic timers may be stopped then, by a way that could not do it later.
+  virtual void EndAt(Nanoseconds /*time*/) {}
 
   // Reports what is due, kBatch at least if as many are, without waiting.
   virtual void Collect() = 0;

@@ -22,7 +22,8 @@ absl::StatusOr<Metrics> Expire(const WayInfo& info, size_t count, Nanoseconds sp
   recorder.Sample(count > 1000 ? 8 : 1, count);
 
   // None is due before all are armed.
-  const Nanoseconds begin = Now() + 50 * kMillisecond + static_cast<Nanoseconds>(count) * 5000;
+  const Nanoseconds begin =
+      Now() + 50 * kMillisecond + static_cast<Nanoseconds>(count) * 20 * kMicrosecond;
   Random random;
   way.TakeTime();
   uint64_t expected = 0;

@@ -55,6 +55,7 @@ absl::StatusOr<Metrics> Repeat(const WayInfo& info, size_t count, Nanoseconds ph
 
   const Nanoseconds begin = Now() + 20 * kMillisecond;
   std::vector<Nanoseconds> first(count);
+  way.EndAt(begin + span);
   way.TakeTime();
   for (size_t i = 0; i < count; ++i) {
     first[i] = begin + static_cast<Nanoseconds>(i) * phase;
