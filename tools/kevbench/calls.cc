@@ -80,6 +80,11 @@ CallCounter::~CallCounter() {
 }
 
 std::optional<uint64_t> CallCounter::Count() const {
+  const auto sum = Sum();
+  return sum ? std::optional(*sum - before_) : std::nullopt;
+}
+
+std::optional<uint64_t> CallCounter::Sum() const {
   if (fds_.empty()) return std::nullopt;
   uint64_t sum = 0;
   for (const int fd : fds_) {

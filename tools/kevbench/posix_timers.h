@@ -36,7 +36,6 @@ class PosixTimers : public Way {
   virtual absl::string_view why_not_many() const { return ""; }
   // How it is told.  The timer's number goes into sigev_value.sival_ptr.
   virtual void Describe(sigevent* event) = 0;
-  timer_t handle(size_t timer) const { return timers_[timer]; }
 
  private:
   void Set(size_t timer, int flags, Nanoseconds value, Nanoseconds interval);

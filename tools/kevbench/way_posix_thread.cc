@@ -29,7 +29,8 @@ class ThreadWay final : public PosixTimers {
     the_way = nullptr;
   }
 
-  // timer_getoverrun may speak of a later expiry than this thread's.
+  // timer_getoverrun speaks of the last signal, whose thread this may not be: nobody
+  // knows which expirations a thread stands for.
   Periods periods() const override { return Periods::kLost; }
 
   void Collect() override { seen_ = recorder()->records(); }
@@ -51,8 +52,7 @@ class ThreadWay final : public PosixTimers {
     const absl::MutexLock lock(&the_mutex);
     if (the_way == nullptr) return;
     const auto timer = reinterpret_cast<size_t>(value.sival_ptr);
-    const int overruns = timer_getoverrun(the_way->handle(timer));
-    the_way->Fired(timer, overruns < 0 ? 1 : static_cast<uint64_t>(overruns) + 1);
+    the_way->Fired(timer, 1);
   }
 
   uint64_t seen_ = 0;

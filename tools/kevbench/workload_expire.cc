@@ -21,6 +21,7 @@ absl::StatusOr<Metrics> Expire(const WayInfo& info, size_t count, Nanoseconds sp
   Recorder& recorder = (*timers)->recorder();
   recorder.Sample(count > 1000 ? 8 : 1, count);
 
+  const std::unique_ptr<CallCounter> counter = calls ? std::make_unique<CallCounter>() : nullptr;
   // None is due before all are armed.
   const Nanoseconds begin =
       Now() + 50 * kMillisecond + static_cast<Nanoseconds>(count) * 20 * kMicrosecond;
@@ -40,21 +41,14 @@ absl::StatusOr<Metrics> Expire(const WayInfo& info, size_t count, Nanoseconds sp
   if (recorder.total() != 0) return absl::InternalError("a timer expired early");
 
   Metrics metrics;
-  const auto collect = [&] {
-    const Nanoseconds before = CpuTime();
-    const bool all = (*timers)->WaitFor(expected);
-    metrics["ns"] = static_cast<double>(CpuTime() - before) / static_cast<double>(expected);
-    return all;
-  };
-  bool all;
-  if (calls) {
-    const CallCounter counter;
-    all = collect();
-    if (const auto sum = counter.Count()) {
+  if (counter != nullptr) counter->Restart();
+  const Nanoseconds before = CpuTime();
+  const bool all = (*timers)->WaitFor(expected);
+  metrics["ns"] = static_cast<double>(CpuTime() - before) / static_cast<double>(expected);
+  if (counter != nullptr) {
+    if (const auto sum = counter->Count()) {
       metrics["calls"] = static_cast<double>(*sum) / static_cast<double>(expected);
     }
-  } else {
-    all = collect();
   }
   if (!all) {
     return absl::InternalError(absl::StrCat(recorder.total(), " expirations of ", expected));

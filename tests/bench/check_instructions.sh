@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# usage: check_instructions.sh HOT_PATHS LIBRARY VALUES COMPILER BUILD_TYPE [UNDER...]
+#
+# Instructions of libkevent.so that a hot path takes, as callgrind counts them,
+# beside the checked-in ones: at most 10 % more, and not more than 10 % less, since
+# a gain that is not checked in can be lost unseen.  Other objects are not counted:
+# under Valgrind the clock is read by a system call.  With KEVENT_BENCH_RECORD set
+# to anything the values of this compiler are written anew.
+
+set -euo pipefail
+
+program=$1 library=$(realpath "$2") values=$3 compiler=$4 build_type=$5
+skipped=77
+
+if [[ $# -gt 5 ]]; then
+  echo "Skipped: this build is one for ${*:6}, whose instructions are not those of a Release build."
+  exit $skipped
+fi
+
+if ! command -v valgrind >/dev/null || ! command -v callgrind_annotate >/dev/null; then
+  echo "Skipped: there is no valgrind here."
+  exit $skipped
+fi
+if [[ $(uname -m) != x86_64 || $build_type != Release ]]; then
+  echo "Skipped: the values are those of Release builds on x86-64, this is $build_type on $(uname -m)."
+  exit $skipped
+fi
+
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+
+# All instructions of libkevent.so in one run of the program.
+instructions() {
+  local out=$directory/$1-$2
+  valgrind --tool=callgrind --callgrind-out-file="$out" --compress-strings=no --compress-pos=no \
+    --quiet "$program" "$1" "$2" >&2
+  # Lines of cost follow the object that they are of; the line after "calls=" is the
+  # cost of what was called, which is counted where it is spent.
+  awk -v library="$library" '
+    /^ob=/ { ours = substr($0, 4) == library; next }
+    /^calls=/ { getline; next }
+    ours && /^[0-9+*-]/ { sum += $2 }
+    END { print sum + 0 }' "$out"
+}
+
+few=1000 many=3000
+failed=0
+measured=()
+printf '%-10s %10s %12s\n' "" "measured" "checked in"
+for path in settime gettime collect; do
+  low=$(instructions "$path" "$few")
+  high=$(instructions "$path" "$many")
+  count=$(((high - low + (many - few) / 2) / (many - few)))
+  if [[ $count -eq 0 ]]; then
+    echo "$path: callgrind saw no instruction of $library" >&2
+    exit 1
+  fi
+  measured+=("$compiler $path $count")
+  expected=$(awk -v c="$compiler" -v p="$path" '$1 == c && $2 == p { print $3 }' "$values")
+  printf '%-10s %10d %12s\n' "$path" "$count" "${expected:-none}"
+  [[ -n $expected ]] || continue
+  if ((count * 10 > expected * 11 || count * 10 < expected * 9)); then
+    failed=1
+    echo "  not within 10 %"
+  fi
+done
+
+if [[ -n ${KEVENT_BENCH_RECORD:-} ]]; then
+  { grep -v "^$compiler " "$values" || true; printf '%s\n' "${measured[@]}"; } >"$directory/values"
+  cp "$directory/values" "$values"
+  echo "Written to $values."
+  exit 0
+fi
+if ! grep -q "^$compiler " "$values"; then
+  echo "Skipped: no values of $compiler are checked in ($values)."
+  exit $skipped
+fi
+if [[ $failed -ne 0 ]]; then
+  echo "If it is meant to be so: KEVENT_BENCH_RECORD=1 ctest --test-dir <build> -R bench.instructions"
+  exit 1
+fi
