@@ -70,7 +70,7 @@ void RunOnce(benchmark::State& state, const Run& run) {
   run.progress->Next(run.way.name, run.timers);
   // A run that hangs has lost an expiry.
   alarm(100);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const absl::StatusOr<Metrics> metrics = run.workload.run(run.way, run.timers, run.pace);
     if (metrics.ok()) {
       const auto cost = metrics->find("ns");
@@ -130,11 +130,13 @@ bool RunWorkload(const Workload& workload, Pace pace, Results* results) {
       if (repetitions == 0) continue;
       const Run run = {workload, way, timers, pace, cell, &progress, &failed};
       const std::string name = absl::StrCat(workload.name, "/", timers, "/", way.name);
+#ifndef __clang_analyzer__  // It takes what is registered for leaked.
       benchmark::RegisterBenchmark(name.c_str(),
                                    [run](benchmark::State& state) { RunOnce(state, run); })
           ->Iterations(1)
           ->UseManualTime()
           ->Repetitions(repetitions);
+#endif
     }
   }
   Silent silent;

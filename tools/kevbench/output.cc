@@ -21,6 +21,12 @@
 namespace kevbench {
 namespace {
 
+#ifdef __clang__
+constexpr absl::string_view kCompiler = "compiled by";  // it names itself
+#else
+constexpr absl::string_view kCompiler = "compiled by gcc";
+#endif
+
 std::string Quoted(absl::string_view text) {
   return absl::StrCat(
       "\"", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"\"", "\\\""}, {"\n", "\\n"}}), "\"");
@@ -101,8 +107,8 @@ std::string DescribeMachine() {
   Check(getrlimit(RLIMIT_SIGPENDING, &signals) == 0, "getrlimit");
   Check(getrlimit(RLIMIT_NOFILE, &descriptors) == 0, "getrlimit");
   return absl::StrCat("- ", Processor(), ", ", std::thread::hardware_concurrency(), " CPUs; ",
-                      system.sysname, " ", system.release, "; glibc ", gnu_get_libc_version(),
-                      "; compiled by ", __VERSION__, "\n- RLIMIT_SIGPENDING ", signals.rlim_cur,
+                      system.sysname, " ", system.release, "; glibc ", gnu_get_libc_version(), "; ",
+                      kCompiler, " ", __VERSION__, "\n- RLIMIT_SIGPENDING ", signals.rlim_cur,
                       ", RLIMIT_NOFILE ", descriptors.rlim_cur, "\n- libkevent ", kevent_version(),
                       "; ", PeerVersions(), "\n");
 }

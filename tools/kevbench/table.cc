@@ -81,7 +81,8 @@ std::string FormatCount(size_t count) {
 
 std::string FormatRatio(double ratio) {
   if (ratio >= 9.95) return absl::StrFormat("%.0f", ratio);
-  return absl::StrFormat(ratio >= 1.995 ? "%.1f" : "%.2f", ratio);
+  if (ratio >= 1.995) return absl::StrFormat("%.1f", ratio);
+  return absl::StrFormat("%.2f", ratio);
 }
 
 }  // namespace kevbench

@@ -105,12 +105,12 @@ std::vector<Target> AllTargets() {
                           0.8});
   targets.AtMost("memory", 1'000'000, "bytes", 128);
   for (const char* const metric : {"arm and collect", "one queue"}) {
-    targets.Than("threads", 10'000, metric, "sigwaitinfo", {"sigwaitinfo"}, 5);
-    targets.Than("threads", 10'000, metric, "timerfd", {"timerfd"}, 5);
+    targets.Than("threads", 5'000, metric, "sigwaitinfo", {"sigwaitinfo"}, 5);
+    targets.Than("threads", 5'000, metric, "timerfd", {"timerfd"}, 5);
   }
   targets.list.push_back({"itself, one thread",
-                          {"threads", 10'000, kOurs, "two queues"},
-                          {{"threads", 10'000, kOurs, "alone"}},
+                          {"threads", 5'000, kOurs, "two queues"},
+                          {{"threads", 5'000, kOurs, "alone"}},
                           0.9});
   targets.AtMost("start", 1, "more", 100'000);
   return targets.list;

@@ -2,7 +2,7 @@
 //
 // libevent: struct event in the program's memory, a base without locks.  With
 // its precise timer: without it, a base sleeps in whole milliseconds and reads a
-// clock that moves every few, so that timers are early by its standards.
+// clock that moves every few of them.
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
