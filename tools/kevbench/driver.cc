@@ -91,6 +91,17 @@ void RunOnce(benchmark::State& state, const Run& run) {
   }
 }
 
+void Register([[maybe_unused]] const std::string& name, [[maybe_unused]] const Run& run,
+              [[maybe_unused]] int repetitions) {
+#ifndef __clang_analyzer__  // It takes what is registered for leaked.
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [run](benchmark::State& state) { RunOnce(state, run); })
+      ->Iterations(1)
+      ->UseManualTime()
+      ->Repetitions(repetitions);
+#endif
+}
+
 int Repetitions(const Workload& workload, const WayInfo& way, size_t timers, Pace pace) {
   if (way.kind == Kind::kLibkeventSeldom && !workload.waits) return 0;
   if (pace == Pace::kSmoke) return 1;
@@ -130,13 +141,7 @@ bool RunWorkload(const Workload& workload, Pace pace, Results* results) {
       if (repetitions == 0) continue;
       const Run run = {workload, way, timers, pace, cell, &progress, &failed};
       const std::string name = absl::StrCat(workload.name, "/", timers, "/", way.name);
-#ifndef __clang_analyzer__  // It takes what is registered for leaked.
-      benchmark::RegisterBenchmark(name.c_str(),
-                                   [run](benchmark::State& state) { RunOnce(state, run); })
-          ->Iterations(1)
-          ->UseManualTime()
-          ->Repetitions(repetitions);
-#endif
+      Register(name, run, repetitions);
     }
   }
   Silent silent;
