@@ -39,12 +39,13 @@ class FarBucket {
   // Where a moment lies, seen from `base`, which is not later.
   static FarBucket Of(Nanoseconds moment, Nanoseconds base) {
     const uint64_t differing = (moment ^ base) >> kTickBits;
-    const int level = differing == 0 ? 0 : (std::bit_width(differing) - 1) / kGroupBits;
+    const int level =
+        differing == 0 ? 0 : (static_cast<int>(std::bit_width(differing)) - 1) / kGroupBits;
     return FarBucket(level, static_cast<uint32_t>(moment >> Shift(level)) & kGroupMask);
   }
 
   uint32_t number() const { return number_; }
-  int level() const { return static_cast<int>(number_ >> kGroupBits); }
+  int level() const { return static_cast<int>(number_ >> kGroupBits) % kLevels; }
   uint32_t group() const { return number_ & kGroupMask; }
 
   Nanoseconds Start(Nanoseconds base) const {

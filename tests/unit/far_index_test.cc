@@ -16,7 +16,6 @@
 namespace kevent_test {
 namespace {
 
-using kevent::core::FarBlock;
 using kevent::core::FarBucket;
 using kevent::core::FarIndex;
 using kevent::core::FarPages;
@@ -235,7 +234,7 @@ void GoAndComeBack(int times, uint32_t others) {
   constexpr Nanoseconds kLast = 60;
   Crowd crowd;
   for (int i = 0; i < times; ++i) {
-    const auto bucket = static_cast<Nanoseconds>(i + 1);
+    const auto bucket = static_cast<Nanoseconds>(i) + 1;
     for (uint32_t slot = 0; slot < kFew; ++slot) crowd.Put(slot, bucket);
     crowd.PassThrough(bucket, [&](uint32_t slot) { crowd.Put(slot, kLast); });
   }
