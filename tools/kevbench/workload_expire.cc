@@ -71,7 +71,7 @@ absl::StatusOr<Metrics> RunExpire(const WayInfo& info, size_t count, Pace pace) 
   auto metrics = Expire(info, count, span, false);
   if (!metrics.ok()) return metrics;
   // Calls are counted apart, as densely.
-  const auto counted = Expire(info, count / 8, span / 8, true);
+  auto counted = Expire(info, count / 8, span / 8, true);
   if (!counted.ok()) return counted;
   if (const auto calls = counted->find("calls"); calls != counted->end()) metrics->insert(*calls);
   return metrics;

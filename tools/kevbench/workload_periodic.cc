@@ -90,7 +90,7 @@ absl::StatusOr<Metrics> Run(const WayInfo& info, size_t count, Pace pace, Nanose
                                                   : full;
   auto metrics = Repeat(info, count, phase, span, false);
   if (!metrics.ok()) return metrics;
-  const auto counted = Repeat(info, count, phase, span / 8, true);
+  auto counted = Repeat(info, count, phase, span / 8, true);
   if (!counted.ok()) return counted;
   if (const auto calls = counted->find("calls"); calls != counted->end()) metrics->insert(*calls);
   return metrics;
