@@ -68,7 +68,7 @@ class DeadlineHeap {
 
   void Remove(uint32_t position) {
     const HeapEntry last = entries_[--*size_];
-    if (position != *size_) Update(position, last);
+    if (position != *size_) SiftUp(SinkHole(position), last);
   }
 
   static constexpr uint32_t kArity = 4;
@@ -88,6 +88,25 @@ class DeadlineHeap {
       position = parent;
     }
     Place(position, entry);
+  }
+
+  // Moves the hole at `position` down to a leaf; where it is then.
+  uint32_t SinkHole(uint32_t position) {
+    for (uint32_t child; (child = FirstChild(position)) < *size_;) {
+      uint32_t least = child;
+      if (child + kArity <= *size_) {
+        const uint32_t a = entries_[child + 1] < entries_[child] ? child + 1 : child;
+        const uint32_t b = entries_[child + 3] < entries_[child + 2] ? child + 3 : child + 2;
+        least = entries_[b] < entries_[a] ? b : a;
+      } else {
+        while (++child < *size_) {
+          if (entries_[child] < entries_[least]) least = child;
+        }
+      }
+      Place(position, entries_[least]);
+      position = least;
+    }
+    return position;
   }
 
   void SiftDown(uint32_t position, HeapEntry entry) {
