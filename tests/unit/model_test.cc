@@ -2,20 +2,13 @@
 //
 // The engine against the model under random operations on simulated time.
 //
-// Never early, never twice, never after delete or re-arm, never lost, phase
-// kept, overruns, lateness and order exact; and after every step the queue's
-// descriptor is readable if something is due, and is not after all was
-// collected.
-//
 // KEVENT_TEST_SEED and KEVENT_TEST_RUNS in the environment choose other runs;
 // a failure names its seed.
-
-#include "tests/unit/model.h"
 
 #include <cstdlib>
 #include <random>
 
-#include "tests/unit/engine.h"
+#include "tests/unit/life.h"
 
 namespace kevent_test {
 namespace {
@@ -25,198 +18,21 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
 }
 
-class RandomLife {
+class RandomChoices final : public Choices {
  public:
-  explicit RandomLife(uint64_t seed)
-      : random_(seed), queue_(kevent::core::InitQueue(nullptr, 0, 0)) {
-    for (int& weight : weights_) weight = Below(4) == 0 ? 0 : static_cast<int>(1 + Below(20));
-    weights_[kCreate] += 3;
-    weights_[kSet] += 1;
-    scale_ = uint64_t{1} << (4 + Below(32));
-    coarse_ = Below(2) == 0;
-  }
-
-  ~RandomLife() {
-    for (const ModelTimer& timer : model_.timers) Delete(Handle(timer.handle));
-    if (queue_ >= 0) kevent::core::CloseDescriptor(queue_);
-  }
-
-  void Step() {
-    switch (Operation(PickWeighted())) {
-      case kCreate:
-        return CreateOne();
-      case kSet:
-      case kSetAgain:
-        return SetOne();
-      case kGet:
-        return GetOne();
-      case kDelete:
-        return DeleteOne();
-      case kCollect:
-        return CollectSome();
-      case kAdvance:
-        return Sim().Advance(Amount());
-      case kStepRealtime:
-        clock_was_set_ = true;
-        return Sim().SetRealtime(static_cast<int64_t>(Amount()) * (Below(2) == 0 ? 1 : -1));
-      case kLeapSecond:
-        clock_was_set_ = true;
-        return Sim().SetTaiOffset(Sim().Now(CLOCK_TAI) - Sim().Now(CLOCK_REALTIME) + kSecond);
-      case kSuspend:
-        return Sim().Suspend(Amount());
-      case kDuplicate:
-        return MoveToDuplicate();
-      case kOperations:
-        return;
-    }
-  }
-
-  void Check() {
-    if (model_.CountDue() != 0) {
-      ASSERT_TRUE(Sim().Readable(queue_)) << "due, and not readable";
-    }
-    ASSERT_TRUE(Sim().violations.empty()) << Sim().violations.front();
-  }
+  explicit RandomChoices(uint64_t seed) : random_(seed) {}
+  uint64_t Below(uint64_t limit) override { return random_() % limit; }
 
  private:
-  enum Operation {
-    kCreate,
-    kSet,
-    kSetAgain,
-    kGet,
-    kDelete,
-    kCollect,
-    kAdvance,
-    kStepRealtime,
-    kLeapSecond,
-    kSuspend,
-    kDuplicate,
-    kOperations
-  };
-
-  uint64_t Below(uint64_t limit) { return random_() % limit; }
-
-  int PickWeighted() {
-    int total = 0;
-    for (const int weight : weights_) total += weight;
-    auto left = static_cast<int>(Below(static_cast<uint64_t>(total)));
-    for (int i = 0;; ++i) {
-      left -= weights_[i];
-      if (left < 0) return i;
-    }
-  }
-
-  // Of many magnitudes; coarse ones make equal deadlines.
-  uint64_t Amount() {
-    const uint64_t amount = 1 + Below(scale_ >> Below(8) | 1);
-    return coarse_ ? (amount / 8 + 1) * 8 : amount;
-  }
-
-  ModelTimer* Any() {
-    return model_.timers.empty() ? nullptr : &model_.timers[Below(model_.timers.size())];
-  }
-
-  void CreateOne() {
-    if (model_.timers.size() >= 200) return;
-    static constexpr clockid_t kClocks[] = {CLOCK_MONOTONIC,
-                                            CLOCK_MONOTONIC,
-                                            CLOCK_REALTIME,
-                                            CLOCK_BOOTTIME,
-                                            CLOCK_TAI,
-                                            CLOCK_REALTIME,
-                                            -10,
-                                            CLOCK_PROCESS_CPUTIME_ID};
-    ModelTimer timer;
-    timer.clock = kClocks[Below(std::size(kClocks))];
-    timer.cookie = random_();
-    timer.handle = Create(queue_, timer.clock, timer.cookie).bits();
-    ASSERT_NE(timer.handle, 0);
-    model_.timers.push_back(timer);
-  }
-
-  void SetOne() {
-    ModelTimer* timer = Any();
-    if (timer == nullptr) return;
-    const bool absolute = Below(2) == 0;
-    uint64_t value = Below(10) == 0 ? 0 : Amount();
-    if (absolute && value != 0) {
-      const uint64_t now = Model::Now(timer->clock);
-      value = Below(3) == 0 && value < now ? now - value : now + value;
-    }
-    if (Below(50) == 0) value = UINT64_MAX / 2;
-    const uint64_t interval = Below(3) == 0 ? Amount() : Below(8) == 0 ? 1 : 0;
-    const uint64_t remaining = Model::Remaining(*timer);
-    const uint64_t old_interval = timer->interval;
-    Old old;
-    ASSERT_EQ(Set(Handle(timer->handle), (absolute ? TIMER_ABSTIME : 0) | (Below(9) == 0 ? 64 : 0),
-                  value, interval, &old),
-              0);
-    ASSERT_EQ(old.value, remaining);
-    ASSERT_EQ(old.interval, old_interval);
-    model_.Set(*timer, absolute, value, interval);
-  }
-
-  void GetOne() {
-    const ModelTimer* timer = Any();
-    if (timer == nullptr) return;
-    const Old now = Get(Handle(timer->handle));
-    ASSERT_EQ(now.value, Model::Remaining(*timer));
-    ASSERT_EQ(now.interval, timer->interval);
-    ASSERT_EQ(Overrun(Handle(timer->handle)), timer->overruns);
-  }
-
-  void DeleteOne() {
-    ModelTimer* timer = Any();
-    if (timer == nullptr) return;
-    const Handle handle(timer->handle);
-    ASSERT_EQ(Delete(handle), 0);
-    ASSERT_EQ(Delete(handle), EINVAL);
-    ASSERT_EQ(SetIn(handle, 1), EINVAL);
-    *timer = model_.timers.back();
-    model_.timers.pop_back();
-  }
-
-  void CollectSome() {
-    const unsigned max = 1 + static_cast<unsigned>(Below(Below(2) == 0 ? 4 : 300));
-    const std::vector<ModelEvent> expected = model_.Collect(max);
-    const std::vector<ukevent> events = Collect(queue_, 0, max);
-    ASSERT_EQ(events.size(), expected.size());
-    for (size_t i = 0; i < events.size(); ++i) {
-      ASSERT_EQ(events[i].id.raw_u64, expected[i].handle) << "event " << i;
-      ASSERT_EQ(reinterpret_cast<uint64_t>(events[i].ptr), expected[i].cookie);
-      ASSERT_EQ(events[i].ret_data[0], expected[i].overruns);
-      ASSERT_EQ(events[i].ret_data[1], expected[i].lateness);
-    }
-    if (model_.CountDue() != 0) return;
-    // Once in vain after a step of a clock, never twice.
-    if (clock_was_set_ && Sim().Readable(queue_)) {
-      ASSERT_TRUE(Collect(queue_).empty());
-    }
-    ASSERT_FALSE(Sim().Readable(queue_)) << "all was collected";
-    clock_was_set_ = false;
-  }
-
-  void MoveToDuplicate() {
-    const int copy = kevent::core::Duplicate(queue_);
-    ASSERT_GE(copy, 0);
-    ASSERT_EQ(kevent::core::CloseDescriptor(queue_), 0);
-    queue_ = copy;
-  }
-
   std::mt19937_64 random_;
-  Model model_;
-  int queue_;
-  int weights_[kOperations];
-  uint64_t scale_;
-  bool coarse_;
-  bool clock_was_set_ = false;
 };
 
 TEST(RandomLife, AgreesWithTheModel) {
   const uint64_t first = FromEnvironment("KEVENT_TEST_SEED", 1);
   const uint64_t runs = FromEnvironment("KEVENT_TEST_RUNS", 1500);
   for (uint64_t seed = first; seed < first + runs; ++seed) {
-    RandomLife life(seed);
+    RandomChoices choices(seed);
+    Life life(choices);
     for (int step = 0; step < 2000; ++step) {
       life.Step();
       life.Check();
