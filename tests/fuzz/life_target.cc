@@ -36,7 +36,9 @@ class Bytes final : public kevent_test::Choices {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Bytes bytes(data, size);
   {
-    kevent_test::Life life(bytes);
+    using Faults = kevent_test::Life::Faults;
+    const Faults faults = bytes.Below(2) == 0 ? Faults::kNone : Faults::kSome;
+    kevent_test::Life life(bytes, faults);
     while (!bytes.empty() && !testing::Test::HasFailure()) {
       life.Step();
       life.Check();

@@ -23,8 +23,11 @@ class Choices {
 
 class Life {
  public:
-  explicit Life(Choices& choices)
-      : choices_(choices), queue_(kevent::core::InitQueue(nullptr, 0, 0)) {
+  // With faults, calls that the engine makes fail at times.
+  enum class Faults { kNone, kSome };
+
+  explicit Life(Choices& choices, Faults faults = Faults::kNone)
+      : choices_(choices), faults_(faults), queue_(kevent::core::InitQueue(nullptr, 0, 0)) {
     for (int& weight : weights_) weight = Below(4) == 0 ? 0 : static_cast<int>(1 + Below(20));
     weights_[kFork] = weights_[kFork] > 15 ? 1 : 0;
     weights_[kClose] = weights_[kClose] > 10 ? 1 : 0;
@@ -40,6 +43,17 @@ class Life {
   }
 
   void Step() {
+    if (faults_ == Faults::kSome && Below(3) == 0) {
+      static constexpr int kErrors[] = {ENOMEM, EMFILE, ENFILE, ENOSPC, EAGAIN};
+      Sim().FailCall(1 + static_cast<int>(Below(4)), kErrors[Below(std::size(kErrors))]);
+      fault_pending_ = true;
+    }
+    Operate();
+    Sim().FailCall(0, 0);
+    fault_pending_ = false;
+  }
+
+  void Operate() {
     switch (Operation(PickWeighted())) {
       case kCreate:
         return CreateSome();
@@ -146,8 +160,12 @@ class Life {
     ModelTimer timer;
     timer.clock = clock;
     timer.cookie = ++last_cookie_;
-    timer.handle = Create(queue_, timer.clock, timer.cookie).bits();
-    ASSERT_NE(timer.handle, 0);
+    int error;
+    timer.handle = Create(queue_, timer.clock, timer.cookie, &error).bits();
+    if (error != 0) {
+      ASSERT_TRUE(FaultHappened()) << "timer_create: " << error;
+      return;
+    }
     model_.timers.push_back(timer);
   }
 
@@ -215,13 +233,17 @@ class Life {
 
   void MoveToDuplicate() {
     const int copy = kevent::core::Duplicate(queue_);
-    ASSERT_GE(copy, 0);
+    if (copy < 0) {
+      ASSERT_TRUE(FaultHappened()) << "dup: " << copy;
+      return;
+    }
     ASSERT_EQ(kevent::core::CloseDescriptor(queue_), 0);
     queue_ = copy;
   }
 
   // The child has no timers; the descriptor names a queue of its own.
   void BecomeChild() {
+    Sim().FailCall(0, 0);
     Sim().Fork(Below(2) == 0);
     if (!model_.timers.empty()) {
       ASSERT_EQ(Delete(Handle(model_.timers.front().handle)), EINVAL);
@@ -245,11 +267,19 @@ class Life {
     }
     model_.timers.clear();
     queue_ = kevent::core::InitQueue(nullptr, 0, 0);
+    if (queue_ < 0) {
+      ASSERT_TRUE(FaultHappened()) << "kevent_init: " << queue_;
+      queue_ = kevent::core::InitQueue(nullptr, 0, 0);
+    }
     ASSERT_GE(queue_, 0);
     ASSERT_TRUE(Collect(queue_).empty());
   }
 
+  bool FaultHappened() const { return fault_pending_ && !Sim().failure_pending(); }
+
   Choices& choices_;
+  const Faults faults_;
+  bool fault_pending_ = false;
   Model model_;
   int queue_;
   uint64_t last_cookie_ = 0;

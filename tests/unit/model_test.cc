@@ -27,12 +27,12 @@ class RandomChoices final : public Choices {
   std::mt19937_64 random_;
 };
 
-TEST(RandomLife, AgreesWithTheModel) {
+void AgreesWithTheModel(Life::Faults faults, uint64_t runs) {
   const uint64_t first = FromEnvironment("KEVENT_TEST_SEED", 1);
-  const uint64_t runs = FromEnvironment("KEVENT_TEST_RUNS", 1500);
+  runs = FromEnvironment("KEVENT_TEST_RUNS", runs);
   for (uint64_t seed = first; seed < first + runs; ++seed) {
     RandomChoices choices(seed);
-    Life life(choices);
+    Life life(choices, faults);
     for (int step = 0; step < 2000; ++step) {
       life.Step();
       life.Check();
@@ -41,6 +41,11 @@ TEST(RandomLife, AgreesWithTheModel) {
     }
   }
 }
+
+TEST(RandomLife, AgreesWithTheModel) { AgreesWithTheModel(Life::Faults::kNone, 1500); }
+
+// What fails changes nothing, and what cannot fail does not.
+TEST(RandomLife, WithFaultsAgreesWithTheModel) { AgreesWithTheModel(Life::Faults::kSome, 700); }
 
 }  // namespace
 }  // namespace kevent_test

@@ -262,11 +262,14 @@ int MoveHigh(int fd) {
 }
 
 int EpollAdd(int epoll, int fd, uint32_t events) {
-  ENTER_FALLIBLE();
+  ENTER();
   const auto file = Sim().File(epoll);
   const auto member = Sim().File(fd);
   if (file == nullptr || member == nullptr) return -EBADF;
   if (file->kind != Kind::kEpoll) return -EINVAL;
+  // Memory is asked for when it is none (fs/eventpoll.c, do_epoll_ctl).
+  if (file->members.count({fd, member.get()}) != 0) return -EEXIST;
+  if (const int error = Sim().Fail(); error != 0) return error;
   return file->members.insert({{fd, member.get()}, events}).second ? 0 : -EEXIST;
 }
 

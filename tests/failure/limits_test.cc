@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+//
+// What the system refuses for good: limits of the process, and system calls
+// that a sandbox forbids.  A clear error, nothing left behind, and all works
+// once the limit is lifted.
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include <fstream>
+#include <string>
+
+#include "tests/support/process.h"
+#include "tests/support/queue.h"
+
+namespace kevent_test {
+namespace {
+
+void Limit(int resource, rlim_t soft) {
+  rlimit limit;
+  CHILD_CHECK(getrlimit(static_cast<__rlimit_resource>(resource), &limit) == 0);
+  limit.rlim_cur = soft;
+  CHILD_CHECK(setrlimit(static_cast<__rlimit_resource>(resource), &limit) == 0);
+}
+
+rlim_t LimitOf(int resource) {
+  rlimit limit;
+  CHILD_CHECK(getrlimit(static_cast<__rlimit_resource>(resource), &limit) == 0);
+  return limit.rlim_cur;
+}
+
+// Makes a system call fail with this errno, for good.
+void Refuse(unsigned system_call, int error) {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, system_call, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter = {std::size(program), program};
+  CHILD_CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+  CHILD_CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+}
+
+// A timer on this clock expires into the queue and is collected.
+void UseTimer(int queue, clockid_t clock) {
+  sigevent request;
+  kevent_sigevent(&request, queue, nullptr);
+  timer_t timer;
+  CHILD_CHECK(timer_create(clock, &request, &timer) == 0);
+  const itimerspec past = {{0, 0}, {0, 1}};
+  CHILD_CHECK(timer_settime(timer, TIMER_ABSTIME, &past, nullptr) == 0);
+  ukevent event;
+  CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
+  CHILD_CHECK(timer_delete(timer) == 0);
+}
+
+void UseQueue() {
+  const int queue = kevent_init(nullptr, 0, 0);
+  CHILD_CHECK(queue >= 0);
+  for (const clockid_t clock : {CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME, CLOCK_TAI}) {
+    UseTimer(queue, clock);
+  }
+  CHILD_CHECK(close(queue) == 0);
+}
+
+size_t Mappings() {
+  std::ifstream maps("/proc/self/maps");
+  size_t lines = 0;
+  for (std::string line; std::getline(maps, line);) ++lines;
+  return lines;
+}
+
+// One descriptor more each time, until a queue and a timer on each clock fit.
+TEST(Limits, Descriptors) {
+  ExpectChild([] {
+    UseQueue();
+    // No number is free below the highest.
+    while (dup(STDIN_FILENO) < *OpenDescriptors().rbegin()) {
+    }
+    const std::set<int> before = OpenDescriptors();
+    const rlim_t all = LimitOf(RLIMIT_NOFILE);
+    const auto used = static_cast<rlim_t>(*before.rbegin()) + 1;
+    int refused = 0;
+    for (rlim_t more = 0;; ++more) {
+      Limit(RLIMIT_NOFILE, used + more);
+      const int queue = kevent_init(nullptr, 0, 0);
+      const int error = errno;
+      if (queue >= 0) CHILD_CHECK(close(queue) == 0);
+      Limit(RLIMIT_NOFILE, all);
+      CHILD_CHECK(OpenDescriptors() == before);
+      if (queue >= 0) break;
+      CHILD_CHECK(error == EMFILE);
+      ++refused;
+    }
+    CHILD_CHECK(refused >= 4);
+    UseQueue();
+  });
+}
+
+// A clock's first timer takes a descriptor: without one, none of it is left.
+TEST(Limits, DescriptorsOfAClock) {
+  ExpectChild([] {
+    const int queue = kevent_init(nullptr, 0, 0);
+    const std::set<int> before = OpenDescriptors();
+    const rlim_t all = LimitOf(RLIMIT_NOFILE);
+    Limit(RLIMIT_NOFILE, 0);  // those that are open stay open
+    sigevent request;
+    kevent_sigevent(&request, queue, nullptr);
+    timer_t timer;
+    CHILD_CHECK(timer_create(CLOCK_BOOTTIME, &request, &timer) == -1 && errno == EMFILE);
+    ukevent event;
+    const timespec hour = {3600, 0};
+    sigset_t none;
+    sigemptyset(&none);
+    CHILD_CHECK(kevent_pget_events(queue, 1, 1, &hour, &event, 0, &none) == -1 && errno == EMFILE);
+    UseTimer(queue, CLOCK_MONOTONIC);
+    Limit(RLIMIT_NOFILE, all);
+    CHILD_CHECK(OpenDescriptors() == before);
+    UseTimer(queue, CLOCK_BOOTTIME);
+    CHILD_CHECK(close(queue) == 0);
+  });
+}
+
+TEST(Limits, Memory) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer maps more than any limit";
+#endif
+  ExpectChild([] {
+    const rlim_t all = LimitOf(RLIMIT_AS);
+    const std::set<int> before = OpenDescriptors();
+    Limit(RLIMIT_AS, 1);  // what is mapped stays mapped
+    CHILD_CHECK(kevent_init(nullptr, 0, 0) == -1 && errno == ENOMEM);
+    Limit(RLIMIT_AS, all);
+    CHILD_CHECK(OpenDescriptors() == before);
+
+    const int queue = kevent_init(nullptr, 0, 0);
+    CHILD_CHECK(queue >= 0);
+    sigevent request;
+    kevent_sigevent(&request, queue, nullptr);
+    Limit(RLIMIT_AS, 1);
+    timer_t timer;
+    CHILD_CHECK(timer_create(CLOCK_MONOTONIC, &request, &timer) == -1 && errno == ENOMEM);
+    Limit(RLIMIT_AS, all);
+    UseTimer(queue, CLOCK_MONOTONIC);
+    // Full: what is there goes on.
+    std::vector<timer_t> timers;
+    timers.reserve(100'000);
+    Limit(RLIMIT_AS, 1);
+    while (timer_create(CLOCK_MONOTONIC, &request, &timer) == 0) timers.push_back(timer);
+    CHILD_CHECK(errno == ENOMEM && !timers.empty());
+    const itimerspec past = {{0, 0}, {0, 1}};
+    for (const timer_t each : timers)
+      CHILD_CHECK(timer_settime(each, TIMER_ABSTIME, &past, nullptr) == 0);
+    size_t collected = 0;
+    ukevent events[64];
+    for (int n; (n = kevent_get_events(queue, 0, 64, nullptr, events, 0)) > 0;) {
+      collected += static_cast<size_t>(n);
+    }
+    CHILD_CHECK(collected == timers.size());
+    for (const timer_t each : timers) CHILD_CHECK(timer_delete(each) == 0);
+    Limit(RLIMIT_AS, all);
+    CHILD_CHECK(close(queue) == 0);
+  });
+}
+
+// Trap P3.5: timers of ours count against no limit of signals.
+TEST(Limits, TrapP3_5_QueuedSignals) {
+  ExpectChild([] {
+    Limit(RLIMIT_SIGPENDING, 0);
+    UseQueue();
+    // The kernel's timer behind CPU-time clocks does, and says so.
+    const int queue = kevent_init(nullptr, 0, 0);
+    sigevent request;
+    kevent_sigevent(&request, queue, nullptr);
+    timer_t timer;
+    CHILD_CHECK(timer_create(CLOCK_PROCESS_CPUTIME_ID, &request, &timer) == -1 && errno == EAGAIN);
+    UseTimer(queue, CLOCK_MONOTONIC);
+    CHILD_CHECK(close(queue) == 0);
+  });
+}
+
+// A sandbox that knows no queue's system calls: its error at kevent_init.
+TEST(Sandbox, RefusesAQueueClearly) {
+  for (const unsigned system_call : {unsigned{SYS_timerfd_create}, unsigned{SYS_eventfd2},
+                                     unsigned{SYS_epoll_create1}, unsigned{SYS_epoll_ctl}}) {
+    for (const int error : {EPERM, ENOSYS, EACCES}) {
+      SCOPED_TRACE(testing::Message() << "system call " << system_call << ", errno " << error);
+      ExpectChild([=] {
+        const std::set<int> before = OpenDescriptors();
+        Refuse(system_call, error);
+        for (int again = 0; again < 2; ++again) {
+          CHILD_CHECK(kevent_init(nullptr, 0, 0) == -1 && errno == error);
+          CHILD_CHECK(OpenDescriptors() == before);
+        }
+      });
+    }
+  }
+}
+
+// Nothing is mapped again and again by what fails again and again.
+TEST(Sandbox, FailureTakesNoMemory) {
+  ExpectChild([] {
+    Refuse(SYS_timerfd_create, EPERM);
+    CHILD_CHECK(kevent_init(nullptr, 0, 0) == -1);
+    const size_t before = Mappings();
+    for (int i = 0; i < 100; ++i) CHILD_CHECK(kevent_init(nullptr, 0, 0) == -1);
+    CHILD_CHECK(Mappings() <= before + 1);
+  });
+}
+
+// Trap P11.1: io_uring is not needed.
+TEST(Sandbox, TrapP11_1_WithoutIoUring) {
+  ExpectChild([] {
+    Refuse(SYS_io_uring_setup, EPERM);
+    UseQueue();
+  });
+}
+
+}  // namespace
+}  // namespace kevent_test
