@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+//
+// Trap P3.9: timer_settime, timer_gettime and timer_getoverrun in a signal
+// handler that comes at random instants, also while the thread is inside the
+// same calls on the same timer, and another thread collects.
+//
+// 20 000 interruptions; a million with KEVENT_LONG in the environment.
+
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+
+#include "tests/danger/watchdog.h"
+#include "tests/support/queue.h"
+#include "tests/support/threads.h"
+
+namespace kevent_test {
+namespace {
+
+constexpr size_t kTimers = 4;
+// Cookies: owner * kTimers + number.
+enum Owner : uintptr_t { kThread, kHandler, kBoth, kOwners };
+
+int Interruptions() { return std::getenv("KEVENT_LONG") == nullptr ? 20'000 : 1'000'000; }
+
+// Timers, and how often each was set and reported.
+struct Books {
+  explicit Books(int queue) {
+    for (uintptr_t i = 0; i < kOwners * kTimers; ++i) timers.emplace_back(queue, i);
+  }
+  std::vector<Timer> timers;
+  std::array<std::atomic<uint64_t>, kOwners * kTimers> armed{};
+  std::array<std::atomic<uint64_t>, kOwners * kTimers> reported{};
+};
+
+Books* g_books;
+std::atomic<int> g_handled{0};
+std::atomic<bool> g_errno_changed{false};
+std::atomic<bool> g_failed{false};
+bool g_leaves = false;
+sigjmp_buf g_environment;
+volatile sig_atomic_t g_can_leave = 0;
+
+void SetPast(uintptr_t number) {
+  const itimerspec setting = {{0, 0}, {0, 1}};
+  if (timer_settime(g_books->timers[number].id(), TIMER_ABSTIME, &setting, nullptr) != 0) {
+    g_failed = true;
+  }
+}
+
+// Sets a timer again once its last expiration was reported.
+void SetIfReported(uintptr_t number) {
+  if (g_books->reported[number].load() != g_books->armed[number].load()) return;
+  g_books->armed[number].fetch_add(1);
+  SetPast(number);
+}
+
+// All three calls, on timers of the owner and on one that both set.
+void UseTimers(Owner owner, int turn) {
+  errno = 77;
+  const uintptr_t number = owner * kTimers + static_cast<uintptr_t>(turn) % kTimers;
+  const uintptr_t common = kBoth * kTimers + static_cast<uintptr_t>(turn) % kTimers;
+  SetIfReported(number);
+  g_books->armed[common].fetch_add(1);
+  SetPast(common);
+  itimerspec left;
+  if (timer_gettime(g_books->timers[number].id(), &left) != 0) g_failed = true;
+  if (timer_getoverrun(g_books->timers[common].id()) != 0) g_failed = true;
+  if (errno != 77) g_errno_changed = true;
+}
+
+void OnSignal(int) {
+  const int before = errno;
+  const int turn = g_handled.fetch_add(1);
+  UseTimers(kHandler, turn);
+  errno = before;
+  if (g_leaves && g_can_leave != 0 && turn % 3 == 0) siglongjmp(g_environment, 1);
+}
+
+// Another thread, which interrupts this one again and again: each time when the
+// handler has returned or was left.
+class Storm {
+ public:
+  Storm() : victim_(static_cast<pid_t>(syscall(SYS_gettid))), thread_([this] { Run(); }) {}
+
+  bool over() const { return over_; }
+
+ private:
+  void Run() {
+    for (int i = 0; i < Interruptions(); ++i) {
+      syscall(SYS_tgkill, getpid(), victim_, SIGUSR1);
+      while (g_handled.load() <= i) sched_yield();
+    }
+    over_ = true;
+  }
+
+  const pid_t victim_;
+  std::atomic<bool> over_{false};
+  Thread thread_;
+};
+
+class HandlerStorm : public testing::Test {
+ protected:
+  HandlerStorm() : books_(queue_.fd()) {
+    g_books = &books_;
+    g_handled = 0;
+    g_errno_changed = false;
+    g_failed = false;
+    struct sigaction action = {};
+    action.sa_handler = OnSignal;
+    action.sa_flags = SA_RESTART | SA_NODEFER;
+    sigaction(SIGUSR1, &action, &before_);
+  }
+  ~HandlerStorm() override { sigaction(SIGUSR1, &before_, nullptr); }
+
+  // Until `over`, and until nothing has come for a while after that.
+  void CollectUntil(const std::atomic<bool>& over) {
+    const timespec tick = {0, 1'000'000};
+    std::array<ukevent, 8> events;
+    for (bool last = false; !last;) {
+      last = over.load();
+      for (int n; (n = kevent_get_events(queue_.fd(), 1, 8, &tick, events.data(), 0)) > 0;) {
+        for (int i = 0; i < n; ++i) books_.reported[Cookie(events[i])].fetch_add(1);
+      }
+    }
+  }
+
+  // Whatever happened before, each timer now expires exactly once.
+  void ExpectEachExpiresOnce() {
+    for (const Timer& timer : books_.timers) timer.Disarm();
+    EXPECT_TRUE(CollectReady(queue_.fd()).empty());
+    for (uintptr_t i = 0; i < books_.timers.size(); ++i) SetPast(i);
+    std::vector<uintptr_t> cookies = CollectReady(queue_.fd());
+    EXPECT_EQ(cookies.size(), books_.timers.size());
+  }
+
+  Watchdog watchdog_;
+  const Queue queue_;
+  Books books_;
+
+ private:
+  struct sigaction before_;
+};
+
+TEST_F(HandlerStorm, LosesAndDoublesNothing) {
+  g_leaves = false;
+  std::atomic<bool> over{false};
+  {
+    const Thread collector([&] { CollectUntil(over); });
+    const Storm storm;
+    for (int turn = 0; !storm.over(); ++turn) UseTimers(kThread, turn);
+    over = true;
+  }
+  EXPECT_FALSE(g_failed);
+  EXPECT_FALSE(g_errno_changed);
+  for (uintptr_t i = 0; i < kBoth * kTimers; ++i) {
+    EXPECT_EQ(books_.reported[i], books_.armed[i]) << "timer " << i;
+    EXPECT_GT(books_.armed[i], 10);
+  }
+  for (uintptr_t i = kBoth * kTimers; i < kOwners * kTimers; ++i) {
+    EXPECT_LE(books_.reported[i], books_.armed[i]) << "timer " << i;
+    EXPECT_GT(books_.reported[i], 0);
+  }
+  ExpectEachExpiresOnce();
+}
+
+// Handlers that never return to the call that they have interrupted.
+TEST_F(HandlerStorm, LeavesByLongJumpWithoutHarm) {
+  g_leaves = true;
+  std::atomic<bool> over{false};
+  volatile int turn = 0;
+  {
+    const Thread collector([&] { CollectUntil(over); });
+    const Storm storm;
+    sigsetjmp(g_environment, 1);
+    while (!storm.over()) {
+      g_can_leave = 1;
+      SetPast(static_cast<uintptr_t>(turn) % (kOwners * kTimers));
+      g_can_leave = 0;
+      turn = turn + 1;
+    }
+    over = true;
+  }
+  EXPECT_FALSE(g_failed);
+  EXPECT_GT(turn, 100);
+  ExpectEachExpiresOnce();
+}
+
+}  // namespace
+}  // namespace kevent_test
