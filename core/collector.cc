@@ -201,7 +201,7 @@ bool Queue::Settle(bool found_nothing) {
       if (Rearm(axis, next, found_nothing)) relaxed = true;
     }
     // An armer may have relied on what was just withdrawn or put off: it has
-    // marked its timer before it looked.
+    // marked its timer before it looked (model: INBOX_NOT_LOOKED_AT_AGAIN).
     if (!relaxed || inbox_.empty()) return false;
     DrainInbox();
   }

@@ -27,7 +27,7 @@ void Queue::Visit(uint32_t slot) {
 // Makes the index agree with the word.
 void Queue::Reindex(uint32_t slot) {
   TimerSlot& timer = SlotTable::At(slot);
-  // From here on armers mark; the word is read after that.
+  // From here on armers mark; the word is read after that (model: WORD_IS_READ_FIRST).
   timer.indexed.exchange(0, std::memory_order_seq_cst);
   const AxisDeadline wanted = timer.word.axis_deadline();
   if (wanted.deadline() == 0) {

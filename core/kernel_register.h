@@ -61,6 +61,7 @@ class KernelRegister {
   }
 
   // Tells the kernel by `call(value)`, until the register holds what was told.
+  // Model: WITHOUT_SECOND_LOOK_AFTER_TELLING.
   template <typename Call>
   void Tell(Call call) {
     for (;;) {

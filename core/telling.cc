@@ -46,7 +46,7 @@ void Queue::Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline) {
 
   // Readable already: whoever collects will look into the inbox.  The collector
   // looks there again after it has withdrawn the announcement, and the leader
-  // after it has set held_.
+  // after it has set held_ (model: ASKS_NOT_WHETHER_HELD).
   const KernelRegister::State announced = announced_.Load();
   if (announced.value() != 0 && announced.told() && !held_.load(std::memory_order_seq_cst)) return;
   WakeKernel(axis, deadline.deadline());
@@ -65,7 +65,7 @@ ABSL_ATTRIBUTE_NOINLINE void Queue::WakeKernel(Axis& axis, Nanoseconds deadline)
   } else {
     Announce();
   }
-  if (!open()) Ring();  // closed meanwhile: what was told may have silenced it
+  if (!open()) Ring();  // closed meanwhile: what was told may have silenced it (model: Ring)
   Unpin();
 }
 

@@ -276,7 +276,8 @@ bool Queue::Hold() {
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
     Rearm(axes_[i], NextNotDue(axes_[i]), true);
   }
-  // An armer that saw the queue announced, and not held, has marked before.
+  // An armer that saw the queue announced, and not held, has marked before
+  // (model: HOLDS_WITHOUT_LOOKING_AGAIN).
   return inbox_.empty();
 }
 
