@@ -23,7 +23,11 @@ ASSERT(offsetof(struct ukevent, ret_flags) == 20);
 ASSERT(offsetof(struct ukevent, ret_data) == 24);
 ASSERT(offsetof(struct ukevent, user) == 32);
 ASSERT(offsetof(struct ukevent, ptr) == 32);
+ASSERT(offsetof(struct kevent_id, raw) == 0);
+ASSERT(offsetof(struct kevent_id, raw_u64) == 0);
+ASSERT(offsetof(struct kevent_ring, ring_kidx) == 0);
 ASSERT(offsetof(struct kevent_ring, ring_over) == 4);
+ASSERT(offsetof(struct kevent_ring, event) == 8);
 ASSERT(sizeof(struct kevent_ring) == 8);
 ASSERT(offsetof(struct sigevent, sigev_kevent_fd) == 16);
 
