@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "core/registry.h"
+#include "core/signals_blocked.h"
 #include "core/system.h"
 
 namespace kevent::core {
@@ -17,7 +18,8 @@ namespace {
 // What a child of fork finds zeroed: there the process has no timers, and its
 // queues are to be made anew.
 struct Wiped {
-  std::atomic<uint32_t> inhabited;
+  enum : uint32_t { kNobodys, kBeingPrepared, kInhabited };
+  std::atomic<uint32_t> state;
   SlotTable slots;
   Lock queues_lock;
   Lock alarm_lock;
@@ -39,7 +41,10 @@ void Inhabit(Wiped& state) {
   state.queues_lock.Init();
   state.alarm_lock.Init();
   g_owner.store(sys::ProcessId(), std::memory_order_release);
-  state.inhabited.store(1, std::memory_order_release);
+}
+
+bool IsInhabited(const Wiped& state) {
+  return state.state.load(std::memory_order_acquire) == Wiped::kInhabited;
 }
 
 // Maps the pages of a queue number that was never used: 0 or ENOMEM.
@@ -79,25 +84,22 @@ int Process::Start() {
     auto* fresh = static_cast<Wiped*>(sys::MapPages(sizeof(Wiped), sys::OnFork::kWipe));
     if (fresh == nullptr) return ENOMEM;
     Inhabit(*fresh);
+    fresh->state.store(Wiped::kInhabited, std::memory_order_release);
     if (g_wiped.compare_exchange_strong(state, fresh, std::memory_order_acq_rel)) {
       state = fresh;
     } else {
       sys::UnmapPages(fresh, sizeof(Wiped));
     }
   }
-  if (state->inhabited.load(std::memory_order_acquire) == 0) PrepareChild();
+  if (!IsInhabited(*state)) PrepareChild();
   return 0;
 }
 
-int Process::id() {
-  return State().inhabited.load(std::memory_order_acquire) == 0
-             ? 0
-             : g_owner.load(std::memory_order_acquire);
-}
+int Process::id() { return IsInhabited(State()) ? g_owner.load(std::memory_order_acquire) : 0; }
 
 bool Process::Owns() {
   const Wiped* state = g_wiped.load(std::memory_order_acquire);
-  if (state != nullptr && state->inhabited.load(std::memory_order_acquire) == 0) PrepareChild();
+  if (state != nullptr && !IsInhabited(*state)) PrepareChild();
   return sys::ProcessId() == g_owner.load(std::memory_order_acquire);
 }
 
@@ -145,19 +147,23 @@ int Process::AlarmThread() {
 
 // ---- fork -----------------------------------------------------------------------
 
-// In the child of a fork, whose only thread this is: plain stores and system
-// calls.  The kernel has wiped timers, indexes and locks; the registry says
-// which descriptors were inherited.  They share their kernel objects with the
-// parent, so nothing is done to them but to close them.
+// In the child of a fork: plain stores and system calls.  The kernel has wiped
+// timers, indexes and locks.
+//
+// One thread does it; others, which a child that no handler has prepared may have
+// by now, wait for it.  A handler must not, and so there is none meanwhile.
 void Process::PrepareChild() {
   Wiped* state = g_wiped.load(std::memory_order_acquire);
-  if (state == nullptr || state->inhabited.load(std::memory_order_relaxed) != 0) return;
-  Inhabit(*state);
-  constexpr int kLast = Registry::kMaxDescriptor - 1;
-  for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
-    const Registration found = Registry::Get(fd);
-    if (found.is_closing() || (found.is_name() && !IsNameOf(fd, found.queue()))) Registry::Take(fd);
+  if (state == nullptr) return;
+  const SignalsBlocked blocked;
+  uint32_t nobodys = Wiped::kNobodys;
+  if (!state->state.compare_exchange_strong(nobodys, Wiped::kBeingPrepared)) {
+    while (!IsInhabited(*state)) sys::Pause();
+    return;
   }
+  Inhabit(*state);
+  DropWhatIsNotOurs();
+  constexpr int kLast = Registry::kMaxDescriptor - 1;
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
     if (!Registry::Get(fd).is_internal()) continue;
     Registry::Take(fd);
@@ -166,6 +172,28 @@ void Process::PrepareChild() {
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
     if (Registry::Get(fd).is_name()) InheritNames(fd);
   }
+  state->state.store(Wiped::kInhabited, std::memory_order_release);
+}
+
+// The registry says which descriptors were inherited; but the parent may have
+// closed some by system calls that we don't see, or been about to.  What is left
+// shares its kernel objects with the parent, so nothing is done to it but to
+// close it.
+void Process::DropWhatIsNotOurs() {
+  constexpr int kLast = Registry::kMaxDescriptor - 1;
+  for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
+    const Registration found = Registry::Get(fd);
+    const bool ours = found.is_name()       ? IsNameOf(fd, found.queue())
+                      : found.is_internal() ? InheritedInternals(found.queue())
+                                            : false;
+    if (!ours) Registry::Take(fd);
+  }
+}
+
+// One speaks for all of a queue's, as in Queue::OwnsInternals.
+bool Process::InheritedInternals(uint32_t queue) {
+  const int epoll = g_queue_memory[queue].load()->epoll.load() - 1;
+  return epoll < 0 || IsNameOf(epoll, queue);
 }
 
 // Puts a fresh queue under a number that named one in the parent.

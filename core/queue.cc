@@ -47,6 +47,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
     CloseInternals(true);
     return error;
   }
+  memory_->epoll.store(epoll_.load(std::memory_order_relaxed), std::memory_order_release);
   calls_.store(kOpen, std::memory_order_seq_cst);
   return 0;
 }
@@ -132,6 +133,7 @@ bool Queue::MayOwnInternals() {
 
 // By the last pin; async-signal-safe.
 void Queue::CloseInternals(bool ours) {
+  if (ours) memory_->epoll.store(0, std::memory_order_release);
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_acquire); ++i) {
     CloseSource(axes_[i], ours);
   }
@@ -165,6 +167,7 @@ int Queue::MoveInternal(int fd, uint16_t role) {
   if (error == 0) {
     Registry::Set(moved, Registration::Internal(number_, role));
     number->store(moved + 1, std::memory_order_release);
+    if (role == kRoleEpoll) memory_->epoll.store(moved + 1, std::memory_order_release);
     if (role == kMonotonicAxis) {
       memory_->monotonic_timerfd.store(moved + 1, std::memory_order_release);
     }

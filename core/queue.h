@@ -70,8 +70,10 @@ struct QueueMemory {
   };
   InboxDirectory inbox;
   Span indexes[kMaxAxes];
-  // A member that only this queue's epoll has: its number plus one.  Tells a
-  // child of fork which descriptors are names of the queue.
+  // The epoll, and a member that only it has: their numbers plus one.  Tell a
+  // child of fork which descriptors are the queue's.  While it is being made and
+  // being closed there is no epoll here.
+  std::atomic<int> epoll;
   std::atomic<int> monotonic_timerfd;
 };
 

@@ -94,6 +94,9 @@ bool IsReadable(int fd);
 int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline);
 void FutexWake(std::atomic<uint32_t>* word);
 
+// Gives way to other threads, also to those of lower priority.
+void Pause();
+
 // ---- Signals --------------------------------------------------------------
 
 // The kernel's signal set: unlike sigset_t it names the two signals that the C

@@ -215,6 +215,11 @@ bool IsReadable(int fd) {
          (descriptor.revents & POLLIN) != 0;
 }
 
+void Pause() {
+  const timespec while_others_run = {0, 100'000};
+  Call(SYS_ppoll, nullptr, 0, &while_others_run, nullptr, 0);
+}
+
 int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline) {
   // The kernel restarts a futex wait without a timeout after a handler with
   // SA_RESTART, and not one with a timeout (signal(7)): there is always one.

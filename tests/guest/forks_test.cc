@@ -2,6 +2,7 @@
 //
 // fork and what is like it, out of a process that is busy in the library.
 
+#include <fcntl.h>
 #include <spawn.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -128,6 +129,58 @@ TEST_F(Forks, TrapP6_1_ThousandsOfTimesOutOfBusyThreads) {
   }
   const uint64_t before = busy.reported();
   while (busy.reported() == before) sched_yield();
+}
+
+// No handler prepares a child of _Fork; its threads may come all at once.
+TEST_F(Forks, ChildOfForkWithoutHandlersWhoseThreadsComeAtOnce) {
+  const Queue one;
+  const Queue other;
+  for (int i = 0; i < 200 && !HasFailure(); ++i) {
+    ExpectChild(
+        [&] {
+          std::atomic<int> ready{0};
+          const auto use = [&ready](int queue) {
+            ++ready;
+            while (ready < 3) {
+            }
+            UseInherited(queue);
+          };
+          {
+            const Thread first([&] { use(one.fd()); });
+            const Thread second([&] { use(other.fd()); });
+            ++ready;
+            while (ready < 3) {
+            }
+            const int own = kevent_init(nullptr, 0, 0);
+            CHILD_CHECK(own >= 0);
+            UseInherited(own);
+          }
+        },
+        _Fork);
+  }
+}
+
+// What the parent has put under an internal number, closed by a system call
+// that the library does not see, stays open in the child.
+TEST_F(Forks, LeaveStrangersUnderInternalNumbersAlone) {
+  const std::set<int> before = OpenDescriptors();
+  Queue queue;
+  std::vector<int> internal;
+  for (const int fd : OpenDescriptors()) {
+    if (before.count(fd) == 0 && fd != queue.fd()) internal.push_back(fd);
+  }
+  ASSERT_GE(internal.size(), 3);
+  for (const int fd : internal) {
+    syscall(SYS_close, fd);
+    ASSERT_EQ(syscall(SYS_dup3, STDERR_FILENO, fd, 0), fd);
+  }
+  ExpectChild([&] {
+    const int own = kevent_init(nullptr, 0, 0);
+    CHILD_CHECK(own >= 0);
+    for (const int fd : internal) CHILD_CHECK(syscall(SYS_fcntl, fd, F_GETFD) == 0);
+    UseInherited(own);
+  });
+  for (const int fd : internal) EXPECT_EQ(syscall(SYS_close, fd), 0);
 }
 
 TEST_F(Forks, ProgramsThatAreSpawnedAndExecuted) {

@@ -4,7 +4,7 @@
 // handler that comes at random instants, also while the thread is inside the
 // same calls on the same timer, and another thread collects.
 //
-// 20 000 interruptions; a million with KEVENT_LONG in the environment.
+// 5 000 interruptions; a million with KEVENT_LONG in the environment.
 
 #include <setjmp.h>
 #include <signal.h>
@@ -33,7 +33,7 @@ int Interruptions() {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   constexpr int kFew = 1'000;  // the sanitizer's handler runs before ours
 #else
-  constexpr int kFew = 20'000;
+  constexpr int kFew = 5'000;
 #endif
   return Long() ? 1'000'000 : kFew;
 }

@@ -403,6 +403,8 @@ int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sig
   }
 }
 
+void Pause() { Violation("waits for another thread, alone"); }
+
 int FutexWait(std::atomic<uint32_t>*, uint32_t, const timespec*) {
   Violation("sleeps as a follower, alone");
   return -EINTR;
