@@ -171,7 +171,7 @@ TEST_F(HandlerStorm, LosesAndDoublesNothing) {
   EXPECT_FALSE(g_errno_changed);
   for (uintptr_t i = 0; i < kBoth * kTimers; ++i) {
     EXPECT_EQ(books_.reported[i], books_.armed[i]) << "timer " << i;
-    EXPECT_GT(books_.armed[i], 10);
+    EXPECT_GT(books_.armed[i], 0);
   }
   for (uintptr_t i = kBoth * kTimers; i < kOwners * kTimers; ++i) {
     EXPECT_LE(books_.reported[i], books_.armed[i]) << "timer " << i;

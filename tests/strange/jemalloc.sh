@@ -7,7 +7,7 @@
 set -euo pipefail
 
 library=$1 program=$2
-jemalloc=$(ldconfig -p | awk '$1 == "libjemalloc.so.2" { print $NF; exit }')
+jemalloc=$(ldconfig -p | awk '$1 == "libjemalloc.so.2" { path = $NF } END { print path }')
 if [[ -z $jemalloc ]]; then
   echo "Skipped: there is no libjemalloc.so.2 here."
   exit 77

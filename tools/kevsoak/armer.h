@@ -150,8 +150,7 @@ class Armer {
     if (timer_settime(timer.id, 0, &setting, nullptr) != -1 || errno != EINVAL) {
       Fail(i, "deleted, and can be set");
     }
-    reported_ += timer.reports.count();
-    timer.reports.NextIncarnation();
+    reported_ += timer.reports.NextIncarnation();
     timer.life.store(Life::kNone);
     timer.armed = 0;
     Create(i);

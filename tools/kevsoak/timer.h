@@ -51,7 +51,11 @@ class Reports {
     } while (!bits_.compare_exchange_weak(bits, bits + 1));
     return true;
   }
-  void NextIncarnation() { bits_.store((uint64_t{incarnation()} + 1) << 32); }
+  // The count of the one that ends.
+  uint32_t NextIncarnation() {
+    const uint64_t next = (uint64_t{incarnation()} + 1) << 32;
+    return static_cast<uint32_t>(bits_.exchange(next));
+  }
 
  private:
   std::atomic<uint64_t> bits_{0};
