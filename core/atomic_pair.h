@@ -41,9 +41,6 @@ class AtomicPair {
     return false;
   }
 
-  // Before anybody else knows of it.
-  void Reset() { bits_ = 0; }
-
  private:
   __extension__ using Bits = unsigned __int128;
   static Bits Join(const Halves& h) { return Bits{h.high} << 64 | h.low; }

@@ -42,8 +42,14 @@ class KernelRegister {
   // Value and mark are consistent with each other.
   State Load() const { return State(pair_.Guess()); }
 
-  // Before anybody else knows of it: back to 0, told.
-  void Reset() { pair_.Reset(); }
+  // Of a kernel object that was made anew: back to 0, told.  A call that timer_delete
+  // and the reuse of the queue have overtaken may still be looking at it; a change
+  // as any other, it makes what that call is about to mark as told fail.
+  void Reset() {
+    AtomicPair::Halves found = pair_.Guess();
+    while (!pair_.Swap(found, {0, found.high + 1})) {
+    }
+  }
 
   // Raises the value to at least `value`; afterwards it is to be told unless
   // Load().told().
