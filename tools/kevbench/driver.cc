@@ -91,15 +91,12 @@ void RunOnce(benchmark::State& state, const Run& run) {
   }
 }
 
-void Register([[maybe_unused]] const std::string& name, [[maybe_unused]] const Run& run,
-              [[maybe_unused]] int repetitions) {
-#ifndef __clang_analyzer__  // It takes what is registered for leaked.
+void Register(const std::string& name, const Run& run, int repetitions) {
   benchmark::RegisterBenchmark(name.c_str(),
                                [run](benchmark::State& state) { RunOnce(state, run); })
       ->Iterations(1)
       ->UseManualTime()
       ->Repetitions(repetitions);
-#endif
 }
 
 int Repetitions(const Workload& workload, const WayInfo& way, size_t timers, Pace pace) {
