@@ -196,25 +196,27 @@ bool Process::InheritedInternals(uint32_t queue) {
   return epoll < 0 || IsNameOf(epoll, queue);
 }
 
-// Puts a fresh queue under a number that named one in the parent.
+// Puts a fresh queue under a number that named one in the parent.  Where that
+// fails the number is closed rather than left to the parent's queue.
 void Process::InheritNames(int fd) {
   const uint32_t number = Registry::Get(fd).queue();
   Queue& queue = QueueAt(number);
-  if (!queue.open() && queue.Open(number, g_queue_memory[number]) != 0) {
-    // No descriptors or memory for it: the number is closed rather than left
-    // to the parent's queue.
+  bool inherited = false;
+  if (queue.open() || queue.Open(number, g_queue_memory[number]) == 0) {
+    const int flags = sys::StatusFlags(fd);
+    const bool close_on_exec = (sys::DescriptorFlags(fd) & FD_CLOEXEC) != 0;
+    queue.AddName();
+    inherited = sys::DuplicateTo(queue.epoll(), fd, close_on_exec ? O_CLOEXEC : 0) >= 0;
+    if (inherited) {
+      sys::SetStatusFlags(fd, flags);
+    } else {
+      queue.DropName();
+    }
+  }
+  if (!inherited) {
     Registry::Take(fd);
     sys::Close(fd);
-    return;
   }
-  const int flags = sys::StatusFlags(fd);
-  const bool close_on_exec = (sys::DescriptorFlags(fd) & FD_CLOEXEC) != 0;
-  if (sys::DuplicateTo(queue.epoll(), fd, close_on_exec ? O_CLOEXEC : 0) < 0) {
-    Registry::Take(fd);
-    return;
-  }
-  sys::SetStatusFlags(fd, flags);
-  queue.AddName();
 }
 
 }  // namespace kevent::core

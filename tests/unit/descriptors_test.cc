@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Closing, copying, fork and failure, with every descriptor of the engine in
-// sight.
+// Closing, copying and fork, with every descriptor of the engine in sight.
 
 #include <climits>
 
@@ -162,51 +161,6 @@ TEST_F(Descriptors, AChildOfForkHasFreshQueuesAndNoTimers) {
     EXPECT_EQ(Collect(queue_).size(), 1);  // two names of one queue
     EXPECT_EQ(Delete(own), 0);
     EXPECT_EQ(CloseDescriptor(copy), 0);
-  }
-}
-
-// Every call that can fail is made to fail in turn, until the scenario passes.
-TEST_F(Descriptors, FailuresLeaveNothingBehind) {
-  const auto without_queues = Sim().open_descriptors();
-  int failures = 0;
-  for (int n = 1;; ++n) {
-    Sim().FailCall(n, EMFILE);
-    const int fd = kevent::core::InitQueue(nullptr, 0, 0);
-    if (fd >= 0) {
-      const bool was_reached = !Sim().failure_pending();
-      ASSERT_EQ(CloseDescriptor(fd), 0);
-      EXPECT_EQ(Sim().open_descriptors(), without_queues);
-      if (was_reached) continue;  // a call whose failure does no harm
-      break;
-    }
-    EXPECT_TRUE(fd == -EMFILE || fd == -ENOMEM) << fd;
-    EXPECT_EQ(Sim().open_descriptors(), without_queues) << "failure " << n;
-    ++failures;
-  }
-  EXPECT_GT(failures, 3);
-  Sim().FailCall(0, 0);
-
-  for (const clockid_t clock : {CLOCK_BOOTTIME, CLOCK_TAI, CLOCK_PROCESS_CPUTIME_ID, -98}) {
-    failures = 0;
-    for (int n = 1;; ++n) {
-      const auto open = Sim().open_descriptors();
-      const auto alarms = Sim().alarms_.size();
-      Sim().FailCall(n, EAGAIN);
-      int error;
-      const Handle timer = Create(queue_, clock, 0, &error);
-      if (error == 0) {
-        ASSERT_EQ(SetIn(timer, kSecond), 0);
-        ASSERT_EQ(Delete(timer), 0);
-        Collect(queue_);
-        break;
-      }
-      EXPECT_TRUE(error == EAGAIN || error == ENOMEM) << error;
-      EXPECT_EQ(Sim().open_descriptors(), open) << "clock " << clock << ", failure " << n;
-      EXPECT_EQ(Sim().alarms_.size(), alarms);
-      ++failures;
-    }
-    Sim().FailCall(0, 0);
-    EXPECT_GT(failures, 0);
   }
 }
 
