@@ -15,6 +15,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <time.h>
 
 #include <atomic>
@@ -60,9 +61,13 @@ int CreateTimerfd(clockid_t clock);
 // number when there is room there, and returns the number that it has now.
 int MoveHigh(int fd);
 
-int EpollAdd(int epoll, int fd, uint32_t events);
-int EpollModify(int epoll, int fd, uint32_t events);
+// `token` is what EpollTake says of the member.
+int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token = 0);
+int EpollModify(int epoll, int fd, uint32_t events, uint64_t token = 0);
 int EpollDelete(int epoll, int fd);
+
+// The members that are ready, `max` at most, without sleeping.
+int EpollTake(int epoll, epoll_event* events, unsigned max);
 
 // Arms at an absolute moment; 0 disarms.  With `until_clock_set` a timerfd on
 // CLOCK_REALTIME also becomes readable when that clock is set.  Returns
@@ -78,6 +83,33 @@ int DescriptorFlags(int fd);                     // F_GETFD
 int StatusFlags(int fd);                         // F_GETFL
 int SetStatusFlags(int fd, int flags);           // F_SETFL
 int Fcntl(int fd, int command, void* argument);
+
+// ---- Sources of kevents (system_linux_sources.cc) ---------------------------
+
+// What poll says of a descriptor now, or a negative errno.
+int PollNow(int fd, short events);
+
+int FileMode(int fd);  // st_mode
+
+// Whether a program's array can be written to; not async-signal-safe.
+bool IsWritable(void* address, size_t bytes);
+
+// Readable when the signal is pending.  TakeSignals takes what is: how many and
+// the process that sent the last; -EAGAIN when there is none.
+int CreateSignalfd(int signal);
+int TakeSignals(int signalfd, uint32_t* count, uint32_t* sender);
+
+// Readable when the process has ended.  ExitStatus leaves it for wait(2): 0 and
+// its status, -EAGAIN while it runs, -ECHILD if it is no child.
+int CreatePidfd(int process);
+int ExitStatus(int pidfd, int* status);
+
+// Readable when something has happened to what is watched.  InotifyAdd watches
+// what a descriptor is of, adding to what it watches that for: a watch.
+int CreateInotify();
+int InotifyAdd(int inotify, int fd, uint32_t mask);
+void InotifyRemove(int inotify, int watch);
+int ReadInotify(int inotify, void* buffer, size_t bytes);
 
 // ---- Sleeping -------------------------------------------------------------
 

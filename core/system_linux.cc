@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The seam on Linux.  System calls are made by syscall(2) and not by the C
-// library's functions of the same names, some of which this library replaces.
+// The seam on Linux.
 
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -11,7 +10,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -19,6 +17,7 @@
 #include <cstring>
 
 #include "core/system.h"
+#include "core/system_call.h"
 #include "core/timespec.h"
 
 namespace kevent::sys {
@@ -33,22 +32,6 @@ constexpr int kReservedSignal = 32;
 constexpr int kSetxidSignal = 33;
 
 constexpr SignalSet Bit(int signal) { return SignalSet{1} << (signal - 1); }
-
-// The result, or the negative errno; errno itself stays as it was.
-template <typename... Arguments>
-long Call(long number, Arguments... arguments) {
-  const int before = errno;
-  const long result = syscall(number, arguments...);
-  if (result != -1) return result;
-  const int error = errno;
-  errno = before;
-  return -error;
-}
-
-template <typename... Arguments>
-int CallInt(long number, Arguments... arguments) {
-  return static_cast<int>(Call(number, arguments...));
-}
 
 // struct sigevent as the kernel reads it.
 struct KernelSigevent {
@@ -154,19 +137,23 @@ int MoveHigh(int fd) {
   return high;
 }
 
-int EpollAdd(int epoll, int fd, uint32_t events) {
-  epoll_event event = {.events = events, .data = {.fd = fd}};
+int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token) {
+  epoll_event event = {.events = events, .data = {.u64 = token}};
   return CallInt(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-int EpollModify(int epoll, int fd, uint32_t events) {
-  epoll_event event = {.events = events, .data = {.fd = fd}};
+int EpollModify(int epoll, int fd, uint32_t events, uint64_t token) {
+  epoll_event event = {.events = events, .data = {.u64 = token}};
   return CallInt(SYS_epoll_ctl, epoll, EPOLL_CTL_MOD, fd, &event);
 }
 
 int EpollDelete(int epoll, int fd) {
   epoll_event unused = {};
   return CallInt(SYS_epoll_ctl, epoll, EPOLL_CTL_DEL, fd, &unused);
+}
+
+int EpollTake(int epoll, epoll_event* events, unsigned max) {
+  return CallInt(SYS_epoll_pwait, epoll, events, max, 0, nullptr, 0);
 }
 
 int ArmTimerfd(int timerfd, uint64_t moment, bool until_clock_set) {

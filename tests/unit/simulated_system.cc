@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -103,20 +105,74 @@ void Simulation::DeliverAlarms() {
 
 // ---- Descriptors ----------------------------------------------------------
 
-bool Simulation::ReadableFile(const SimulatedFile& file) const {
+constexpr uint32_t kReadable = EPOLLIN;
+
+uint32_t Simulation::ReadyEvents(const SimulatedFile& file) const {
   switch (file.kind) {
     case Kind::kAlwaysReady:
-      return true;
+      return kReadable;
     case Kind::kTimerfd:
-      return file.clock_was_set || (file.moment != 0 && Now(file.clock) >= file.moment);
-    case Kind::kEpoll:
-      return std::any_of(file.members.begin(), file.members.end(), [&](const auto& member) {
-        return (member.second & EPOLLIN) != 0 && ReadableFile(*member.first.second);
-      });
+      return file.clock_was_set || (file.moment != 0 && Now(file.clock) >= file.moment) ? kReadable
+                                                                                        : 0u;
+    case Kind::kEpoll: {
+      const auto ready = [&](const auto& member) {
+        return MemberEvents(*member.first.second, member.second) != 0;
+      };
+      return std::any_of(file.members.begin(), file.members.end(), ready) ? kReadable : 0u;
+    }
     case Kind::kStranger:
-      return false;
+      return file.ready;
+    case Kind::kSubject:
+      return file.pending != 0 ? kReadable : 0u;
+    case Kind::kInotify:
+      return file.unread.empty() ? 0 : kReadable;
   }
-  return false;
+  return 0;
+}
+
+// Differs when something has happened to a file: what an edge is told by.
+uint64_t Simulation::Signature(const SimulatedFile& file) const {
+  uint64_t sum = 1 + file.activity + ReadyEvents(file) * 1'000'003 + file.moment;
+  for (const auto& [name, member] : file.members) {
+    if (MemberEvents(*name.second, member) != 0) {
+      sum = sum * 31 + member.serial + Signature(*name.second);
+    }
+  }
+  return sum;
+}
+
+// What an epoll reports of a member now.
+uint32_t Simulation::MemberEvents(const SimulatedFile& file,
+                                  const SimulatedFile::Member& member) const {
+  const uint32_t events = ReadyEvents(file) & (member.events | EPOLLERR | EPOLLHUP);
+  const bool edge = (member.events & EPOLLET) != 0;
+  return edge && member.taken == Signature(file) ? 0 : events;
+}
+
+bool Simulation::ReadableFile(const SimulatedFile& file) const {
+  return (ReadyEvents(file) & EPOLLIN) != 0;
+}
+
+void Simulation::SetReady(int fd, uint32_t events) {
+  File(fd)->ready = events;
+  ++File(fd)->activity;
+}
+
+std::shared_ptr<SimulatedFile> Simulation::Watching(int subject) const {
+  for (const auto& [number, file] : table_) {
+    if (file->kind == Kind::kSubject && file->subject == subject) return file;
+  }
+  return nullptr;
+}
+
+void Simulation::Happen(int watch, uint32_t inotify_mask) {
+  for (const auto& [number, file] : table_) {
+    if (file->kind != Kind::kInotify) continue;
+    const inotify_event event = {watch, inotify_mask, 0, 0};
+    const auto* bytes = reinterpret_cast<const char*>(&event);
+    file->unread.insert(file->unread.end(), bytes, bytes + sizeof event);
+    return;
+  }
 }
 
 std::shared_ptr<SimulatedFile> Simulation::File(int fd) const {
@@ -261,7 +317,7 @@ int MoveHigh(int fd) {
   return high;
 }
 
-int EpollAdd(int epoll, int fd, uint32_t events) {
+int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token) {
   ENTER();
   const auto file = Sim().File(epoll);
   const auto member = Sim().File(fd);
@@ -270,10 +326,11 @@ int EpollAdd(int epoll, int fd, uint32_t events) {
   // Memory is asked for when it is none (fs/eventpoll.c, do_epoll_ctl).
   if (file->members.count({fd, member.get()}) != 0) return -EEXIST;
   if (const int error = Sim().Fail(); error != 0) return error;
-  return file->members.insert({{fd, member.get()}, events}).second ? 0 : -EEXIST;
+  file->members[{fd, member.get()}] = {events, token, Sim().next_serial_++};
+  return 0;
 }
 
-int EpollModify(int epoll, int fd, uint32_t events) {
+int EpollModify(int epoll, int fd, uint32_t events, uint64_t token) {
   ENTER();
   const auto file = Sim().File(epoll);
   const auto member = Sim().File(fd);
@@ -281,8 +338,23 @@ int EpollModify(int epoll, int fd, uint32_t events) {
   if (file->kind != Kind::kEpoll) return -EINVAL;
   const auto found = file->members.find({fd, member.get()});
   if (found == file->members.end()) return -ENOENT;
-  found->second = events;
+  found->second = {events, token, Sim().next_serial_++};
   return 0;
+}
+
+int EpollTake(int epoll, epoll_event* events, unsigned max) {
+  ENTER();
+  const auto file = Sim().File(epoll);
+  if (file == nullptr) return -EBADF;
+  unsigned count = 0;
+  for (auto& [name, member] : file->members) {
+    const uint32_t found = Sim().MemberEvents(*name.second, member);
+    if (found == 0 || count == max) continue;
+    events[count].events = found;
+    events[count++].data.u64 = member.token;
+    member.taken = Sim().Signature(*name.second);
+  }
+  return static_cast<int>(count);
 }
 
 int EpollDelete(int epoll, int fd) {
@@ -402,6 +474,84 @@ int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sig
     Sim().Advance(next - now);
   }
 }
+
+// ---- Sources of kevents -----------------------------------------------------
+
+int PollNow(int fd, short events) {
+  ENTER();
+  const auto file = Sim().File(fd);
+  if (file == nullptr) return -EBADF;
+  const uint32_t asked = static_cast<uint16_t>(events) | EPOLLERR | EPOLLHUP;
+  return static_cast<int>(Sim().ReadyEvents(*file) & asked);
+}
+
+int FileMode(int fd) { return Sim().IsOpen(fd) ? S_IFSOCK : -EBADF; }
+
+bool IsWritable(void*, size_t) { return true; }
+
+namespace {
+
+int CreateFor(int subject) {
+  const int fd = Create(Kind::kSubject);
+  Sim().File(fd)->subject = subject;
+  return fd;
+}
+
+}  // namespace
+
+int CreateSignalfd(int signal) {
+  ENTER_FALLIBLE();
+  return CreateFor(signal);
+}
+
+int TakeSignals(int signalfd, uint32_t* count, uint32_t* sender) {
+  ENTER();
+  const auto file = Sim().File(signalfd);
+  if (file == nullptr || file->kind != Kind::kSubject) {
+    Violation("reads a stranger's descriptor");
+    return -EBADF;
+  }
+  if (file->pending == 0) return -EAGAIN;
+  *count = file->pending;
+  *sender = 1;
+  file->pending = 0;
+  return 0;
+}
+
+int CreatePidfd(int process) {
+  ENTER_FALLIBLE();
+  return CreateFor(process);
+}
+
+int ExitStatus(int pidfd, int* status) {
+  *status = 0;
+  return Sim().File(pidfd)->pending != 0 ? 0 : -EAGAIN;
+}
+
+int CreateInotify() {
+  ENTER_FALLIBLE();
+  return Create(Kind::kInotify);
+}
+
+// The watch of a descriptor is its number.
+int InotifyAdd(int, int fd, uint32_t) {
+  ENTER_FALLIBLE();
+  return fd;
+}
+
+void InotifyRemove(int, int) { ENTER(); }
+
+int ReadInotify(int inotify, void* buffer, size_t bytes) {
+  ENTER();
+  auto& unread = Sim().File(inotify)->unread;
+  const size_t count = std::min(bytes, unread.size());
+  if (count == 0) return -EAGAIN;
+  std::memcpy(buffer, unread.data(), count);
+  unread.erase(unread.begin(), unread.begin() + static_cast<ptrdiff_t>(count));
+  return static_cast<int>(count);
+}
+
+// ---- Sleeping ---------------------------------------------------------------
 
 void Pause() { Violation("waits for another thread, alone"); }
 

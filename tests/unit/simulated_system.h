@@ -21,17 +21,32 @@
 namespace kevent_test {
 
 struct SimulatedFile {
-  enum class Kind { kEpoll, kAlwaysReady, kTimerfd, kStranger };
+  enum class Kind { kEpoll, kAlwaysReady, kTimerfd, kStranger, kSubject, kInotify };
   Kind kind = Kind::kStranger;
   int status_flags = 0;
   bool parent_has_it = false;  // and so its last descriptor is not here
   // A timerfd:
   clockid_t clock = CLOCK_MONOTONIC;
+  int subject = 0;  // the signal or process of a kSubject
   uint64_t moment = 0;
   bool until_clock_set = false;
   bool clock_was_set = false;
   // An epoll: members by number and file, as in Linux.
-  std::map<std::pair<int, const SimulatedFile*>, uint32_t> members;
+  struct Member {
+    uint32_t events;
+    uint64_t token;
+    uint64_t serial;     // of its addition
+    uint64_t taken = 0;  // what an edge-triggered one was last taken for
+    friend bool operator==(const Member&, const Member&) = default;
+  };
+  std::map<std::pair<int, const SimulatedFile*>, Member> members;
+  // A stranger, a socket for the engine: what poll says of it, and how often
+  // something has happened to it.
+  uint32_t ready = 0;
+  uint64_t activity = 0;
+  // A signalfd, a pidfd, an inotify: how much there is to be taken.
+  uint32_t pending = 0;
+  std::vector<char> unread;
 };
 
 class Simulation {
@@ -52,6 +67,12 @@ class Simulation {
   bool IsOpen(int fd) const { return table_.count(fd) != 0; }
   size_t open_descriptors() const { return table_.size(); }
   int OpenStranger();
+  // What poll says of it from now on; an edge for who watches for edges.
+  void SetReady(int fd, uint32_t events);
+  // The descriptors of the engine's own that watch this process or signal, and
+  // its inotify.
+  std::shared_ptr<SimulatedFile> Watching(int subject) const;
+  void Happen(int watch, uint32_t inotify_mask);
   std::shared_ptr<SimulatedFile> File(int fd) const;
   // Puts another file under the number, as close and open by system calls that
   // the library does not see would.
@@ -77,6 +98,10 @@ class Simulation {
   int Fail();
   int Install(std::shared_ptr<SimulatedFile> file, int lowest);
   bool ReadableFile(const SimulatedFile& file) const;
+  uint32_t ReadyEvents(const SimulatedFile& file) const;
+  uint64_t Signature(const SimulatedFile& file) const;
+  uint32_t MemberEvents(const SimulatedFile& file, const SimulatedFile::Member& member) const;
+  uint64_t next_serial_ = 1;
   uint64_t NextMoment() const;  // CLOCK_MONOTONIC; 0: none
   void DeliverAlarms();
 

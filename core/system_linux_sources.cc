@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+//
+// The seam on Linux: what the sources of kevents ask of the system.
+
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cstring>
+
+#include "core/system.h"
+#include "core/system_call.h"
+
+namespace kevent::sys {
+
+int PollNow(int fd, short events) {
+  pollfd descriptor = {fd, events, 0};
+  const timespec at_once = {0, 0};
+  const int result = CallInt(SYS_ppoll, &descriptor, 1, &at_once, nullptr, 0);
+  if (result < 0) return result;
+  if ((descriptor.revents & POLLNVAL) != 0) return -EBADF;
+  return static_cast<unsigned short>(descriptor.revents);
+}
+
+int FileMode(int fd) {
+  struct stat status;
+  const int before = errno;
+  const int result = fstat(fd, &status);
+  const int error = errno;
+  errno = before;
+  return result == 0 ? static_cast<int>(status.st_mode) : -error;
+}
+
+namespace {
+
+// Has the pages faulted in as if they were written to: 0 or a negative errno.
+int PopulateForWriting(void* address, size_t bytes) {
+  constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE, Linux 5.14
+  constexpr uintptr_t kPage = 4096;
+  const auto first = reinterpret_cast<uintptr_t>(address) & ~(kPage - 1);
+  const auto last = reinterpret_cast<uintptr_t>(address) + bytes;
+  return last < first ? -EFAULT : CallInt(SYS_madvise, first, last - first, kPopulateWrite);
+}
+
+}  // namespace
+
+bool IsWritable(void* address, size_t bytes) {
+  const int result = PopulateForWriting(address, bytes);
+  if (result != -EINVAL) return result != -EFAULT && result != -ENOMEM;
+  // It is read-only, or the kernel cannot tell; then a wild pointer is the
+  // program's own fault.
+  char own;
+  return PopulateForWriting(&own, sizeof own) == -EINVAL;
+}
+
+// ---- Signals ----------------------------------------------------------------
+
+int CreateSignalfd(int signal) {
+  const SignalSet set = SignalSet{1} << (signal - 1);
+  return CallInt(SYS_signalfd4, -1, &set, sizeof set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int TakeSignals(int signalfd, uint32_t* count, uint32_t* sender) {
+  // One call takes the queued instances of a real-time signal, so many at most.
+  signalfd_siginfo taken[16];
+  const long bytes = Call(SYS_read, signalfd, taken, sizeof taken);
+  if (bytes < 0) return static_cast<int>(bytes);
+  *count = static_cast<uint32_t>(static_cast<size_t>(bytes) / sizeof taken[0]);
+  if (*count == 0) return -EAGAIN;
+  *sender = taken[*count - 1].ssi_pid;
+  return 0;
+}
+
+// ---- Processes --------------------------------------------------------------
+
+int CreatePidfd(int process) { return CallInt(SYS_pidfd_open, process, 0); }
+
+int ExitStatus(int pidfd, int* status) {
+  constexpr int kByPidfd = 3;  // P_PIDFD
+  siginfo_t info;
+  info.si_pid = 0;
+  const int result =
+      CallInt(SYS_waitid, kByPidfd, pidfd, &info, WEXITED | WNOHANG | WNOWAIT, nullptr);
+  if (result < 0) return result;
+  if (info.si_pid == 0) return -EAGAIN;
+  // As wait(2) has it.
+  constexpr int kCoreFlag = 0x80;
+  switch (info.si_code) {
+    case CLD_EXITED:
+      *status = (info.si_status & 0xff) << 8;
+      break;
+    case CLD_DUMPED:
+      *status = info.si_status | kCoreFlag;
+      break;
+    default:
+      *status = info.si_status;
+  }
+  return 0;
+}
+
+// ---- Files ------------------------------------------------------------------
+
+int CreateInotify() { return CallInt(SYS_inotify_init1, IN_CLOEXEC | IN_NONBLOCK); }
+
+int InotifyAdd(int inotify, int fd, uint32_t mask) {
+  // inotify takes names; this one is the file's whatever it is called.
+  char name[32] = "/proc/self/fd/";
+  char digits[12];
+  int length = 0;
+  do {
+    digits[length++] = static_cast<char>('0' + fd % 10);
+    fd /= 10;
+  } while (fd != 0);
+  size_t end = std::strlen(name);
+  while (length > 0) name[end++] = digits[--length];
+  name[end] = '\0';
+  return CallInt(SYS_inotify_add_watch, inotify, name, mask | IN_MASK_ADD);
+}
+
+void InotifyRemove(int inotify, int watch) { Call(SYS_inotify_rm_watch, inotify, watch); }
+
+int ReadInotify(int inotify, void* buffer, size_t bytes) {
+  return CallInt(SYS_read, inotify, buffer, bytes);
+}
+
+}  // namespace kevent::sys
