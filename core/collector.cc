@@ -3,8 +3,12 @@
 // Collecting: under the queue's lock, what is due is claimed by swapping its
 // word, and the kernel is told the next deadline.
 
+#include <absl/base/optimization.h>
+
+#include <algorithm>
 #include <cerrno>
 
+#include "core/kevent_set.h"
 #include "core/queue.h"
 #include "core/system.h"
 
@@ -25,23 +29,42 @@ uint32_t Saturate(uint64_t value, uint64_t limit) {
 unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* due) {
   DrainInbox();
   ReadClocks();
+  KeventSet* const set = kevents();
+  if (set != nullptr) set->Harvest(std::max(min, max));
   unsigned claimed = 0;
-  *due = min > 1 ? CountDue(min) : 0;
+  *due = min > 1 ? CountDue(min) + (set == nullptr ? 0 : set->ready_count()) : 0;
   const bool enough = min <= 1 || *due >= min;
   bool left;
   do {
-    while (enough && claimed < max) {
-      Axis* axis = LongestDue();
-      if (axis == nullptr) break;
-      if (Claim(*axis, &events[claimed])) ++claimed;
-    }
+    if (enough) claimed += Take(max - claimed, events + claimed, set);
     left = Settle(claimed == 0);
     // Armed meanwhile, by a thread that saw the queue readable and left it at
     // that.  It goes with this batch: who gets less than it asked for takes the
     // queue for empty, and if edge-triggered waits for the next edge.
   } while (left && enough && claimed < max);
+  if (set != nullptr) set->EndBatch();
   FreeReleased();
   return claimed;
+}
+
+// Timers and other kevents, each with half of the room if both need it.
+unsigned Queue::Take(unsigned max, ukevent* events, KeventSet* set) {
+  if (set == nullptr) return ClaimTimers(max, events);
+  kevents_first_ = !kevents_first_;
+  const unsigned half = max / 2 + (kevents_first_ ? max % 2 : 0);
+  unsigned count = ClaimTimers(max - std::min(half, set->ready_count()), events);
+  count += set->Deliver(max - count, events + count);
+  return count + ClaimTimers(max - count, events + count);
+}
+
+unsigned Queue::ClaimTimers(unsigned max, ukevent* events) {
+  unsigned count = 0;
+  while (count < max) {
+    Axis* axis = LongestDue();
+    if (axis == nullptr) break;
+    if (Claim(*axis, &events[count])) ++count;
+  }
+  return count;
 }
 
 // ---- Claiming -----------------------------------------------------------------
@@ -117,13 +140,19 @@ bool Queue::Claim(Axis& axis, ukevent* event) {
                         std::memory_order_seq_cst);
   }
 
+  const uint32_t lateness = Saturate(axis.now - expired.last, UINT32_MAX);
+  if (ABSL_PREDICT_FALSE((timer.queue.load(std::memory_order_relaxed) & TimerSlot::kOfKevent) !=
+                         0)) {
+    kevents()->DeliverTimer(static_cast<uint32_t>(cookie), overruns, lateness, event);
+    return true;
+  }
   *event = {};
   event->id.raw_u64 = Handle(entry.slot(), generation).bits();
   event->type = KEVENT_POSIX_TIMER;
   event->event = KEVENT_TIMER_FIRED;
   event->ret_flags = KEVENT_RET_DONE;
   event->ret_data[0] = overruns;
-  event->ret_data[1] = Saturate(axis.now - expired.last, UINT32_MAX);
+  event->ret_data[1] = lateness;
   event->ptr = reinterpret_cast<void*>(cookie);
   return true;
 }
@@ -184,15 +213,16 @@ Nanoseconds Queue::NextNotDueBelow(Axis& axis, uint32_t position) {
 // due.
 bool Queue::Settle(bool found_nothing) {
   for (;;) {
-    bool due = false;
+    const KeventSet* const set = kevents();
+    bool due = set != nullptr && set->kernel_does_not_know();
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
       Axis& axis = axes_[i];
       CleanTop(axis);
       if (axis.heap_size != 0 && heap(axis).top().deadline() <= axis.now) due = true;
     }
-    if (due) {
+    if (due || exit_requested_.load(std::memory_order_seq_cst)) {
       if (!ReadableNow()) Announce();
-      return true;
+      return due;
     }
     bool relaxed = Withdraw();
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
@@ -202,9 +232,16 @@ bool Queue::Settle(bool found_nothing) {
     }
     // An armer may have relied on what was just withdrawn or put off: it has
     // marked its timer before it looked (model: INBOX_NOT_LOOKED_AT_AGAIN).
-    if (!relaxed || inbox_.empty()) return false;
+    if (!relaxed || !LookAgain()) return false;
     DrainInbox();
   }
+}
+
+// Whether something came that nobody has looked at yet.
+bool Queue::LookAgain() {
+  const KeventSet* const set = kevents();
+  return !inbox_.empty() || (set != nullptr && set->any_injected()) ||
+         exit_requested_.load(std::memory_order_seq_cst);
 }
 
 // Switches the announcement off; true when it was on.

@@ -20,8 +20,7 @@ void Queue::DrainInbox() {
 void Queue::Visit(uint32_t slot) {
   TimerSlot& timer = SlotTable::At(slot);
   // Marked by a call that timer_delete and the reuse of the slot overtook.
-  const uint32_t queue = timer.queue.load(std::memory_order_acquire);
-  if ((queue & ~uint32_t{TimerSlot::kAbandoned}) == number_ + 1) Reindex(slot);
+  if (timer.queue_link() == number_ + 1) Reindex(slot);
 }
 
 // Makes the index agree with the word.

@@ -15,7 +15,7 @@ namespace kevent::core {
 
 int InitQueue(kevent_ring* ring, unsigned num, unsigned flags) {
   if (flags != 0 || (ring == nullptr) != (num == 0)) return -EINVAL;
-  if (ring != nullptr) return -ENOSYS;
+  if (num == 1) return -EINVAL;
   if (const int error = Process::Start(); error != 0) return -error;
   Queue* queue;
   if (const int error = Process::OpenQueue(&queue); error != 0) return -error;
@@ -27,6 +27,7 @@ int InitQueue(kevent_ring* ring, unsigned num, unsigned flags) {
     queue->DropName();
     return -error;
   }
+  if (ring != nullptr) queue->ring().Open(ring, num);
   Registry::Set(fd, Registration::Name(queue->number()));
   return fd;
 }
@@ -47,14 +48,21 @@ int PinQueue(int kev_fd, Queue** queue) {
   return found.is_closing() || sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
 }
 
-int GetEvents(int kev_fd, const Queue::Request& request) {
+namespace {
+
+bool WaitsWell(const Queue::Request& request) {
   constexpr unsigned kAbsoluteMonotonic = KEVENT_FLAGS_ABSTIME | KEVENT_FLAGS_MONOTONIC;
+  return (request.flags & ~kAbsoluteMonotonic) == 0 && request.flags != KEVENT_FLAGS_MONOTONIC &&
+         (request.timeout == nullptr || IsValid(*request.timeout));
+}
+
+}  // namespace
+
+int GetEvents(int kev_fd, const Queue::Request& request) {
   Queue* queue;
   if (const int error = PinQueue(kev_fd, &queue); error != 0) return -error;
   int error = 0;
-  if ((request.flags & ~kAbsoluteMonotonic) != 0 || request.flags == KEVENT_FLAGS_MONOTONIC ||
-      request.min_nr > request.max_nr ||
-      (request.timeout != nullptr && !IsValid(*request.timeout))) {
+  if (!WaitsWell(request) || request.min_nr > request.max_nr) {
     error = EINVAL;
   } else if (request.max_nr != 0 && request.events == nullptr) {
     error = EFAULT;
@@ -64,6 +72,27 @@ int GetEvents(int kev_fd, const Queue::Request& request) {
     return -error;
   }
   return queue->GetEvents(request);
+}
+
+int WaitForRing(int kev_fd, unsigned num, unsigned old_uidx, const timespec* timeout,
+                unsigned flags) {
+  Queue* queue;
+  if (const int error = PinQueue(kev_fd, &queue); error != 0) return -error;
+  const Queue::Request request = {1, num, nullptr, timeout, flags, nullptr, true, old_uidx};
+  const EventRing& ring = queue->ring();
+  if (!WaitsWell(request) || !ring.exists() || num == 0 || num > ring.size()) {
+    queue->Unpin();
+    return -EINVAL;
+  }
+  return queue->GetEvents(request);
+}
+
+int CommitRing(int kev_fd, unsigned new_uidx, unsigned over) {
+  Queue* queue;
+  if (const int error = PinQueue(kev_fd, &queue); error != 0) return -error;
+  const int count = queue->CommitRing(new_uidx, over);
+  queue->Unpin();
+  return count;
 }
 
 }  // namespace kevent::core

@@ -15,8 +15,18 @@ namespace kevent::core {
 // A new queue's descriptor.
 int InitQueue(kevent_ring* ring, unsigned num, unsigned flags);
 
+// kevent_ctl.  Async-signal-safe when cmd is KEVENT_CTL_READY.
+int ControlKevents(int kev_fd, unsigned cmd, unsigned num, ukevent* entries);
+
 // Events from the queue kev_fd.  A cancellation point.
 int GetEvents(int kev_fd, const Queue::Request& request);
+
+// kevent_wait.  A cancellation point.
+int WaitForRing(int kev_fd, unsigned num, unsigned old_uidx, const timespec* timeout,
+                unsigned flags);
+
+// kevent_commit.
+int CommitRing(int kev_fd, unsigned new_uidx, unsigned over);
 
 // The queue that a descriptor names, pinned: 0, EBADF when it is not open, or
 // EINVAL when it is something else.

@@ -11,6 +11,7 @@
 #include "core/registry.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
+#include "core/timers.h"
 
 namespace kevent::core {
 
@@ -26,10 +27,12 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
   }
   internals_open_.store(true, std::memory_order_relaxed);
   held_.store(false, std::memory_order_relaxed);
+  exit_requested_.store(false, std::memory_order_relaxed);
   announced_.Reset();
 
   Locked locked(lock_);
   leader_ = nullptr;
+  ring_ = {};
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
     axes_[i].kind.store(AxisKind::kUnused, std::memory_order_relaxed);
     axes_[i].armed.Reset();
@@ -91,9 +94,12 @@ void Queue::Ring() {
 
 bool Queue::Reusable() {
   if (calls_.load(std::memory_order_seq_cst) != 0) return false;
+  if (internals_open_.load(std::memory_order_acquire)) return false;
   Locked locked(lock_);
+  if (memory_ == nullptr) return true;  // wiped
+  if (KeventSet* set = kevents(); set != nullptr) set->Clear();
   if (deleted_.load(std::memory_order_acquire) != 0) DrainInbox();
-  return timers_ == 0 && !internals_open_.load(std::memory_order_acquire);
+  return timers_ == 0;
 }
 
 // ---- Internal descriptors ---------------------------------------------------
@@ -137,9 +143,20 @@ void Queue::CloseInternals(bool ours) {
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_acquire); ++i) {
     CloseSource(axes_[i], ours);
   }
+  if (kevents() != nullptr) CloseKeventInternals(ours);
   CloseInternal(&always_ready_, ours);
   CloseInternal(&epoll_, ours);
   internals_open_.store(false, std::memory_order_release);
+}
+
+void Queue::CloseKeventInternals(bool ours) {
+  constexpr int kLast = Registry::kMaxDescriptor - 1;
+  for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
+    const Registration found = Registry::Get(fd);
+    if (!found.is_internal() || found.queue() != number_ || found.role() != kRoleSource) continue;
+    Registry::Take(fd);
+    if (ours) sys::Close(fd);
+  }
 }
 
 void Queue::CloseSource(Axis& axis, bool ours) {
@@ -151,7 +168,7 @@ void Queue::CloseSource(Axis& axis, bool ours) {
 }
 
 int Queue::MoveInternal(int fd, uint16_t role) {
-  if (role == kRolePrivate || !Pin()) return EBUSY;
+  if (role == kRolePrivate || role == kRoleSource || !Pin()) return EBUSY;
   std::atomic<int>* number = role == kRoleEpoll         ? &epoll_
                              : role == kRoleAlwaysReady ? &always_ready_
                                                         : &axes_[role].source;
@@ -332,6 +349,10 @@ int Queue::AllocateSlot(uint32_t* slot) {
 
 int Queue::AddTimer(const ClockPlan& plan, uint64_t cookie, Handle* handle) {
   Locked locked(lock_);
+  return AddTimerLocked(plan, cookie, 0, handle);
+}
+
+int Queue::AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags, Handle* handle) {
   uint8_t index;
   bool made;
   if (const int error = FindOrMakeAxis(plan, &index, &made); error != 0) return error;
@@ -352,7 +373,7 @@ int Queue::AddTimer(const ClockPlan& plan, uint64_t cookie, Handle* handle) {
   timer.indexed.store(0, std::memory_order_relaxed);
   timer.cookie.store(cookie, std::memory_order_relaxed);
   timer.position_or_next_free = 0;
-  timer.queue.store(static_cast<uint16_t>(number_ + 1), std::memory_order_relaxed);
+  timer.queue.store(static_cast<uint16_t>((number_ + 1) | flags), std::memory_order_relaxed);
   timer.axis.store(index, std::memory_order_relaxed);
   timer.life.set_generation(generation);
   ++timers_;
@@ -371,6 +392,44 @@ void Queue::DeletedTimer(uint32_t slot) {
   if (deleted_.fetch_add(1, std::memory_order_acq_rel) + 1 < kBacklog) return;
   Locked locked(lock_);
   DrainInbox();
+}
+
+// ---- Kevents ----------------------------------------------------------------
+
+int Queue::AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle) {
+  lock_.AssertHeld();
+  return AddTimerLocked(plan, record, TimerSlot::kOfKevent, handle);
+}
+
+void Queue::DeleteKeventTimer(Handle handle) {
+  lock_.AssertHeld();
+  EndTimer(handle);
+  deleted_.fetch_add(1, std::memory_order_acq_rel);
+  Visit(handle.slot());
+  FreeReleased();
+}
+
+int Queue::OpenKevents(KeventSet** opened) {
+  Locked locked(lock_);
+  *opened = kevents();
+  if (*opened != nullptr) return 0;
+  KeventPages* pages = memory_->kevent_pages.load(std::memory_order_relaxed);
+  if (pages == nullptr) {
+    pages = static_cast<KeventPages*>(sys::MapPages(sizeof(KeventPages), sys::OnFork::kKeep));
+    if (pages == nullptr) return ENOMEM;
+    memory_->kevent_pages.store(pages, std::memory_order_release);
+  }
+  KeventSet* set = memory_->kevents.load(std::memory_order_relaxed);
+  if (set == nullptr) {
+    set = static_cast<KeventSet*>(sys::MapPages(sizeof(KeventSet), sys::OnFork::kWipe));
+    if (set == nullptr) return ENOMEM;
+    memory_->kevents.store(set, std::memory_order_release);
+  }
+  if (const int error = set->Open(this, pages); error != 0) return error;
+  // A holding leader does not sleep on the set's epoll yet.
+  if (held_.load(std::memory_order_relaxed)) Lower(axes_[kMonotonicAxis], 1);
+  *opened = set;
+  return 0;
 }
 
 }  // namespace kevent::core

@@ -9,6 +9,7 @@
 //   indexing.cc   moving what was armed into the index, under the lock
 //   collector.cc  taking what is due, under the lock
 //   waiting.cc    sleeping for it
+//   kevent_set.h  what else than POSIX timers completes into it
 
 #ifndef KEVENT_CORE_QUEUE_H_
 #define KEVENT_CORE_QUEUE_H_
@@ -21,16 +22,18 @@
 
 #include "core/clocks.h"
 #include "core/deadline_heap.h"
+#include "core/event_ring.h"
 #include "core/far_index.h"
 #include "core/inbox.h"
 #include "core/kernel_register.h"
+#include "core/kevent_set.h"
 #include "core/lock.h"
 #include "core/setting.h"
 #include "core/slot_table.h"
 
 namespace kevent::core {
 
-inline constexpr uint32_t kMaxQueues = 1u << 14;
+inline constexpr uint32_t kMaxQueues = (1u << 14) - 1;  // numbers plus one have 14 bits
 inline constexpr uint32_t kMaxAxes = 250;
 inline constexpr uint8_t kMonotonicAxis = 0;
 
@@ -75,6 +78,9 @@ struct QueueMemory {
   // being closed there is no epoll here.
   std::atomic<int> epoll;
   std::atomic<int> monotonic_timerfd;
+  // Mapped when the first kevent is registered; the set is wiped.
+  std::atomic<KeventSet*> kevents;
+  std::atomic<KeventPages*> kevent_pages;
 };
 
 // A thread asleep in kevent_get_events.  Lives on its stack; under the queue's
@@ -86,6 +92,7 @@ struct Waiter {
 
   const unsigned min_nr;
   std::atomic<uint32_t> woken{0};  // promoted to leader
+  int error = 0;                   // why it cannot sleep, without a role
   int timer = -1;                  // a timerfd to wake it by, if not by `woken`
   Role role = Role::kNone;
   bool linked = false;  // among the followers
@@ -129,6 +136,7 @@ class Queue {
   int epoll() const { return epoll_.load(std::memory_order_acquire) - 1; }
   int always_ready() const { return always_ready_.load(std::memory_order_acquire) - 1; }
   const Axis& axis(uint8_t index) const { return axes_[index]; }
+  uint32_t axis_count() const { return axis_count_.load(std::memory_order_acquire); }
 
   // ---- Timers ----
 
@@ -137,6 +145,32 @@ class Queue {
 
   // A timer of this queue was deleted; its slot is to be taken back.
   void DeletedTimer(uint32_t slot);
+
+  // The same for those of kevents, under the lock.
+  int AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle);
+  void DeleteKeventTimer(Handle handle);
+
+  // ---- Kevents ----
+
+  // The set of those that are registered, or nullptr while there was none.
+  KeventSet* kevents() const {
+    KeventSet* set = memory_->kevents.load(std::memory_order_acquire);
+    return set != nullptr && set->open() ? set : nullptr;
+  }
+  // Makes it: 0 or an errno.
+  int OpenKevents(KeventSet** set);
+
+  // Calls what changes the set.
+  template <typename Change>
+  void WithKevents(Change change) {
+    Locked locked(lock_);
+    Locked table_locked(memory_->kevents.load(std::memory_order_relaxed)->table_lock());
+    change();
+  }
+
+  EventRing& ring() { return ring_; }
+  // The consumer of the ring has made room.
+  int CommitRing(unsigned new_uidx, unsigned over);
 
   // ---- Telling (telling.cc); async-signal-safe ----
 
@@ -147,6 +181,16 @@ class Queue {
   // The kernel's timer of a CPU-time axis expired.
   void AlarmFired(uint8_t axis);
 
+  // Something can be collected that the kernel does not know of.
+  void Wake();
+
+  // Has one call that sleeps return, or the next that would.
+  void RequestExit() { exit_requested_.store(true, std::memory_order_seq_cst); }
+  bool TakeExitRequest() {
+    return exit_requested_.load(std::memory_order_seq_cst) &&
+           exit_requested_.exchange(false, std::memory_order_seq_cst);
+  }
+
   // ---- Collecting and waiting (collector.cc, waiting.cc) ----
 
   struct Request {
@@ -156,6 +200,9 @@ class Queue {
     const timespec* timeout;
     unsigned flags;
     const sigset_t* mask;
+    // kevent_wait: into the ring instead, as long as this is its consumer's index.
+    bool into_ring = false;
+    unsigned old_uidx = 0;
   };
   // The number of events, or a negative errno.  A cancellation point.
   // Requires a pin, and unpins, unless it returns in a child of fork.
@@ -180,8 +227,7 @@ class Queue {
   struct Places {
     uint32_t* At(uint32_t slot) const {
       TimerSlot& timer = SlotTable::At(slot);
-      const uint32_t number = timer.queue.load(std::memory_order_relaxed);
-      if ((number & ~uint32_t{TimerSlot::kAbandoned}) != queue + 1) return nullptr;
+      if (timer.queue_link() != queue + 1) return nullptr;
       return timer.entry_axis == axis ? &timer.position_or_next_free : nullptr;
     }
     void Prefetch(uint32_t slot) const { __builtin_prefetch(&SlotTable::At(slot), 1); }
@@ -206,6 +252,9 @@ class Queue {
   int FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int AllocateSlot(uint32_t* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags, Handle* handle)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void CloseKeventInternals(bool ours);
   static bool SourceLives(Axis& axis);
   int MakeSource(uint8_t index, const ClockPlan& plan) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int JoinAxes(uint8_t index, bool relative_on_monotonic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -242,6 +291,9 @@ class Queue {
   // collector.cc
   unsigned Collect(unsigned min, unsigned max, ukevent* events, unsigned* due)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  unsigned ClaimTimers(unsigned max, ukevent* events) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  unsigned Take(unsigned max, ukevent* events, KeventSet* set) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool LookAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReadClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Axis* LongestDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Claim(Axis& axis, ukevent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -259,9 +311,9 @@ class Queue {
   // waiting.cc
   void Enlist(Waiter& waiter, unsigned due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Leave(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Hold() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int Hold() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void StopHolding(const Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  unsigned Timerfds(pollfd* descriptors) const;
+  unsigned HoldersDescriptors(pollfd* descriptors) const;
   Waiter* LeastDemanding() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Promote(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Append(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -285,6 +337,9 @@ class Queue {
   // The leader sleeps on the timerfds with something due: `announced_` does not
   // wake it.
   std::atomic<bool> held_;
+  std::atomic<bool> exit_requested_;
+  bool kevents_first_ ABSL_GUARDED_BY(lock_);  // whose turn it is when there is room for one
+  EventRing ring_;
 
   std::atomic<uint32_t> axis_count_;
   std::atomic<uint32_t> deleted_;  // timers that wait for Release

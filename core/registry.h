@@ -22,6 +22,7 @@ enum : uint16_t {
   kRoleEpoll = 0x100,
   kRoleAlwaysReady = 0x101,
   kRolePrivate = 0x102,  // of one sleeping call
+  kRoleSource = 0x103,   // of the kevents
 };
 
 class Registration {

@@ -17,6 +17,9 @@ class SignalsBlocked {
   SignalsBlocked(const SignalsBlocked&) = delete;
   SignalsBlocked& operator=(const SignalsBlocked&) = delete;
 
+  // What the thread had blocked before.
+  sys::SignalSet before() const { return before_; }
+
  private:
   const sys::SignalSet before_;
 };

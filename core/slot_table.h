@@ -62,8 +62,9 @@ class SlotLife {
 // that was never used.
 struct alignas(64) TimerSlot {
   // Beside the number of the queue: timer_delete has done with the slot, its
-  // queue may release it.
+  // queue may release it; the timer is a KEVENT_TIMER, its cookie the record.
   static constexpr uint16_t kAbandoned = 0x8000;
+  static constexpr uint16_t kOfKevent = 0x4000;
 
   SettingWord word;
 
@@ -87,9 +88,14 @@ struct alignas(64) TimerSlot {
   // On the free list (under the table's lock): the next slot, plus one.
   uint32_t position_or_next_free;
 
-  std::atomic<uint16_t> queue;  // number of its queue, plus one; 0: free; or kAbandoned
+  std::atomic<uint16_t> queue;  // number of its queue, plus one; 0: free; and flags
   std::atomic<uint8_t> axis;    // of its clock, in its queue
   uint8_t entry_axis;           // whose heap position_or_next_free is about
+
+  // The number of its queue, plus one; 0: none.
+  uint32_t queue_link() const {
+    return queue.load(std::memory_order_acquire) & ~uint32_t{kAbandoned | kOfKevent};
+  }
 
   bool live_as(uint32_t handle_generation) const { return life.generation() == handle_generation; }
 };

@@ -69,6 +69,22 @@ ABSL_ATTRIBUTE_NOINLINE void Queue::WakeKernel(Axis& axis, Nanoseconds deadline)
   Unpin();
 }
 
+void Queue::Wake() {
+  // As in Armed: whoever collects looks for it after the withdrawal, and the
+  // leader after it has set held_.
+  const KernelRegister::State announced = announced_.Load();
+  if (announced.value() != 0 && announced.told() && !held_.load(std::memory_order_seq_cst)) return;
+  const SignalsBlocked blocked;
+  if (!Pin()) return;
+  if (held_.load(std::memory_order_seq_cst)) {
+    Lower(axes_[kMonotonicAxis], 1);
+  } else {
+    Announce();
+  }
+  if (!open()) Ring();
+  Unpin();
+}
+
 void Queue::Announce() {
   announced_.RaiseTo(1);
   if (!announced_.Load().told()) TellAnnounced();

@@ -24,8 +24,8 @@ namespace {
 // generation, so a caller who then finds the generation right has the right
 // queue; one who does not has some queue, and queues are never unmapped.
 Queue* QueueOf(const TimerSlot& timer) {
-  const uint32_t number = timer.queue.load(std::memory_order_acquire) & ~TimerSlot::kAbandoned;
-  return number == 0 ? nullptr : &Process::QueueAt(number - 1);
+  const uint32_t link = timer.queue_link();
+  return link == 0 ? nullptr : &Process::QueueAt(link - 1);
 }
 
 // The clock that a setting's deadline is measured on.
@@ -158,17 +158,24 @@ int GetOverrun(Handle handle, int* overruns) {
   return 0;
 }
 
-int DeleteTimer(Handle handle) {
+int EndTimer(Handle handle) {
   TimerSlot* timer = SlotTable::Find(handle);
   if (timer == nullptr) return EINVAL;
   // The handle is EINVAL from here on, for everybody.
   if (!timer->life.End(handle.generation())) return EINVAL;
-  Queue* queue = QueueOf(*timer);
   // And from here on nothing is claimed for it.
   PackedSetting before = timer->word.Guess();
   while (!timer->word.Swap(before, PackedSetting(Disarmed(before.Unpack())))) {
   }
   timer->queue.fetch_or(TimerSlot::kAbandoned, std::memory_order_seq_cst);
+  return 0;
+}
+
+int DeleteTimer(Handle handle) {
+  const TimerSlot* timer = SlotTable::Find(handle);
+  if (timer == nullptr) return EINVAL;
+  Queue* queue = QueueOf(*timer);
+  if (const int error = EndTimer(handle); error != 0) return error;
   queue->DeletedTimer(handle.slot());
   return 0;
 }

@@ -27,6 +27,9 @@ int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_
 int GetTimer(Handle handle, itimerspec* value);
 int GetOverrun(Handle handle, int* overruns);
 
+// The part of DeleteTimer before its slot is taken back.
+int EndTimer(Handle handle);
+
 }  // namespace kevent::core
 
 #endif  // KEVENT_CORE_TIMERS_H_

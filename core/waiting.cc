@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/process.h"
@@ -77,6 +78,8 @@ class Sleeper {
   bool InChild() const { return Process::id() != process_; }
   int CollectOrSleep();
   int Look(unsigned min, Then then);
+  unsigned Collect(unsigned min, unsigned* due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
+  bool OthersHaveConsumed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
   int Prepare();
   int SleepCancellably();
   int Sleep();
@@ -90,6 +93,7 @@ class Sleeper {
   const Patience patience_;
   Waiter waiter_;
   const int process_ = Process::id();
+  bool to_return_ = false;  // with whatever there is
 };
 
 int Queue::GetEvents(const Request& request) {
@@ -106,7 +110,7 @@ int Sleeper::Run() {
 int Sleeper::CollectOrSleep() {
   const bool patient = request_.min_nr != 0 && !patience_.none();
   int result = Look(patient ? request_.min_nr : 0, Then::kReturn);
-  if (result != 0 || !patient) return result;
+  if (result != 0 || !patient || to_return_) return result;
   const int flags = sys::StatusFlags(queue_.epoll());
   if (flags < 0) return -EBADF;  // closed by a system call that we don't see
   if (patience_.over() || (flags & O_NONBLOCK) != 0) return Look(0, Then::kReturn);
@@ -114,7 +118,7 @@ int Sleeper::CollectOrSleep() {
   if (const int error = Prepare(); error != 0) return -error;
   for (;;) {
     result = Look(request_.min_nr, Then::kSleep);
-    if (result != 0) break;
+    if (result != 0 || to_return_) break;
     const int woken = SleepCancellably();
     // A signal handler that forked: this is its child, where the queue is a new
     // one that knows of no call, and the timerfd was closed.
@@ -138,9 +142,10 @@ int Sleeper::Look(unsigned min, Then then) {
     return -EBADF;
   }
   queue_.StopHolding(waiter_);
+  if (queue_.TakeExitRequest() || OthersHaveConsumed()) to_return_ = true;
   unsigned due;
-  const unsigned claimed = queue_.Collect(min, request_.max_nr, request_.events, &due);
-  if (claimed != 0 || then == Then::kReturn) {
+  const unsigned claimed = Collect(to_return_ ? 0 : min, &due);
+  if (claimed != 0 || then == Then::kReturn || to_return_) {
     queue_.Leave(waiter_);
   } else {
     const bool promoted = waiter_.woken.load(std::memory_order_relaxed) != 0;
@@ -154,6 +159,30 @@ int Sleeper::Look(unsigned min, Then then) {
   // just have been switched off.
   if (!queue_.open()) queue_.Ring();
   return static_cast<int>(claimed);
+}
+
+unsigned Sleeper::Collect(unsigned min, unsigned* due) {
+  if (!request_.into_ring) return queue_.Collect(min, request_.max_nr, request_.events, due);
+  EventRing& ring = queue_.ring_;
+  unsigned moved = 0;
+  while (moved < request_.max_nr && ring.room() != 0) {
+    const unsigned room = std::min(ring.room(), request_.max_nr - moved);
+    const unsigned count = queue_.Collect(min, room, ring.next(), due);
+    ring.Advance(count);
+    moved += count;
+    if (count < room) return moved;
+  }
+  // A full ring is as a number of events that is not reached: what is ready
+  // stays where it is.
+  if (moved == 0) {
+    queue_.Collect(2, 0, nullptr, due);
+    *due = std::max(*due, 1u);
+  }
+  return moved;
+}
+
+bool Sleeper::OthersHaveConsumed() const {
+  return request_.into_ring && queue_.ring_.consumer() != request_.old_uidx;
 }
 
 // ppoll's mask and a timeout that follows the steps of CLOCK_REALTIME take a
@@ -204,7 +233,7 @@ void Sleeper::Cancelled(void* sleeper) {
 int Sleeper::Sleep() {
   switch (waiter_.role) {
     case Waiter::Role::kNone:
-      return 0;
+      return waiter_.error;
     case Waiter::Role::kFollower:
       return waiter_.timer < 0 ? SleepOnFutex() : SleepOnDescriptors();
     case Waiter::Role::kLeader:
@@ -226,7 +255,7 @@ int Sleeper::SleepOnDescriptors() {
   if (waiter_.role == Waiter::Role::kLeader) {
     descriptors[count++] = {queue_.epoll(), POLLIN, 0};
   } else if (waiter_.role == Waiter::Role::kHoldingLeader) {
-    count += queue_.Timerfds(descriptors + count);
+    count += queue_.HoldersDescriptors(descriptors + count);
   }
 
   timespec left;
@@ -264,28 +293,45 @@ void Queue::Enlist(Waiter& waiter, unsigned due) {
   } else if (due == 0) {
     waiter.role = Waiter::Role::kLeader;
   } else {
-    waiter.role = Hold() ? Waiter::Role::kHoldingLeader : Waiter::Role::kNone;
+    const int error = Hold();
+    waiter.error = error == -EAGAIN ? 0 : error;
+    waiter.role = error == 0 ? Waiter::Role::kHoldingLeader : Waiter::Role::kNone;
   }
 }
 
 // Leaves the descriptor readable and sets the kernel's timers to what is not
-// yet due.  False when an armer came in between: look again.
-bool Queue::Hold() {
+// yet due.  -EAGAIN when an armer came in between: look again; or why the leader
+// cannot sleep so.
+int Queue::Hold() {
+  KeventSet* const set = kevents();
+  if (set != nullptr) {
+    if (const int error = set->WatchEdges(); error < 0) return error;
+  }
   held_.store(true, std::memory_order_seq_cst);
-  Announce();
+  // To announce what the kernel knows would wake this leader, who sleeps on
+  // whatever happens to the epoll.
+  if (set == nullptr || set->ready_by_level() == 0) Announce();
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
     Rearm(axes_[i], NextNotDue(axes_[i]), true);
   }
   // An armer that saw the queue announced, and not held, has marked before
   // (model: HOLDS_WITHOUT_LOOKING_AGAIN).
-  return inbox_.empty();
+  return LookAgain() ? -EAGAIN : 0;
 }
 
 void Queue::StopHolding(const Waiter& waiter) {
-  if (leader_ == &waiter) held_.store(false, std::memory_order_seq_cst);
+  if (leader_ != &waiter || !held_.load(std::memory_order_relaxed)) return;
+  held_.store(false, std::memory_order_seq_cst);
+  // What comes after this wakes it again.
+  if (KeventSet* set = kevents(); set != nullptr) set->TakeEdges();
 }
 
-unsigned Queue::Timerfds(pollfd* descriptors) const {
+// What a holding leader sleeps on: what becomes readable with what is new.
+unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
+  if (const KeventSet* set = kevents(); set != nullptr) {
+    descriptors[0] = {set->edges(), POLLIN, 0};
+    return 1;
+  }
   unsigned count = 0;
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_acquire); ++i) {
     const AxisKind kind = axes_[i].kind.load(std::memory_order_acquire);
@@ -302,6 +348,7 @@ void Queue::Leave(Waiter& waiter) {
   if (leader_ != &waiter) return;
   leader_ = nullptr;
   held_.store(false, std::memory_order_seq_cst);
+  if (KeventSet* set = kevents(); set != nullptr) set->IgnoreEdges();
   if (Waiter* next = LeastDemanding(); next != nullptr) Promote(*next);
 }
 
@@ -311,6 +358,17 @@ Waiter* Queue::LeastDemanding() {
     if (waiter->min_nr < least->min_nr) least = waiter;
   }
   return least;
+}
+
+int Queue::CommitRing(unsigned new_uidx, unsigned over) {
+  Locked locked(lock_);
+  const bool was_full = ring_.exists() && ring_.full();
+  const int count = ring_.Commit(new_uidx, over);
+  // Who waits for room holds.
+  if (was_full && count > 0 && held_.load(std::memory_order_relaxed)) {
+    Lower(axes_[kMonotonicAxis], 1);
+  }
+  return count;
 }
 
 // Makes a follower the leader, and wakes it.

@@ -12,10 +12,14 @@
  *     timer_settime(timer, 0, &its, NULL);
  *     n = kevent_get_events(kev_fd, 1, max, &timeout, events, 0);
  *
+ * The same queue takes descriptors, signals, changes of directories, the ends
+ * of processes and events of the program's own: kevent_ctl.
+ *
  * Types, constants and their values are those of the kevent patches posted to
- * linux-kernel in 2006 (takes 26 to 30).  Constants of event types whose
- * behaviour libkevent does not implement are declared too, so that the
- * numbers stay reserved; kevent(7) says what is implemented.
+ * linux-kernel in 2006 (takes 26 to 30); what libkevent adds has values that
+ * they did not use, types from 32 upward.  KEVENT_NAIO and KEVENT_AIO are
+ * declared so that their numbers stay reserved; kevent(7) says what is
+ * implemented.
  *
  * Unless its comment says otherwise, a function may be called from any thread
  * at any time, is not async-signal-safe, sets errno when it fails and leaves
@@ -74,10 +78,13 @@
 #define KEVENT_SIGNAL 7
 #define KEVENT_POSIX_TIMER 8
 #define KEVENT_UNOTIFY 9
-#define KEVENT_MAX 10
+#define KEVENT_MAX 10 /* of the types of 2006 */
+#define KEVENT_PROCESS 32
+#define KEVENT_KEVENT 33
 
 /* ukevent.event, by type. */
 #define KEVENT_TIMER_FIRED 0x1
+#define KEVENT_TIMER_SPEC 0x100 /* ret_data holds the address of a kevent_timer_spec */
 
 #define KEVENT_SOCKET_RECV 0x1
 #define KEVENT_SOCKET_ACCEPT 0x2
@@ -85,6 +92,9 @@
 
 #define KEVENT_INODE_CREATE 0x1
 #define KEVENT_INODE_REMOVE 0x2
+#define KEVENT_INODE_MODIFY 0x100
+#define KEVENT_INODE_ATTRIB 0x200
+#define KEVENT_INODE_SELF 0x400 /* the file itself was removed or renamed */
 
 #define KEVENT_POLL_POLLIN 0x0001
 #define KEVENT_POLL_POLLPRI 0x0002
@@ -105,6 +115,12 @@
 #define KEVENT_SIGNAL_DELIVERY 0x1
 #define KEVENT_SIGNAL_NOMASK 0x8000000000000000ULL /* in kevent_id.raw_u64 */
 
+#define KEVENT_UNOTIFY_EVENT 0x1
+
+#define KEVENT_PROCESS_EXIT 0x1
+
+#define KEVENT_KEVENT_READY 0x1
+
 #define KEVENT_MASK_ALL 0xffffffff
 #define KEVENT_MASK_EMPTY 0x0
 
@@ -120,6 +136,7 @@
 #define KEVENT_RET_BROKEN 0x1
 #define KEVENT_RET_DONE 0x2
 #define KEVENT_RET_COPY_FAILED 0x4
+#define KEVENT_RET_NO_STATUS 0x100 /* KEVENT_PROCESS: no child of ours, or reaped before */
 
 /* Commands of kevent_ctl. */
 #define KEVENT_CTL_ADD 0
@@ -127,7 +144,7 @@
 #define KEVENT_CTL_MODIFY 2
 #define KEVENT_CTL_READY 3
 
-/* Flags of kevent_get_events and kevent_pget_events. */
+/* Flags of kevent_get_events, kevent_pget_events and kevent_wait. */
 #define KEVENT_FLAGS_ABSTIME 0x1   /* timeout is absolute, CLOCK_REALTIME */
 #define KEVENT_FLAGS_MONOTONIC 0x2 /* with ABSTIME: CLOCK_MONOTONIC instead */
 
@@ -143,7 +160,9 @@ struct kevent_id {
 };
 
 /*
- * One completion; 40 bytes, laid out as in 2006.  For a POSIX timer:
+ * One completion, or one request to kevent_ctl; 40 bytes, laid out as in 2006.
+ * What the fields mean for each type is in the manual, kevent_socket(7) to
+ * kevent_kevent(7).  For a POSIX timer:
  *
  *   id.raw_u64   the timer_t
  *   type, event  KEVENT_POSIX_TIMER, KEVENT_TIMER_FIRED
@@ -168,8 +187,18 @@ struct ukevent {
   };
 };
 
-/* The ring of 2006: `num` events follow the two indexes.  Declared for its
- * layout; kevent_init does not take a ring yet. */
+/* What a KEVENT_TIMER with KEVENT_TIMER_SPEC is set to.  Read by kevent_ctl
+ * during ADD and MODIFY only. */
+struct kevent_timer_spec {
+  clockid_t clockid;            /* as for timer_create(2) */
+  int flags;                    /* 0 or TIMER_ABSTIME */
+  struct itimerspec itimerspec; /* it_value zero: disarmed */
+};
+
+/* The ring of kevent_init: `num` events follow the two words.  It is the
+ * caller's memory, and is written by kevent_wait and kevent_commit only.
+ * ring_kidx is the slot that is written next; ring_over counts how often
+ * kevent_commit has passed the end of the ring. */
 struct kevent_ring {
   unsigned int ring_kidx;
   unsigned int ring_over;
@@ -186,12 +215,14 @@ struct kevent_ring {
  * close-on-exec, to be closed with close(2).  It can be polled (poll, select,
  * epoll, io_uring): readable whenever something can be collected.
  *
- * ring must be NULL, and num and flags 0.
+ * ring is NULL and num 0, or ring has room for num events, two at least, which
+ * kevent_wait fills; it must stay mapped until the queue is closed.  flags is 0.
+ * In a child of fork the queue has no ring.
  *
- * EINVAL  flags is not 0, or one of ring and num is zero and the other is not.
- * ENOSYS  ring and num ask for a ring.
+ * EINVAL  flags is not 0; one of ring and num is zero and the other is not; or
+ *         num is 1.
  * EMFILE, ENFILE, ENOMEM  as epoll_create1(2), timerfd_create(2) and mmap(2)
- *         have them, EMFILE also beyond 16384 queues; nothing is left behind.
+ *         have them, EMFILE also beyond 16383 queues; nothing is left behind.
  */
 int kevent_init(struct kevent_ring *ring, unsigned int num, unsigned int flags) KEVENT_FUNCTION;
 
@@ -224,11 +255,77 @@ int kevent_get_events(int kev_fd, unsigned int min_nr, unsigned int max_nr,
                       const struct timespec *timeout, struct ukevent *events,
                       unsigned int flags) KEVENT_FUNCTION;
 
-/* The same; while it sleeps the signal mask of the thread is *sigmask, as in
+/*
+ * Registers kevents with the queue kev_fd, changes them or makes them ready:
+ * arg[0 .. num-1].  A kevent is told from others of its queue by type, id and
+ * cookie (ptr).
+ *
+ * KEVENT_CTL_ADD     registers each.  Returns how many entries it has put at
+ *     the front of arg, 0 when all were registered without more to say: those
+ *     that could not be, with KEVENT_RET_BROKEN | KEVENT_RET_DONE in ret_flags
+ *     and a negative errno value in ret_data[1]; and those that are ready
+ *     already, with KEVENT_RET_DONE and what would have been reported, which
+ *     are not registered unless KEVENT_REQ_ALWAYS_QUEUE asks for it: then they
+ *     are, and are reported by the queue alone.
+ * KEVENT_CTL_REMOVE  removes each, and an event of it that was not collected.
+ *     Returns 0; ret_flags has KEVENT_RET_DONE, and KEVENT_RET_BROKEN as well
+ *     with -ENOENT in ret_data[1] where there was none.
+ * KEVENT_CTL_MODIFY  replaces event and req_flags of each.  Returns 0, and
+ *     ret_flags as REMOVE does.
+ * KEVENT_CTL_READY   with num 0 makes one call that sleeps on the queue return,
+ *     or the next one that would, even with 0 events.  Otherwise makes each
+ *     ready although nothing has happened.  Returns how many it found; those
+ *     that it did not find are moved to the front of arg.
+ *
+ * KEVENT_CTL_READY is async-signal-safe; the other commands are not.
+ *
+ * EBADF   kev_fd is not open.
+ * EINVAL  kev_fd is no queue; unknown command; ADD with more than 16777216
+ *         entries, another command with more than are registered.
+ * EFAULT  arg is NULL and num is not 0, or arg cannot be written to; nothing
+ *         was done.  (READY reads and writes it without asking.)
+ * EMFILE, ENFILE, ENOMEM  the first kevent of a queue takes a descriptor and
+ *         memory; nothing was done.
+ */
+int kevent_ctl(int kev_fd, unsigned int cmd, unsigned int num, struct ukevent *arg) KEVENT_FUNCTION;
+
+/* The same as kevent_get_events; while it sleeps the signal mask of the thread is *sigmask, as in
  * ppoll(2).  NULL leaves the mask alone. */
 int kevent_pget_events(int kev_fd, unsigned int min_nr, unsigned int max_nr,
                        const struct timespec *timeout, struct ukevent *events, unsigned int flags,
                        const sigset_t *sigmask) KEVENT_FUNCTION;
+
+/*
+ * Moves up to num events into the ring of the queue kev_fd and returns their
+ * number.  Sleeps as kevent_get_events with min_nr 1 does, and while the ring
+ * is full; returns 0 at once when old_uidx is not the index up to which
+ * kevent_commit has freed the ring: another thread has consumed since the caller
+ * looked.  timeout and flags are those of kevent_get_events.  A cancellation
+ * point while it sleeps.
+ *
+ * The events lie in ring->event[] before ring_kidx, in the order of their
+ * collection; a thread may read them without a call.
+ *
+ * EINVAL  the queue has no ring; num is larger than the ring or 0; unknown
+ *         flags; timeout out of range.
+ * EBADF, EINTR  as kevent_get_events.
+ */
+int kevent_wait(int kev_fd, unsigned int num, unsigned int old_uidx, const struct timespec *timeout,
+                unsigned int flags) KEVENT_FUNCTION;
+
+/*
+ * Frees the slots of the ring before new_uidx, oldest first, and returns their
+ * number.  over is the ring_over that the caller read with the events.
+ * With a full ring new_uidx may be the index of the first event: all are freed.
+ * 0 when another thread has freed them, or when the queue has no ring.
+ *
+ * EBADF      kev_fd is not open.
+ * EINVAL     kev_fd is no queue; new_uidx is no index of the ring, or lies
+ *            beyond the events that are in it.
+ * EOVERFLOW  over is neither ring_over nor ring_over - 1, or it is that and the
+ *            slots are those of another turn.
+ */
+int kevent_commit(int kev_fd, unsigned int new_uidx, unsigned int over) KEVENT_FUNCTION;
 
 /* The version of the library that runs, "MAJOR.MINOR.PATCH": a static string.
  * KEVENT_VERSION is that of the header.  Async-signal-safe. */

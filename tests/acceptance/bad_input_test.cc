@@ -173,8 +173,9 @@ TEST_F(BadInput, Init) {
     unsigned flags;
     int error;
   } const kCases[] = {
-      {nullptr, 0, 1, EINVAL}, {nullptr, 0, 0x80000000, EINVAL}, {nullptr, 16, 0, EINVAL},
-      {&ring, 0, 0, EINVAL},   {&ring, 16, 0, ENOSYS},           {&ring, 16, 1, EINVAL},
+      {nullptr, 0, 1, EINVAL},  {nullptr, 0, 0x80000000, EINVAL},
+      {nullptr, 16, 0, EINVAL}, {&ring, 0, 0, EINVAL},
+      {&ring, 1, 0, EINVAL},    {&ring, 16, 1, EINVAL},
   };
   for (const auto& c : kCases) {
     EXPECT_EQ(kevent_init(c.ring, c.num, c.flags), -1) << c.num << " " << c.flags;

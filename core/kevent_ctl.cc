@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+//
+// The commands of kevent_ctl.
+
+#include <cerrno>
+
+#include "core/kevent_set.h"
+#include "core/kevents.h"
+#include "core/signals_blocked.h"
+
+namespace kevent::core {
+namespace {
+
+constexpr uint32_t kRequestFlags = KEVENT_REQ_ONESHOT | KEVENT_REQ_WAKEUP_ALL | KEVENT_REQ_ET |
+                                   KEVENT_REQ_LAST_CHECK | KEVENT_REQ_ALWAYS_QUEUE |
+                                   KEVENT_REQ_READY;
+
+KeventKey KeyOf(const ukevent& entry) {
+  return {entry.id.raw_u64, reinterpret_cast<uint64_t>(entry.ptr), entry.type};
+}
+
+void Answer(ukevent* entry, int error) {
+  entry->ret_flags = KEVENT_RET_DONE;
+  if (error == 0) return;
+  entry->ret_flags |= KEVENT_RET_BROKEN;
+  entry->ret_data[1] = static_cast<uint32_t>(error);
+}
+
+// 0, or why a request cannot be one.
+int Check(const Source& source, const ukevent& request) {
+  if ((request.req_flags & ~kRequestFlags) != 0) return -EINVAL;
+  const bool all = request.event == KEVENT_MASK_ALL;
+  if (request.event == 0 || (!all && (request.event & ~source.events) != 0)) return -EINVAL;
+  return 0;
+}
+
+}  // namespace
+
+bool KeventSet::Add(ukevent* entry) {
+  const Source* source = SourceOf(entry->type);
+  int result = source == nullptr ? -ENOSYS : Check(*source, *entry);
+  const KeventKey key = KeyOf(*entry);
+  if (result == 0) {
+    if (const uint32_t link = table_.Find(key); link != 0) {
+      // A descriptor that was closed takes its kevents with it.
+      if (StillWatches(link - 1)) {
+        result = -EEXIST;
+      } else {
+        UnlinkWatcher(link - 1);
+        Erase(link - 1);
+      }
+    }
+  }
+  uint32_t number = 0;
+  if (result == 0) result = -table_.Insert(key, &number);
+  if (result < 0) {
+    Answer(entry, result);
+    return true;
+  }
+
+  Kevent& record = At(number);
+  record.event = entry->event == KEVENT_MASK_ALL ? source->events : entry->event;
+  record.req_flags = entry->req_flags;
+  result = source->attach(*this, number, *entry);
+  if (result == 0) {
+    if ((record.req_flags & KEVENT_REQ_READY) != 0) {
+      MakeReady(number, false);
+      record.forced = true;
+    }
+    return false;
+  }
+  if (result > 0) {
+    Describe(record, entry);
+  } else {
+    Answer(entry, result);
+  }
+  table_.Erase(number);
+  return true;
+}
+
+void KeventSet::Remove(ukevent* entry) {
+  const uint32_t link = table_.Find(KeyOf(*entry));
+  if (link != 0) Erase(link - 1);
+  Answer(entry, link == 0 ? -ENOENT : 0);
+}
+
+void KeventSet::Modify(ukevent* entry) {
+  const uint32_t link = table_.Find(KeyOf(*entry));
+  if (link == 0) return Answer(entry, -ENOENT);
+  const uint32_t number = link - 1;
+  Kevent& record = At(number);
+  const Source* source = SourceOf(entry->type);
+  if (const int error = Check(*source, *entry); error != 0) return Answer(entry, error);
+
+  const uint32_t event = record.event;
+  const uint32_t req_flags = record.req_flags;
+  record.event = entry->event == KEVENT_MASK_ALL ? source->events : entry->event;
+  record.req_flags = entry->req_flags;
+  const int error = source->change(*this, number, *entry);
+  if (error < 0) {
+    record.event = event;
+    record.req_flags = req_flags;
+    return Answer(entry, error);
+  }
+  if (record.injected) TakeInjected();
+  Withdraw(number);
+  record.found_flags = record.found_data[0] = record.found_data[1] = 0;
+  if ((record.req_flags & KEVENT_REQ_READY) != 0) {
+    MakeReady(number, false);
+    record.forced = true;
+  }
+  Answer(entry, 0);
+}
+
+// ---- The call -------------------------------------------------------------------
+
+namespace {
+
+// Each entry's turn, in chunks, so that collectors are not kept waiting for very
+// many.  How many visit() has wanted back, which are moved to the front.
+template <typename Visit>
+unsigned ForEach(Queue& queue, KeventSet& set, unsigned num, ukevent* entries, Visit visit) {
+  constexpr unsigned kChunk = 64;
+  unsigned returned = 0;
+  for (unsigned first = 0; first < num; first += kChunk) {
+    const SignalsBlocked blocked;
+    const unsigned end = num - first < kChunk ? num : first + kChunk;
+    queue.WithKevents([&] {
+      set.set_callers_mask(blocked.before());
+      for (unsigned i = first; i < end; ++i) {
+        if (!visit(&entries[i])) continue;
+        const ukevent entry = entries[i];
+        entries[returned++] = entry;
+      }
+    });
+  }
+  return returned;
+}
+
+// Async-signal-safe: it takes no lock but the table's.
+int Ready(Queue& queue, KeventSet* set, unsigned num, ukevent* entries) {
+  if (num == 0) queue.RequestExit();
+  unsigned missed = 0;
+  for (unsigned i = 0; i < num; ++i) {
+    if (set->Inject(KeyOf(entries[i]))) continue;
+    const ukevent entry = entries[i];
+    entries[missed++] = entry;
+  }
+  if (num == 0 || missed < num) queue.Wake();
+  return static_cast<int>(num - missed);
+}
+
+int Control(Queue& queue, unsigned cmd, unsigned num, ukevent* entries) {
+  if (cmd > KEVENT_CTL_READY) return -EINVAL;
+  KeventSet* set = queue.kevents();
+  if (cmd == KEVENT_CTL_ADD ? num > KeventTable::kMaxRecords
+                            : num > (set == nullptr ? 0 : set->registered())) {
+    return -EINVAL;
+  }
+  if (num != 0 && entries == nullptr) return -EFAULT;
+  if (cmd == KEVENT_CTL_READY) return Ready(queue, set, num, entries);
+  if (num == 0) return 0;
+  if (!sys::IsWritable(entries, sizeof(ukevent) * num)) return -EFAULT;
+
+  if (set == nullptr) {
+    if (const int error = queue.OpenKevents(&set); error != 0) return -error;
+  }
+  unsigned returned = 0;
+  switch (cmd) {
+    case KEVENT_CTL_ADD:
+      returned =
+          ForEach(queue, *set, num, entries, [set](ukevent* entry) { return set->Add(entry); });
+      break;
+    case KEVENT_CTL_REMOVE:
+      ForEach(queue, *set, num, entries,
+              [set](ukevent* entry) { return set->Remove(entry), false; });
+      break;
+    default:
+      ForEach(queue, *set, num, entries,
+              [set](ukevent* entry) { return set->Modify(entry), false; });
+  }
+  if (set->kernel_does_not_know()) queue.Wake();
+  return static_cast<int>(returned);
+}
+
+int ControlPinned(Queue& queue, unsigned cmd, unsigned num, ukevent* entries) {
+  const int result = Control(queue, cmd, num, entries);
+  queue.Unpin();
+  return result;
+}
+
+}  // namespace
+
+int ControlKevents(int kev_fd, unsigned cmd, unsigned num, ukevent* entries) {
+  // A handler that leaves would leave its pin behind.
+  if (cmd == KEVENT_CTL_READY) {
+    const SignalsBlocked blocked;
+    Queue* queue;
+    const int error = PinQueue(kev_fd, &queue);
+    return error != 0 ? -error : ControlPinned(*queue, cmd, num, entries);
+  }
+  Queue* queue;
+  const int error = PinQueue(kev_fd, &queue);
+  return error != 0 ? -error : ControlPinned(*queue, cmd, num, entries);
+}
+
+}  // namespace kevent::core

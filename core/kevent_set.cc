@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/kevent_set.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/queue.h"
+#include "core/signals_blocked.h"
+#include "core/system.h"
+#include "core/watching.h"
+
+namespace kevent::core {
+
+// ---- Life ---------------------------------------------------------------------
+
+int KeventSet::Open(Queue* queue, KeventPages* pages) {
+  queue_ = queue;
+  table_.Init(pages);
+  table_lock_.Init();
+  const int edges = Adopt(sys::CreateEpoll());
+  if (edges < 0) return -edges;
+  edges_.store(edges + 1, std::memory_order_release);
+  open_.store(true, std::memory_order_seq_cst);
+  return 0;
+}
+
+// The descriptors were closed with the queue.
+void KeventSet::Clear() {
+  const SignalsBlocked blocked;
+  const Locked locked(table_lock_);
+  TakeInjected();
+  table_.ForEach([this](uint32_t number) {
+    Kevent& record = At(number);
+    Withdraw(number);
+    if (record.fd >= 0) UnlinkWatcher(number);
+    if (record.key.type == KEVENT_TIMER) SourceOf(KEVENT_TIMER)->detach(*this, number);
+    table_.Erase(number);
+  });
+  std::fill_n(watches_, kWatches, 0);
+  std::fill_n(layers_, kMaxLayers, 0);
+  layer_count_ = leaving_first_ = watched_ = 0;
+  edges_.store(0, std::memory_order_relaxed);
+  edges_watched_ = false;
+  inotify_.store(0, std::memory_order_relaxed);
+  open_.store(false, std::memory_order_seq_cst);
+}
+
+void KeventSet::Erase(uint32_t number) {
+  Kevent& record = At(number);
+  if (record.injected) TakeInjected();
+  Withdraw(number);
+  SourceOf(record.key.type)->detach(*this, number);
+  table_.Erase(number);
+}
+
+// ---- Edges --------------------------------------------------------------------
+
+// Only while somebody sleeps on them: each would cost every event a second
+// wake-up in the kernel.
+int KeventSet::WatchEdges() {
+  if (edges_watched_) return 0;
+  const int error = sys::EpollAdd(edges(), queue_->epoll(), EPOLLIN | EPOLLET);
+  edges_watched_ = error == 0;
+  return error;
+}
+
+void KeventSet::TakeEdges() {
+  epoll_event edge;
+  if (edges_watched_) sys::EpollTake(edges(), &edge, 1);
+}
+
+void KeventSet::IgnoreEdges() {
+  if (edges_watched_) sys::EpollDelete(edges(), queue_->epoll());
+  edges_watched_ = false;
+}
+
+// ---- The list of the ready ------------------------------------------------------
+
+void KeventSet::MakeReady(uint32_t number, bool by_level) {
+  Kevent& record = At(number);
+  if (record.ready) {
+    if (record.by_level && !by_level) {
+      record.by_level = false;
+      ++unlevelled_count_;
+    }
+    return;
+  }
+  record.ready = true;
+  record.by_level = by_level;
+  record.ready_before = ready_last_;
+  record.ready_after = 0;
+  (ready_last_ == 0 ? ready_first_ : At(ready_last_ - 1).ready_after) = number + 1;
+  ready_last_ = number + 1;
+  ++ready_count_;
+  if (!by_level) ++unlevelled_count_;
+}
+
+void KeventSet::Withdraw(uint32_t number) {
+  Kevent& record = At(number);
+  record.forced = false;
+  if (!record.ready) return;
+  record.ready = false;
+  (record.ready_before == 0 ? ready_first_ : At(record.ready_before - 1).ready_after) =
+      record.ready_after;
+  (record.ready_after == 0 ? ready_last_ : At(record.ready_after - 1).ready_before) =
+      record.ready_before;
+  --ready_count_;
+  if (!record.by_level) --unlevelled_count_;
+}
+
+// ---- Injecting ------------------------------------------------------------------
+
+bool KeventSet::Inject(const KeventKey& key) {
+  const SignalsBlocked blocked;
+  const Locked locked(table_lock_);
+  const uint32_t link = table_.Find(key);
+  if (link == 0) return false;
+  Kevent& record = At(link - 1);
+  if (record.injected) return true;
+  record.injected = true;
+  record.injected_after = 0;
+  if (injected_last_ != 0) At(injected_last_ - 1).injected_after = link;
+  injected_last_ = link;
+  if (injected_.load(std::memory_order_relaxed) == 0) {
+    injected_.store(link, std::memory_order_seq_cst);
+  }
+  return true;
+}
+
+void KeventSet::HarvestInjected() {
+  if (injected_.load(std::memory_order_seq_cst) == 0) return;
+  const SignalsBlocked blocked;
+  const Locked locked(table_lock_);
+  TakeInjected();
+}
+
+void KeventSet::TakeInjected() {
+  uint32_t link = injected_.exchange(0, std::memory_order_seq_cst);
+  injected_last_ = 0;
+  while (link != 0) {
+    Kevent& record = At(link - 1);
+    MakeReady(link - 1, false);
+    record.forced = true;
+    record.injected = false;
+    link = record.injected_after;
+  }
+}
+
+// ---- Harvesting -------------------------------------------------------------------
+
+void KeventSet::Harvest(unsigned wanted) {
+  // What was ready by level and was not collected: it is asked again.
+  for (uint32_t link = ready_first_; link != 0;) {
+    const uint32_t number = link - 1;
+    link = At(number).ready_after;
+    if (At(number).by_level) Withdraw(number);
+  }
+  HarvestInjected();
+  if (watched_ == 0) return;
+  ++round_;
+  layers_to_harvest_ = 0;
+  HarvestEpoll(queue_->epoll(), wanted);
+  for (uint32_t layer = 1; layer <= layer_count_; ++layer) {
+    if ((layers_to_harvest_ & 1u << layer) != 0) HarvestEpoll(Epoll(layer), wanted);
+  }
+}
+
+// What is ready by level comes round again and again: until so many are found,
+// or one is found twice.
+void KeventSet::HarvestEpoll(int epoll, unsigned wanted) {
+  constexpr unsigned kBatch = 256;
+  const unsigned others = queue_->axis_count() + layer_count_ + 2;
+  epoll_event found[kBatch];
+  for (;;) {
+    const unsigned before = ready_count_;
+    const unsigned missing = wanted > before ? std::min(wanted - before, kBatch) : 0;
+    const unsigned room = std::min(kBatch, missing + others);
+    const int count = sys::EpollTake(epoll, found, room);
+    for (int i = 0; i < count; ++i) Found(found[i].data.u64, found[i].events);
+    if (count < static_cast<int>(room) || ready_count_ == before || ready_count_ >= wanted) return;
+  }
+}
+
+void KeventSet::Found(uint64_t token, uint32_t events) {
+  const auto number = static_cast<uint32_t>(token);
+  const auto generation = static_cast<uint32_t>(token >> 32);
+  if (generation == kLayerToken) {
+    layers_to_harvest_ |= 1u << number;
+    return;
+  }
+  if (generation == kInotifyToken) return HarvestInotify(*this);
+  Kevent* record = table_.Find(number, generation);
+  // None: of the engine, or of a file that outlived its descriptor.
+  if (record == nullptr || generation % 2 == 0) return;
+  if (!SourceOf(record->key.type)->harvest(*this, *record, events)) return;
+  if (layer_count_ != 0 && Shadowed(number)) return;
+  record->round = round_;
+  MakeReady(number, (record->req_flags & KEVENT_REQ_ET) == 0);
+}
+
+// One activity of a source makes the first of its kevents ready that wait for
+// it, and of the others those that ask for that.
+bool KeventSet::Shadowed(uint32_t number) {
+  const Kevent& record = At(number);
+  if ((record.req_flags & KEVENT_REQ_WAKEUP_ALL) != 0 || record.fd < 0) return false;
+  for (uint32_t link = table_.WatchersOf(record.fd); link != 0;) {
+    const Kevent& other = At(link - 1);
+    if (link != number + 1 && other.ready && other.round == round_ &&
+        other.key.type == record.key.type && (other.event & record.event) != 0) {
+      return true;
+    }
+    link = other.same_descriptor;
+  }
+  return false;
+}
+
+// ---- Delivering -------------------------------------------------------------------
+
+unsigned KeventSet::Deliver(unsigned max, ukevent* events) {
+  HarvestInjected();
+  unsigned count = 0;
+  while (count < max && ready_first_ != 0) {
+    if (DeliverFirst(&events[count])) ++count;
+  }
+  return count;
+}
+
+bool KeventSet::DeliverFirst(ukevent* event) {
+  const uint32_t number = ready_first_ - 1;
+  Kevent& record = At(number);
+  const bool forced = record.forced;
+  const bool check = (record.req_flags & KEVENT_REQ_LAST_CHECK) != 0;
+  Withdraw(number);
+  const auto deliver = SourceOf(record.key.type)->deliver;
+  if (deliver != nullptr && (!forced || check) &&
+      !deliver(*this, record, check && (forced || record.round != round_))) {
+    return false;
+  }
+  Describe(record, event);
+  constexpr uint32_t kLast = KEVENT_RET_BROKEN;
+  if ((record.req_flags & KEVENT_REQ_ONESHOT) != 0 || (record.found_flags & kLast) != 0 ||
+      record.ended) {
+    Leave(number);
+  }
+  record.found_flags = record.found_data[0] = record.found_data[1] = 0;
+  return true;
+}
+
+void KeventSet::Describe(const Kevent& record, ukevent* event) {
+  event->id.raw_u64 = record.key.id;
+  event->type = record.key.type;
+  event->event = record.event;
+  event->req_flags = record.req_flags;
+  event->ret_flags = KEVENT_RET_DONE | record.found_flags;
+  event->ret_data[0] = record.found_data[0];
+  event->ret_data[1] = record.found_data[1];
+  event->ptr = reinterpret_cast<void*>(record.key.cookie);
+}
+
+void KeventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness,
+                             ukevent* event) {
+  Kevent& record = At(number);
+  Withdraw(number);
+  record.found_data[0] = overruns;
+  record.found_data[1] = lateness;
+  Describe(record, event);
+  if ((record.req_flags & KEVENT_REQ_ONESHOT) != 0) Leave(number);
+  record.found_data[0] = record.found_data[1] = 0;
+}
+
+void KeventSet::Leave(uint32_t number) {
+  At(number).ready_after = leaving_first_;
+  leaving_first_ = number + 1;
+}
+
+void KeventSet::EndBatch() {
+  if (leaving_first_ == 0) return;
+  const SignalsBlocked blocked;
+  const Locked locked(table_lock_);
+  while (leaving_first_ != 0) {
+    const uint32_t number = leaving_first_ - 1;
+    leaving_first_ = At(number).ready_after;
+    Erase(number);
+  }
+}
+
+}  // namespace kevent::core

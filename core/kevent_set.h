@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+//
+// What kevent_ctl has registered with a queue: the records, which of them are
+// ready, and what watches their sources.
+//
+//   kevent_set.cc   the list of the ready: harvesting and delivering
+//   kevent_ctl.cc   the commands
+//   watching.cc     descriptors, in the queue's epoll
+//   source_*.cc     a file for each kind of source, behind core/source.h
+//
+// Everything is under the queue's lock, but for Inject, which has a lock of its
+// own that is only held with signals blocked, so that a signal handler may take
+// it.  Who changes the table holds both.
+
+#ifndef KEVENT_CORE_KEVENT_SET_H_
+#define KEVENT_CORE_KEVENT_SET_H_
+
+#include <kevent/kevent.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/kevent_table.h"
+#include "core/lock.h"
+#include "core/source.h"
+#include "core/system.h"
+
+namespace kevent::core {
+
+class Queue;
+
+class KeventSet {
+ public:
+  // Of a queue that is opened or, in a child of fork, opened anew: 0 or an errno.
+  int Open(Queue* queue, KeventPages* pages);
+  bool open() const { return open_.load(std::memory_order_acquire); }
+  // Of a queue that was closed: forgets all kevents.
+  void Clear();
+
+  Queue& queue() { return *queue_; }
+  uint32_t registered() const { return table_.size(); }
+  Kevent& At(uint32_t number) { return table_.At(number); }
+  uint32_t NumberOf(const Kevent& record) { return table_.Find(record.key) - 1; }
+  Lock& table_lock() { return table_lock_; }
+
+  // ---- Commands (kevent_ctl.cc) ----
+
+  // Registers a kevent, or says in *entry why not, or that it is ready already.
+  // Whether the entry is to go back to the program.
+  bool Add(ukevent* entry);
+  void Remove(ukevent* entry);
+  void Modify(ukevent* entry);
+  // What the thread that calls has blocked: for KEVENT_SIGNAL.
+  void set_callers_mask(sys::SignalSet mask) { callers_mask_ = mask; }
+  sys::SignalSet callers_mask() const { return callers_mask_; }
+
+  // ---- Injecting; async-signal-safe ----
+
+  // Marks a kevent as ready; false when there is none.
+  bool Inject(const KeventKey& key);
+  bool any_injected() const { return injected_.load(std::memory_order_seq_cst) != 0; }
+
+  // ---- Collecting ----
+
+  // Finds out what is ready, so many at least if there are.
+  void Harvest(unsigned wanted);
+  unsigned ready_count() const { return ready_count_; }
+  unsigned ready_by_level() const { return ready_count_ - unlevelled_count_; }
+  // Delivers up to `max` and returns how many.
+  unsigned Deliver(unsigned max, ukevent* events);
+  // A KEVENT_TIMER has expired.
+  void DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness, ukevent* event);
+  // Removes what was delivered for the last time.
+  void EndBatch();
+  // Whether something can be collected that the kernel doesn't know of.
+  bool kernel_does_not_know() const { return unlevelled_count_ != 0 || any_injected(); }
+  // An epoll that becomes readable with each thing that happens to the queue's
+  // own while it is watched, until it is taken; at first in any case.
+  int WatchEdges();  // 0 or a negative errno
+  void TakeEdges();
+  void IgnoreEdges();
+  int edges() const { return edges_.load(std::memory_order_acquire) - 1; }
+
+  // ---- For sources ----
+
+  void MakeReady(uint32_t number, bool by_level);
+  void Withdraw(uint32_t number);  // from the ready
+
+  // Watches a descriptor (watching.cc): 0 or a negative errno.
+  int Watch(uint32_t number, int fd, uint32_t epoll_events);
+  int Rewatch(uint32_t number, uint32_t epoll_events);
+  void Unwatch(uint32_t number);
+  // Whether a record's descriptor is still what it was.
+  bool StillWatches(uint32_t number);
+
+  // Takes over a descriptor that a source has made, or the negative errno that
+  // it is: the number that it has now, or a negative errno.
+  int Adopt(int fd);
+  void Abandon(int fd);
+
+  // The inotify of all KEVENT_INODE, made when first needed: or a negative errno.
+  int Inotify();
+  template <typename Visit>
+  void ForEachInode(Visit visit) {
+    for (const uint32_t first : watches_) {
+      for (uint32_t link = first; link != 0; link = At(link - 1).same_descriptor) visit(link - 1);
+    }
+  }
+  uint32_t& WatchesLike(int watch) { return watches_[static_cast<uint32_t>(watch) % kWatches]; }
+
+ private:
+  static constexpr uint32_t kMaxLayers = 16;
+  static constexpr uint32_t kWatches = 256;
+
+  void Erase(uint32_t number);
+  void Leave(uint32_t number);
+
+  void HarvestInjected();
+  void TakeInjected();
+  void HarvestEpoll(int epoll, unsigned wanted);
+  void Found(uint64_t token, uint32_t events);
+  bool Shadowed(uint32_t number);
+  bool DeliverFirst(ukevent* event);
+  static void Describe(const Kevent& record, ukevent* event);
+
+  int Epoll(uint32_t layer) const;
+  int AddLayer();
+  void LinkWatcher(uint32_t number);
+  void UnlinkWatcher(uint32_t number);
+  void DropStale(int fd, uint32_t layer, uint32_t but);
+
+  Queue* queue_;
+  std::atomic<bool> open_;
+  Lock table_lock_;
+  KeventTable table_;
+
+  uint32_t ready_first_;  // plus one
+  uint32_t ready_last_;   // plus one
+  unsigned ready_count_;
+  unsigned unlevelled_count_;  // of them, those that are not by level
+  uint32_t leaving_first_;     // plus one; linked by ready_after
+  uint32_t round_;
+  uint32_t watched_;  // how many records watch a descriptor
+  uint32_t layers_to_harvest_;
+
+  // Under the table's lock, linked by injected_after; plus one.
+  std::atomic<uint32_t> injected_;
+  uint32_t injected_last_;
+  sys::SignalSet callers_mask_;
+
+  // Numbers plus one.  An epoll has a descriptor once: of several kevents on
+  // one, the first is in the queue's epoll, the others are in these, each a
+  // member of the queue's.
+  std::atomic<int> layers_[kMaxLayers];
+  uint32_t layer_count_;
+  std::atomic<int> edges_;
+  bool edges_watched_;
+  std::atomic<int> inotify_;
+  uint32_t watches_[kWatches];  // KEVENT_INODE records by inotify watch
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_KEVENT_SET_H_

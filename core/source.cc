@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/source.h"
+
+namespace kevent::core {
+
+const Source* SourceOf(uint32_t type) {
+  switch (type) {
+    case KEVENT_SOCKET:
+      return &kSocketSource;
+    case KEVENT_INODE:
+      return &kInodeSource;
+    case KEVENT_POLL:
+      return &kDescriptorSource;
+    case KEVENT_PIPE:
+      return &kPipeSource;
+    case KEVENT_UNOTIFY:
+      return &kUserSource;
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+//
+// Descriptors that kevents watch.  epoll forgets a descriptor when the last
+// number for its file is closed, without a word; that a record is stale shows
+// when its number is watched again.
+
+#include "core/watching.h"
+
+#include <sys/epoll.h>
+
+#include <cerrno>
+
+#include "core/kevent_set.h"
+#include "core/queue.h"
+#include "core/registry.h"
+
+namespace kevent::core {
+
+// Layer 0 is the queue's own epoll.
+int KeventSet::Epoll(uint32_t layer) const {
+  return layer == 0 ? queue_->epoll() : layers_[layer - 1].load(std::memory_order_acquire) - 1;
+}
+
+int KeventSet::AddLayer() {
+  if (layer_count_ == kMaxLayers) return -ENOSPC;
+  const int epoll = Adopt(sys::CreateEpoll());
+  if (epoll < 0) return epoll;
+  const uint64_t token = Token(kLayerToken, layer_count_ + 1);
+  if (const int error = sys::EpollAdd(queue_->epoll(), epoll, EPOLLIN, token); error < 0) {
+    Abandon(epoll);
+    return error;
+  }
+  layers_[layer_count_].store(epoll + 1, std::memory_order_release);
+  ++layer_count_;
+  return 0;
+}
+
+int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
+  if (fd < 0 || fd >= Registry::kMaxDescriptor) return -EBADF;
+  if (const int error = table_.ReserveWatchers(fd); error != 0) return -error;
+  Kevent& record = At(number);
+  for (uint32_t layer = 0;; ++layer) {
+    if (layer > layer_count_) {
+      if (const int error = AddLayer(); error < 0) return error;
+    }
+    const int result =
+        sys::EpollAdd(Epoll(layer), fd, epoll_events, Token(record.generation, number));
+    if (result == -EEXIST) continue;
+    if (result < 0) return result;
+    DropStale(fd, layer, number);
+    record.fd = fd;
+    record.layer = static_cast<uint8_t>(layer);
+    LinkWatcher(number);
+    return 0;
+  }
+}
+
+int KeventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
+  const Kevent& record = At(number);
+  return sys::EpollModify(Epoll(record.layer), record.fd, epoll_events,
+                          Token(record.generation, number));
+}
+
+void KeventSet::Unwatch(uint32_t number) {
+  Kevent& record = At(number);
+  if (record.fd < 0) return;
+  sys::EpollDelete(Epoll(record.layer), record.fd);
+  const int fd = record.fd;
+  UnlinkWatcher(number);
+  if (record.fd_is_ours) Abandon(fd);
+  record.fd_is_ours = false;
+}
+
+bool KeventSet::StillWatches(uint32_t number) {
+  const Kevent& record = At(number);
+  if (record.fd < 0) return true;
+  // A member that is there is left alone by this, its edges too.
+  const int result = sys::EpollAdd(Epoll(record.layer), record.fd, 0, 0);
+  if (result == 0) sys::EpollDelete(Epoll(record.layer), record.fd);
+  return result == -EEXIST;
+}
+
+void KeventSet::LinkWatcher(uint32_t number) {
+  Kevent& record = At(number);
+  uint32_t& first = table_.WatchersOf(record.fd);
+  record.same_descriptor = first;
+  first = number + 1;
+  ++watched_;
+}
+
+void KeventSet::UnlinkWatcher(uint32_t number) {
+  Kevent& record = At(number);
+  uint32_t* link = &table_.WatchersOf(record.fd);
+  while (*link != number + 1) link = &At(*link - 1).same_descriptor;
+  *link = record.same_descriptor;
+  record.fd = -1;
+  --watched_;
+}
+
+// The number could be added: who says that he watches it there does not.
+void KeventSet::DropStale(int fd, uint32_t layer, uint32_t but) {
+  for (uint32_t link = table_.WatchersOf(fd); link != 0;) {
+    const uint32_t number = link - 1;
+    link = At(number).same_descriptor;
+    if (number == but || At(number).layer != layer) continue;
+    UnlinkWatcher(number);
+    Erase(number);
+  }
+}
+
+// ---- Descriptors of our own ---------------------------------------------------
+
+int KeventSet::Adopt(int fd) {
+  if (fd < 0) return fd;
+  fd = sys::MoveHigh(fd);
+  if (const int error = Registry::Reserve(fd); error != 0) {
+    sys::Close(fd);
+    return -error;
+  }
+  Registry::Set(fd, Registration::Internal(queue_->number(), kRoleSource));
+  return fd;
+}
+
+void KeventSet::Abandon(int fd) {
+  Registry::Take(fd);
+  sys::Close(fd);
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+//
+// The commands of kevent_ctl: what they return, and the events that a program
+// makes itself.
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include <set>
+
+#include "tests/support/kevents.h"
+#include "tests/support/queue.h"
+#include "tests/support/threads.h"
+
+namespace kevent_test {
+namespace {
+
+ukevent User(uint64_t id, uintptr_t cookie = 0, uint32_t req_flags = 0) {
+  return Request(KEVENT_UNOTIFY, id, KEVENT_UNOTIFY_EVENT, req_flags, cookie);
+}
+
+class Ctl : public testing::Test {
+ protected:
+  const Queue queue_;
+  const int fd_ = queue_.fd();
+};
+
+TEST_F(Ctl, AnInjectedEventSaysWhatItIs) {
+  ASSERT_EQ(Add(fd_, User(7, 70)), 0);
+  EXPECT_TRUE(Take(fd_).empty());
+  ASSERT_TRUE(Inject(fd_, User(7, 70)));
+  const auto events = Take(fd_, 1);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(events[0].id.raw_u64, 7);
+  EXPECT_EQ(events[0].type, KEVENT_UNOTIFY);
+  EXPECT_EQ(events[0].event, KEVENT_UNOTIFY_EVENT);
+  EXPECT_EQ(events[0].ret_flags, KEVENT_RET_DONE);
+  EXPECT_EQ(events[0].ptr, reinterpret_cast<void*>(70));
+  EXPECT_TRUE(Take(fd_).empty());
+}
+
+TEST_F(Ctl, InjectionsBeforeTheCollectionAreOneEvent) {
+  ASSERT_EQ(Add(fd_, User(1)), 0);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Inject(fd_, User(1)));
+  EXPECT_EQ(Take(fd_).size(), 1);
+  ASSERT_TRUE(Inject(fd_, User(1)));
+  EXPECT_EQ(Take(fd_).size(), 1);
+}
+
+TEST_F(Ctl, EventsComeInTheOrderOfTheirReadiness) {
+  for (uint64_t id = 0; id < 10; ++id) ASSERT_EQ(Add(fd_, User(id)), 0);
+  for (uint64_t id = 10; id-- > 0;) ASSERT_TRUE(Inject(fd_, User(id)));
+  const auto events = Take(fd_);
+  ASSERT_EQ(events.size(), 10);
+  for (uint64_t i = 0; i < 10; ++i) EXPECT_EQ(events[i].id.raw_u64, 9 - i);
+}
+
+TEST_F(Ctl, TypeIdAndCookieAreTheKey) {
+  ASSERT_EQ(Add(fd_, User(1, 1)), 0);
+  ASSERT_EQ(Add(fd_, User(1, 2)), 0);
+  ASSERT_EQ(Add(fd_, User(2, 1)), 0);
+  EXPECT_EQ(Add(fd_, User(1, 1)), -EEXIST);
+  EXPECT_FALSE(Inject(fd_, User(2, 2)));
+  ASSERT_TRUE(Inject(fd_, User(1, 2)));
+  const auto events = Take(fd_);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(events[0].ptr, reinterpret_cast<void*>(2));
+}
+
+TEST_F(Ctl, RemovedEventsAreNotCollected) {
+  ASSERT_EQ(Add(fd_, User(1)), 0);
+  ASSERT_EQ(Add(fd_, User(2)), 0);
+  ASSERT_TRUE(Inject(fd_, User(1)));
+  ASSERT_TRUE(Inject(fd_, User(2)));
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_REMOVE, User(1)), 0);
+  const auto events = Take(fd_);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(events[0].id.raw_u64, 2);
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_REMOVE, User(1)), -ENOENT);
+  ASSERT_EQ(Add(fd_, User(1)), 0);
+  EXPECT_TRUE(Take(fd_).empty());
+}
+
+TEST_F(Ctl, OneshotIsReportedOnce) {
+  ASSERT_EQ(Add(fd_, User(1, 0, KEVENT_REQ_ONESHOT)), 0);
+  ASSERT_EQ(Add(fd_, User(2)), 0);
+  ASSERT_TRUE(Inject(fd_, User(1)));
+  EXPECT_EQ(Take(fd_).size(), 1);
+  EXPECT_FALSE(Inject(fd_, User(1)));
+  EXPECT_EQ(Add(fd_, User(1)), 0);
+}
+
+TEST_F(Ctl, ReadyAndAlwaysQueueAreReadyAtOnce) {
+  ASSERT_EQ(Add(fd_, User(1, 0, KEVENT_REQ_READY)), 0);
+  ASSERT_EQ(Add(fd_, User(2, 0, KEVENT_REQ_ALWAYS_QUEUE)), 0);
+  EXPECT_EQ(Take(fd_).size(), 2);
+  EXPECT_TRUE(Take(fd_).empty());
+}
+
+TEST_F(Ctl, ModifyTakesBackAndReplaces) {
+  ASSERT_EQ(Add(fd_, User(1)), 0);
+  ASSERT_EQ(Add(fd_, User(2)), 0);
+  ASSERT_TRUE(Inject(fd_, User(1)));
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, User(1, 0, KEVENT_REQ_ONESHOT)), 0);
+  EXPECT_TRUE(Take(fd_).empty());
+  ASSERT_TRUE(Inject(fd_, User(1)));
+  const auto events = Take(fd_);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(events[0].req_flags, KEVENT_REQ_ONESHOT);
+  EXPECT_FALSE(Inject(fd_, User(1)));
+}
+
+// What comes back lies in front, each with its own reason; the others are
+// registered all the same.
+TEST_F(Ctl, PartialFailureLosesNothing) {
+  std::vector<ukevent> entries = {
+      User(1),
+      Request(KEVENT_POSIX_TIMER, 2, 1),
+      User(3),
+      Request(KEVENT_UNOTIFY, 4, 0),
+      Request(77, 5, 1, 0, 50),
+      Request(KEVENT_UNOTIFY, 6, KEVENT_UNOTIFY_EVENT, 0x4000),
+      User(1),
+      DescriptorRequest(KEVENT_POLL, 987'654, KEVENT_POLL_POLLIN),
+  };
+  ASSERT_EQ(kevent_ctl(fd_, KEVENT_CTL_ADD, 8, entries.data()), 6);
+  const std::vector<std::pair<uint64_t, int>> expected = {
+      {2, -ENOSYS}, {4, -EINVAL}, {5, -ENOSYS}, {6, -EINVAL}, {1, -EEXIST}, {987'654, -EBADF}};
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(entries[i].id.raw_u64, expected[i].first);
+    EXPECT_EQ(entries[i].ret_flags, KEVENT_RET_BROKEN | KEVENT_RET_DONE);
+    EXPECT_EQ(static_cast<int>(entries[i].ret_data[1]), expected[i].second) << i;
+  }
+  EXPECT_EQ(entries[2].ptr, reinterpret_cast<void*>(50));
+  EXPECT_TRUE(Inject(fd_, User(1)));
+  EXPECT_TRUE(Inject(fd_, User(3)));
+  EXPECT_FALSE(Inject(fd_, User(6)));
+
+  std::vector<ukevent> some = {User(8), User(3), User(9)};
+  EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_READY, 3, some.data()), -1);  // two are registered
+  EXPECT_EQ(errno, EINVAL);
+  some.pop_back();
+  EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_READY, 2, some.data()), 1);
+  EXPECT_EQ(some[0].id.raw_u64, 8);
+}
+
+TEST_F(Ctl, BadCalls) {
+  ukevent entry = User(1);
+  const auto error = [](int result) { return result == -1 ? errno : 0; };
+  EXPECT_EQ(error(kevent_ctl(-1, KEVENT_CTL_ADD, 1, &entry)), EBADF);
+  EXPECT_EQ(error(kevent_ctl(STDERR_FILENO, KEVENT_CTL_ADD, 1, &entry)), EINVAL);
+  EXPECT_EQ(error(kevent_ctl(fd_, 4, 1, &entry)), EINVAL);
+  EXPECT_EQ(error(kevent_ctl(fd_, KEVENT_CTL_ADD, 1, nullptr)), EFAULT);
+  EXPECT_EQ(error(kevent_ctl(fd_, KEVENT_CTL_ADD, 1'000'000'000, &entry)), EINVAL);
+  for (const unsigned command : {KEVENT_CTL_REMOVE, KEVENT_CTL_MODIFY, KEVENT_CTL_READY}) {
+    EXPECT_EQ(error(kevent_ctl(fd_, command, 1, &entry)), EINVAL);
+    EXPECT_EQ(error(kevent_ctl(fd_, command, 1'000'000'000, &entry)), EINVAL);
+  }
+  for (const unsigned command : {KEVENT_CTL_ADD, KEVENT_CTL_REMOVE, KEVENT_CTL_MODIFY}) {
+    EXPECT_EQ(kevent_ctl(fd_, command, 0, nullptr), 0);
+  }
+  EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_ADD, 1, &entry), 0);
+  EXPECT_EQ(error(kevent_ctl(fd_, KEVENT_CTL_ADD, 1'000'000, &entry)), EFAULT);
+}
+
+TEST_F(Ctl, AnArrayThatCannotBeWrittenToChangesNothing) {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void* pages = mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(pages, MAP_FAILED);
+  // The first entry can be written to, the second lies across the boundary.
+  auto* entries = reinterpret_cast<ukevent*>(static_cast<char*>(pages) + page - 60);
+  entries[0] = User(1);
+  entries[1] = User(2);
+  ASSERT_EQ(mprotect(static_cast<char*>(pages) + page, page, PROT_READ), 0);
+  EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_ADD, 2, entries), -1);
+  EXPECT_EQ(errno, EFAULT);
+  EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_REMOVE, 1, entries), -1);  // there is none
+  munmap(pages, 2 * page);
+}
+
+// ---- Waking a collector ------------------------------------------------------
+
+TEST_F(Ctl, ReadyOfNothingHasASleeperReturn) {
+  Thread collector([this] { EXPECT_TRUE(Take(fd_, 1).empty()); });
+  collector.AwaitAsleep();
+  EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_READY, 0, nullptr), 0);
+  collector.Join();
+  // Or the next that would sleep, once.
+  EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_READY, 0, nullptr), 0);
+  EXPECT_TRUE(Take(fd_, 1).empty());
+  EXPECT_TRUE(Take(fd_, 1, 1, kMillisecond).empty());
+}
+
+TEST_F(Ctl, OneWhoHoldsReturnsWithWhatThereIs) {
+  for (uint64_t id = 0; id < 4; ++id) ASSERT_EQ(Add(fd_, User(id)), 0);
+  std::vector<ukevent> events;
+  Thread collector([&] { events = Take(fd_, 4); });
+  collector.AwaitAsleep();
+  ASSERT_TRUE(Inject(fd_, User(0)));
+  collector.AwaitAsleep();
+  EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_READY, 0, nullptr), 0);
+  collector.Join();
+  EXPECT_EQ(events.size(), 1);
+}
+
+TEST_F(Ctl, InjectionsWakeOneWhoWaitsForSeveral) {
+  for (uint64_t id = 0; id < 4; ++id) ASSERT_EQ(Add(fd_, User(id)), 0);
+  std::vector<ukevent> events;
+  Thread collector([&] { events = Take(fd_, 4); });
+  for (uint64_t id = 0; id < 4; ++id) {
+    collector.AwaitAsleep();
+    ASSERT_TRUE(Inject(fd_, User(id)));
+  }
+  collector.Join();
+  EXPECT_EQ(events.size(), 4);
+}
+
+int g_queue;
+volatile sig_atomic_t g_injected;
+
+void InjectFromHandler(int) {
+  ukevent request = User(1);
+  const int before = errno;
+  if (kevent_ctl(g_queue, KEVENT_CTL_READY, 1, &request) == 1) g_injected = g_injected + 1;
+  if (errno != before) _exit(3);
+}
+
+// A handler that comes in the midst of any of these calls injects into the same queue.
+TEST_F(Ctl, HandlersInject) {
+  g_queue = fd_;
+  g_injected = 0;
+  ASSERT_EQ(Add(fd_, User(1)), 0);
+  struct sigaction action = {};
+  action.sa_handler = InjectFromHandler;
+  struct sigaction former;
+  sigaction(SIGPROF, &action, &former);
+  const itimerval often = {{0, 200}, {0, 200}};
+  setitimer(ITIMER_PROF, &often, nullptr);
+  size_t collected = 0;
+  for (uint64_t i = 0; g_injected < 1'000; ++i) {
+    const ukevent other = User(2 + i % 3, i);
+    ASSERT_EQ(Add(fd_, other), 0);
+    for (const ukevent& event : Take(fd_, 0, 8)) collected += event.id.raw_u64 == 1 ? 1 : 0;
+    ASSERT_EQ(Control(fd_, KEVENT_CTL_REMOVE, other), 0);
+  }
+  const itimerval never = {};
+  setitimer(ITIMER_PROF, &never, nullptr);
+  sigaction(SIGPROF, &former, nullptr);
+  collected += Take(fd_).size();
+  EXPECT_GT(collected, 0);
+  EXPECT_LE(collected, static_cast<size_t>(g_injected));
+}
+
+TEST_F(Ctl, VeryMany) {
+  constexpr unsigned kMany = 200'000;
+  std::vector<ukevent> entries;
+  for (unsigned i = 0; i < kMany; ++i) entries.push_back(User(i % 1'000, i));
+  ASSERT_EQ(kevent_ctl(fd_, KEVENT_CTL_ADD, kMany, entries.data()), 0);
+  ASSERT_EQ(kevent_ctl(fd_, KEVENT_CTL_READY, kMany, entries.data()), kMany);
+  std::set<void*> seen;
+  while (seen.size() < kMany) {
+    const auto events = Take(fd_, 1, 512);
+    ASSERT_FALSE(events.empty());
+    for (const ukevent& event : events) EXPECT_TRUE(seen.insert(event.ptr).second);
+  }
+  ASSERT_EQ(kevent_ctl(fd_, KEVENT_CTL_REMOVE, kMany, entries.data()), 0);
+  EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_REMOVE, 1, entries.data()), -1);
+}
+
+TEST_F(Ctl, QueuesDoNotSeeEachOthersEvents) {
+  const Queue other;
+  ASSERT_EQ(Add(fd_, User(1)), 0);
+  ASSERT_EQ(Add(other.fd(), User(1)), 0);
+  ASSERT_TRUE(Inject(other.fd(), User(1)));
+  EXPECT_TRUE(Take(fd_).empty());
+  EXPECT_EQ(Take(other.fd()).size(), 1);
+}
+
+}  // namespace
+}  // namespace kevent_test
