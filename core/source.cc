@@ -10,6 +10,8 @@ const Source* SourceOf(uint32_t type) {
       return &kSocketSource;
     case KEVENT_INODE:
       return &kInodeSource;
+    case KEVENT_TIMER:
+      return &kTimerSource;
     case KEVENT_POLL:
       return &kDescriptorSource;
     case KEVENT_PIPE:

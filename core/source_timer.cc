@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+//
+// KEVENT_TIMER: a timer of the engine that completes into a record.  id is the
+// period in seconds and nanoseconds on CLOCK_MONOTONIC; with KEVENT_TIMER_SPEC
+// it is a key, and ret_data holds the address of what it is set to.
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/clocks.h"
+#include "core/kevent_set.h"
+#include "core/queue.h"
+#include "core/timers.h"
+#include "core/timespec.h"
+
+namespace kevent::core {
+namespace {
+
+constexpr uint32_t kEvents = KEVENT_TIMER_FIRED | KEVENT_TIMER_SPEC;
+
+// 0 or a negative errno.
+int ReadSpec(const Kevent& record, const ukevent& request, kevent_timer_spec* spec) {
+  if ((record.event & KEVENT_TIMER_SPEC) != 0) {
+    const void* address;
+    static_assert(sizeof address == sizeof request.ret_data);
+    std::memcpy(&address, request.ret_data, sizeof address);
+    if (address == nullptr) return -EFAULT;
+    std::memcpy(spec, address, sizeof *spec);
+    if ((spec->flags & ~TIMER_ABSTIME) != 0) return -EINVAL;
+  } else {
+    const auto seconds = static_cast<uint32_t>(record.key.id);
+    const auto nanoseconds = static_cast<uint32_t>(record.key.id >> 32);
+    if (record.key.id == 0 || nanoseconds >= kNanosecondsPerSecond) return -EINVAL;
+    const timespec period = {seconds, nanoseconds};
+    *spec = {CLOCK_MONOTONIC, 0, {period, period}};
+    if ((record.req_flags & KEVENT_REQ_ONESHOT) != 0) spec->itimerspec.it_interval = {0, 0};
+  }
+  const itimerspec& setting = spec->itimerspec;
+  return IsValid(setting.it_value) && IsValid(setting.it_interval) ? 0 : -EINVAL;
+}
+
+int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
+  Kevent& record = set.At(number);
+  // As a mask for everything there is, it asks for no specification.
+  if (request.event == KEVENT_MASK_ALL) record.event = KEVENT_TIMER_FIRED;
+  kevent_timer_spec spec;
+  if (const int error = ReadSpec(record, request, &spec); error != 0) return error;
+  ClockPlan plan;
+  if (const int error = PlanFor(spec.clockid, &plan); error != 0) return -error;
+  Handle handle(0);
+  if (const int error = set.queue().AddKeventTimer(plan, number, &handle); error != 0) {
+    return -error;
+  }
+  record.handle = handle.bits();
+  record.clock = spec.clockid;
+  const int error = SetTimer(handle, spec.flags, &spec.itimerspec, nullptr);
+  if (error != 0) set.queue().DeleteKeventTimer(handle);
+  return -error;
+}
+
+// A period goes on in its phase; a specification is set anew.
+int Change(KeventSet& set, uint32_t number, const ukevent& request) {
+  Kevent& record = set.At(number);
+  if (request.event == KEVENT_MASK_ALL) record.event = KEVENT_TIMER_FIRED;
+  if ((record.event & KEVENT_TIMER_SPEC) == 0) return 0;
+  kevent_timer_spec spec;
+  if (const int error = ReadSpec(record, request, &spec); error != 0) return error;
+  if (spec.clockid != record.clock) return -EINVAL;
+  return -SetTimer(Handle(record.handle), spec.flags, &spec.itimerspec, nullptr);
+}
+
+void Detach(KeventSet& set, uint32_t number) {
+  set.queue().DeleteKeventTimer(Handle(set.At(number).handle));
+}
+
+}  // namespace
+
+constexpr Source kTimerSource = {kEvents, Attach, Change, Detach, nullptr, nullptr};
+
+}  // namespace kevent::core

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+//
+// KEVENT_TIMER: by period, and by specification.
+
+#include <climits>
+
+#include "tests/support/kevents.h"
+#include "tests/support/queue.h"
+
+namespace kevent_test {
+namespace {
+
+uint64_t Period(uint32_t seconds, uint32_t nanoseconds) {
+  kevent_id id;
+  id.raw[0] = seconds;
+  id.raw[1] = nanoseconds;
+  return id.raw_u64;
+}
+
+class Timers : public testing::Test {
+ protected:
+  const Queue queue_;
+  const int fd_ = queue_.fd();
+};
+
+TEST_F(Timers, APeriodGoesOnUntilItIsRemoved) {
+  const ukevent request = Request(KEVENT_TIMER, Period(0, 2'000'000), KEVENT_TIMER_FIRED, 0, 4);
+  const Nanos begin = Now(CLOCK_MONOTONIC);
+  ASSERT_EQ(Add(fd_, request), 0);
+  uint64_t expirations = 0;
+  while (expirations < 5) {
+    const auto events = Take(fd_, 1);
+    ASSERT_EQ(events.size(), 1);
+    EXPECT_EQ(events[0].type, KEVENT_TIMER);
+    EXPECT_EQ(events[0].id.raw_u64, request.id.raw_u64);
+    EXPECT_EQ(events[0].event, KEVENT_TIMER_FIRED);
+    EXPECT_EQ(events[0].ptr, reinterpret_cast<void*>(4));
+    expirations += 1 + events[0].ret_data[0];
+    // Never early, in the phase of its beginning.
+    EXPECT_GE(Now(CLOCK_MONOTONIC) - begin,
+              static_cast<Nanos>(expirations) * 2 * kMillisecond + events[0].ret_data[1]);
+  }
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_REMOVE, request), 0);
+  EXPECT_TRUE(Take(fd_, 1, 1, 5 * kMillisecond).empty());
+}
+
+TEST_F(Timers, TwoOfOnePeriod) {
+  ASSERT_EQ(Add(fd_, Request(KEVENT_TIMER, Period(0, 1'000'000), 1, KEVENT_REQ_ONESHOT, 1)), 0);
+  ASSERT_EQ(Add(fd_, Request(KEVENT_TIMER, Period(0, 1'000'000), 1, KEVENT_REQ_ONESHOT, 2)), 0);
+  const auto events = Take(fd_, 2);
+  ASSERT_EQ(events.size(), 2);
+  EXPECT_NE(events[0].ptr, events[1].ptr);
+  EXPECT_TRUE(Take(fd_, 1, 1, 5 * kMillisecond).empty());
+  ukevent entry = Request(KEVENT_TIMER, Period(0, 1'000'000), 1, 0, 1);
+  EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_REMOVE, 1, &entry), -1) << "a oneshot stays registered";
+}
+
+class Clock : public Timers, public testing::WithParamInterface<clockid_t> {};
+
+TEST_P(Clock, ASpecificationIsAbsoluteOrRelativeWithAnInterval) {
+  const Nanos at = Now(GetParam()) + 2 * kMillisecond;
+  const kevent_timer_spec absolute = {GetParam(), TIMER_ABSTIME, Setting(at)};
+  kevent_timer_spec relative = {GetParam(), 0, Setting(kMillisecond, kHour)};
+  ASSERT_EQ(Add(fd_, TimerRequest(1, &absolute)), 0);
+  ASSERT_EQ(Add(fd_, TimerRequest(2, &relative)), 0);
+  relative = {};  // was read
+  size_t seen = 0;
+  while (seen < 2) {
+    for (const ukevent& event : Take(fd_, 1)) {
+      ++seen;
+      EXPECT_EQ(event.event, KEVENT_TIMER_FIRED | KEVENT_TIMER_SPEC);
+      EXPECT_EQ(event.ret_data[0], 0);
+      if (event.id.raw_u64 == 1) {
+        EXPECT_GE(Now(GetParam()), at);
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Clock,
+                         testing::Values(CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME,
+                                         CLOCK_TAI));
+
+TEST_F(Timers, OverrunsAreCounted) {
+  const kevent_timer_spec past = {CLOCK_MONOTONIC, TIMER_ABSTIME,
+                                  Setting(Now(CLOCK_MONOTONIC) - kSecond, 100 * kMillisecond)};
+  ASSERT_EQ(Add(fd_, TimerRequest(1, &past)), 0);
+  const auto events = Take(fd_, 1);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_GE(events[0].ret_data[0], 10);
+
+  const kevent_timer_spec most = {CLOCK_MONOTONIC, TIMER_ABSTIME, Setting(1, 1)};
+  ASSERT_EQ(Add(fd_, TimerRequest(2, &most, 0, KEVENT_REQ_ONESHOT)), 0);
+  for (const ukevent& event : Take(fd_, 1)) {
+    if (event.id.raw_u64 == 2) {
+      EXPECT_EQ(event.ret_data[0], INT_MAX);
+    }
+  }
+}
+
+TEST_F(Timers, ModifyRearmsAndDisarms) {
+  const kevent_timer_spec far = {CLOCK_MONOTONIC, 0, Setting(kHour)};
+  const kevent_timer_spec past = {CLOCK_MONOTONIC, TIMER_ABSTIME, Setting(1)};
+  const kevent_timer_spec never = {CLOCK_MONOTONIC, 0, Setting(0)};
+  ASSERT_EQ(Add(fd_, TimerRequest(1, &far)), 0);
+  EXPECT_TRUE(Take(fd_).empty());
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, TimerRequest(1, &past)), 0);
+  EXPECT_EQ(Take(fd_, 1).size(), 1);
+  // Due, and taken back.
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, TimerRequest(1, &past)), 0);
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, TimerRequest(1, &never)), 0);
+  EXPECT_TRUE(Take(fd_).empty());
+  // A one-shot that has fired can be set again.
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, TimerRequest(1, &past)), 0);
+  EXPECT_EQ(Take(fd_, 1).size(), 1);
+}
+
+TEST_F(Timers, BadSpecifications) {
+  const kevent_timer_spec clock = {10, 0, Setting(kSecond)};
+  const kevent_timer_spec flags = {CLOCK_MONOTONIC, 2, Setting(kSecond)};
+  const kevent_timer_spec value = {CLOCK_MONOTONIC, 0, {{0, 0}, {0, kSecond}}};
+  const kevent_timer_spec good = {CLOCK_MONOTONIC, 0, Setting(kSecond)};
+  const kevent_timer_spec other = {CLOCK_REALTIME, 0, Setting(kSecond)};
+  EXPECT_EQ(Add(fd_, TimerRequest(1, &clock)), -EINVAL);
+  EXPECT_EQ(Add(fd_, TimerRequest(1, &flags)), -EINVAL);
+  EXPECT_EQ(Add(fd_, TimerRequest(1, &value)), -EINVAL);
+  EXPECT_EQ(Add(fd_, TimerRequest(1, nullptr)), -EFAULT);
+  EXPECT_EQ(Add(fd_, Request(KEVENT_TIMER, 0, KEVENT_TIMER_FIRED)), -EINVAL);
+  EXPECT_EQ(Add(fd_, Request(KEVENT_TIMER, Period(1, 1'000'000'000), KEVENT_TIMER_FIRED)), -EINVAL);
+  EXPECT_EQ(Add(fd_, Request(KEVENT_TIMER, Period(1, 0), 0)), -EINVAL);
+  EXPECT_EQ(Add(fd_, TimerRequest(1, &good)), 0);
+  EXPECT_EQ(Add(fd_, TimerRequest(1, &good)), -EEXIST);
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, TimerRequest(1, &value)), -EINVAL);
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, TimerRequest(1, &other)), -EINVAL);
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_REMOVE, TimerRequest(1, &good)), 0);
+}
+
+// Queue after queue with timers left in it: nothing is used up.
+TEST_F(Timers, QueuesThatAreClosedGiveTheirTimersBack) {
+  const kevent_timer_spec far = {CLOCK_MONOTONIC, 0, Setting(kHour)};
+  for (int i = 0; i < 20'000; ++i) {
+    const Queue queue;
+    for (uint64_t key = 0; key < 3; ++key) ASSERT_EQ(Add(queue.fd(), TimerRequest(key, &far)), 0);
+  }
+}
+
+}  // namespace
+}  // namespace kevent_test
