@@ -16,6 +16,8 @@ const Source* SourceOf(uint32_t type) {
       return &kDescriptorSource;
     case KEVENT_PIPE:
       return &kPipeSource;
+    case KEVENT_SIGNAL:
+      return &kSignalSource;
     case KEVENT_UNOTIFY:
       return &kUserSource;
     default:
