@@ -20,6 +20,8 @@ const Source* SourceOf(uint32_t type) {
       return &kSignalSource;
     case KEVENT_UNOTIFY:
       return &kUserSource;
+    case KEVENT_PROCESS:
+      return &kProcessSource;
     default:
       return nullptr;
   }
