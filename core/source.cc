@@ -22,6 +22,8 @@ const Source* SourceOf(uint32_t type) {
       return &kUserSource;
     case KEVENT_PROCESS:
       return &kProcessSource;
+    case KEVENT_KEVENT:
+      return &kQueueSource;
     default:
       return nullptr;
   }

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+//
+// KEVENT_KEVENT: a queue inside a queue.  id.raw[0] is the descriptor of the
+// other one, which stays a queue of its own: its events are collected there.
+
+#include <sys/epoll.h>
+
+#include <cerrno>
+
+#include "core/kevent_set.h"
+#include "core/process.h"
+#include "core/queue.h"
+#include "core/registry.h"
+#include "core/system.h"
+
+namespace kevent::core {
+namespace {
+
+uint32_t EpollEvents(const Kevent& record) {
+  return EPOLLIN | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u);
+}
+
+int Attach(KeventSet& set, uint32_t number, const ukevent&) {
+  Kevent& record = set.At(number);
+  if (record.key.id >> 32 != 0) return -EINVAL;
+  const int fd = static_cast<int>(record.key.id);
+  const Registration named = Registry::Get(fd);
+  if (!named.is_name()) return sys::DescriptorFlags(fd) < 0 ? -EBADF : -EINVAL;
+  if (named.queue() == set.queue().number()) return -ELOOP;
+  record.found_data[0] = KEVENT_KEVENT_READY;
+  if ((record.req_flags & (KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_READY)) == 0 &&
+      sys::PollNow(fd, POLLIN) > 0) {
+    return Source::kReadyNow;
+  }
+  return set.Watch(number, fd, EpollEvents(record));
+}
+
+int Change(KeventSet& set, uint32_t number, const ukevent&) {
+  return set.Rewatch(number, EpollEvents(set.At(number)));
+}
+
+void Detach(KeventSet& set, uint32_t number) { set.Unwatch(number); }
+
+bool Harvest(KeventSet&, Kevent& record, uint32_t) {
+  record.found_data[0] = KEVENT_KEVENT_READY;
+  return true;
+}
+
+bool Deliver(KeventSet&, Kevent& record, bool check) {
+  return !check || sys::PollNow(record.fd, POLLIN) > 0;
+}
+
+}  // namespace
+
+constexpr Source kQueueSource = {KEVENT_KEVENT_READY, Attach, Change, Detach, Harvest, Deliver};
+
+}  // namespace kevent::core
