@@ -10,16 +10,11 @@
 #ifndef KEVENT_TESTS_UNIT_LIFE_H_
 #define KEVENT_TESTS_UNIT_LIFE_H_
 
+#include "tests/unit/choices.h"
 #include "tests/unit/engine.h"
 #include "tests/unit/model.h"
 
 namespace kevent_test {
-
-class Choices {
- public:
-  virtual ~Choices() = default;
-  virtual uint64_t Below(uint64_t limit) = 0;
-};
 
 class Life {
  public:

@@ -5,27 +5,10 @@
 // KEVENT_TEST_SEED and KEVENT_TEST_RUNS in the environment choose other runs;
 // a failure names its seed.
 
-#include <cstdlib>
-#include <random>
-
 #include "tests/unit/life.h"
 
 namespace kevent_test {
 namespace {
-
-uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
-}
-
-class RandomChoices final : public Choices {
- public:
-  explicit RandomChoices(uint64_t seed) : random_(seed) {}
-  uint64_t Below(uint64_t limit) override { return random_() % limit; }
-
- private:
-  std::mt19937_64 random_;
-};
 
 void AgreesWithTheModel(Life::Faults faults, uint64_t runs) {
   const uint64_t first = FromEnvironment("KEVENT_TEST_SEED", 1);
