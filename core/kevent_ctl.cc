@@ -122,6 +122,7 @@ template <typename Visit>
 unsigned ForEach(Queue& queue, KeventSet& set, unsigned num, ukevent* entries, Visit visit) {
   constexpr unsigned kChunk = 64;
   unsigned returned = 0;
+  bool wake = false;
   for (unsigned first = 0; first < num; first += kChunk) {
     const SignalsBlocked blocked;
     const unsigned end = num - first < kChunk ? num : first + kChunk;
@@ -132,8 +133,10 @@ unsigned ForEach(Queue& queue, KeventSet& set, unsigned num, ukevent* entries, V
         const ukevent entry = entries[i];
         entries[returned++] = entry;
       }
+      wake = set.kernel_does_not_know();
     });
   }
+  if (wake) queue.Wake();
   return returned;
 }
 
@@ -179,7 +182,6 @@ int Control(Queue& queue, unsigned cmd, unsigned num, ukevent* entries) {
       ForEach(queue, *set, num, entries,
               [set](ukevent* entry) { return set->Modify(entry), false; });
   }
-  if (set->kernel_does_not_know()) queue.Wake();
   return static_cast<int>(returned);
 }
 

@@ -152,10 +152,11 @@ void KeventSet::TakeInjected() {
 // ---- Harvesting -------------------------------------------------------------------
 
 void KeventSet::Harvest(unsigned wanted) {
-  // What was ready by level and was not collected: it is asked again.
-  for (uint32_t link = ready_first_; link != 0;) {
+  // What was ready by level and was not collected: it is asked again.  It came
+  // last, so the end of the list has it, however long the list is.
+  for (uint32_t link = ready_last_; ready_by_level() != 0;) {
     const uint32_t number = link - 1;
-    link = At(number).ready_after;
+    link = At(number).ready_before;
     if (At(number).by_level) Withdraw(number);
   }
   HarvestInjected();
