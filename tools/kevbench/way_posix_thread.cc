@@ -14,15 +14,19 @@ namespace kevbench {
 namespace {
 
 class ThreadWay;
-// Threads may come after the timer was deleted, so what they find is never freed.
+// Threads may come after the timer was deleted, and find the next way's timers:
+// so what they find is never freed, and a timer's cookie has the way's number.
 absl::Mutex the_mutex(absl::kConstInit);
 ThreadWay* the_way = nullptr;
+uintptr_t ways = 0;
+constexpr int kTimerBits = 32;
 
 class ThreadWay final : public PosixTimers {
  public:
   explicit ThreadWay(Recorder* recorder) : PosixTimers(recorder) {
     const absl::MutexLock lock(&the_mutex);
     the_way = this;
+    number_ = ++ways;
   }
   ~ThreadWay() override {
     const absl::MutexLock lock(&the_mutex);
@@ -47,14 +51,17 @@ class ThreadWay final : public PosixTimers {
   void Describe(sigevent* event) override {
     event->sigev_notify = SIGEV_THREAD;
     event->sigev_notify_function = Run;
+    const auto timer = reinterpret_cast<uintptr_t>(event->sigev_value.sival_ptr);
+    event->sigev_value.sival_ptr = reinterpret_cast<void*>(number_ << kTimerBits | timer);
   }
   static void Run(sigval value) {
     const absl::MutexLock lock(&the_mutex);
-    if (the_way == nullptr) return;
-    const auto timer = reinterpret_cast<size_t>(value.sival_ptr);
-    the_way->Fired(timer, 1);
+    const auto cookie = reinterpret_cast<uintptr_t>(value.sival_ptr);
+    if (the_way == nullptr || the_way->number_ != cookie >> kTimerBits) return;
+    the_way->Fired(static_cast<uint32_t>(cookie), 1);
   }
 
+  uintptr_t number_;
   uint64_t seen_ = 0;
 };
 
