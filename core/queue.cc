@@ -11,7 +11,6 @@
 #include "core/registry.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
-#include "core/timers.h"
 
 namespace kevent::core {
 
@@ -147,16 +146,6 @@ void Queue::CloseInternals(bool ours) {
   CloseInternal(&always_ready_, ours);
   CloseInternal(&epoll_, ours);
   internals_open_.store(false, std::memory_order_release);
-}
-
-void Queue::CloseKeventInternals(bool ours) {
-  constexpr int kLast = Registry::kMaxDescriptor - 1;
-  for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
-    const Registration found = Registry::Get(fd);
-    if (!found.is_internal() || found.queue() != number_ || found.role() != kRoleSource) continue;
-    Registry::Take(fd);
-    if (ours) sys::Close(fd);
-  }
 }
 
 void Queue::CloseSource(Axis& axis, bool ours) {
@@ -392,44 +381,6 @@ void Queue::DeletedTimer(uint32_t slot) {
   if (deleted_.fetch_add(1, std::memory_order_acq_rel) + 1 < kBacklog) return;
   Locked locked(lock_);
   DrainInbox();
-}
-
-// ---- Kevents ----------------------------------------------------------------
-
-int Queue::AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle) {
-  lock_.AssertHeld();
-  return AddTimerLocked(plan, record, TimerSlot::kOfKevent, handle);
-}
-
-void Queue::DeleteKeventTimer(Handle handle) {
-  lock_.AssertHeld();
-  EndTimer(handle);
-  deleted_.fetch_add(1, std::memory_order_acq_rel);
-  Visit(handle.slot());
-  FreeReleased();
-}
-
-int Queue::OpenKevents(KeventSet** opened) {
-  Locked locked(lock_);
-  *opened = kevents();
-  if (*opened != nullptr) return 0;
-  KeventPages* pages = memory_->kevent_pages.load(std::memory_order_relaxed);
-  if (pages == nullptr) {
-    pages = static_cast<KeventPages*>(sys::MapPages(sizeof(KeventPages), sys::OnFork::kKeep));
-    if (pages == nullptr) return ENOMEM;
-    memory_->kevent_pages.store(pages, std::memory_order_release);
-  }
-  KeventSet* set = memory_->kevents.load(std::memory_order_relaxed);
-  if (set == nullptr) {
-    set = static_cast<KeventSet*>(sys::MapPages(sizeof(KeventSet), sys::OnFork::kWipe));
-    if (set == nullptr) return ENOMEM;
-    memory_->kevents.store(set, std::memory_order_release);
-  }
-  if (const int error = set->Open(this, pages); error != 0) return error;
-  // A holding leader does not sleep on the set's epoll yet.
-  if (held_.load(std::memory_order_relaxed)) Lower(axes_[kMonotonicAxis], 1);
-  *opened = set;
-  return 0;
 }
 
 }  // namespace kevent::core

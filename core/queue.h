@@ -9,7 +9,7 @@
 //   indexing.cc   moving what was armed into the index, under the lock
 //   collector.cc  taking what is due, under the lock
 //   waiting.cc    sleeping for it
-//   kevent_set.h  what else than POSIX timers completes into it
+//   queue_kevents.cc  what it does for the set of other kevents, kevent_set.h
 
 #ifndef KEVENT_CORE_QUEUE_H_
 #define KEVENT_CORE_QUEUE_H_

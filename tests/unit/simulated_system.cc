@@ -6,7 +6,6 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -473,82 +472,6 @@ int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sig
     }
     Sim().Advance(next - now);
   }
-}
-
-// ---- Sources of kevents -----------------------------------------------------
-
-int PollNow(int fd, short events) {
-  ENTER();
-  const auto file = Sim().File(fd);
-  if (file == nullptr) return -EBADF;
-  const uint32_t asked = static_cast<uint16_t>(events) | EPOLLERR | EPOLLHUP;
-  return static_cast<int>(Sim().ReadyEvents(*file) & asked);
-}
-
-int FileMode(int fd) { return Sim().IsOpen(fd) ? S_IFSOCK : -EBADF; }
-
-bool IsWritable(void*, size_t) { return true; }
-
-namespace {
-
-int CreateFor(int subject) {
-  const int fd = Create(Kind::kSubject);
-  Sim().File(fd)->subject = subject;
-  return fd;
-}
-
-}  // namespace
-
-int CreateSignalfd(int signal) {
-  ENTER_FALLIBLE();
-  return CreateFor(signal);
-}
-
-int TakeSignals(int signalfd, uint32_t* count, uint32_t* sender) {
-  ENTER();
-  const auto file = Sim().File(signalfd);
-  if (file == nullptr || file->kind != Kind::kSubject) {
-    Violation("reads a stranger's descriptor");
-    return -EBADF;
-  }
-  if (file->pending == 0) return -EAGAIN;
-  *count = file->pending;
-  *sender = 1;
-  file->pending = 0;
-  return 0;
-}
-
-int CreatePidfd(int process) {
-  ENTER_FALLIBLE();
-  return CreateFor(process);
-}
-
-int ExitStatus(int pidfd, int* status) {
-  *status = 0;
-  return Sim().File(pidfd)->pending != 0 ? 0 : -EAGAIN;
-}
-
-int CreateInotify() {
-  ENTER_FALLIBLE();
-  return Create(Kind::kInotify);
-}
-
-// The watch of a descriptor is its number.
-int InotifyAdd(int, int fd, uint32_t) {
-  ENTER_FALLIBLE();
-  return fd;
-}
-
-void InotifyRemove(int, int) { ENTER(); }
-
-int ReadInotify(int inotify, void* buffer, size_t bytes) {
-  ENTER();
-  auto& unread = Sim().File(inotify)->unread;
-  const size_t count = std::min(bytes, unread.size());
-  if (count == 0) return -EAGAIN;
-  std::memcpy(buffer, unread.data(), count);
-  unread.erase(unread.begin(), unread.begin() + static_cast<ptrdiff_t>(count));
-  return static_cast<int>(count);
 }
 
 // ---- Sleeping ---------------------------------------------------------------
