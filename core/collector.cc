@@ -143,8 +143,7 @@ bool Queue::Claim(Axis& axis, ukevent* event) {
   const uint32_t lateness = Saturate(axis.now - expired.last, UINT32_MAX);
   if (ABSL_PREDICT_FALSE((timer.queue.load(std::memory_order_relaxed) & TimerSlot::kOfKevent) !=
                          0)) {
-    kevents()->DeliverTimer(static_cast<uint32_t>(cookie), overruns, lateness, event);
-    return true;
+    return kevents()->DeliverTimer(static_cast<uint32_t>(cookie), overruns, lateness, event);
   }
   *event = {};
   event->id.raw_u64 = Handle(entry.slot(), generation).bits();

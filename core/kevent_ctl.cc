@@ -104,7 +104,7 @@ void KeventSet::Modify(ukevent* entry) {
   }
   if (record.injected) TakeInjected();
   Withdraw(number);
-  record.found_flags = record.found_data[0] = record.found_data[1] = 0;
+  ForgetFound(record);
   if ((record.req_flags & KEVENT_REQ_READY) != 0) {
     MakeReady(number, false);
     record.forced = true;

@@ -81,6 +81,7 @@ void KeventSet::IgnoreEdges() {
 
 void KeventSet::MakeReady(uint32_t number, bool by_level) {
   Kevent& record = At(number);
+  if (record.leaving) return;
   if (record.ready) {
     if (record.by_level && !by_level) {
       record.by_level = false;
@@ -157,7 +158,9 @@ void KeventSet::Harvest(unsigned wanted) {
   for (uint32_t link = ready_last_; ready_by_level() != 0;) {
     const uint32_t number = link - 1;
     link = At(number).ready_before;
-    if (At(number).by_level) Withdraw(number);
+    if (!At(number).by_level) continue;
+    Withdraw(number);
+    ForgetFound(At(number));
   }
   HarvestInjected();
   if (watched_ == 0) return;
@@ -246,8 +249,12 @@ bool KeventSet::DeliverFirst(ukevent* event) {
       record.ended) {
     Leave(number);
   }
-  record.found_flags = record.found_data[0] = record.found_data[1] = 0;
+  ForgetFound(record);
   return true;
+}
+
+void KeventSet::ForgetFound(Kevent& record) {
+  record.found_flags = record.found_data[0] = record.found_data[1] = 0;
 }
 
 void KeventSet::Describe(const Kevent& record, ukevent* event) {
@@ -261,18 +268,21 @@ void KeventSet::Describe(const Kevent& record, ukevent* event) {
   event->ptr = reinterpret_cast<void*>(record.key.cookie);
 }
 
-void KeventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness,
+bool KeventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness,
                              ukevent* event) {
   Kevent& record = At(number);
+  if (record.leaving) return false;  // by kevent_ctl(READY), in this batch
   Withdraw(number);
   record.found_data[0] = overruns;
   record.found_data[1] = lateness;
   Describe(record, event);
   if ((record.req_flags & KEVENT_REQ_ONESHOT) != 0) Leave(number);
-  record.found_data[0] = record.found_data[1] = 0;
+  ForgetFound(record);
+  return true;
 }
 
 void KeventSet::Leave(uint32_t number) {
+  At(number).leaving = true;
   At(number).ready_after = leaving_first_;
   leaving_first_ = number + 1;
 }

@@ -68,8 +68,8 @@ class KeventSet {
   unsigned ready_by_level() const { return ready_count_ - unlevelled_count_; }
   // Delivers up to `max` and returns how many.
   unsigned Deliver(unsigned max, ukevent* events);
-  // A KEVENT_TIMER has expired.
-  void DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness, ukevent* event);
+  // A KEVENT_TIMER has expired; false when it goes with this batch anyhow.
+  bool DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness, ukevent* event);
   // Removes what was delivered for the last time.
   void EndBatch();
   // Whether something can be collected that the kernel doesn't know of.
@@ -114,6 +114,7 @@ class KeventSet {
 
   void Erase(uint32_t number);
   void Leave(uint32_t number);
+  static void ForgetFound(Kevent& record);
 
   void HarvestInjected();
   void TakeInjected();

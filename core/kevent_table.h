@@ -36,8 +36,9 @@ struct Kevent {
   // It is ready for as long as its source says so, which is asked again by
   // every harvest: not ready on account of the list alone.
   bool by_level;
-  bool forced;  // made ready by kevent_ctl, whatever its source says
-  bool ended;   // its source has nothing more to report
+  bool forced;   // made ready by kevent_ctl, whatever its source says
+  bool ended;    // its source has nothing more to report
+  bool leaving;  // delivered for the last time: goes with the batch
 
   // In the list of those that kevent_ctl has made ready.
   bool injected;

@@ -16,6 +16,11 @@ namespace kevent::core {
 int InitQueue(kevent_ring* ring, unsigned num, unsigned flags) {
   if (flags != 0 || (ring == nullptr) != (num == 0)) return -EINVAL;
   if (num == 1) return -EINVAL;
+  // Its two ends: what lies between may be very much.
+  if (ring != nullptr && (!sys::IsWritable(ring, sizeof(kevent_ring)) ||
+                          !sys::IsWritable(&ring->event[num - 1], sizeof(ukevent)))) {
+    return -EFAULT;
+  }
   if (const int error = Process::Start(); error != 0) return -error;
   Queue* queue;
   if (const int error = Process::OpenQueue(&queue); error != 0) return -error;

@@ -109,8 +109,9 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
 int Change(KeventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   if (record.fd >= 0 && !record.fd_is_ours) return set.Rewatch(number, EpollEvents(record));
-  set.Unwatch(number);
-  return AttachAlwaysReady(set, number);
+  if ((record.event & kAlways) == 0) return set.Unwatch(number), 0;
+  if (record.fd < 0) return AttachAlwaysReady(set, number);
+  return set.Rewatch(number, EPOLLIN | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u));
 }
 
 void Detach(KeventSet& set, uint32_t number) { set.Unwatch(number); }

@@ -221,6 +221,7 @@ struct kevent_ring {
  *
  * EINVAL  flags is not 0; one of ring and num is zero and the other is not; or
  *         num is 1.
+ * EFAULT  the ring, at its beginning or its end, cannot be written to.
  * EMFILE, ENFILE, ENOMEM  as epoll_create1(2), timerfd_create(2) and mmap(2)
  *         have them, EMFILE also beyond 16383 queues; nothing is left behind.
  */
@@ -273,7 +274,7 @@ int kevent_get_events(int kev_fd, unsigned int min_nr, unsigned int max_nr,
  * KEVENT_CTL_MODIFY  replaces event and req_flags of each.  Returns 0, and
  *     ret_flags as REMOVE does.
  * KEVENT_CTL_READY   with num 0 makes one call that sleeps on the queue return,
- *     or the next one that would, even with 0 events.  Otherwise makes each
+ *     or the next that collects, even with 0 events.  Otherwise makes each
  *     ready although nothing has happened.  Returns how many it found; those
  *     that it did not find are moved to the front of arg.
  *
@@ -298,10 +299,9 @@ int kevent_pget_events(int kev_fd, unsigned int min_nr, unsigned int max_nr,
 /*
  * Moves up to num events into the ring of the queue kev_fd and returns their
  * number.  Sleeps as kevent_get_events with min_nr 1 does, and while the ring
- * is full; returns 0 at once when old_uidx is not the index up to which
- * kevent_commit has freed the ring: another thread has consumed since the caller
- * looked.  timeout and flags are those of kevent_get_events.  A cancellation
- * point while it sleeps.
+ * is full; not when old_uidx is not the index up to which kevent_commit has freed
+ * the ring: another thread has consumed since the caller looked.  timeout and
+ * flags are those of kevent_get_events.  A cancellation point while it sleeps.
  *
  * The events lie in ring->event[] before ring_kidx, in the order of their
  * collection; a thread may read them without a call.

@@ -92,6 +92,20 @@ TEST_F(Watching, EdgesAreReportedOnce) {
   EXPECT_EQ(Take(fd_, 1).size(), 1);
 }
 
+// Found ready, left for want of room, and over before it was looked at again.
+TEST_F(Watching, WhatIsOverIsNotRemembered) {
+  std::vector<Pair> pairs(2);
+  for (const Pair& pair : pairs) ASSERT_EQ(AddPoll(pair.near(), kIn), 0);
+  for (const Pair& pair : pairs) pair.Send();
+  const auto first = Take(fd_, 1, 1);
+  ASSERT_EQ(first.size(), 1);
+  for (const Pair& pair : pairs) pair.Receive();
+  for (const Pair& pair : pairs) {
+    ASSERT_TRUE(Inject(fd_, DescriptorRequest(KEVENT_POLL, pair.near(), kIn)));
+  }
+  for (const ukevent& event : Take(fd_, 2)) EXPECT_EQ(event.ret_data[0], 0);
+}
+
 // Room for one: the other edges are not lost.
 TEST_F(Watching, EdgesThatFindNoRoomWait) {
   std::vector<Pair> pairs(8);

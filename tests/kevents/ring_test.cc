@@ -125,6 +125,8 @@ TEST_F(RingTest, BadCalls) {
   EXPECT_EQ(error(kevent_wait(-1, 1, 0, &none, 0)), EBADF);
   EXPECT_EQ(error(kevent_commit(-1, 1, 0)), EBADF);
   EXPECT_EQ(error(kevent_init(ring_, 1, 0)), EINVAL);
+  EXPECT_EQ(error(kevent_init(ring_, 1U << 31, 0)), EFAULT);
+  EXPECT_EQ(error(kevent_init(reinterpret_cast<kevent_ring*>(4096), 8, 0)), EFAULT);
   EXPECT_EQ(error(kevent_init(ring_, 0, 0)), EINVAL);
   EXPECT_EQ(error(kevent_init(nullptr, 2, 0)), EINVAL);
 }

@@ -85,6 +85,28 @@ TEST(KeventThreads, EachOneshotIsCollectedOrTakenBack) {
   EXPECT_EQ(made, collected + taken_back);
 }
 
+// Made ready by one thread while the other collects it for the last time.
+TEST(KeventThreads, AOneshotThatLeavesIsNotMadeReadyAgain) {
+  const Queue queue;
+  const int fd = queue.fd();
+  ASSERT_EQ(Add(fd, User(2)), 0);
+  std::atomic<bool> over = false;
+  Thread injector([&] {
+    while (!over) Call(fd, KEVENT_CTL_READY, User(1));
+  });
+  uint64_t added = 0;
+  uint64_t collected = 0;
+  for (int i = 0; i < kRounds; ++i) {
+    if (Call(fd, KEVENT_CTL_ADD, User(1, KEVENT_REQ_ONESHOT)) == 0) ++added;
+    collected += Take(fd, 0, 8).size();
+  }
+  over = true;
+  injector.Join();
+  collected += Take(fd, 0, 8).size();
+  EXPECT_LE(collected, added);
+  EXPECT_GE(collected + 1, added);
+}
+
 // Each byte is reported and read, whoever reads it.
 TEST(KeventThreads, SocketsComeAndGo) {
   const Queue queue;

@@ -135,6 +135,28 @@ TEST_F(Timers, BadSpecifications) {
   EXPECT_EQ(Control(fd_, KEVENT_CTL_REMOVE, TimerRequest(1, &good)), 0);
 }
 
+// Due, and made ready besides, with room for both: it goes once, and is gone.
+TEST_F(Timers, AOneshotGoesOnceHoweverItBecameReady) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const kevent_timer_spec past = {CLOCK_MONOTONIC, TIMER_ABSTIME, Setting(1)};
+  for (uint64_t key = 1; key <= 2; ++key) ASSERT_EQ(Add(fd_, TimerRequest(key, &past)), 0);
+  ASSERT_EQ(Add(fd_, TimerRequest(3, &past, 0, KEVENT_REQ_ONESHOT)), 0);
+  // This one makes room again: it is passed over when it is looked at.
+  const ukevent passed_over =
+      DescriptorRequest(KEVENT_PIPE, ends[0], KEVENT_SOCKET_RECV, KEVENT_REQ_LAST_CHECK);
+  ASSERT_EQ(Add(fd_, passed_over), 0);
+  ASSERT_TRUE(Inject(fd_, passed_over));
+  ASSERT_TRUE(Inject(fd_, TimerRequest(3, &past)));
+  size_t of_the_third = 0;
+  for (const ukevent& event : Take(fd_, 0, 4)) of_the_third += event.id.raw_u64 == 3 ? 1 : 0;
+  EXPECT_EQ(of_the_third, 1);
+  EXPECT_TRUE(Take(fd_).empty());
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_REMOVE, TimerRequest(3, &past)), -ENOENT);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 // Queue after queue with timers left in it: nothing is used up.
 TEST_F(Timers, QueuesThatAreClosedGiveTheirTimersBack) {
   const kevent_timer_spec far = {CLOCK_MONOTONIC, 0, Setting(kHour)};
