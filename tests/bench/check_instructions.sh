@@ -46,22 +46,38 @@ instructions() {
 }
 
 few=1000 many=3000
+
+# count PATH: instructions of one turn.
+count() {
+  local low high
+  low=$(instructions "$1" "$few")
+  high=$(instructions "$1" "$many")
+  echo $(((high - low + (many - few) / 2) / (many - few)))
+}
+
+# near COUNT EXPECTED: within 10 %.
+near() {
+  [[ -z $2 ]] || (($1 * 10 <= $2 * 11 && $1 * 10 >= $2 * 9))
+}
+
 failed=0
 measured=()
 printf '%-10s %10s %12s\n' "" "measured" "checked in"
 for path in settime gettime collect; do
-  low=$(instructions "$path" "$few")
-  high=$(instructions "$path" "$many")
-  count=$(((high - low + (many - few) / 2) / (many - few)))
+  expected=$(awk -v c="$compiler" -v p="$path" '$1 == c && $2 == p { print $3 }' "$values")
+  # A run on a busy machine may have something else in it: seen once, 23
+  # instructions fewer, and not again with the same binary.
+  for ((attempt = 0; attempt < 3; ++attempt)); do
+    count=$(count "$path")
+    ! near "$count" "$expected" || break
+  done
   if [[ $count -eq 0 ]]; then
     echo "$path: callgrind saw no instruction of $library" >&2
     exit 1
   fi
   measured+=("$compiler $path $count")
-  expected=$(awk -v c="$compiler" -v p="$path" '$1 == c && $2 == p { print $3 }' "$values")
   printf '%-10s %10d %12s\n' "$path" "$count" "${expected:-none}"
-  [[ -n $expected ]] || continue
-  if ((count * 10 > expected * 11 || count * 10 < expected * 9)); then
+  if ! near "$count" "$expected"; then
     failed=1
     echo "  not within 10 %"
   fi
