@@ -78,7 +78,7 @@ static struct ukevent timer_request(struct connection *connection) {
   spec.clockid = CLOCK_MONOTONIC;
   spec.itimerspec.it_value.tv_sec = idle_ms / 1000;
   spec.itimerspec.it_value.tv_nsec = idle_ms % 1000 * 1000000;
-  memcpy(request.ret_data, &address, sizeof address);
+  memcpy(request.ret_data, &address, sizeof request.ret_data);
   return request;
 }
 

@@ -32,7 +32,7 @@ static void set(int kev_fd, unsigned cmd, long ms) {
       .event = KEVENT_TIMER_FIRED | KEVENT_TIMER_SPEC,
   };
   const struct kevent_timer_spec *address = &spec;
-  memcpy(request.ret_data, &address, sizeof address); /* read by the call, never later */
+  memcpy(request.ret_data, &address, sizeof request.ret_data); /* read by the call, never later */
   if (kevent_ctl(kev_fd, cmd, 1, &request) != 0 || (request.ret_flags & KEVENT_RET_BROKEN)) {
     die("kevent_ctl");
   }

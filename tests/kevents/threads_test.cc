@@ -72,6 +72,7 @@ TEST(KeventThreads, EachOneshotIsCollectedOrTakenBack) {
   };
   {
     std::vector<std::unique_ptr<Thread>> threads;
+    threads.reserve(kWorkers + kCollectors);
     for (uint64_t i = 0; i < kWorkers; ++i) {
       threads.push_back(std::make_unique<Thread>([&work, i] { work(i); }));
     }
@@ -153,6 +154,7 @@ TEST(KeventThreads, SocketsComeAndGo) {
   };
   {
     std::vector<std::unique_ptr<Thread>> threads;
+    threads.reserve(kWorkers + kCollectors);
     for (int i = 0; i < kWorkers; ++i) {
       threads.push_back(std::make_unique<Thread>([&work, i] { work(i % 2 == 0); }));
     }
