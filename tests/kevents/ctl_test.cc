@@ -169,7 +169,7 @@ TEST_F(Ctl, AnArrayThatCannotBeWrittenToChangesNothing) {
   void* pages = mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(pages, MAP_FAILED);
   // The first entry can be written to, the second lies across the boundary.
-  auto* entries = reinterpret_cast<ukevent*>(static_cast<char*>(pages) + page - 60);
+  auto* entries = reinterpret_cast<ukevent*>(static_cast<char*>(pages) + page - 64);
   entries[0] = User(1);
   entries[1] = User(2);
   ASSERT_EQ(mprotect(static_cast<char*>(pages) + page, page, PROT_READ), 0);
