@@ -239,7 +239,7 @@ bool Queue::Settle(bool found_nothing) {
 // Whether something came that nobody has looked at yet.
 bool Queue::LookAgain() {
   const KeventSet* const set = kevents();
-  return !inbox_.empty() || (set != nullptr && set->any_injected()) ||
+  return !inbox_.empty() || (set != nullptr && set->anything_new()) ||
          exit_requested_.load(std::memory_order_seq_cst);
 }
 

@@ -38,7 +38,7 @@ int Check(const Source& source, const ukevent& request) {
 
 bool KeventSet::Add(ukevent* entry) {
   const Source* source = SourceOf(entry->type);
-  int result = source == nullptr ? -ENOSYS : Check(*source, *entry);
+  int result = source == nullptr || source->events == 0 ? -ENOSYS : Check(*source, *entry);
   const KeventKey key = KeyOf(*entry);
   if (result == 0) {
     if (const uint32_t link = table_.Find(key); link != 0) {
@@ -76,6 +76,18 @@ bool KeventSet::Add(ukevent* entry) {
   }
   table_.Erase(number);
   return true;
+}
+
+int KeventSet::AddAnnouncement(int message_queue, uint64_t cookie) {
+  // Notified of, a queue may be asked about again before that is collected.
+  const uint64_t id = uint64_t{++announcements_} << 32 | static_cast<uint32_t>(message_queue);
+  uint32_t number;
+  if (const int error = table_.Insert({id, cookie, KEVENT_MQ}, &number); error != 0) return -error;
+  At(number).event = KEVENT_MQ_NOTIFY;
+  At(number).req_flags = 0;
+  const int result = kMessageQueueSource.attach(*this, number, {});
+  if (result < 0) table_.Erase(number);
+  return result;
 }
 
 void KeventSet::Remove(ukevent* entry) {

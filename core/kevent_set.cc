@@ -32,6 +32,7 @@ void KeventSet::Clear() {
   const SignalsBlocked blocked;
   const Locked locked(table_lock_);
   TakeInjected();
+  completions_.Clear();
   table_.ForEach([this](uint32_t number) {
     Kevent& record = At(number);
     Withdraw(number);
@@ -163,6 +164,7 @@ void KeventSet::Harvest(unsigned wanted) {
     ForgetFound(At(number));
   }
   HarvestInjected();
+  completions_.Harvest();
   if (watched_ == 0) return;
   ++round_;
   layers_to_harvest_ = 0;
@@ -223,8 +225,18 @@ bool KeventSet::Shadowed(uint32_t number) {
 
 // ---- Delivering -------------------------------------------------------------------
 
+// Completions and kevents, each with half of the room if both need it.
 unsigned KeventSet::Deliver(unsigned max, ukevent* events) {
   HarvestInjected();
+  completions_.Harvest();
+  completions_first_ = !completions_first_;
+  const unsigned half = max / 2 + (completions_first_ ? max % 2 : 0);
+  unsigned count = completions_.Deliver(max - std::min(max - half, ready_count_), events);
+  count += DeliverReady(max - count, events + count);
+  return count + completions_.Deliver(max - count, events + count);
+}
+
+unsigned KeventSet::DeliverReady(unsigned max, ukevent* events) {
   unsigned count = 0;
   while (count < max && ready_first_ != 0) {
     if (DeliverFirst(&events[count])) ++count;
@@ -258,7 +270,8 @@ void KeventSet::ForgetFound(Kevent& record) {
 }
 
 void KeventSet::Describe(const Kevent& record, ukevent* event) {
-  event->id.raw_u64 = record.key.id;
+  event->id.raw_u64 =
+      record.key.type == KEVENT_MQ ? static_cast<uint32_t>(record.key.id) : record.key.id;
   event->type = record.key.type;
   event->event = record.event;
   event->req_flags = record.req_flags;
@@ -282,6 +295,7 @@ bool KeventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t latene
 }
 
 void KeventSet::Leave(uint32_t number) {
+  if (At(number).leaving) return;
   At(number).leaving = true;
   At(number).ready_after = leaving_first_;
   leaving_first_ = number + 1;

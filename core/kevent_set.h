@@ -20,6 +20,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "core/completions.h"
 #include "core/kevent_table.h"
 #include "core/lock.h"
 #include "core/source.h"
@@ -50,6 +51,8 @@ class KeventSet {
   bool Add(ukevent* entry);
   void Remove(ukevent* entry);
   void Modify(ukevent* entry);
+  // mq_notify: 0 or a negative errno.
+  int AddAnnouncement(int message_queue, uint64_t cookie);
   // What the thread that calls has blocked: for KEVENT_SIGNAL.
   void set_callers_mask(sys::SignalSet mask) { callers_mask_ = mask; }
   sys::SignalSet callers_mask() const { return callers_mask_; }
@@ -58,13 +61,20 @@ class KeventSet {
 
   // Marks a kevent as ready; false when there is none.
   bool Inject(const KeventKey& key);
-  bool any_injected() const { return injected_.load(std::memory_order_seq_cst) != 0; }
+
+  // What has completed into the queue.
+  Completions& completions() { return completions_; }
+
+  // Whether something came that nobody has looked at yet.
+  bool anything_new() const {
+    return injected_.load(std::memory_order_seq_cst) != 0 || completions_.any_posted();
+  }
 
   // ---- Collecting ----
 
   // Finds out what is ready, so many at least if there are.
   void Harvest(unsigned wanted);
-  unsigned ready_count() const { return ready_count_; }
+  unsigned ready_count() const { return ready_count_ + completions_.count(); }
   unsigned ready_by_level() const { return ready_count_ - unlevelled_count_; }
   // Delivers up to `max` and returns how many.
   unsigned Deliver(unsigned max, ukevent* events);
@@ -73,7 +83,9 @@ class KeventSet {
   // Removes what was delivered for the last time.
   void EndBatch();
   // Whether something can be collected that the kernel doesn't know of.
-  bool kernel_does_not_know() const { return unlevelled_count_ != 0 || any_injected(); }
+  bool kernel_does_not_know() const {
+    return unlevelled_count_ != 0 || completions_.count() != 0 || anything_new();
+  }
   // An epoll that becomes readable with each thing that happens to the queue's
   // own while it is watched, until it is taken; at first in any case.
   int WatchEdges();  // 0 or a negative errno
@@ -85,6 +97,7 @@ class KeventSet {
 
   void MakeReady(uint32_t number, bool by_level);
   void Withdraw(uint32_t number);  // from the ready
+  void Leave(uint32_t number);     // for good, with the batch
 
   // Watches a descriptor (watching.cc): 0 or a negative errno.
   int Watch(uint32_t number, int fd, uint32_t epoll_events);
@@ -112,8 +125,8 @@ class KeventSet {
   static constexpr uint32_t kMaxLayers = 16;
   static constexpr uint32_t kWatches = 256;
 
+  unsigned DeliverReady(unsigned max, ukevent* events);
   void Erase(uint32_t number);
-  void Leave(uint32_t number);
   static void ForgetFound(Kevent& record);
 
   void HarvestInjected();
@@ -134,6 +147,8 @@ class KeventSet {
   std::atomic<bool> open_;
   Lock table_lock_;
   KeventTable table_;
+  Completions completions_;
+  bool completions_first_;  // whose turn it is when there is room for one
 
   uint32_t ready_first_;  // plus one
   uint32_t ready_last_;   // plus one
@@ -143,6 +158,7 @@ class KeventSet {
   uint32_t round_;
   uint32_t watched_;  // how many records watch a descriptor
   uint32_t layers_to_harvest_;
+  uint32_t announcements_;
 
   // Under the table's lock, linked by injected_after; plus one.
   std::atomic<uint32_t> injected_;

@@ -21,6 +21,7 @@ struct Wiped {
   enum : uint32_t { kNobodys, kBeingPrepared, kInhabited };
   std::atomic<uint32_t> state;
   SlotTable slots;
+  AioEngine aio;
   Lock queues_lock;
   Lock alarm_lock;
   int alarm_thread;  // 0: not started
@@ -38,6 +39,7 @@ Wiped& State() { return *g_wiped.load(std::memory_order_acquire); }
 
 void Inhabit(Wiped& state) {
   state.slots.Init();
+  state.aio.Init();
   state.queues_lock.Init();
   state.alarm_lock.Init();
   g_owner.store(sys::ProcessId(), std::memory_order_release);
@@ -108,6 +110,8 @@ Queue& Process::QueueAt(uint32_t number) {
 }
 
 SlotTable& Process::slots() { return State().slots; }
+
+AioEngine& Process::aio() { return State().aio; }
 
 // Adding a member that is there already changes nothing, also in an epoll that
 // is shared with the parent of a fork.

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "core/aio_engine.h"
 #include "core/queue.h"
 #include "core/slot_table.h"
 
@@ -42,6 +43,7 @@ class Process {
   static int OpenQueue(Queue** queue);
 
   static SlotTable& slots();
+  static AioEngine& aio();
 
   // The thread that CPU-time alarms are delivered to, started when first
   // needed: its kernel id or a negative errno.

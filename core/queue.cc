@@ -50,6 +50,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
     return error;
   }
   memory_->epoll.store(epoll_.load(std::memory_order_relaxed), std::memory_order_release);
+  incarnation_.fetch_add(1, std::memory_order_relaxed);
   calls_.store(kOpen, std::memory_order_seq_cst);
   return 0;
 }
@@ -157,7 +158,7 @@ void Queue::CloseSource(Axis& axis, bool ours) {
 }
 
 int Queue::MoveInternal(int fd, uint16_t role) {
-  if (role == kRolePrivate || role == kRoleSource || !Pin()) return EBUSY;
+  if (role == kRolePrivate || role == kRoleSource || role == kRoleProcess || !Pin()) return EBUSY;
   std::atomic<int>* number = role == kRoleEpoll         ? &epoll_
                              : role == kRoleAlwaysReady ? &always_ready_
                                                         : &axes_[role].source;

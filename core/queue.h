@@ -109,6 +109,8 @@ class Queue {
   int Open(uint32_t number, QueueMemory* memory);
 
   uint32_t number() const { return number_; }
+  // Which of the queues that have had this number; while it is pinned.
+  uint32_t incarnation() const { return incarnation_.load(std::memory_order_relaxed); }
   bool open() const { return (calls_.load(std::memory_order_seq_cst) & kOpen) != 0; }
 
   // While a call is pinned the internal numbers stay what they are.  False when
@@ -326,6 +328,7 @@ class Queue {
   std::atomic<uint32_t> names_;
   std::atomic<bool> internals_open_;
   uint32_t number_;
+  std::atomic<uint32_t> incarnation_;
   QueueMemory* memory_;
 
   // Internal numbers plus one, so that zeroed memory names none.

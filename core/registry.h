@@ -23,6 +23,7 @@ enum : uint16_t {
   kRoleAlwaysReady = 0x101,
   kRolePrivate = 0x102,  // of one sleeping call
   kRoleSource = 0x103,   // of the kevents
+  kRoleProcess = 0x104,  // of no queue
 };
 
 class Registration {

@@ -24,6 +24,8 @@ const Source* SourceOf(uint32_t type) {
       return &kProcessSource;
     case KEVENT_KEVENT:
       return &kQueueSource;
+    case KEVENT_MQ:
+      return &kMessageQueueSource;
     default:
       return nullptr;
   }

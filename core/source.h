@@ -22,7 +22,9 @@ struct Source {
   // ready already, the record says what was found, and nothing was attached.
   static constexpr int kReadyNow = 1;
 
-  uint32_t events;  // bits that the mask of interest may have; one at least is needed
+  // Bits that the mask of interest may have; one at least is needed.  0: not for
+  // kevent_ctl.
+  uint32_t events;
 
   // Begins to watch for record `number`, which has event and req_flags.
   int (*attach)(KeventSet& set, uint32_t number, const ukevent& request);
@@ -51,6 +53,7 @@ extern const Source kSignalSource;
 extern const Source kUserSource;
 extern const Source kProcessSource;
 extern const Source kQueueSource;
+extern const Source kMessageQueueSource;
 
 // Hands out what the inotify of all KEVENT_INODE has to say (source_inode.cc).
 void HarvestInotify(KeventSet& set);

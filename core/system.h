@@ -111,6 +111,62 @@ int InotifyAdd(int inotify, int fd, uint32_t mask);
 void InotifyRemove(int inotify, int watch);
 int ReadInotify(int inotify, void* buffer, size_t bytes);
 
+// ---- Asynchronous I/O (system_linux_files.cc, system_linux_ring.cc) ----------
+
+struct Transfer {
+  enum class Kind : uint8_t { kNothing, kRead, kWrite, kSync, kSyncData };
+  Kind kind;
+  int fd;
+  void* buffer;
+  size_t bytes;
+  int64_t offset;  // kStream: where the file is, or it has no places
+  static constexpr int64_t kStream = -1;
+};
+
+// Does it, blocking.  What was moved or a negative errno; without a place to
+// read from or write to (ESPIPE), as read(2) and write(2).
+int64_t Perform(const Transfer& transfer);
+
+// A read as far as it does not block: what is in the page cache.  -EAGAIN where
+// nothing is, -EOPNOTSUPP where the file system cannot tell.
+int64_t ReadAtOnce(const Transfer& transfer);
+
+// Whether the file is one of bytes in order, without places: ESPIPE.
+bool IsStream(int fd);
+
+// An io_uring, one for the process: its descriptor, or a negative errno.
+// -ENOSYS without the library for it or where the kernel or a sandbox has none.
+// Not async-signal-safe.
+int OpenRing();
+// Its descriptor was moved.
+void RingMoved(int fd);
+// Adds an operation to those that the next RingSubmit hands to the kernel; false
+// when there is no room.
+bool RingAdd(const Transfer& transfer, uint64_t token);
+int RingSubmit();
+// Sleeps until operations have completed: how many, `max` at most.  Not together
+// with another RingTake.
+struct RingResult {
+  uint64_t token;
+  int64_t result;
+};
+unsigned RingTake(RingResult* results, unsigned max);
+
+// What the C library's aio does at the end of an operation: queues a signal
+// (SI_ASYNCIO) to the process, or runs the function in a new thread.  Not
+// async-signal-safe.
+void Notify(const sigevent& notification);
+
+// ---- Message queues (system_linux_files.cc) ----------------------------------
+
+// A socket that the kernel announces the next message of a queue on, and the
+// registration of it: 0 or mq_notify's error.
+int CreateAnnouncer();
+int AnnounceMessage(int message_queue, int announcer);
+// Whether it has come (1), the registration has ended without (0), or neither
+// yet (-EAGAIN).
+int Announcement(int announcer);
+
 // ---- Sleeping -------------------------------------------------------------
 
 // ppoll(2).  A cancellation point.  Not restarted after a signal handler.
@@ -125,6 +181,7 @@ bool IsReadable(int fd);
 // SA_RESTART.
 int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline);
 void FutexWake(std::atomic<uint32_t>* word);
+void FutexWakeAll(std::atomic<uint32_t>* word);
 
 // Gives way to other threads, also to those of lower priority.
 void Pause();

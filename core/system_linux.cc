@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "core/system.h"
@@ -224,6 +225,10 @@ int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, const timespec* de
 
 void FutexWake(std::atomic<uint32_t>* word) {
   Call(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, nullptr, nullptr, 0);
+}
+
+void FutexWakeAll(std::atomic<uint32_t>* word) {
+  Call(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, nullptr, nullptr, 0);
 }
 
 // ---- Signals --------------------------------------------------------------

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 
+#include "core/aio.h"
 #include "core/system.h"
 #include "shim/edge.h"
 #include "shim/libc.h"
@@ -13,6 +14,14 @@ namespace sys = kevent::sys;
 using kevent::shim::Finish;
 
 namespace {
+
+// Asynchronous operations that have not begun lose their descriptor.
+void Loses(unsigned first, unsigned last) {
+  if (ABSL_PREDICT_FALSE(core::AnyToLoseDescriptors())) core::LosesDescriptors(first, last);
+}
+void Loses(int fd) {
+  if (fd >= 0) Loses(static_cast<unsigned>(fd), static_cast<unsigned>(fd));
+}
 
 // fcntl takes one argument of pointer size at most, and passes it on unread.
 template <typename Libc>
@@ -30,6 +39,7 @@ int Fcntl(Libc libc, int fd, int command, void* argument) {
 // system call itself is made.
 
 KEVENT_EXPORT int close(int fd) {
+  Loses(fd);
   if (core::Concerns(fd)) return Finish(core::CloseDescriptor(fd));
   const auto libc = KEVENT_LIBC(close);
   return libc != nullptr ? libc(fd) : Finish(sys::Close(fd));
@@ -42,12 +52,14 @@ KEVENT_EXPORT int dup(int fd) noexcept {
 }
 
 KEVENT_EXPORT int dup2(int fd, int target) noexcept {
+  if (fd != target) Loses(target);
   if (core::Concerns(fd) || core::Concerns(target)) return Finish(core::DuplicateTo(fd, target));
   const auto libc = KEVENT_LIBC(dup2);
   return libc != nullptr ? libc(fd, target) : Finish(core::DuplicateTo(fd, target));
 }
 
 KEVENT_EXPORT int dup3(int fd, int target, int flags) noexcept {
+  if (fd != target) Loses(target);
   if (core::Concerns(fd) || core::Concerns(target)) {
     return Finish(core::DuplicateTo(fd, target, flags));
   }
@@ -76,6 +88,7 @@ KEVENT_EXPORT int fcntl64(int fd, int command, ...) {
 }
 
 KEVENT_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
+  if (flags == 0) Loses(first, last);
   if (core::ConcernsRange(first, last)) return Finish(core::CloseDescriptors(first, last, flags));
   const auto libc = KEVENT_LIBC(close_range);
   return libc != nullptr ? libc(first, last, flags) : Finish(sys::CloseRange(first, last, flags));
@@ -83,6 +96,7 @@ KEVENT_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept
 
 KEVENT_EXPORT void closefrom(int lowest) noexcept {
   const unsigned first = lowest < 0 ? 0 : static_cast<unsigned>(lowest);
+  Loses(first, ~0U);
   if (core::ConcernsRange(first, ~0U)) {
     Finish(core::CloseDescriptors(first, ~0U, 0));
     return;

@@ -6,7 +6,10 @@
 #define KEVENT_SHIM_LIBC_H_
 
 #include <absl/base/optimization.h>
+#include <aio.h>
 #include <fcntl.h>
+#include <mqueue.h>
+#include <netdb.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,11 +18,15 @@
 
 namespace kevent::shim {
 
+// What the C library promises of its arguments (nonnull) is no part of a type.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wignored-attributes"
 struct Libc {
 #define INTERPOSED(name) std::atomic<decltype(&::name)> name;
 #include "shim/interposed.def"
 #undef INTERPOSED
 };
+#pragma GCC diagnostic pop
 
 // Constant-initialised, filled by Resolve.
 extern Libc g_libc;

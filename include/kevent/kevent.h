@@ -17,9 +17,8 @@
  *
  * Types, constants and their values are those of the kevent patches posted to
  * linux-kernel in 2006 (takes 26 to 30); what libkevent adds has values that
- * they did not use, types from 32 upward.  KEVENT_NAIO and KEVENT_AIO are
- * declared so that their numbers stay reserved; kevent(7) says what is
- * implemented.
+ * they did not use, types from 32 upward.  KEVENT_NAIO is declared so that its
+ * number stays reserved; KEVENT_AIO is what aio_read(3) and its kin report.
  *
  * Unless its comment says otherwise, a function may be called from any thread
  * at any time, is not async-signal-safe, sets errno when it fails and leaves
@@ -81,6 +80,9 @@
 #define KEVENT_MAX 10 /* of the types of 2006 */
 #define KEVENT_PROCESS 32
 #define KEVENT_KEVENT 33
+#define KEVENT_MQ 34
+#define KEVENT_LIO 35
+#define KEVENT_GAI 36
 
 /* ukevent.event, by type. */
 #define KEVENT_TIMER_FIRED 0x1
@@ -120,6 +122,12 @@
 #define KEVENT_PROCESS_EXIT 0x1
 
 #define KEVENT_KEVENT_READY 0x1
+
+#define KEVENT_MQ_NOTIFY 0x1
+
+#define KEVENT_LIO_DONE 0x1
+
+#define KEVENT_GAI_DONE 0x1
 
 #define KEVENT_MASK_ALL 0xffffffff
 #define KEVENT_MASK_EMPTY 0x0

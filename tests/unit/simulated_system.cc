@@ -484,6 +484,7 @@ int FutexWait(std::atomic<uint32_t>*, uint32_t, const timespec*) {
 }
 
 void FutexWake(std::atomic<uint32_t>*) { ENTER(); }
+void FutexWakeAll(std::atomic<uint32_t>*) { ENTER(); }
 
 SignalSet BlockAllSignals() {
   ENTER();

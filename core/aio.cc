@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+//
+// Errors, and which of them a call reports and which its completion, are as the
+// C library has them.
+
+#include "core/aio.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <climits>
+
+#include "core/aio_request.h"
+#include "core/process.h"
+#include "core/system.h"
+#include "core/timespec.h"
+
+namespace kevent::core {
+namespace {
+
+using Kind = sys::Transfer::Kind;
+
+constexpr int64_t kLater = INT64_MIN;
+
+// A read of a file's data that are there already: what it moved or a negative
+// errno.  kLater if it would block or is not such a read.
+int64_t ReadAtOnce(Operation* operation, int flags) {
+  sys::Transfer& transfer = operation->transfer;
+  // Without the page cache it would wait for the device (RWF_NOWAIT does not
+  // say otherwise).
+  if ((flags & O_DIRECT) != 0) return kLater;
+  const int64_t result = sys::ReadAtOnce(transfer);
+  if (result == -ESPIPE) {
+    operation->in_line = true;
+    transfer.offset = sys::Transfer::kStream;
+    return kLater;
+  }
+  if (result == -EAGAIN || result == -EOPNOTSUPP || result == -ENOSYS) return kLater;
+  // Less than all: at the end of the file, or some of it was not there.
+  if (result <= 0 || static_cast<size_t>(result) == transfer.bytes) return result;
+  operation->moved = static_cast<size_t>(result);
+  return kLater;
+}
+
+int64_t WriteAtOnce(Operation* operation, int flags) {
+  sys::Transfer& transfer = operation->transfer;
+  operation->in_line = (flags & O_APPEND) != 0;
+  if (sys::IsStream(transfer.fd)) {
+    operation->in_line = true;
+    transfer.offset = sys::Transfer::kStream;
+  }
+  return kLater;
+}
+
+int64_t TransferAtOnce(Operation* operation) {
+  const sys::Transfer& transfer = operation->transfer;
+  if (transfer.offset < 0) return -EINVAL;
+  const int flags = sys::StatusFlags(transfer.fd);
+  if (flags < 0) return flags;
+  if (transfer.bytes > SSIZE_MAX) return sys::Perform(transfer);  // says what is wrong with it
+  return transfer.kind == Kind::kRead ? ReadAtOnce(operation, flags)
+                                      : WriteAtOnce(operation, flags);
+}
+
+int64_t AtOnce(Operation* operation) {
+  switch (operation->transfer.kind) {
+    case Kind::kNothing:
+      return -EINVAL;  // a list's entry with an opcode that is none
+    case Kind::kRead:
+    case Kind::kWrite:
+      return TransferAtOnce(operation);
+    case Kind::kSync:
+    case Kind::kSyncData:
+      break;
+  }
+  return kLater;
+}
+
+// The call fails, and the control block says why, too.
+int Refuse(aiocb* control, int error) {
+  control->__return_value = -1;
+  control->__error_code = error;
+  return error;
+}
+
+}  // namespace
+
+int StartOperation(Kind kind, aiocb* control, uint32_t list) {
+  if (control->aio_reqprio < 0 || control->aio_reqprio > kMaxPriorityDelta) {
+    return Refuse(control, EINVAL);
+  }
+  uint32_t number;
+  if (Operations::Allocate(&number) != 0) return Refuse(control, EAGAIN);
+  Operation& operation = Operations::At(number);
+  if (const int error = PlanNotification(control->aio_sigevent, &operation); error != 0) {
+    Operations::Free(number);
+    return Refuse(control, error);
+  }
+  operation.type = KEVENT_AIO;
+  operation.event = KEVENT_AIO_BIO;
+  operation.id = reinterpret_cast<uint64_t>(control);
+  operation.list = list;
+  operation.in_line = false;
+  operation.priority = -control->aio_reqprio;
+  operation.transfer = {kind, control->aio_fildes, const_cast<void*>(control->aio_buf),
+                        control->aio_nbytes, control->aio_offset};
+  operation.moved = 0;
+  operation.control.store(control, std::memory_order_release);
+  Mark(control, number);
+  control->__return_value = 0;
+  std::atomic_ref(control->__error_code).store(EINPROGRESS, std::memory_order_release);
+
+  AioEngine& engine = Process::aio();
+  const int64_t result = AtOnce(&operation);
+  if (result != kLater) {
+    engine.Finish(number, result);
+    return 0;
+  }
+  if (const int error = engine.Begin(number); error != 0) {
+    operation.control.store(nullptr, std::memory_order_relaxed);
+    Operations::Free(number);
+    return Refuse(control, error);
+  }
+  return 0;
+}
+
+int StartRead(aiocb* control) { return StartOperation(Kind::kRead, control, 0); }
+
+int StartWrite(aiocb* control) { return StartOperation(Kind::kWrite, control, 0); }
+
+int StartSync(int operation, aiocb* control) {
+  if (operation != O_SYNC && operation != O_DSYNC) return EINVAL;
+  const int flags = sys::StatusFlags(control->aio_fildes);
+  if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) return EBADF;
+  return StartOperation(operation == O_SYNC ? Kind::kSync : Kind::kSyncData, control, 0);
+}
+
+// ---- What is in flight --------------------------------------------------------------
+
+bool IsOurs(const aiocb* control) {
+  if (control == nullptr || !InProgress(control)) return false;
+  const Operation* operation = MarkedBy(control);
+  return operation != nullptr && operation->control.load(std::memory_order_acquire) == control;
+}
+
+int CancelOperations(int fd, const aiocb* control) {
+  // Nothing of ours: and in a process without a queue there is no engine either.
+  if (Operations::Find(0) == nullptr) return AIO_ALLDONE;
+  return Process::aio().Cancel(fd, control);
+}
+
+void LosesDescriptors(unsigned first, unsigned last) {
+  // A child of vfork closes in its own table of descriptors.
+  if (!Process::Owns() || Operations::Find(0) == nullptr) return;
+  Process::aio().Lose(first, last);
+}
+
+bool AnyOurs(const aiocb* const list[], int count) {
+  for (int i = 0; i < count; ++i) {
+    if (IsOurs(list[i])) return true;
+  }
+  return false;
+}
+
+namespace {
+
+bool AnyDone(const aiocb* const list[], int count) {
+  for (int i = 0; i < count; ++i) {
+    if (list[i] != nullptr && !InProgress(list[i])) return true;
+  }
+  return false;
+}
+
+bool AnyOthers(const aiocb* const list[], int count) {
+  for (int i = 0; i < count; ++i) {
+    if (list[i] != nullptr && InProgress(list[i]) && !IsOurs(list[i])) return true;
+  }
+  return false;
+}
+
+constexpr timespec kSlice = {0, 1'000'000};
+
+}  // namespace
+
+int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Suspend others) {
+  if (timeout != nullptr && !IsValid(*timeout)) return EINVAL;
+  Nanoseconds now = 0;
+  sys::Now(CLOCK_MONOTONIC, &now);
+  const Nanoseconds end =
+      timeout == nullptr ? kLatest : AddSaturating(now, ToNanoseconds(*timeout));
+  const timespec deadline = ToTimespec(end);
+  const auto done = [=] { return AnyDone(list, count); };
+  // The C library's are waited for in slices, with a look at ours in between:
+  // what wakes one wakes nobody in the other.
+  while (AnyOthers(list, count) && others != nullptr && AnyOurs(list, count)) {
+    const aiocb* theirs[1];
+    for (int i = 0; i < count && !done(); ++i) {
+      if (list[i] == nullptr || !InProgress(list[i]) || IsOurs(list[i])) continue;
+      theirs[0] = list[i];
+      if (others(theirs, 1, &kSlice) != 0 && errno != EAGAIN) return errno;
+    }
+    if (done()) return 0;
+    sys::Now(CLOCK_MONOTONIC, &now);
+    if (now >= end) return EAGAIN;
+  }
+  const int result = Process::aio().Await(timeout == nullptr ? nullptr : &deadline, done);
+  return result == -ETIMEDOUT ? EAGAIN : -result;
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+//
+// What the shim does for mq_notify, aio_*, lio_listio and getaddrinfo_a when they
+// are to complete into a queue.  Results are 0 or an errno unless said otherwise.
+
+#ifndef KEVENT_CORE_AIO_H_
+#define KEVENT_CORE_AIO_H_
+
+#include <aio.h>
+#include <signal.h>
+#include <time.h>
+
+#include <cstdint>
+
+#include "core/aio_engine.h"
+
+namespace kevent::core {
+
+// ---- Asynchronous I/O ----
+
+int StartRead(aiocb* control);
+int StartWrite(aiocb* control);
+int StartSync(int operation, aiocb* control);
+
+// Whether an operation is in flight, and with us.
+bool IsOurs(const aiocb* control);
+
+// aio_cancel for one of ours, or for all of a descriptor: AIO_CANCELED and so on.
+int CancelOperations(int fd, const aiocb* control);
+
+// aio_suspend.  `others` is the C library's; it serves those of the list that
+// are its own.  Async-signal-safe if that is.  A cancellation point.
+using Suspend = int (*)(const aiocb* const list[], int count, const timespec* timeout);
+bool AnyOurs(const aiocb* const list[], int count);
+int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Suspend others);
+
+// lio_listio, if the list or one of its entries completes into a queue.
+bool ListWantsQueue(int mode, aiocb* const list[], int count, const sigevent* notification);
+int StartList(int mode, aiocb* const list[], int count, const sigevent* notification);
+
+// A descriptor is about to be closed: what has not begun with it ends with
+// ECANCELED (POSIX close), lest it begins with a stranger's file.
+inline bool AnyToLoseDescriptors() { return AioEngine::any_unstarted(); }
+void LosesDescriptors(unsigned first, unsigned last);
+
+// ---- Message queues ----
+
+int NotifyOfMessage(int message_queue, const sigevent& notification);
+
+// ---- Look-ups of names ----
+
+// Begins to wait for a look-up; *callback is what the C library is to be asked
+// for instead.  Takes it back when the look-up could not be begun.
+int BeginLookup(const void* first, const sigevent& notification, sigevent* callback);
+void DropLookup(const sigevent& callback);
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_AIO_H_

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/aio_engine.h"
+
+#include <pthread.h>
+
+#include <cerrno>
+
+#include "core/completions.h"
+#include "core/process.h"
+#include "core/signals_blocked.h"
+#include "core/system.h"
+
+namespace kevent::core {
+
+using State = Operation::State;
+
+constinit std::atomic<uint32_t> AioEngine::unstarted_{0};
+
+void AioEngine::Init() {
+  lock_.Init();
+  unstarted_.store(0, std::memory_order_relaxed);
+}
+
+// ---- Beginning ------------------------------------------------------------------
+
+int AioEngine::Begin(uint32_t number) {
+  const SignalsBlocked blocked;
+  const Locked locked(lock_);
+  if (const int error = Choose(); error != 0) return error;
+  AioFiles::Runnable runnable;
+  if (const int error = files_.Add(number, &runnable); error != 0) return EAGAIN;
+  unstarted_.fetch_add(1, std::memory_order_relaxed);
+  Hand(runnable);
+  return 0;
+}
+
+// Which of the two ways, found out by the first operation; and somebody to do
+// it.  0 or EAGAIN, which is what aio_read has for a lack of anything.
+int AioEngine::Choose() {
+  if (backend_ == Backend::kUnknown) {
+    switch (OpenRing()) {
+      case 0:
+        backend_ = Backend::kRing;
+        break;
+      case -EMFILE:
+      case -ENFILE:
+      case -ENOMEM:
+        return EAGAIN;  // it may be there another time
+      default:
+        backend_ = Backend::kPool;
+    }
+  }
+  return threads_ != 0 ? 0 : StaffUp();
+}
+
+// One thread more, of as many as there may be: 0 or EAGAIN.
+int AioEngine::StaffUp() {
+  const auto run = backend_ == Backend::kRing
+                       ? +[](void* engine) { static_cast<AioEngine*>(engine)->RunRing(); }
+                       : +[](void* engine) { static_cast<AioEngine*>(engine)->RunPool(); };
+  if (sys::StartThread(run, this) < 0) return EAGAIN;
+  ++threads_;
+  return 0;
+}
+
+void AioEngine::Hand(const AioFiles::Runnable& runnable) {
+  if (runnable.first == 0) return;
+  handed_.Append(runnable);
+  if (backend_ == Backend::kRing) {
+    RingBell();
+  } else {
+    WakePool();
+  }
+}
+
+// The number plus one of the next to be started, or 0.
+uint32_t AioEngine::TakeHanded() {
+  const uint32_t link = handed_.Take();
+  if (link == 0) return 0;
+  Operations::At(link - 1).state = State::kStarted;
+  unstarted_.fetch_sub(1, std::memory_order_relaxed);
+  return link;
+}
+
+sys::Transfer AioEngine::Rest(const Operation& operation) {
+  sys::Transfer rest = operation.transfer;
+  rest.buffer = static_cast<char*>(rest.buffer) + operation.moved;
+  rest.bytes -= operation.moved;
+  if (rest.offset != sys::Transfer::kStream) rest.offset += static_cast<int64_t>(operation.moved);
+  return rest;
+}
+
+// ---- Ending ---------------------------------------------------------------------
+
+// Whoever comes next in its line begins once this one was told of.
+void AioEngine::Ended(uint32_t number, int64_t result) {
+  AioFiles::Runnable next;
+  {
+    const Locked locked(lock_);
+    files_.Remove(number, &next);
+  }
+  Finish(number, result);
+  if (next.first == 0) return;
+  const Locked locked(lock_);
+  Hand(next);
+}
+
+void AioEngine::Finish(uint32_t number, int64_t result) {
+  Operation& operation = Operations::At(number);
+  const auto moved = static_cast<int64_t>(operation.moved);
+  if (moved != 0) result = moved + (result > 0 ? result : 0);
+  const int error = result < 0 ? static_cast<int>(-result) : 0;
+  const int64_t value = result < 0 ? -1 : result;
+  operation.data[0] = static_cast<uint32_t>(value);
+  operation.data[1] = static_cast<uint32_t>(error);
+  const uint32_t list = operation.list;
+  aiocb* control = operation.control.exchange(nullptr, std::memory_order_relaxed);
+  // As the C library's aio_error and aio_return find it.  From then on it is the
+  // program's own again.
+  control->__return_value = value;
+  std::atomic_ref(control->__error_code).store(error, std::memory_order_seq_cst);
+  Complete(number);
+  if (list != 0) FinishMember(list - 1, error != 0);
+  finished_.fetch_add(1, std::memory_order_seq_cst);
+  if (sleepers_.load(std::memory_order_seq_cst) != 0) sys::FutexWakeAll(&finished_);
+}
+
+void AioEngine::FinishMember(uint32_t number, bool failed) {
+  Operation& list = Operations::At(number);
+  if (failed) list.failed.fetch_add(1, std::memory_order_relaxed);
+  if (list.missing.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
+  list.data[1] = list.failed.load(std::memory_order_relaxed);
+  Complete(number);
+}
+
+// ---- Waiting --------------------------------------------------------------------
+
+int AioEngine::Sleep(uint32_t seen, const timespec* deadline) {
+  int result;
+  pthread_cleanup_push(&AioEngine::Cancelled, this);
+  result = sys::FutexWait(&finished_, seen, deadline);
+  pthread_cleanup_pop(0);
+  return result;
+}
+
+void AioEngine::Cancelled(void* engine) {
+  static_cast<AioEngine*>(engine)->sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+// ---- Cancelling -----------------------------------------------------------------
+
+// It was handed to a thread that has not begun with it.
+bool AioEngine::TakeBack(uint32_t number) {
+  AioFiles::Runnable others;
+  bool found = false;
+  while (const uint32_t link = handed_.Take()) {
+    if (link == number + 1) {
+      found = true;
+      continue;
+    }
+    others.Append(link - 1);
+  }
+  handed_ = others;
+  return found;
+}
+
+int AioEngine::Cancel(int fd, const aiocb* control) {
+  const SignalsBlocked blocked;
+  bool any_started = false;
+  AioFiles::Runnable cancelled;
+  AioFiles::Runnable next;
+  {
+    const Locked locked(lock_);
+    const auto wanted = [control](const Operation& operation) {
+      return control == nullptr || operation.control.load(std::memory_order_relaxed) == control;
+    };
+    const auto each = [&](State state, auto visit) {
+      files_.ForEach(fd, [&](uint32_t number) {
+        const Operation& operation = Operations::At(number);
+        if (wanted(operation) && operation.state == state) visit(number);
+      });
+    };
+    // Those that wait come first, lest they begin when the others go.
+    AioFiles::Runnable waiting;
+    each(State::kStarted, [&](uint32_t) { any_started = true; });
+    each(State::kWaiting, [&](uint32_t number) {
+      files_.GiveUp(number, &next);
+      waiting.Append(number);
+    });
+    each(State::kHanded, [&](uint32_t number) {
+      if (!TakeBack(number)) return;
+      files_.Remove(number, &next);
+      cancelled.Append(number);
+    });
+    cancelled.Append(waiting);
+    for (uint32_t link = cancelled.first; link != 0;
+         link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
+      unstarted_.fetch_sub(1, std::memory_order_relaxed);
+    }
+  }
+  const bool any_cancelled = cancelled.first != 0;
+  while (const uint32_t link = cancelled.Take()) Finish(link - 1, -ECANCELED);
+  if (next.first != 0) {
+    const Locked locked(lock_);
+    Hand(next);
+  }
+  if (any_started) return AIO_NOTCANCELED;
+  return any_cancelled ? AIO_CANCELED : AIO_ALLDONE;
+}
+
+void AioEngine::Lose(unsigned first, unsigned last) {
+  if (first == last) {
+    Cancel(static_cast<int>(first), nullptr);
+    return;
+  }
+  for (;;) {
+    int fd;
+    {
+      const SignalsBlocked blocked;
+      const Locked locked(lock_);
+      fd = files_.AnyUnstarted(first, last);
+    }
+    if (fd < 0) return;
+    Cancel(fd, nullptr);
+  }
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+//
+// Asynchronous I/O of the process: what is in flight, and who does it.  That is
+// one thread with an io_uring, or where there is none a few threads that block.
+//
+// No thread of the program ever submits: the kernel ends what could not be done
+// at once in the thread that submitted it, whose epoll_wait then fails with
+// EINTR although no handler has run.
+
+#ifndef KEVENT_CORE_AIO_ENGINE_H_
+#define KEVENT_CORE_AIO_ENGINE_H_
+
+#include <aio.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/aio_files.h"
+#include "core/lock.h"
+#include "core/operation.h"
+
+namespace kevent::core {
+
+// Zeroed memory but for Init.  Its lock is only held with signals blocked.
+class AioEngine {
+ public:
+  void Init();
+
+  // Begins what cannot be done at once: 0 or an errno, and nothing.
+  int Begin(uint32_t number);
+
+  // AIO_CANCELED and so on, for one operation of a descriptor or for all.
+  int Cancel(int fd, const aiocb* control);
+
+  // The same for all descriptors in [first, last].
+  void Lose(unsigned first, unsigned last);
+
+  // Whether there are operations whose descriptor is still to be used.
+  static bool any_unstarted() { return unstarted_.load(std::memory_order_relaxed) != 0; }
+
+  // It has completed: tells everybody.  Not under the lock.
+  void Finish(uint32_t number, int64_t result);
+  // One member less of a list is in flight.
+  void FinishMember(uint32_t list, bool failed);
+
+  // Sleeps until `done()`: 0, or -ETIMEDOUT or -EINTR.  A cancellation point.
+  template <typename Done>
+  int Await(const timespec* deadline, Done done) {
+    int result = 0;
+    sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    for (;;) {
+      const uint32_t seen = finished_.load(std::memory_order_seq_cst);
+      if (done()) break;
+      if (result != 0) break;
+      result = Sleep(seen, deadline);
+    }
+    const bool in_time = result == 0 || done();
+    sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+    return in_time ? 0 : result;
+  }
+
+ private:
+  enum class Backend : uint8_t { kUnknown, kRing, kPool };
+  static constexpr uint32_t kMaxThreads = 20;
+
+  int Sleep(uint32_t seen, const timespec* deadline);
+  static void Cancelled(void* engine);
+  int Choose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int StaffUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Hand(const AioFiles::Runnable& runnable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  uint32_t TakeHanded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool TakeBack(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Ended(uint32_t number, int64_t result);
+  static sys::Transfer Rest(const Operation& operation);
+
+  // aio_ring.cc
+  int OpenRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Again(uint32_t number);
+  void SubmitHanded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void RunRing();
+
+  // aio_pool.cc
+  void WakePool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool AwaitWork(uint32_t* number);
+  void RunPool();
+
+  static std::atomic<uint32_t> unstarted_;
+
+  Lock lock_;
+  Backend backend_ ABSL_GUARDED_BY(lock_);
+  AioFiles files_ ABSL_GUARDED_BY(lock_);
+  AioFiles::Runnable handed_ ABSL_GUARDED_BY(lock_);  // not started
+  bool ring_open_ ABSL_GUARDED_BY(lock_);
+  bool asleep_ ABSL_GUARDED_BY(lock_);  // the ring's thread
+  uint32_t threads_ ABSL_GUARDED_BY(lock_);
+  uint32_t idle_ ABSL_GUARDED_BY(lock_);
+  std::atomic<uint32_t> bell_;  // counts what was handed to the pool
+
+  std::atomic<uint32_t> finished_;  // counts completions
+  std::atomic<uint32_t> sleepers_;  // threads that wait for that
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_AIO_ENGINE_H_

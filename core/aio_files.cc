@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/aio_files.h"
+
+#include <cerrno>
+
+namespace kevent::core {
+namespace {
+
+using State = Operation::State;
+
+bool IsSync(const Operation& operation) {
+  return operation.transfer.kind == sys::Transfer::Kind::kSync ||
+         operation.transfer.kind == sys::Transfer::Kind::kSyncData;
+}
+
+}  // namespace
+
+constinit std::atomic<AioFiles::File*> AioFiles::files_{nullptr};
+
+// ---- Lists ----------------------------------------------------------------------
+
+void AioFiles::Runnable::Append(uint32_t number) {
+  Operation& operation = Operations::At(number);
+  operation.state = State::kHanded;
+  operation.next.store(0, std::memory_order_relaxed);
+  Append({number + 1, number + 1});
+}
+
+void AioFiles::Runnable::Append(const Runnable& more) {
+  if (more.first == 0) return;
+  if (last == 0) {
+    first = more.first;
+  } else {
+    Operations::At(last - 1).next.store(more.first, std::memory_order_relaxed);
+  }
+  last = more.last;
+}
+
+uint32_t AioFiles::Runnable::Take() {
+  const uint32_t link = first;
+  if (link == 0) return 0;
+  first = Operations::At(link - 1).next.load(std::memory_order_relaxed);
+  if (first == 0) last = 0;
+  return link;
+}
+
+// ---- Files by descriptor ----------------------------------------------------------
+
+uint32_t AioFiles::Find(int fd) const {
+  uint32_t link = buckets_[static_cast<uint32_t>(fd) % kBuckets];
+  while (link != 0 && At(link).fd != fd) link = At(link).same_hash;
+  return link;
+}
+
+uint32_t AioFiles::FindOrMake(int fd) {
+  if (files_.load(std::memory_order_relaxed) == nullptr) {
+    void* pages = sys::MapPages(sizeof(File) * Operations::kMax, sys::OnFork::kWipe);
+    if (pages == nullptr) return 0;
+    files_.store(static_cast<File*>(pages), std::memory_order_relaxed);
+  }
+  uint32_t link = Find(fd);
+  if (link != 0) return link;
+  link = first_free_;
+  if (link != 0) {
+    first_free_ = At(link).same_hash;
+  } else {
+    link = ++used_;
+  }
+  uint32_t& bucket = buckets_[static_cast<uint32_t>(fd) % kBuckets];
+  At(link) = {};
+  At(link).fd = fd;
+  At(link).same_hash = bucket;
+  bucket = link;
+  return link;
+}
+
+void AioFiles::Drop(uint32_t file) {
+  uint32_t* link = &buckets_[static_cast<uint32_t>(At(file).fd) % kBuckets];
+  while (*link != file) link = &At(*link).same_hash;
+  *link = At(file).same_hash;
+  At(file).same_hash = first_free_;
+  first_free_ = file;
+}
+
+int AioFiles::AnyUnstarted(unsigned first, unsigned last) const {
+  for (const uint32_t bucket : buckets_) {
+    for (uint32_t file = bucket; file != 0; file = At(file).same_hash) {
+      const auto fd = static_cast<unsigned>(At(file).fd);
+      if (fd < first || fd > last) continue;
+      for (uint32_t link = At(file).first; link != 0; link = Operations::At(link - 1).file_after) {
+        if (Operations::At(link - 1).state != State::kStarted) return At(file).fd;
+      }
+    }
+  }
+  return -1;
+}
+
+// ---- Operations -------------------------------------------------------------------
+
+int AioFiles::Add(uint32_t number, Runnable* runnable) {
+  Operation& operation = Operations::At(number);
+  const uint32_t link = FindOrMake(operation.transfer.fd);
+  if (link == 0) return ENOMEM;
+  File& file = At(link);
+  operation.file = link;
+  operation.file_before = file.last;
+  operation.file_after = 0;
+  (file.last == 0 ? file.first : Operations::At(file.last - 1).file_after) = number + 1;
+  file.last = number + 1;
+  operation.state = State::kWaiting;
+
+  if (IsSync(operation)) {
+    ReleaseSyncs(file, runnable);
+  } else if (!operation.in_line) {
+    runnable->Append(number);
+  } else if (Line& line = LineOf(file, operation); line.busy) {
+    Enqueue(line, number);
+  } else {
+    line.busy = true;
+    runnable->Append(number);
+  }
+  return 0;
+}
+
+void AioFiles::Remove(uint32_t number, Runnable* runnable) {
+  const Operation& operation = Operations::At(number);
+  File& file = At(operation.file);
+  if (operation.in_line) {
+    Line& line = LineOf(file, operation);
+    if (line.first != 0) {
+      const uint32_t next = line.first - 1;
+      Dequeue(line, next);
+      runnable->Append(next);
+    } else {
+      line.busy = false;
+    }
+  }
+  Unlink(number);
+  if (file.first == 0) return Drop(operation.file);
+  ReleaseSyncs(file, runnable);
+}
+
+void AioFiles::GiveUp(uint32_t number, Runnable* runnable) {
+  const Operation& operation = Operations::At(number);
+  File& file = At(operation.file);
+  if (operation.in_line) Dequeue(LineOf(file, operation), number);
+  Unlink(number);
+  if (file.first == 0) return Drop(operation.file);
+  ReleaseSyncs(file, runnable);
+}
+
+void AioFiles::Unlink(uint32_t number) {
+  const Operation& operation = Operations::At(number);
+  File& file = At(operation.file);
+  (operation.file_before == 0 ? file.first : Operations::At(operation.file_before - 1).file_after) =
+      operation.file_after;
+  (operation.file_after == 0 ? file.last : Operations::At(operation.file_after - 1).file_before) =
+      operation.file_before;
+}
+
+// Those that nothing but other syncs is before.
+void AioFiles::ReleaseSyncs(const File& file, Runnable* runnable) {
+  for (uint32_t link = file.first; link != 0; link = Operations::At(link - 1).file_after) {
+    const Operation& operation = Operations::At(link - 1);
+    if (!IsSync(operation)) return;
+    if (operation.state == State::kWaiting) runnable->Append(link - 1);
+  }
+}
+
+// Before those that are less important: usually nobody is.
+void AioFiles::Enqueue(Line& line, uint32_t number) {
+  Operation& operation = Operations::At(number);
+  uint32_t* link = &line.first;
+  if (line.last != 0 && Operations::At(line.last - 1).priority >= operation.priority) {
+    link = &Operations::At(line.last - 1).line_after;
+  }
+  while (*link != 0 && Operations::At(*link - 1).priority >= operation.priority) {
+    link = &Operations::At(*link - 1).line_after;
+  }
+  operation.line_after = *link;
+  *link = number + 1;
+  if (operation.line_after == 0) line.last = number + 1;
+}
+
+void AioFiles::Dequeue(Line& line, uint32_t number) {
+  uint32_t before = 0;
+  uint32_t* link = &line.first;
+  while (*link != number + 1) {
+    before = *link;
+    link = &Operations::At(*link - 1).line_after;
+  }
+  *link = Operations::At(number).line_after;
+  if (line.last == number + 1) line.last = before;
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+//
+// The order of asynchronous operations on one descriptor.  Operations on places
+// of a file have none (POSIX 2.8.2).  Those on a stream, and writes to the end of
+// a file (O_APPEND), go one after the other, reads and writes each in a line of
+// their own, and in a line by priority and then as they were asked for.  A sync
+// waits for all that were asked for before it (POSIX aio_fsync).
+//
+// All under the lock of the engine.
+
+#ifndef KEVENT_CORE_AIO_FILES_H_
+#define KEVENT_CORE_AIO_FILES_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/operation.h"
+
+namespace kevent::core {
+
+// Zeroed memory is one without operations.
+class AioFiles {
+ public:
+  // Operations that may begin, in their order: linked by `next`.
+  struct Runnable {
+    uint32_t first = 0;
+    uint32_t last = 0;
+    void Append(uint32_t number);
+    void Append(const Runnable& more);
+    uint32_t Take();  // its number plus one; 0: none
+  };
+
+  // An operation with this transfer is asked for: 0 or ENOMEM.
+  int Add(uint32_t number, Runnable* runnable);
+  // It has completed.
+  void Remove(uint32_t number, Runnable* runnable);
+  // It waits, and completes without having begun.
+  void GiveUp(uint32_t number, Runnable* runnable);
+
+  // A descriptor in [first, last] with an operation that has not begun, or -1.
+  int AnyUnstarted(unsigned first, unsigned last) const;
+
+  // Calls visit(number) for each operation of a descriptor, oldest first; visit
+  // may remove it.
+  template <typename Visit>
+  void ForEach(int fd, Visit visit) {
+    const uint32_t file = Find(fd);
+    if (file == 0) return;
+    for (uint32_t link = At(file).first; link != 0;) {
+      const uint32_t number = link - 1;
+      link = Operations::At(number).file_after;
+      visit(number);
+    }
+  }
+
+ private:
+  struct Line {
+    bool busy;
+    uint32_t first;  // that wait, the next one first
+    uint32_t last;
+  };
+  struct File {
+    int fd;
+    uint32_t same_hash;  // or the next free one
+    uint32_t first;      // operations, oldest first
+    uint32_t last;
+    Line lines[2];
+  };
+  static constexpr uint32_t kBuckets = 1u << 10;
+
+  static Line& LineOf(File& file, const Operation& operation) {
+    return file.lines[operation.transfer.kind == sys::Transfer::Kind::kWrite ? 1 : 0];
+  }
+  uint32_t Find(int fd) const;
+  uint32_t FindOrMake(int fd);
+  void Drop(uint32_t file);
+  static void Enqueue(Line& line, uint32_t number);
+  static void Dequeue(Line& line, uint32_t number);
+  void Unlink(uint32_t number);
+  static void ReleaseSyncs(const File& file, Runnable* runnable);
+
+  // As many as there can be operations; zeroed in a child of fork.
+  static std::atomic<File*> files_;
+  static File& At(uint32_t link) { return files_.load(std::memory_order_relaxed)[link - 1]; }
+
+  uint32_t used_;
+  uint32_t first_free_;
+  uint32_t buckets_[kBuckets];
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_AIO_FILES_H_

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+//
+// Threads that block, where there is no io_uring: as many as are busy, and no
+// more than the C library has by default.  One that had nothing to do for a
+// second goes.
+
+#include <cerrno>
+
+#include "core/aio_engine.h"
+#include "core/timespec.h"
+
+namespace kevent::core {
+
+void AioEngine::WakePool() {
+  uint32_t idle = idle_;
+  for (uint32_t link = handed_.first; link != 0;
+       link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
+    if (idle != 0) {
+      --idle;
+      bell_.fetch_add(1, std::memory_order_seq_cst);
+      sys::FutexWake(&bell_);
+    } else if (threads_ == kMaxThreads || StaffUp() != 0) {
+      return;
+    }
+  }
+}
+
+// False when there was nothing to do for long.
+bool AioEngine::AwaitWork(uint32_t* number) {
+  bool last_look = false;
+  for (;;) {
+    uint32_t seen;
+    {
+      const Locked locked(lock_);
+      const uint32_t link = TakeHanded();
+      if (link != 0 || last_look) {
+        *number = link - 1;
+        if (link == 0) --threads_;
+        return link != 0;
+      }
+      ++idle_;
+      seen = bell_.load(std::memory_order_seq_cst);
+    }
+    Nanoseconds now = 0;
+    sys::Now(CLOCK_MONOTONIC, &now);
+    const timespec end = ToTimespec(now + kNanosecondsPerSecond);
+    last_look = sys::FutexWait(&bell_, seen, &end) == -ETIMEDOUT;
+    const Locked locked(lock_);
+    --idle_;
+  }
+}
+
+void AioEngine::RunPool() {
+  uint32_t number;
+  while (AwaitWork(&number)) Ended(number, sys::Perform(Rest(Operations::At(number))));
+}
+
+}  // namespace kevent::core

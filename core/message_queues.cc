@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/aio.h"
+#include "core/kevents.h"
+#include "core/queue.h"
+#include "core/signals_blocked.h"
+
+namespace kevent::core {
+
+int NotifyOfMessage(int message_queue, const sigevent& notification) {
+  Queue* queue;
+  if (const int error = PinQueue(notification.sigev_kevent_fd, &queue); error != 0) return error;
+  KeventSet* set = nullptr;
+  int error = queue->OpenKevents(&set);
+  if (error == 0) {
+    const SignalsBlocked blocked;
+    const auto cookie = reinterpret_cast<uint64_t>(notification.sigev_value.sival_ptr);
+    queue->WithKevents([&] { error = -set->AddAnnouncement(message_queue, cookie); });
+  }
+  queue->Unpin();
+  return error;
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+//
+// KEVENT_MQ: a message has come into an empty POSIX message queue.  Not of
+// kevent_ctl: mq_notify registers it, and id is the mqd_t in the lower half and a
+// count in the upper.  The kernel announces the message on a netlink socket, as it
+// does for the C library's SIGEV_THREAD.
+
+#include <sys/epoll.h>
+
+#include "core/kevent_set.h"
+#include "core/system.h"
+
+namespace kevent::core {
+namespace {
+
+int Attach(KeventSet& set, uint32_t number, const ukevent&) {
+  const int announcer = set.Adopt(sys::CreateAnnouncer());
+  if (announcer < 0) return announcer;
+  int error = set.Watch(number, announcer, EPOLLIN);
+  if (error < 0) {
+    set.Abandon(announcer);
+    return error;
+  }
+  set.At(number).fd_is_ours = true;
+  const auto message_queue = static_cast<int>(set.At(number).key.id);
+  error = sys::AnnounceMessage(message_queue, announcer);
+  if (error < 0) set.Unwatch(number);
+  return error;
+}
+
+int Change(KeventSet&, uint32_t, const ukevent&) { return 0; }
+
+void Detach(KeventSet& set, uint32_t number) { set.Unwatch(number); }
+
+// What the kernel has to say once, it is asked for by each harvest until it is
+// collected.
+bool Harvest(KeventSet& set, Kevent& record, uint32_t) {
+  const int announced = sys::Announcement(record.fd);
+  record.ended = announced == 1;
+  // The program or the kernel has ended the registration: there is no event.
+  if (announced == 0) set.Leave(set.NumberOf(record));
+  return announced == 1;
+}
+
+}  // namespace
+
+constexpr Source kMessageQueueSource = {0, Attach, Change, Detach, Harvest, nullptr};
+
+}  // namespace kevent::core

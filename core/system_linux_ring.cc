@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+//
+// The seam on Linux: io_uring, by a liburing that is loaded when the first
+// operation needs it.
+
+#include <cerrno>
+
+#include "core/system.h"
+
+#if KEVENT_HAVE_LIBURING
+
+#include <dlfcn.h>
+#include <liburing.h>
+
+#include <algorithm>
+
+namespace kevent::sys {
+namespace {
+
+constexpr char kLibrary[] = "liburing.so.2";
+constexpr unsigned kEntries = 256;
+constexpr size_t kMostBytes = 0x7ffff000;  // that read(2) and write(2) move in one call
+
+// The functions that liburing.h does not have inline.
+struct Liburing {
+  decltype(&io_uring_queue_init_params) open;
+  decltype(&io_uring_ring_dontfork) dontfork;
+  decltype(&io_uring_queue_exit) close;
+  decltype(&io_uring_submit) submit;
+  decltype(&io_uring_wait_cqes) wait;
+  decltype(&io_uring_peek_batch_cqe) peek;
+};
+
+// Both are made anew by the first operation of a child of fork.
+constinit Liburing g_liburing = {};
+io_uring g_ring;
+
+template <typename Function>
+bool Find(void* library, const char* name, Function* function) {
+  *function = reinterpret_cast<Function>(dlsym(library, name));
+  return *function != nullptr;
+}
+
+bool Load() {
+  void* library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    dlerror();  // is not the program's
+    return false;
+  }
+  return Find(library, "io_uring_queue_init_params", &g_liburing.open) &&
+         Find(library, "io_uring_ring_dontfork", &g_liburing.dontfork) &&
+         Find(library, "io_uring_queue_exit", &g_liburing.close) &&
+         Find(library, "io_uring_submit", &g_liburing.submit) &&
+         Find(library, "io_uring_wait_cqes", &g_liburing.wait) &&
+         Find(library, "io_uring_peek_batch_cqe", &g_liburing.peek);
+}
+
+int Open() {
+  if (!Load()) return -ENOSYS;
+  io_uring_params parameters = {};
+  parameters.flags = IORING_SETUP_CLAMP;
+  int result = g_liburing.open(kEntries, &g_ring, &parameters);
+  if (result < 0) return result;
+  // Nothing is lost when very many complete at once; and a read without an
+  // offset is one of a stream.
+  constexpr unsigned kNeeded = IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS;
+  // Its pages are the parent's: a child that writes to them confuses both.
+  result = (parameters.features & kNeeded) != kNeeded ? -ENOSYS : g_liburing.dontfork(&g_ring);
+  if (result == 0) return g_ring.ring_fd;
+  g_liburing.close(&g_ring);
+  return result;
+}
+
+}  // namespace
+
+int OpenRing() {
+  const int before = errno;
+  const int result = Open();
+  errno = before;
+  return result;
+}
+
+void RingMoved(int fd) { g_ring.ring_fd = g_ring.enter_ring_fd = fd; }
+
+bool RingAdd(const Transfer& transfer, uint64_t token) {
+  io_uring_sqe* sqe = io_uring_get_sqe(&g_ring);
+  if (sqe == nullptr) return false;
+  const auto bytes = static_cast<unsigned>(std::min(transfer.bytes, kMostBytes));
+  const auto offset = static_cast<uint64_t>(transfer.offset);
+  switch (transfer.kind) {
+    case Transfer::Kind::kNothing:
+      io_uring_prep_nop(sqe);
+      break;
+    case Transfer::Kind::kRead:
+      io_uring_prep_read(sqe, transfer.fd, transfer.buffer, bytes, offset);
+      break;
+    case Transfer::Kind::kWrite:
+      io_uring_prep_write(sqe, transfer.fd, transfer.buffer, bytes, offset);
+      break;
+    case Transfer::Kind::kSync:
+      io_uring_prep_fsync(sqe, transfer.fd, 0);
+      break;
+    case Transfer::Kind::kSyncData:
+      io_uring_prep_fsync(sqe, transfer.fd, IORING_FSYNC_DATASYNC);
+      break;
+  }
+  sqe->user_data = token;
+  return true;
+}
+
+int RingSubmit() {
+  const int before = errno;
+  const int result = g_liburing.submit(&g_ring);
+  errno = before;
+  return result;
+}
+
+unsigned RingTake(RingResult* results, unsigned max) {
+  constexpr unsigned kMost = 64;
+  io_uring_cqe* completed[kMost];
+  const int before = errno;
+  if (g_liburing.wait(&g_ring, completed, 1, nullptr, nullptr) < 0) {
+    errno = before;
+    return 0;
+  }
+  const unsigned count = g_liburing.peek(&g_ring, completed, std::min(max, kMost));
+  for (unsigned i = 0; i < count; ++i) {
+    results[i] = {completed[i]->user_data, completed[i]->res};
+  }
+  io_uring_cq_advance(&g_ring, count);
+  errno = before;
+  return count;
+}
+
+}  // namespace kevent::sys
+
+#else
+
+namespace kevent::sys {
+
+int OpenRing() { return -ENOSYS; }
+void RingMoved(int) {}
+bool RingAdd(const Transfer&, uint64_t) { return false; }
+int RingSubmit() { return -ENOSYS; }
+unsigned RingTake(RingResult*, unsigned) { return 0; }
+
+}  // namespace kevent::sys
+
+#endif

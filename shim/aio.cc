@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+//
+// aio_error and aio_return are not here: the C library's find in the control
+// block what they say.
+
+#include "core/aio.h"
+
+#include "core/timers.h"
+#include "shim/edge.h"
+#include "shim/libc.h"
+
+namespace core = kevent::core;
+using kevent::shim::Finish;
+
+namespace {
+
+// Inside the look-up of the C library's functions there is no I/O.
+int NotYet() { return Finish(-EAGAIN); }
+
+bool WantsQueue(const aiocb* control) { return core::IsKeventNotification(&control->aio_sigevent); }
+
+// The two structures are one where off_t has 64 bits.
+static_assert(sizeof(aiocb) == sizeof(aiocb64));
+aiocb* Same(aiocb64* control) { return reinterpret_cast<aiocb*>(control); }
+const aiocb* Same(const aiocb* control) { return control; }
+const aiocb* const* Same(const aiocb64* const list[]) {
+  return reinterpret_cast<const aiocb* const*>(list);
+}
+aiocb* const* Same(aiocb64* const list[]) { return reinterpret_cast<aiocb* const*>(list); }
+
+template <typename Libc>
+int Pass(Libc libc, auto... arguments) {
+  return libc != nullptr ? libc(arguments...) : NotYet();
+}
+
+// Both libraries may have some of a descriptor's.
+int Both(int ours, int theirs) {
+  if (theirs < 0) return theirs;
+  if (ours == AIO_NOTCANCELED || theirs == AIO_NOTCANCELED) return AIO_NOTCANCELED;
+  return ours == AIO_CANCELED || theirs == AIO_CANCELED ? AIO_CANCELED : AIO_ALLDONE;
+}
+
+template <typename Libc, typename Control>
+int Cancel(Libc libc, int fd, Control* control) {
+  if (control == nullptr) {
+    const int theirs = Pass(libc, fd, control);
+    return theirs < 0 ? theirs : Both(core::CancelOperations(fd, nullptr), theirs);
+  }
+  const aiocb* ours = Same(control);
+  if (!core::IsOurs(ours) || ours->aio_fildes != fd) return Pass(libc, fd, control);
+  return core::CancelOperations(fd, ours);
+}
+
+int SuspendTheirs(const aiocb* const list[], int count, const timespec* timeout) {
+  const auto libc = KEVENT_LIBC(aio_suspend);
+  return libc != nullptr ? libc(list, count, timeout) : NotYet();
+}
+
+}  // namespace
+
+KEVENT_EXPORT int aio_read(aiocb* control) noexcept {
+  if (WantsQueue(control)) return Finish(-core::StartRead(control));
+  return Pass(KEVENT_LIBC(aio_read), control);
+}
+
+KEVENT_EXPORT int aio_read64(aiocb64* control) noexcept {
+  if (WantsQueue(Same(control))) return Finish(-core::StartRead(Same(control)));
+  return Pass(KEVENT_LIBC(aio_read64), control);
+}
+
+KEVENT_EXPORT int aio_write(aiocb* control) noexcept {
+  if (WantsQueue(control)) return Finish(-core::StartWrite(control));
+  return Pass(KEVENT_LIBC(aio_write), control);
+}
+
+KEVENT_EXPORT int aio_write64(aiocb64* control) noexcept {
+  if (WantsQueue(Same(control))) return Finish(-core::StartWrite(Same(control)));
+  return Pass(KEVENT_LIBC(aio_write64), control);
+}
+
+KEVENT_EXPORT int aio_fsync(int operation, aiocb* control) noexcept {
+  if (WantsQueue(control)) return Finish(-core::StartSync(operation, control));
+  return Pass(KEVENT_LIBC(aio_fsync), operation, control);
+}
+
+KEVENT_EXPORT int aio_fsync64(int operation, aiocb64* control) noexcept {
+  if (WantsQueue(Same(control))) return Finish(-core::StartSync(operation, Same(control)));
+  return Pass(KEVENT_LIBC(aio_fsync64), operation, control);
+}
+
+KEVENT_EXPORT int aio_cancel(int fd, aiocb* control) noexcept {
+  return Cancel(KEVENT_LIBC(aio_cancel), fd, control);
+}
+
+KEVENT_EXPORT int aio_cancel64(int fd, aiocb64* control) noexcept {
+  return Cancel(KEVENT_LIBC(aio_cancel64), fd, control);
+}
+
+KEVENT_EXPORT int aio_suspend(const aiocb* const list[], int count, const timespec* timeout) {
+  if (!core::AnyOurs(list, count)) return SuspendTheirs(list, count, timeout);
+  return Finish(-core::SuspendFor(list, count, timeout, &SuspendTheirs));
+}
+
+KEVENT_EXPORT int aio_suspend64(const aiocb64* const list[], int count, const timespec* timeout) {
+  return aio_suspend(Same(list), count, timeout);
+}
+
+KEVENT_EXPORT int lio_listio(int mode, aiocb* const list[], int count,
+                             sigevent* notification) noexcept {
+  if (core::ListWantsQueue(mode, list, count, notification)) {
+    return Finish(-core::StartList(mode, list, count, notification));
+  }
+  return Pass(KEVENT_LIBC(lio_listio), mode, list, count, notification);
+}
+
+KEVENT_EXPORT int lio_listio64(int mode, aiocb64* const list[], int count,
+                               sigevent* notification) noexcept {
+  if (core::ListWantsQueue(mode, Same(list), count, notification)) {
+    return Finish(-core::StartList(mode, Same(list), count, notification));
+  }
+  return Pass(KEVENT_LIBC(lio_listio64), mode, list, count, notification);
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+//
+// The other calls that take a struct sigevent.
+
+#include "core/aio.h"
+#include "core/timers.h"
+#include "shim/edge.h"
+#include "shim/libc.h"
+
+namespace core = kevent::core;
+using kevent::shim::Finish;
+
+KEVENT_EXPORT int mq_notify(mqd_t message_queue, const sigevent* notification) noexcept {
+  if (core::IsKeventNotification(notification)) {
+    return Finish(-core::NotifyOfMessage(message_queue, *notification));
+  }
+  const auto libc = KEVENT_LIBC(mq_notify);
+  return libc != nullptr ? libc(message_queue, notification) : Finish(-EAGAIN);
+}
+
+// Fails with a code of its own, EAI_SYSTEM with an errno.
+KEVENT_EXPORT int getaddrinfo_a(int mode, gaicb* list[], int count, sigevent* notification) {
+  const auto libc = KEVENT_LIBC(getaddrinfo_a);
+  if (libc == nullptr) return EAI_AGAIN;
+  // GAI_WAIT notifies nobody.
+  if (mode != GAI_NOWAIT || !core::IsKeventNotification(notification)) {
+    return libc(mode, list, count, notification);
+  }
+  sigevent callback;
+  const int error = core::BeginLookup(count > 0 ? list[0] : nullptr, *notification, &callback);
+  if (error == EAGAIN) return EAI_AGAIN;
+  if (error != 0) {
+    errno = error;
+    return EAI_SYSTEM;
+  }
+  const int result = libc(mode, list, count, &callback);
+  if (result != 0) core::DropLookup(callback);
+  return result;
+}

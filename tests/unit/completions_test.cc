@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+//
+// Completions where every call to the system fails in turn, and the order of
+// operations on one file.
+
+#include <aio.h>
+#include <fcntl.h>
+
+#include <array>
+#include <functional>
+#include <vector>
+
+#include "core/aio.h"
+#include "core/aio_files.h"
+#include "tests/unit/engine.h"
+
+namespace kevent_test {
+namespace {
+
+using kevent::core::AioFiles;
+using kevent::core::Operation;
+using kevent::core::Operations;
+using Kind = kevent::sys::Transfer::Kind;
+
+// ---- Failures -------------------------------------------------------------------
+
+class CompletionFailures : public testing::TestWithParam<int> {
+ protected:
+  ~CompletionFailures() override { Sim().FailCall(0, 0); }
+
+  // `step` returns an errno; it fails at most once, and then leaves nothing.
+  void Try(const std::function<int()>& step) {
+    const size_t before = Sim().open_descriptors();
+    const int error = step();
+    if (error == 0) return;
+    ++failed_;
+    EXPECT_TRUE(error == EAGAIN || error == ENOMEM || error == EMFILE) << error;
+    EXPECT_FALSE(Sim().failure_pending()) << "fails by itself, with " << error;
+    EXPECT_LE(Sim().open_descriptors(), before + 1);  // what the first kevent of a queue takes
+    EXPECT_EQ(step(), 0);
+  }
+
+  void FailInTurn(const std::function<void(int queue)>& scenario) {
+    for (int n = 1;; ++n) {
+      SCOPED_TRACE(testing::Message() << "failure " << n);
+      // A child begins with nothing, so that all that is made once is made again.
+      const int parents = kevent::core::InitQueue(nullptr, 0, 0);
+      Sim().Fork(true);
+      EXPECT_EQ(kevent::core::CloseDescriptor(parents), 0);
+      const int queue = kevent::core::InitQueue(nullptr, 0, 0);
+      ASSERT_GE(queue, 0);
+      Sim().FailCall(n, GetParam());
+      scenario(queue);
+      const bool was_met = !Sim().failure_pending();
+      Sim().FailCall(0, 0);
+      EXPECT_TRUE(Collect(queue).empty());
+      EXPECT_EQ(kevent::core::CloseDescriptor(queue), 0);
+      if (HasFailure() || !was_met) break;
+    }
+    EXPECT_GT(failed_, 0);
+    EXPECT_TRUE(Sim().violations.empty());
+  }
+
+  int failed_ = 0;
+};
+
+TEST_P(CompletionFailures, OfAnOperation) {
+  FailInTurn([this](int queue) {
+    aiocb control = {};
+    control.aio_fildes = queue;  // any that is open
+    kevent_sigevent(&control.aio_sigevent, queue, &control);
+    Try([&control] { return kevent::core::StartWrite(&control); });
+    EXPECT_EQ(aio_error(&control), EINPROGRESS);
+    EXPECT_TRUE(kevent::core::IsOurs(&control));
+    EXPECT_EQ(kevent::core::CancelOperations(queue, &control), AIO_CANCELED);
+    const std::vector<ukevent> events = Collect(queue);
+    ASSERT_EQ(events.size(), 1);
+    EXPECT_EQ(events[0].ptr, &control);
+    EXPECT_EQ(events[0].ret_data[1], static_cast<uint32_t>(ECANCELED));
+  });
+}
+
+TEST_P(CompletionFailures, OfARegistrationForMessages) {
+  FailInTurn([this](int queue) {
+    sigevent notification;
+    kevent_sigevent(&notification, queue, nullptr);
+    Try([&notification] { return kevent::core::NotifyOfMessage(7, notification); });
+  });
+}
+
+TEST_P(CompletionFailures, OfALookup) {
+  FailInTurn([this](int queue) {
+    sigevent notification;
+    sigevent callback;
+    kevent_sigevent(&notification, queue, this);
+    Try([&] { return kevent::core::BeginLookup(this, notification, &callback); });
+    callback.sigev_notify_function(callback.sigev_value);
+    const std::vector<ukevent> events = Collect(queue);
+    ASSERT_EQ(events.size(), 1);
+    EXPECT_EQ(events[0].type, static_cast<uint32_t>(KEVENT_GAI));
+    EXPECT_EQ(events[0].id.raw_u64, reinterpret_cast<uint64_t>(this));
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(With, CompletionFailures, testing::Values(EMFILE, ENOMEM));
+
+TEST(Operations, AsManyAsThereMayBe) {
+  const int queue = kevent::core::InitQueue(nullptr, 0, 0);
+  sigevent notification;
+  kevent_sigevent(&notification, queue, nullptr);
+  std::vector<sigevent> callbacks(Operations::kMax);
+  for (sigevent& callback : callbacks) {
+    ASSERT_EQ(kevent::core::BeginLookup(nullptr, notification, &callback), 0);
+  }
+  sigevent callback;
+  EXPECT_EQ(kevent::core::BeginLookup(nullptr, notification, &callback), EAGAIN);
+  for (const sigevent& each : callbacks) each.sigev_notify_function(each.sigev_value);
+  // Closed with the events that nobody has collected, it gives them back.
+  EXPECT_EQ(kevent::core::CloseDescriptor(queue), 0);
+  const int another = kevent::core::InitQueue(nullptr, 0, 0);
+  kevent_sigevent(&notification, another, nullptr);
+  EXPECT_EQ(kevent::core::BeginLookup(nullptr, notification, &callback), 0);
+  EXPECT_TRUE(Collect(another).empty());
+  kevent::core::DropLookup(callback);
+  EXPECT_EQ(kevent::core::CloseDescriptor(another), 0);
+}
+
+// ---- The order of operations on one file --------------------------------------------
+
+class FileOrder : public testing::Test {
+ protected:
+  FileOrder() : files_(std::make_unique<AioFiles>()) {}
+  ~FileOrder() override {
+    for (const uint32_t number : numbers_) Operations::Free(number);
+  }
+
+  uint32_t Add(Kind kind, bool in_line = false, int priority = 0, int fd = 3) {
+    uint32_t number = 0;
+    EXPECT_EQ(Operations::Allocate(&number), 0);
+    numbers_.push_back(number);
+    Operation& operation = Operations::At(number);
+    operation.transfer = {kind, fd, nullptr, 0, 0};
+    operation.in_line = in_line;
+    operation.priority = priority;
+    AioFiles::Runnable runnable;
+    EXPECT_EQ(files_->Add(number, &runnable), 0);
+    Take(&runnable);
+    return number;
+  }
+  void Done(uint32_t number) {
+    AioFiles::Runnable runnable;
+    files_->Remove(number, &runnable);
+    Take(&runnable);
+  }
+  void GiveUp(uint32_t number) {
+    AioFiles::Runnable runnable;
+    files_->GiveUp(number, &runnable);
+    Take(&runnable);
+  }
+  // What has begun since it was asked last.
+  std::vector<uint32_t> Begun() { return std::exchange(begun_, {}); }
+
+ private:
+  void Take(AioFiles::Runnable* runnable) {
+    while (const uint32_t link = runnable->Take()) {
+      Operations::At(link - 1).state = Operation::State::kStarted;
+      begun_.push_back(link - 1);
+    }
+  }
+
+  const std::unique_ptr<AioFiles> files_;
+  std::vector<uint32_t> numbers_;
+  std::vector<uint32_t> begun_;
+};
+
+using List = std::vector<uint32_t>;
+
+TEST_F(FileOrder, PlacesHaveNone) {
+  const uint32_t a = Add(Kind::kRead);
+  const uint32_t b = Add(Kind::kWrite);
+  EXPECT_EQ(Begun(), (List{a, b}));
+  Done(b);
+  Done(a);
+  EXPECT_EQ(Begun(), List{});
+}
+
+TEST_F(FileOrder, ALineIsServedByPriorityAndThenInTheOrderOfTheCalls) {
+  const uint32_t a = Add(Kind::kWrite, true, -5);
+  const uint32_t b = Add(Kind::kWrite, true, -5);
+  const uint32_t c = Add(Kind::kWrite, true, 0);
+  const uint32_t d = Add(Kind::kWrite, true, -3);
+  const uint32_t e = Add(Kind::kWrite, true, -5);
+  const uint32_t read = Add(Kind::kRead, true, -20);
+  EXPECT_EQ(Begun(), (List{a, read}));
+  GiveUp(d);
+  Done(a);
+  EXPECT_EQ(Begun(), List{c});
+  Done(c);
+  EXPECT_EQ(Begun(), List{b});
+  const uint32_t f = Add(Kind::kWrite, true, -5);
+  Done(b);
+  EXPECT_EQ(Begun(), List{e});
+  GiveUp(f);
+  Done(e);
+  EXPECT_EQ(Begun(), List{});
+  const uint32_t g = Add(Kind::kWrite, true);
+  EXPECT_EQ(Begun(), List{g});
+  Done(g);
+  Done(read);
+}
+
+TEST_F(FileOrder, ASyncWaitsForThoseBeforeItAlone) {
+  const uint32_t a = Add(Kind::kWrite);
+  const uint32_t b = Add(Kind::kWrite);
+  const uint32_t first = Add(Kind::kSync);
+  const uint32_t c = Add(Kind::kWrite);
+  const uint32_t second = Add(Kind::kSyncData);
+  EXPECT_EQ(Begun(), (List{a, b, c}));
+  Done(b);
+  EXPECT_EQ(Begun(), List{});
+  Done(a);
+  EXPECT_EQ(Begun(), List{first});
+  Done(c);
+  EXPECT_EQ(Begun(), List{second});  // a sync need not wait for another
+  Done(second);
+  Done(first);
+  EXPECT_EQ(Begun(), List{});
+  const uint32_t alone = Add(Kind::kSync);
+  EXPECT_EQ(Begun(), List{alone});
+  Done(alone);
+}
+
+TEST_F(FileOrder, FilesDoNotWaitForEachOther) {
+  constexpr int kSameBucket = 3 + 1024;
+  const uint32_t a = Add(Kind::kRead, true, 0, 3);
+  const uint32_t b = Add(Kind::kRead, true, 0, kSameBucket);
+  const uint32_t sync = Add(Kind::kSync, false, 0, 4);
+  EXPECT_EQ(Begun(), (List{a, b, sync}));
+  const uint32_t waits = Add(Kind::kRead, true, 0, 3);
+  Done(b);
+  Done(sync);
+  EXPECT_EQ(Begun(), List{});
+  Done(a);
+  EXPECT_EQ(Begun(), List{waits});
+  Done(waits);
+}
+
+}  // namespace
+}  // namespace kevent_test
