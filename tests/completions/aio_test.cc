@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT
+//
+// aio_read, aio_write and aio_fsync that complete into a queue.
+
+#include "tests/support/aio.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/support/queue.h"
+#include "tests/support/threads.h"
+
+namespace kevent_test {
+namespace {
+
+class Aio : public testing::Test {
+ protected:
+  // What completes next.
+  ukevent Next() const {
+    const std::vector<ukevent> events = Collect(queue_.fd(), 1, 1);
+    return events.empty() ? ukevent{} : events[0];
+  }
+  void ExpectNothing() const { EXPECT_TRUE(Collect(queue_.fd(), 0, 1).empty()); }
+  void Read(aiocb* control, int fd, void* buffer, size_t bytes, off_t offset = 0) const {
+    Prepare(control, queue_.fd(), fd, buffer, bytes, offset);
+    EXPECT_EQ(aio_read(control), 0) << std::strerror(errno);
+  }
+  void Write(aiocb* control, int fd, const void* buffer, size_t bytes, off_t offset = 0) const {
+    Prepare(control, queue_.fd(), fd, const_cast<void*>(buffer), bytes, offset);
+    EXPECT_EQ(aio_write(control), 0) << std::strerror(errno);
+  }
+
+  Queue queue_;
+  // In an array, as it has an array of nothing and cannot be a member.
+  std::array<aiocb, 1> controls_ = {};
+  aiocb& control_ = controls_[0];
+  std::array<char, 64> buffer_ = {};
+};
+
+TEST_F(Aio, ReadsWhatIsThere) {
+  const TemporaryFile file;
+  file.Write("0123456789");
+  Read(&control_, file.fd(), buffer_.data(), 4, 3);
+  ExpectCompletion(Next(), control_, 4);
+  EXPECT_STREQ(buffer_.data(), "3456");
+  Read(&control_, file.fd(), buffer_.data(), buffer_.size(), 8);  // beyond the end
+  ExpectCompletion(Next(), control_, 2);
+  Read(&control_, file.fd(), buffer_.data(), buffer_.size(), 10);
+  ExpectCompletion(Next(), control_, 0);
+  ExpectNothing();
+}
+
+TEST_F(Aio, ReadsWhatIsNotInThePageCache) {
+  const TemporaryFile file;
+  const std::string text(3 * 65536 + 5, 'x');
+  file.Write(text);
+  ASSERT_EQ(fsync(file.fd()), 0);
+  // Only the first page is; on a file system without a page cache of its own
+  // (tmpfs) the advice does nothing.
+  posix_fadvise(file.fd(), 0, 0, POSIX_FADV_DONTNEED);
+  char first;
+  ASSERT_EQ(pread(file.fd(), &first, 1, 0), 1);
+  posix_fadvise(file.fd(), 4096, 0, POSIX_FADV_DONTNEED);
+  std::string read(text.size() + 100, '\0');
+  Read(&control_, file.fd(), read.data(), read.size());
+  ExpectCompletion(Next(), control_, static_cast<int64_t>(text.size()));
+  read.resize(text.size());
+  EXPECT_EQ(read, text);
+}
+
+TEST_F(Aio, ReadsPastThePageCache) {
+  const TemporaryFile file(O_DIRECT);
+  constexpr size_t kBlock = 4096;
+  const std::unique_ptr<char, void (*)(void*)> block(
+      static_cast<char*>(std::aligned_alloc(kBlock, kBlock)), &std::free);
+  std::memset(block.get(), 'd', kBlock);
+  Write(&control_, file.fd(), block.get(), kBlock);
+  ExpectCompletion(Next(), control_, kBlock);
+  std::memset(block.get(), 0, kBlock);
+  Read(&control_, file.fd(), block.get(), kBlock);
+  ExpectCompletion(Next(), control_, kBlock);
+  EXPECT_EQ(block.get()[kBlock - 1], 'd');
+}
+
+TEST_F(Aio, WritesAndSyncs) {
+  const TemporaryFile file;
+  aiocb sync;
+  Write(&control_, file.fd(), "hello", 5, 2);
+  Prepare(&sync, queue_.fd(), file.fd(), nullptr, 0);
+  ASSERT_EQ(aio_fsync(O_SYNC, &sync), 0);
+  ExpectCompletion(Next(), control_, 5);
+  ExpectCompletion(Next(), sync, 0);
+  EXPECT_EQ(file.Read(), std::string("\0\0hello", 7));
+  ASSERT_EQ(aio_fsync(O_DSYNC, &sync), 0);
+  ExpectCompletion(Next(), sync, 0);
+}
+
+TEST_F(Aio, OneOfAPipeWaitsForItsData) {
+  const Pipe pipe;
+  Read(&control_, pipe.from(), buffer_.data(), buffer_.size());
+  EXPECT_EQ(aio_error(&control_), EINPROGRESS);
+  ExpectNothing();
+  pipe.Put("abc");
+  ExpectCompletion(Next(), control_, 3);
+}
+
+TEST_F(Aio, ThoseOfAPipeAreServedInTheirOrder) {
+  const Pipe pipe;
+  constexpr size_t kReads = 100;
+  std::vector<aiocb> controls(kReads);
+  std::vector<char> bytes(kReads);
+  for (size_t i = 0; i < kReads; ++i) Read(&controls[i], pipe.from(), &bytes[i], 1);
+  for (size_t i = 0; i < kReads; ++i) pipe.Put(std::string(1, static_cast<char>(i)));
+  for (size_t i = 0; i < kReads; ++i) {
+    ExpectCompletion(Next(), controls[i], 1);
+    EXPECT_EQ(bytes[i], static_cast<char>(i));
+  }
+}
+
+TEST_F(Aio, BothDirectionsOfASocketAreServed) {
+  std::array<int, 2> ends;
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  aiocb write;
+  Read(&control_, ends[0], buffer_.data(), buffer_.size());
+  Write(&write, ends[0], "ping", 4);
+  ExpectCompletion(Next(), write, 4);
+  ASSERT_EQ(::write(ends[1], "pong!", 5), 5);
+  ExpectCompletion(Next(), control_, 5);
+  for (const int end : ends) close(end);
+}
+
+TEST_F(Aio, AppendedInTheOrderOfTheCalls) {
+  const TemporaryFile file(O_APPEND);
+  constexpr size_t kWrites = 200;
+  std::vector<aiocb> controls(kWrites);
+  std::vector<std::string> lines(kWrites);
+  std::string expected;
+  for (size_t i = 0; i < kWrites; ++i) {
+    lines[i] = std::to_string(i) + "\n";
+    expected += lines[i];
+    Write(&controls[i], file.fd(), lines[i].data(), lines[i].size());
+  }
+  EXPECT_EQ(Collect(queue_.fd(), kWrites, kWrites).size(), kWrites);
+  EXPECT_EQ(file.Read(), expected);
+}
+
+TEST_F(Aio, TheMoreImportantGoesFirst) {
+  const Pipe pipe;
+  std::array<aiocb, 4> controls;
+  std::array<char, 4> bytes = {};
+  const std::array<int, 4> priorities = {20, 10, 0, 10};  // aio_reqprio lowers it
+  for (size_t i = 0; i < controls.size(); ++i) {
+    Prepare(&controls[i], queue_.fd(), pipe.from(), &bytes[i], 1);
+    controls[i].aio_reqprio = priorities[i];
+    ASSERT_EQ(aio_read(&controls[i]), 0);
+    // It has begun with the first when that can no longer be cancelled.
+    if (i == 0) {
+      while (aio_cancel(pipe.from(), &controls[0]) == AIO_CANCELED) {
+        ExpectCompletion(Next(), controls[0], -1, ECANCELED);
+        ASSERT_EQ(aio_read(&controls[0]), 0);
+      }
+    }
+  }
+  pipe.Put("abcd");
+  for (const size_t next : {0, 2, 1, 3}) ExpectCompletion(Next(), controls[next], 1);
+  EXPECT_EQ(std::string(bytes.data(), 4), "acbd");
+}
+
+TEST_F(Aio, WhatWaitsCanBeCancelled) {
+  const Pipe pipe;
+  aiocb waits;
+  aiocb waits_too;
+  Read(&control_, pipe.from(), buffer_.data(), 1);
+  while (aio_cancel(pipe.from(), &control_) == AIO_CANCELED) {
+    ExpectCompletion(Next(), control_, -1, ECANCELED);
+    Read(&control_, pipe.from(), buffer_.data(), 1);
+  }
+  Read(&waits, pipe.from(), &buffer_[1], 1);
+  Read(&waits_too, pipe.from(), &buffer_[2], 1);
+  EXPECT_EQ(aio_cancel(pipe.from(), &waits), AIO_CANCELED);
+  ExpectCompletion(Next(), waits, -1, ECANCELED);
+  EXPECT_EQ(aio_cancel(pipe.from(), &waits), AIO_ALLDONE);
+  EXPECT_EQ(aio_cancel(pipe.from(), nullptr), AIO_NOTCANCELED);
+  ExpectCompletion(Next(), waits_too, -1, ECANCELED);
+  pipe.Put("x");
+  ExpectCompletion(Next(), control_, 1);
+  EXPECT_EQ(aio_cancel(pipe.from(), nullptr), AIO_ALLDONE);
+}
+
+TEST_F(Aio, ErrorsOfTheOperationComeWithIt) {
+  const TemporaryFile file;
+  Read(&control_, -1, buffer_.data(), 1);
+  ExpectCompletion(Next(), control_, -1, EBADF);
+  Read(&control_, file.fd(), buffer_.data(), 1, -1);
+  ExpectCompletion(Next(), control_, -1, EINVAL);
+  file.Write("x");
+  Read(&control_, file.fd(), reinterpret_cast<void*>(16), 1);
+  ExpectCompletion(Next(), control_, -1, EFAULT);
+  Write(&control_, file.fd(), reinterpret_cast<void*>(16), 1);
+  ExpectCompletion(Next(), control_, -1, EFAULT);
+}
+
+TEST_F(Aio, BadCalls) {
+  const TemporaryFile file;
+  const auto error = [](int result) { return result == -1 ? errno : 0; };
+  Prepare(&control_, queue_.fd(), file.fd(), buffer_.data(), 1);
+  control_.aio_reqprio = -1;
+  EXPECT_EQ(error(aio_read(&control_)), EINVAL);
+  control_.aio_reqprio = 21;
+  EXPECT_EQ(error(aio_write(&control_)), EINVAL);
+  control_.aio_reqprio = 0;
+  EXPECT_EQ(error(aio_fsync(-1, &control_)), EINVAL);
+  control_.aio_sigevent.sigev_kevent_fd = -1;
+  EXPECT_EQ(error(aio_read(&control_)), EBADF);
+  control_.aio_sigevent.sigev_kevent_fd = file.fd();
+  EXPECT_EQ(error(aio_read(&control_)), EINVAL);
+  ExpectNothing();
+}
+
+TEST_F(Aio, SuspendReturnsWhenOneIsDone) {
+  const Pipe pipe;
+  Read(&control_, pipe.from(), buffer_.data(), 1);
+  const std::array<const aiocb*, 2> list = {nullptr, &control_};
+  const timespec soon = {0, 1'000'000};
+  EXPECT_EQ(aio_suspend(list.data(), 2, &soon), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  Thread writer([&pipe] { pipe.Put("x"); });
+  EXPECT_EQ(aio_suspend(list.data(), 2, nullptr), 0);
+  EXPECT_EQ(aio_error(&control_), 0);
+  writer.Join();
+  ExpectCompletion(Next(), control_, 1);
+}
+
+TEST_F(Aio, SuspendSeesThoseOfTheCLibraryToo) {
+  for (const bool ours_first : {true, false}) {
+    const Pipe ours;
+    const Pipe theirs;
+    aiocb other = {};
+    other.aio_fildes = theirs.from();
+    other.aio_buf = &buffer_[1];
+    other.aio_nbytes = 1;
+    other.aio_sigevent.sigev_notify = SIGEV_NONE;
+    ASSERT_EQ(aio_read(&other), 0);
+    Read(&control_, ours.from(), buffer_.data(), 1);
+    const std::array<const aiocb*, 2> list = {&control_, &other};
+    Thread writer([&] { (ours_first ? ours : theirs).Put("x"); });
+    EXPECT_EQ(aio_suspend(list.data(), 2, nullptr), 0);
+    EXPECT_EQ(aio_error(&control_), ours_first ? 0 : EINPROGRESS);
+    EXPECT_EQ(aio_error(&other), ours_first ? EINPROGRESS : 0);
+    writer.Join();
+    (ours_first ? theirs : ours).Put("x");
+    const std::array<const aiocb*, 1> rest = {&other};
+    if (ours_first) {
+      EXPECT_EQ(aio_suspend(rest.data(), 1, nullptr), 0);
+    }
+    ExpectCompletion(Next(), control_, 1);
+  }
+}
+
+TEST_F(Aio, AClosedQueueHearsNothing) {
+  const Pipe pipe;
+  aiocb control;
+  {
+    const Queue closed;
+    Prepare(&control, closed.fd(), pipe.from(), buffer_.data(), 1);
+    ASSERT_EQ(aio_read(&control), 0);
+  }
+  const Queue another;  // perhaps of the same number
+  pipe.Put("x");
+  const std::array<const aiocb*, 1> list = {&control};
+  EXPECT_EQ(aio_suspend(list.data(), 1, nullptr), 0);
+  EXPECT_EQ(aio_return(&control), 1);
+  EXPECT_TRUE(Collect(another.fd(), 0, 1).empty());
+  ExpectNothing();
+}
+
+TEST_F(Aio, WhatHasNotBegunEndsWithItsDescriptor) {
+  Pipe pipe;
+  constexpr size_t kReads = 10;
+  std::array<aiocb, kReads> controls;
+  for (aiocb& control : controls) Read(&control, pipe.from(), buffer_.data(), 1);
+  const Pipe stranger;
+  stranger.Put("not for them");
+  ASSERT_EQ(dup2(stranger.from(), pipe.from()), pipe.from());
+  close(std::exchange(pipe.ends[1], -1));
+  // The first may have begun, and finds its end of file.
+  for (const ukevent& event : Collect(queue_.fd(), kReads, kReads)) {
+    const bool ended = event.ret_data[0] == 0 && event.ret_data[1] == 0;
+    EXPECT_TRUE(ended || event.ret_data[1] == ECANCELED) << event.ret_data[1];
+  }
+  EXPECT_EQ(read(stranger.from(), buffer_.data(), buffer_.size()), 12);
+}
+
+TEST_F(Aio, ManyOfManyPipesAtOnce) {
+  constexpr size_t kPipes = 15;  // fewer than the threads that there may be
+  std::vector<std::unique_ptr<Pipe>> pipes;
+  std::vector<aiocb> controls(kPipes);
+  std::vector<char> bytes(kPipes);
+  for (size_t i = 0; i < kPipes; ++i) {
+    pipes.push_back(std::make_unique<Pipe>());
+    Read(&controls[i], pipes[i]->from(), &bytes[i], 1);
+  }
+  std::mt19937 random(1);
+  std::vector<size_t> order(kPipes);
+  for (size_t i = 0; i < kPipes; ++i) order[i] = i;
+  std::shuffle(order.begin(), order.end(), random);
+  for (const size_t i : order) {
+    pipes[i]->Put("x");
+    ExpectCompletion(Next(), controls[i], 1);
+  }
+}
+
+}  // namespace
+}  // namespace kevent_test

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+//
+// A fork while operations are in flight: they stay the parent's, and the child
+// has its own.
+
+#include <sys/wait.h>
+
+#include <array>
+#include <vector>
+
+#include "tests/support/aio.h"
+#include "tests/support/queue.h"
+
+namespace kevent_test {
+namespace {
+
+// Reads what there is, what comes later, and writes: 0 when all is right.
+int UseAio(int queue) {
+  const Pipe pipe;
+  const TemporaryFile file;
+  aiocb later;
+  aiocb write;
+  char byte;
+  Prepare(&later, queue, pipe.from(), &byte, 1);
+  Prepare(&write, queue, file.fd(), const_cast<char*>("w"), 1);
+  if (aio_read(&later) != 0 || aio_write(&write) != 0) return 1;
+  const std::vector<ukevent> first = Collect(queue, 1, 2);
+  if (first.size() != 1 || first[0].ptr != &write || aio_return(&write) != 1) return 2;
+  pipe.Put("x");
+  const std::vector<ukevent> second = Collect(queue, 1, 2);
+  if (second.size() != 1 || second[0].ptr != &later || byte != 'x') return 3;
+  return 0;
+}
+
+class AioForks : public testing::TestWithParam<bool> {};
+
+TEST_P(AioForks, EachHasItsOwn) {
+  const Queue queue;
+  if (GetParam()) {
+    ASSERT_EQ(UseAio(queue.fd()), 0);
+  }
+  const Pipe pipe;
+  aiocb control;
+  char byte = '?';
+  Prepare(&control, queue.fd(), pipe.from(), &byte, 1);
+  ASSERT_EQ(aio_read(&control), 0);
+  for (int round = 0; round < 20; ++round) {
+    const pid_t child = fork();
+    if (child == 0) {
+      // Its queue is empty, and what it does comes to it alone.
+      if (!Collect(queue.fd(), 0, 1).empty()) _exit(9);
+      _exit(UseAio(queue.fd()));
+    }
+    int status;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_EQ(status, 0);
+    ASSERT_TRUE(Collect(queue.fd(), 0, 1).empty());
+  }
+  pipe.Put("p");
+  const std::vector<ukevent> events = Collect(queue.fd(), 1, 2);
+  ASSERT_EQ(events.size(), 1);
+  ExpectCompletion(events[0], control, 1);
+  EXPECT_EQ(byte, 'p');
+  EXPECT_EQ(UseAio(queue.fd()), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(ParentHasUsedIt, AioForks, testing::Bool());
+
+}  // namespace
+}  // namespace kevent_test

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+//
+// getaddrinfo_a that completes into a queue.  Addresses and localhost need no
+// server.
+
+#include <arpa/inet.h>
+#include <netdb.h>
+
+#include <array>
+#include <vector>
+
+#include "tests/support/queue.h"
+
+namespace kevent_test {
+namespace {
+
+class Lookups : public testing::Test {
+ protected:
+  Lookups() {
+    hints_.ai_family = AF_INET;
+    hints_.ai_socktype = SOCK_STREAM;
+    for (size_t i = 0; i < requests_.size(); ++i) {
+      requests_[i] = {};
+      requests_[i].ar_name = "127.0.0.1";
+      requests_[i].ar_request = &hints_;
+      list_[i] = &requests_[i];
+    }
+    kevent_sigevent(&notification_, queue_.fd(), this);
+  }
+  ~Lookups() override {
+    for (const gaicb& request : requests_) {
+      if (request.ar_result != nullptr) freeaddrinfo(request.ar_result);
+    }
+  }
+
+  int Start(int mode = GAI_NOWAIT) {
+    return getaddrinfo_a(mode, list_.data(), static_cast<int>(list_.size()), &notification_);
+  }
+  void ExpectEvent(const void* first) {
+    const std::vector<ukevent> events = Collect(queue_.fd(), 1, 2);
+    ASSERT_EQ(events.size(), 1);
+    EXPECT_EQ(events[0].type, static_cast<uint32_t>(KEVENT_GAI));
+    EXPECT_EQ(events[0].event, static_cast<uint32_t>(KEVENT_GAI_DONE));
+    EXPECT_EQ(events[0].id.raw_u64, reinterpret_cast<uint64_t>(first));
+    EXPECT_EQ(events[0].ptr, this);
+    EXPECT_EQ(events[0].ret_flags, static_cast<uint32_t>(KEVENT_RET_DONE));
+  }
+
+  Queue queue_;
+  addrinfo hints_ = {};
+  std::array<gaicb, 4> requests_;
+  std::array<gaicb*, 4> list_;
+  sigevent notification_;
+};
+
+TEST_F(Lookups, OneEventWhenTheWholeListIsDone) {
+  requests_[1].ar_name = "localhost";
+  requests_[2].ar_name = "no address";
+  ASSERT_EQ(Start(), 0);
+  ExpectEvent(&requests_[0]);
+  for (gaicb& request : requests_) EXPECT_NE(gai_error(&request), EAI_INPROGRESS);
+  ASSERT_EQ(gai_error(&requests_[0]), 0);
+  const auto* address = reinterpret_cast<sockaddr_in*>(requests_[0].ar_result->ai_addr);
+  EXPECT_EQ(address->sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+  EXPECT_NE(gai_error(&requests_[2]), 0);
+  EXPECT_TRUE(Collect(queue_.fd(), 0, 1).empty());
+}
+
+TEST_F(Lookups, AgainAndAgain) {
+  for (int round = 0; round < 50; ++round) {
+    ASSERT_EQ(Start(), 0);
+    ExpectEvent(&requests_[0]);
+    for (gaicb& request : requests_) {
+      ASSERT_EQ(gai_error(&request), 0);
+      freeaddrinfo(request.ar_result);
+      request.ar_result = nullptr;
+    }
+  }
+}
+
+TEST_F(Lookups, AnEmptyListIsDone) {
+  list_.fill(nullptr);
+  ASSERT_EQ(Start(), 0);
+  ExpectEvent(nullptr);
+}
+
+TEST_F(Lookups, WaitNotifiesNobody) {
+  ASSERT_EQ(Start(GAI_WAIT), 0);
+  EXPECT_EQ(gai_error(&requests_[3]), 0);
+  EXPECT_TRUE(Collect(queue_.fd(), 0, 1).empty());
+}
+
+TEST_F(Lookups, SuspendWorksOnThem) {
+  ASSERT_EQ(Start(), 0);
+  const std::array<const gaicb*, 1> list = {&requests_[3]};
+  const int result = gai_suspend(list.data(), 1, nullptr);
+  EXPECT_TRUE(result == 0 || result == EAI_ALLDONE) << result;
+  EXPECT_EQ(gai_error(&requests_[3]), 0);
+  ExpectEvent(&requests_[0]);
+}
+
+TEST_F(Lookups, AClosedQueueHearsNothing) {
+  {
+    const Queue closed;
+    kevent_sigevent(&notification_, closed.fd(), this);
+    ASSERT_EQ(Start(), 0);
+  }
+  std::array<const gaicb*, 4> list;
+  std::copy(list_.begin(), list_.end(), list.begin());
+  for (const gaicb* request : list) {
+    while (gai_error(const_cast<gaicb*>(request)) == EAI_INPROGRESS) {
+      gai_suspend(&request, 1, nullptr);
+    }
+  }
+  EXPECT_TRUE(Collect(queue_.fd(), 0, 1).empty());
+}
+
+TEST_F(Lookups, BadCalls) {
+  kevent_sigevent(&notification_, -1, this);
+  EXPECT_EQ(Start(), EAI_SYSTEM);
+  EXPECT_EQ(errno, EBADF);
+  kevent_sigevent(&notification_, STDERR_FILENO, this);
+  EXPECT_EQ(Start(), EAI_SYSTEM);
+  EXPECT_EQ(errno, EINVAL);
+  kevent_sigevent(&notification_, queue_.fd(), this);
+  EXPECT_EQ(getaddrinfo_a(17, list_.data(), 1, &notification_), EAI_SYSTEM);
+  EXPECT_EQ(errno, EINVAL);
+  EXPECT_TRUE(Collect(queue_.fd(), 0, 1).empty());
+}
+
+}  // namespace
+}  // namespace kevent_test
