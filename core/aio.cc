@@ -100,6 +100,7 @@ int StartOperation(Kind kind, aiocb* control, uint32_t list) {
   operation.event = KEVENT_AIO_BIO;
   operation.id = reinterpret_cast<uint64_t>(control);
   operation.list = list;
+  operation.given_up = false;
   operation.in_line = false;
   operation.priority = -control->aio_reqprio;
   operation.transfer = {kind, control->aio_fildes, const_cast<void*>(control->aio_buf),

@@ -85,6 +85,7 @@ uint32_t AioEngine::TakeHanded() {
 
 sys::Transfer AioEngine::Rest(const Operation& operation) {
   sys::Transfer rest = operation.transfer;
+  if (operation.given_up) rest.kind = sys::Transfer::Kind::kNothing;
   rest.buffer = static_cast<char*>(rest.buffer) + operation.moved;
   rest.bytes -= operation.moved;
   if (rest.offset != sys::Transfer::kStream) rest.offset += static_cast<int64_t>(operation.moved);
@@ -99,6 +100,7 @@ void AioEngine::Ended(uint32_t number, int64_t result) {
   {
     const Locked locked(lock_);
     files_.Remove(number, &next);
+    if (Operations::At(number).given_up) result = -ECANCELED;
   }
   Finish(number, result);
   if (next.first == 0) return;
@@ -165,7 +167,7 @@ bool AioEngine::TakeBack(uint32_t number) {
   return found;
 }
 
-int AioEngine::Cancel(int fd, const aiocb* control) {
+int AioEngine::Cancel(int fd, const aiocb* control, bool closing) {
   const SignalsBlocked blocked;
   bool any_started = false;
   AioFiles::Runnable cancelled;
@@ -189,7 +191,12 @@ int AioEngine::Cancel(int fd, const aiocb* control) {
       waiting.Append(number);
     });
     each(State::kHanded, [&](uint32_t number) {
-      if (!TakeBack(number)) return;
+      if (!TakeBack(number)) {
+        // About to be handed on, by Ended or by another Cancel.
+        if (closing) Operations::At(number).given_up = true;
+        any_started = true;
+        return;
+      }
       files_.Remove(number, &next);
       cancelled.Append(number);
     });
@@ -211,7 +218,7 @@ int AioEngine::Cancel(int fd, const aiocb* control) {
 
 void AioEngine::Lose(unsigned first, unsigned last) {
   if (first == last) {
-    Cancel(static_cast<int>(first), nullptr);
+    Cancel(static_cast<int>(first), nullptr, true);
     return;
   }
   for (;;) {
@@ -222,7 +229,7 @@ void AioEngine::Lose(unsigned first, unsigned last) {
       fd = files_.AnyUnstarted(first, last);
     }
     if (fd < 0) return;
-    Cancel(fd, nullptr);
+    Cancel(fd, nullptr, true);
   }
 }
 

@@ -30,7 +30,8 @@ class AioEngine {
   int Begin(uint32_t number);
 
   // AIO_CANCELED and so on, for one operation of a descriptor or for all.
-  int Cancel(int fd, const aiocb* control);
+  // `closing`: what has not begun must not begin in any case.
+  int Cancel(int fd, const aiocb* control, bool closing = false);
 
   // The same for all descriptors in [first, last].
   void Lose(unsigned first, unsigned last);

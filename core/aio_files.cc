@@ -89,7 +89,8 @@ int AioFiles::AnyUnstarted(unsigned first, unsigned last) const {
       const auto fd = static_cast<unsigned>(At(file).fd);
       if (fd < first || fd > last) continue;
       for (uint32_t link = At(file).first; link != 0; link = Operations::At(link - 1).file_after) {
-        if (Operations::At(link - 1).state != State::kStarted) return At(file).fd;
+        const Operation& operation = Operations::At(link - 1);
+        if (operation.state != State::kStarted && !operation.given_up) return At(file).fd;
       }
     }
   }

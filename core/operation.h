@@ -46,7 +46,8 @@ struct Operation {
 
   enum class State : uint8_t { kWaiting, kHanded, kStarted };
   State state;
-  bool in_line;  // of a stream or appending: one after the other
+  bool given_up;  // its descriptor was closed while nobody could take it back
+  bool in_line;   // of a stream or appending: one after the other
   int priority;
   std::atomic<aiocb*> control;  // nullptr: completed
   sys::Transfer transfer;

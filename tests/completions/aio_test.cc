@@ -5,6 +5,7 @@
 #include "tests/support/aio.h"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -296,6 +297,29 @@ TEST_F(Aio, WhatHasNotBegunEndsWithItsDescriptor) {
     EXPECT_TRUE(ended || event.ret_data[1] == ECANCELED) << event.ret_data[1];
   }
   EXPECT_EQ(read(stranger.from(), buffer_.data(), buffer_.size()), 12);
+}
+
+// The kernel ends an operation in the thread that gave it to the io_uring, whose
+// epoll_wait then fails with EINTR.
+TEST_F(Aio, TheThreadThatAskedIsNotInterrupted) {
+  const Pipe pipe;
+  const Pipe other;
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  epoll_event event = {};
+  event.events = EPOLLIN;
+  ASSERT_EQ(epoll_ctl(epoll, EPOLL_CTL_ADD, other.from(), &event), 0);
+  int result = -2;
+  Thread asks([&] {
+    Read(&control_, pipe.from(), buffer_.data(), 1);
+    result = epoll_wait(epoll, &event, 1, -1);
+  });
+  asks.AwaitAsleep();
+  pipe.Put("x");
+  ExpectCompletion(Next(), control_, 1);
+  other.Put("y");
+  asks.Join();
+  EXPECT_EQ(result, 1);
+  close(epoll);
 }
 
 TEST_F(Aio, ManyOfManyPipesAtOnce) {

@@ -140,6 +140,7 @@ class FileOrder : public testing::Test {
     numbers_.push_back(number);
     Operation& operation = Operations::At(number);
     operation.transfer = {kind, fd, nullptr, 0, 0};
+    operation.given_up = false;
     operation.in_line = in_line;
     operation.priority = priority;
     AioFiles::Runnable runnable;
