@@ -52,23 +52,27 @@ int64_t WriteAtOnce(Operation* operation, int flags) {
   return kLater;
 }
 
-int64_t TransferAtOnce(Operation* operation) {
+int64_t TransferAtOnce(Operation* operation, Call* call) {
   const sys::Transfer& transfer = operation->transfer;
   if (transfer.offset < 0) return -EINVAL;
-  const int flags = sys::StatusFlags(transfer.fd);
-  if (flags < 0) return flags;
+  if (call->fd != transfer.fd) {
+    const int flags = sys::StatusFlags(transfer.fd);
+    if (flags < 0) return flags;
+    call->fd = transfer.fd;
+    call->status_flags = flags;
+  }
   if (transfer.bytes > SSIZE_MAX) return sys::Perform(transfer);  // says what is wrong with it
-  return transfer.kind == Kind::kRead ? ReadAtOnce(operation, flags)
-                                      : WriteAtOnce(operation, flags);
+  return transfer.kind == Kind::kRead ? ReadAtOnce(operation, call->status_flags)
+                                      : WriteAtOnce(operation, call->status_flags);
 }
 
-int64_t AtOnce(Operation* operation) {
+int64_t AtOnce(Operation* operation, Call* call) {
   switch (operation->transfer.kind) {
     case Kind::kNothing:
       return -EINVAL;  // a list's entry with an opcode that is none
     case Kind::kRead:
     case Kind::kWrite:
-      return TransferAtOnce(operation);
+      return TransferAtOnce(operation, call);
     case Kind::kSync:
     case Kind::kSyncData:
       break;
@@ -85,7 +89,7 @@ int Refuse(aiocb* control, int error) {
 
 }  // namespace
 
-int StartOperation(Kind kind, aiocb* control, uint32_t list) {
+int StartOperation(Kind kind, aiocb* control, Call* call) {
   if (control->aio_reqprio < 0 || control->aio_reqprio > kMaxPriorityDelta) {
     return Refuse(control, EINVAL);
   }
@@ -99,7 +103,7 @@ int StartOperation(Kind kind, aiocb* control, uint32_t list) {
   operation.type = KEVENT_AIO;
   operation.event = KEVENT_AIO_BIO;
   operation.id = reinterpret_cast<uint64_t>(control);
-  operation.list = list;
+  operation.list = call->list;
   operation.given_up = false;
   operation.in_line = false;
   operation.priority = -control->aio_reqprio;
@@ -112,7 +116,7 @@ int StartOperation(Kind kind, aiocb* control, uint32_t list) {
   std::atomic_ref(control->__error_code).store(EINPROGRESS, std::memory_order_release);
 
   AioEngine& engine = Process::aio();
-  const int64_t result = AtOnce(&operation);
+  const int64_t result = AtOnce(&operation, call);
   if (result != kLater) {
     engine.Finish(number, result);
     return 0;
@@ -125,15 +129,22 @@ int StartOperation(Kind kind, aiocb* control, uint32_t list) {
   return 0;
 }
 
-int StartRead(aiocb* control) { return StartOperation(Kind::kRead, control, 0); }
+int StartRead(aiocb* control) {
+  Call call;
+  return StartOperation(Kind::kRead, control, &call);
+}
 
-int StartWrite(aiocb* control) { return StartOperation(Kind::kWrite, control, 0); }
+int StartWrite(aiocb* control) {
+  Call call;
+  return StartOperation(Kind::kWrite, control, &call);
+}
 
 int StartSync(int operation, aiocb* control) {
   if (operation != O_SYNC && operation != O_DSYNC) return EINVAL;
   const int flags = sys::StatusFlags(control->aio_fildes);
   if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) return EBADF;
-  return StartOperation(operation == O_SYNC ? Kind::kSync : Kind::kSyncData, control, 0);
+  Call call;
+  return StartOperation(operation == O_SYNC ? Kind::kSync : Kind::kSyncData, control, &call);
 }
 
 // ---- What is in flight --------------------------------------------------------------

@@ -89,10 +89,11 @@ int StartList(int mode, aiocb* const list[], int count, const sigevent* notifica
   all.failed.store(0, std::memory_order_relaxed);
 
   int refused = 0;
+  Call call = {.list = number + 1};
   for (int i = 0; i < count; ++i) {
     if (!IsMember(list[i])) continue;
     all.missing.fetch_add(1, std::memory_order_relaxed);
-    const int error = StartOperation(KindOf(list[i]), list[i], number + 1);
+    const int error = StartOperation(KindOf(list[i]), list[i], &call);
     if (error == 0) {
       ++all.data[0];
     } else {

@@ -36,8 +36,16 @@ inline Operation* MarkedBy(const aiocb* control) {
   return Operations::Find(number);
 }
 
-// Begins one operation; `list` is that of its list, plus one.  0 or an errno.
-int StartOperation(sys::Transfer::Kind kind, aiocb* control, uint32_t list);
+// What the operations of one call have in common: a list's are often all of one
+// file.
+struct Call {
+  uint32_t list = 0;  // plus one
+  int fd = -1;
+  int status_flags = 0;  // of fd
+};
+
+// Begins one operation: 0 or an errno.
+int StartOperation(sys::Transfer::Kind kind, aiocb* control, Call* call);
 
 }  // namespace kevent::core
 
