@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Copies a directory tree with asynchronous I/O, and meanwhile answers messages,
+ * looks up names and shows how far it is: all of it completes into one queue.
+ * There is no thread of its own, no signal, and one place where it waits.
+ *
+ *   copy_tree [--resolve NAME]... SOURCE TARGET
+ *   copy_tree --send QUEUE TEXT
+ *
+ * While it runs, `copy_tree --send QUEUE status` asks it how far it is, and
+ * `copy_tree --send QUEUE stop` ends it in good order; it prints QUEUE at first.
+ */
+#define _GNU_SOURCE
+#include <aio.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <kevent/kevent.h>
+#include <mqueue.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BLOCKS = 32, BLOCK_BYTES = 65536, MAX_NAMES = 16, EVENTS = 64, MESSAGE_BYTES = 64 };
+
+/* A file that is being copied. */
+struct file {
+  int in, out;
+  off_t size, next; /* what no block has begun with yet */
+  int blocks;       /* in flight */
+  int failed;
+  mode_t mode;
+  char *target;
+};
+
+/* A part of it: read, then written. */
+struct block {
+  struct aiocb control;
+  struct file *file; /* NULL: free */
+  enum { TO_READ, READING, TO_WRITE, WRITING } state;
+  off_t offset;
+  size_t left, have, written; /* of the part; read into the buffer; written of that */
+  char *buffer;
+};
+
+static struct {
+  int queue;
+  mqd_t messages;
+  char message_queue[64];
+  FTS *walk;
+  size_t source_length;
+  const char *target;
+  struct file *current;
+  struct block blocks[BLOCKS];
+  int names_left, stopping;
+  struct gaicb names[MAX_NAMES];
+  struct gaicb *name_list[MAX_NAMES];
+  int name_count;
+  unsigned long long bytes;
+  unsigned files, directories, links, errors, unfinished;
+} copy;
+
+static void complain(const char *what) {
+  fprintf(stderr, "copy_tree: %s: %s\n", what, strerror(errno));
+  ++copy.errors;
+}
+
+static void must(int good, const char *what) {
+  if (good) return;
+  complain(what);
+  exit(EXIT_FAILURE);
+}
+
+static void print_progress(const char *label) {
+  printf("%s: %u files, %llu bytes, %u directories, %u links, %u errors\n", label, copy.files,
+         copy.bytes, copy.directories, copy.links, copy.errors);
+  fflush(stdout);
+}
+
+/* ---- The tree ------------------------------------------------------------ */
+
+static char *target_of(const FTSENT *entry) {
+  char *path;
+  must(asprintf(&path, "%s%s", copy.target, entry->fts_path + copy.source_length) >= 0, "asprintf");
+  return path;
+}
+
+static void copy_link(const FTSENT *entry, const char *target) {
+  char text[4096];
+  const ssize_t length = readlink(entry->fts_accpath, text, sizeof text - 1);
+  if (length < 0) {
+    complain(entry->fts_path);
+    return;
+  }
+  text[length] = '\0';
+  if (symlink(text, target) != 0) {
+    complain(target);
+  } else {
+    ++copy.links;
+  }
+}
+
+static struct file *open_file(const FTSENT *entry, char *target) {
+  const int in = open(entry->fts_accpath, O_RDONLY | O_CLOEXEC);
+  if (in < 0) {
+    complain(entry->fts_path);
+    return NULL;
+  }
+  const int out = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  struct file *file = malloc(sizeof *file);
+  if (out < 0 || file == NULL) {
+    complain(target);
+    free(file);
+    close(in);
+    if (out >= 0) close(out);
+    return NULL;
+  }
+  *file = (struct file){.in = in,
+                        .out = out,
+                        .size = entry->fts_statp->st_size,
+                        .mode = entry->fts_statp->st_mode & 07777,
+                        .target = target};
+  return file;
+}
+
+static void close_file(struct file *file) {
+  const int whole = !file->failed && file->next >= file->size;
+  if (whole && fchmod(file->out, file->mode) != 0) complain(file->target);
+  close(file->in);
+  if (close(file->out) != 0) complain(file->target);
+  if (whole) {
+    ++copy.files;
+  } else {
+    ++copy.unfinished;
+    fprintf(stderr, "copy_tree: not copied: %s\n", file->target);
+    unlink(file->target);
+  }
+  free(file->target);
+  free(file);
+}
+
+/* The next regular file; on the way to it, whatever else there is. */
+static struct file *next_file(void) {
+  const FTSENT *entry;
+  while (!copy.stopping && (entry = fts_read(copy.walk)) != NULL) {
+    char *target = target_of(entry);
+    struct file *file = NULL;
+    switch (entry->fts_info) {
+      case FTS_D:
+        if (mkdir(target, 0700) == 0) {
+          ++copy.directories;
+        } else {
+          complain(target);
+          fts_set(copy.walk, (FTSENT *)entry, FTS_SKIP);
+        }
+        break;
+      case FTS_DP:
+        if (chmod(target, entry->fts_statp->st_mode & 07777) != 0) complain(target);
+        break;
+      case FTS_SL:
+      case FTS_SLNONE:
+        copy_link(entry, target);
+        break;
+      case FTS_F:
+        file = open_file(entry, target);
+        break;
+      case FTS_DNR:
+      case FTS_ERR:
+      case FTS_NS:
+        errno = entry->fts_errno;
+        complain(entry->fts_path);
+        break;
+      default:
+        printf("skipped: %s\n", entry->fts_path);
+    }
+    if (file != NULL && file->size != 0) return file; /* which has the name */
+    if (file != NULL) {
+      close_file(file);
+    } else {
+      free(target);
+    }
+  }
+  return NULL;
+}
+
+/* ---- Blocks -------------------------------------------------------------- */
+
+/* Asks for the next step of a block.  Without room for it (EAGAIN) it is tried
+ * again after the next event. */
+static int start(struct block *block) {
+  struct aiocb *control = &block->control;
+  const int writes = block->state == TO_WRITE;
+  memset(control, 0, sizeof *control);
+  control->aio_fildes = writes ? block->file->out : block->file->in;
+  control->aio_buf = block->buffer + (writes ? block->written : 0);
+  control->aio_nbytes = writes ? block->have - block->written : block->left;
+  control->aio_offset = block->offset + (off_t)block->written;
+  kevent_sigevent(&control->aio_sigevent, copy.queue, block);
+  if ((writes ? aio_write(control) : aio_read(control)) != 0) {
+    must(errno == EAGAIN, writes ? "aio_write" : "aio_read");
+    return 0;
+  }
+  block->state = writes ? WRITING : READING;
+  return 1;
+}
+
+static void end_block(struct block *block) {
+  struct file *file = block->file;
+  block->file = NULL;
+  if (--file->blocks == 0 && (file != copy.current || file->next >= file->size)) {
+    if (file == copy.current) copy.current = NULL;
+    close_file(file);
+  }
+}
+
+/* A part of the current file for a free block; 0 when there is nothing to do. */
+static int give_work(struct block *block) {
+  if (copy.stopping) return 0;
+  if (copy.current == NULL) copy.current = next_file();
+  struct file *file = copy.current;
+  if (file == NULL) return 0;
+  block->file = file;
+  block->state = TO_READ;
+  block->offset = file->next;
+  block->left = file->size - file->next < BLOCK_BYTES ? (size_t)(file->size - file->next)
+                                                      : (size_t)BLOCK_BYTES;
+  block->have = block->written = 0;
+  file->next += (off_t)block->left;
+  ++file->blocks;
+  if (file->next >= file->size) copy.current = NULL;
+  return 1;
+}
+
+static void keep_busy(void) {
+  for (int i = 0; i < BLOCKS; ++i) {
+    struct block *block = &copy.blocks[i];
+    if (block->file == NULL && !give_work(block)) continue;
+    if ((block->state == TO_READ || block->state == TO_WRITE) && !start(block)) return;
+  }
+}
+
+static void step_done(struct block *block, const struct ukevent *event) {
+  const int error = (int)event->ret_data[1];
+  const size_t bytes = event->ret_data[0];
+  if (error != 0 || (block->state == WRITING && bytes == 0)) {
+    errno = error != 0 ? error : EIO;
+    if (!block->file->failed) complain(block->file->target);
+    block->file->failed = 1;
+    end_block(block);
+  } else if (block->state == READING) {
+    block->have = bytes;
+    block->written = 0;
+    block->state = TO_WRITE;
+    if (bytes == 0) end_block(block); /* the file has become shorter */
+  } else {
+    copy.bytes += bytes;
+    block->written += bytes;
+    block->state = TO_WRITE;
+    if (block->written < block->have) return;
+    block->offset += (off_t)block->have;
+    block->left -= block->have;
+    block->have = block->written = 0;
+    block->state = TO_READ;
+    if (block->left == 0) end_block(block);
+  }
+}
+
+static int busy(void) {
+  for (int i = 0; i < BLOCKS; ++i) {
+    if (copy.blocks[i].file != NULL) return 1;
+  }
+  return 0;
+}
+
+/* What no block is to begin with any more. */
+static void stop(void) {
+  printf("stopping\n");
+  copy.stopping = 1;
+  if (copy.current != NULL && copy.current->blocks == 0) close_file(copy.current);
+  copy.current = NULL;
+}
+
+/* ---- Messages, names, time ------------------------------------------------ */
+
+static void expect_message(void) {
+  struct sigevent notification;
+  kevent_sigevent(&notification, copy.queue, NULL);
+  must(mq_notify(copy.messages, &notification) == 0, "mq_notify");
+}
+
+/* Registered again before it is emptied: what comes in between is seen either
+ * by this loop or by the next event. */
+static void read_messages(void) {
+  char text[MESSAGE_BYTES + 1];
+  ssize_t length;
+  expect_message();
+  while ((length = mq_receive(copy.messages, text, MESSAGE_BYTES, NULL)) >= 0) {
+    text[length] = '\0';
+    if (strcmp(text, "status") == 0) {
+      print_progress("status");
+    } else if (strcmp(text, "stop") == 0) {
+      stop();
+    } else {
+      printf("unknown message: %s\n", text);
+    }
+  }
+}
+
+static void remove_messages(void) { mq_unlink(copy.message_queue); }
+
+static void open_messages(void) {
+  struct mq_attr attributes = {.mq_maxmsg = 8, .mq_msgsize = MESSAGE_BYTES};
+  snprintf(copy.message_queue, sizeof copy.message_queue, "/copy_tree.%d", (int)getpid());
+  copy.messages =
+      mq_open(copy.message_queue, O_RDONLY | O_CREAT | O_EXCL | O_NONBLOCK, 0600, &attributes);
+  must(copy.messages >= 0, copy.message_queue);
+  atexit(remove_messages);
+  printf("messages: %s\n", copy.message_queue);
+  fflush(stdout);
+  expect_message();
+}
+
+static void look_up_names(void) {
+  struct sigevent notification;
+  for (int i = 0; i < copy.name_count; ++i) copy.name_list[i] = &copy.names[i];
+  kevent_sigevent(&notification, copy.queue, NULL);
+  const int error = getaddrinfo_a(GAI_NOWAIT, copy.name_list, copy.name_count, &notification);
+  if (error != 0) {
+    fprintf(stderr, "copy_tree: getaddrinfo_a: %s\n", gai_strerror(error));
+    exit(EXIT_FAILURE);
+  }
+  copy.names_left = 1;
+}
+
+static void print_names(void) {
+  copy.names_left = 0;
+  for (int i = 0; i < copy.name_count; ++i) {
+    const int error = gai_error(&copy.names[i]);
+    char address[INET6_ADDRSTRLEN + 16] = "";
+    const struct addrinfo *found = copy.names[i].ar_result;
+    if (error == 0) {
+      getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof address, NULL, 0,
+                  NI_NUMERICHOST);
+    }
+    printf("name: %s is %s\n", copy.names[i].ar_name, error == 0 ? address : gai_strerror(error));
+    if (error == 0) freeaddrinfo(copy.names[i].ar_result);
+  }
+}
+
+static void start_timer(void) {
+  const struct itimerspec each = {{0, 100000000}, {0, 100000000}};
+  struct sigevent notification;
+  timer_t timer;
+  kevent_sigevent(&notification, copy.queue, NULL);
+  must(timer_create(CLOCK_MONOTONIC, &notification, &timer) == 0, "timer_create");
+  must(timer_settime(timer, 0, &each, NULL) == 0, "timer_settime");
+}
+
+/* ---- The loop ------------------------------------------------------------- */
+
+static void handle(const struct ukevent *event) {
+  switch (event->type) {
+    case KEVENT_AIO:
+      step_done(event->ptr, event);
+      break;
+    case KEVENT_MQ:
+      read_messages();
+      break;
+    case KEVENT_GAI:
+      print_names();
+      break;
+    case KEVENT_POSIX_TIMER:
+      print_progress("progress");
+      break;
+  }
+}
+
+static void run(void) {
+  struct ukevent events[EVENTS];
+  for (keep_busy(); busy() || copy.names_left; keep_busy()) {
+    const int count = kevent_get_events(copy.queue, 1, EVENTS, NULL, events, 0);
+    if (count < 0 && errno == EINTR) continue;
+    must(count >= 0, "kevent_get_events");
+    for (int i = 0; i < count; ++i) handle(&events[i]);
+  }
+}
+
+static int send_message(const char *queue, const char *text) {
+  const mqd_t messages = mq_open(queue, O_WRONLY);
+  must(messages >= 0, queue);
+  must(mq_send(messages, text, strlen(text), 0) == 0, queue);
+  return EXIT_SUCCESS;
+}
+
+static int usage(FILE *to) {
+  fprintf(to,
+          "usage: copy_tree [--resolve NAME]... SOURCE TARGET\n"
+          "       copy_tree --send QUEUE status|stop\n\n"
+          "Copies the tree SOURCE to TARGET, which must not exist.  Meanwhile looks up\n"
+          "NAMEs, and takes messages from the queue whose name it prints.\n");
+  return to == stdout ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static void open_tree(char *source) {
+  size_t length = strlen(source);
+  while (length > 1 && source[length - 1] == '/') source[--length] = '\0';
+  copy.source_length = length;
+  char *roots[] = {source, NULL};
+  copy.walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+  must(copy.walk != NULL, source);
+  for (int i = 0; i < BLOCKS; ++i) {
+    copy.blocks[i].buffer = malloc(BLOCK_BYTES);
+    must(copy.blocks[i].buffer != NULL, "malloc");
+  }
+}
+
+int main(int argc, char **argv) {
+  int i = 1;
+  if (argc == 2 && strcmp(argv[1], "--help") == 0) return usage(stdout);
+  if (argc == 4 && strcmp(argv[1], "--send") == 0) return send_message(argv[2], argv[3]);
+  copy.names[copy.name_count++].ar_name = "localhost";
+  for (; i + 1 < argc && strcmp(argv[i], "--resolve") == 0; i += 2) {
+    if (copy.name_count == MAX_NAMES) return usage(stderr);
+    copy.names[copy.name_count++].ar_name = argv[i + 1];
+  }
+  if (argc - i != 2) return usage(stderr);
+  copy.queue = kevent_init(NULL, 0, 0);
+  must(copy.queue >= 0, "kevent_init");
+  copy.target = argv[i + 1];
+  open_tree(argv[i]);
+  open_messages();
+  look_up_names();
+  start_timer();
+  run();
+  print_progress(copy.stopping ? "stopped" : "copied");
+  return copy.stopping || copy.errors != 0 || copy.unfinished != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
