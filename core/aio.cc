@@ -22,19 +22,24 @@ using Kind = sys::Transfer::Kind;
 
 constexpr int64_t kLater = INT64_MIN;
 
+// One that is not to wait (O_NONBLOCK) is no matter for others: an io_uring would
+// have it wait.
+int64_t StreamAtOnce(Operation* operation, int flags) {
+  operation->transfer.offset = sys::Transfer::kStream;
+  if ((flags & O_NONBLOCK) != 0) return sys::Perform(operation->transfer);
+  operation->in_line = true;
+  return kLater;
+}
+
 // A read of a file's data that are there already: what it moved or a negative
 // errno.  kLater if it would block or is not such a read.
 int64_t ReadAtOnce(Operation* operation, int flags) {
-  sys::Transfer& transfer = operation->transfer;
+  const sys::Transfer& transfer = operation->transfer;
   // Without the page cache it would wait for the device (RWF_NOWAIT does not
   // say otherwise).
   if ((flags & O_DIRECT) != 0) return kLater;
   const int64_t result = sys::ReadAtOnce(transfer);
-  if (result == -ESPIPE) {
-    operation->in_line = true;
-    transfer.offset = sys::Transfer::kStream;
-    return kLater;
-  }
+  if (result == -ESPIPE) return StreamAtOnce(operation, flags);
   if (result == -EAGAIN || result == -EOPNOTSUPP || result == -ENOSYS) return kLater;
   // Less than all: at the end of the file, or some of it was not there.
   if (result <= 0 || static_cast<size_t>(result) == transfer.bytes) return result;
@@ -43,12 +48,8 @@ int64_t ReadAtOnce(Operation* operation, int flags) {
 }
 
 int64_t WriteAtOnce(Operation* operation, int flags) {
-  sys::Transfer& transfer = operation->transfer;
+  if (sys::IsStream(operation->transfer.fd)) return StreamAtOnce(operation, flags);
   operation->in_line = (flags & O_APPEND) != 0;
-  if (sys::IsStream(transfer.fd)) {
-    operation->in_line = true;
-    transfer.offset = sys::Transfer::kStream;
-  }
   return kLater;
 }
 
@@ -141,8 +142,7 @@ int StartWrite(aiocb* control) {
 
 int StartSync(int operation, aiocb* control) {
   if (operation != O_SYNC && operation != O_DSYNC) return EINVAL;
-  const int flags = sys::StatusFlags(control->aio_fildes);
-  if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) return EBADF;
+  if (sys::StatusFlags(control->aio_fildes) < 0) return EBADF;
   Call call;
   return StartOperation(operation == O_SYNC ? Kind::kSync : Kind::kSyncData, control, &call);
 }
@@ -195,7 +195,7 @@ constexpr timespec kSlice = {0, 1'000'000};
 }  // namespace
 
 int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Suspend others) {
-  if (timeout != nullptr && !IsValid(*timeout)) return EINVAL;
+  if (timeout != nullptr && !IsValid(*timeout)) return AnyDone(list, count) ? 0 : EAGAIN;
   Nanoseconds now = 0;
   sys::Now(CLOCK_MONOTONIC, &now);
   const Nanoseconds end =

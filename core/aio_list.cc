@@ -101,13 +101,12 @@ int StartList(int mode, aiocb* const list[], int count, const sigevent* notifica
       all.missing.fetch_sub(1, std::memory_order_relaxed);
     }
   }
-  int error = 0;
-  if (mode == LIO_WAIT) {
-    error = AwaitMembers(number);
-  } else {
+  if (mode == LIO_NOWAIT) {
     Drop(&number);
+    return refused;
   }
-  return refused != 0 ? refused : error;
+  const int error = AwaitMembers(number);
+  return error == 0 && refused != 0 ? EIO : error;
 }
 
 }  // namespace kevent::core

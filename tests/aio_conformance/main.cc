@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+//
+// The same program of asynchronous I/O once by the C library, with signals, and
+// once into a queue: what it sees, side by side.  Fails where the two differ.
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "tests/aio_conformance/stage.h"
+
+namespace aio_conformance {
+namespace {
+
+struct Count {
+  int same = 0;
+  int different = 0;
+};
+
+void Compare(const Named& scenario, Count* count) {
+  SignalWay signals;
+  QueueWay queue;
+  Stage theirs(&signals);
+  Stage ours(&queue);
+  scenario.run(theirs);
+  scenario.run(ours);
+  const std::vector<Observation>& expected = theirs.observations();
+  const std::vector<Observation>& seen = ours.observations();
+  for (size_t i = 0; i < expected.size() || i < seen.size(); ++i) {
+    const Observation none = {"", "nothing"};
+    const Observation& a = i < expected.size() ? expected[i] : none;
+    const Observation& b = i < seen.size() ? seen[i] : none;
+    const char* verdict = "same";
+    if (a.what == b.what && a.seen == b.seen) {
+      ++count->same;
+    } else {
+      ++count->different;
+      verdict = "DIFFERENT";
+    }
+    std::printf("%-22s %-32s %-32s %-32s %s\n", i == 0 ? scenario.name : "", a.what.c_str(),
+                a.seen.c_str(), b.seen.c_str(), verdict);
+  }
+}
+
+int Run() {
+  Count count;
+  std::printf("%-22s %-32s %-32s %-32s\n", "scenario", "what", "SIGEV_SIGNAL", "SIGEV_KEVENT");
+  for (const auto* scenarios : {&kFileScenarios, &kStreamScenarios, &kCallScenarios}) {
+    for (const Named& scenario : *scenarios) Compare(scenario, &count);
+  }
+  std::printf("%d the same, %d different\n", count.same, count.different);
+  return count.different == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+}  // namespace
+}  // namespace aio_conformance
+
+int main() {
+  std::signal(SIGPIPE, SIG_IGN);
+  return aio_conformance::Run();
+}
