@@ -167,52 +167,58 @@ bool AioEngine::TakeBack(uint32_t number) {
   return found;
 }
 
+AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool closing) {
+  Withdrawal withdrawal;
+  const auto each = [&](State state, auto visit) {
+    lock_.AssertHeld();
+    files_.ForEach(fd, [&](uint32_t number) {
+      const Operation& operation = Operations::At(number);
+      const bool wanted =
+          control == nullptr || operation.control.load(std::memory_order_relaxed) == control;
+      if (wanted && operation.state == state) visit(number);
+    });
+  };
+  each(State::kStarted, [&](uint32_t) { withdrawal.any_started = true; });
+  // Those that wait come first, lest they begin when the others go.
+  AioFiles::Runnable waiting;
+  each(State::kWaiting, [&](uint32_t number) {
+    lock_.AssertHeld();
+    files_.GiveUp(number, &withdrawal.next);
+    waiting.Append(number);
+  });
+  each(State::kHanded, [&](uint32_t number) {
+    lock_.AssertHeld();
+    if (TakeBack(number)) {
+      files_.Remove(number, &withdrawal.next);
+      withdrawal.cancelled.Append(number);
+      return;
+    }
+    // About to be handed on, by Ended or by another Cancel.
+    if (closing) Operations::At(number).given_up = true;
+    withdrawal.any_started = true;
+  });
+  withdrawal.cancelled.Append(waiting);
+  for (uint32_t link = withdrawal.cancelled.first; link != 0;
+       link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
+    unstarted_.fetch_sub(1, std::memory_order_relaxed);
+  }
+  return withdrawal;
+}
+
 int AioEngine::Cancel(int fd, const aiocb* control, bool closing) {
   const SignalsBlocked blocked;
-  bool any_started = false;
-  AioFiles::Runnable cancelled;
-  AioFiles::Runnable next;
+  Withdrawal withdrawal;
   {
     const Locked locked(lock_);
-    const auto wanted = [control](const Operation& operation) {
-      return control == nullptr || operation.control.load(std::memory_order_relaxed) == control;
-    };
-    const auto each = [&](State state, auto visit) {
-      files_.ForEach(fd, [&](uint32_t number) {
-        const Operation& operation = Operations::At(number);
-        if (wanted(operation) && operation.state == state) visit(number);
-      });
-    };
-    // Those that wait come first, lest they begin when the others go.
-    AioFiles::Runnable waiting;
-    each(State::kStarted, [&](uint32_t) { any_started = true; });
-    each(State::kWaiting, [&](uint32_t number) {
-      files_.GiveUp(number, &next);
-      waiting.Append(number);
-    });
-    each(State::kHanded, [&](uint32_t number) {
-      if (!TakeBack(number)) {
-        // About to be handed on, by Ended or by another Cancel.
-        if (closing) Operations::At(number).given_up = true;
-        any_started = true;
-        return;
-      }
-      files_.Remove(number, &next);
-      cancelled.Append(number);
-    });
-    cancelled.Append(waiting);
-    for (uint32_t link = cancelled.first; link != 0;
-         link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
-      unstarted_.fetch_sub(1, std::memory_order_relaxed);
-    }
+    withdrawal = Withdraw(fd, control, closing);
   }
-  const bool any_cancelled = cancelled.first != 0;
-  while (const uint32_t link = cancelled.Take()) Finish(link - 1, -ECANCELED);
-  if (next.first != 0) {
+  const bool any_cancelled = withdrawal.cancelled.first != 0;
+  while (const uint32_t link = withdrawal.cancelled.Take()) Finish(link - 1, -ECANCELED);
+  if (withdrawal.next.first != 0) {
     const Locked locked(lock_);
-    Hand(next);
+    Hand(withdrawal.next);
   }
-  if (any_started) return AIO_NOTCANCELED;
+  if (withdrawal.any_started) return AIO_NOTCANCELED;
   return any_cancelled ? AIO_CANCELED : AIO_ALLDONE;
 }
 

@@ -70,6 +70,14 @@ class AioEngine {
   int StaffUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Hand(const AioFiles::Runnable& runnable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   uint32_t TakeHanded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // What an aio_cancel takes out, and what may begin for it.
+  struct Withdrawal {
+    bool any_started = false;
+    AioFiles::Runnable cancelled;
+    AioFiles::Runnable next;
+  };
+  Withdrawal Withdraw(int fd, const aiocb* control, bool closing)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool TakeBack(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Ended(uint32_t number, int64_t result);
   static sys::Transfer Rest(const Operation& operation);
