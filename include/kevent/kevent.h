@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * <kevent/kevent.h>: POSIX timers that complete into a queue.
+ * <kevent/kevent.h>: POSIX timers, and much else, that complete into a queue.
  *
  *     int kev_fd = kevent_init(NULL, 0, 0);
  *     struct sigevent sigev = {
@@ -11,6 +11,9 @@
  *     timer_create(CLOCK_MONOTONIC, &sigev, &timer);
  *     timer_settime(timer, 0, &its, NULL);
  *     n = kevent_get_events(kev_fd, 1, max, &timeout, events, 0);
+ *
+ * mq_notify, aio_read, aio_write, aio_fsync, lio_listio and getaddrinfo_a take
+ * SIGEV_KEVENT as well: sigev_kevent(7).
  *
  * The same queue takes descriptors, signals, changes of directories, the ends
  * of processes and events of the program's own: kevent_ctl.
@@ -112,7 +115,7 @@
 #define KEVENT_POLL_POLLREMOVE 0x1000
 #define KEVENT_POLL_POLLRDHUP 0x2000
 
-#define KEVENT_AIO_BIO 0x1
+#define KEVENT_AIO_BIO 0x1 /* a POSIX aio operation has completed */
 
 #define KEVENT_SIGNAL_DELIVERY 0x1
 #define KEVENT_SIGNAL_NOMASK 0x8000000000000000ULL /* in kevent_id.raw_u64 */
