@@ -239,6 +239,33 @@ TEST_F(Aio, SuspendReturnsWhenOneIsDone) {
   ExpectCompletion(Next(), control_, 1);
 }
 
+void Ignore(int) {}
+
+TEST_F(Aio, SuspendEndsWithASignalHandler) {
+  struct sigaction action = {};
+  struct sigaction before = {};
+  action.sa_handler = &Ignore;
+  action.sa_flags = SA_RESTART;
+  ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
+  const Pipe pipe;
+  Read(&control_, pipe.from(), buffer_.data(), 1);
+  int result = 0;
+  int error = 0;
+  Thread sleeper([&] {
+    const std::array<const aiocb*, 1> list = {&control_};
+    result = aio_suspend(list.data(), 1, nullptr);
+    error = errno;
+  });
+  sleeper.AwaitAsleep();
+  sleeper.Kill(SIGUSR1);
+  sleeper.Join();
+  EXPECT_EQ(result, -1);
+  EXPECT_EQ(error, EINTR);
+  pipe.Put("x");
+  ExpectCompletion(Next(), control_, 1);
+  sigaction(SIGUSR1, &before, nullptr);
+}
+
 TEST_F(Aio, SuspendSeesThoseOfTheCLibraryToo) {
   for (const bool ours_first : {true, false}) {
     const Pipe ours;
