@@ -105,6 +105,7 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
   operation.event = KEVENT_AIO_BIO;
   operation.id = reinterpret_cast<uint64_t>(control);
   operation.list = call->list;
+  operation.in_ring.store(false, std::memory_order_relaxed);
   operation.given_up = false;
   operation.in_line = false;
   operation.priority = -control->aio_reqprio;
@@ -209,7 +210,9 @@ int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Su
     for (int i = 0; i < count && !done(); ++i) {
       if (list[i] == nullptr || !InProgress(list[i]) || IsOurs(list[i])) continue;
       theirs[0] = list[i];
+      const int before = errno;
       if (others(theirs, 1, &kSlice) != 0 && errno != EAGAIN) return errno;
+      errno = before;
     }
     if (done()) return 0;
     sys::Now(CLOCK_MONOTONIC, &now);

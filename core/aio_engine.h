@@ -63,6 +63,7 @@ class AioEngine {
  private:
   enum class Backend : uint8_t { kUnknown, kRing, kPool };
   static constexpr uint32_t kMaxThreads = 20;
+  static constexpr unsigned kRingBatch = 64;
 
   int Sleep(uint32_t seen, const timespec* deadline);
   static void Cancelled(void* engine);
@@ -85,8 +86,12 @@ class AioEngine {
   // aio_ring.cc
   int OpenRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void LoseRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void EndRing();
   void Again(uint32_t number);
-  void SubmitHanded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void PutBack(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int SubmitHanded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int SubmitBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RunRing();
 
   // aio_pool.cc
@@ -100,7 +105,7 @@ class AioEngine {
   Backend backend_ ABSL_GUARDED_BY(lock_);
   AioFiles files_ ABSL_GUARDED_BY(lock_);
   AioFiles::Runnable handed_ ABSL_GUARDED_BY(lock_);  // not started
-  bool ring_open_ ABSL_GUARDED_BY(lock_);
+  int ring_ ABSL_GUARDED_BY(lock_);
   bool asleep_ ABSL_GUARDED_BY(lock_);  // the ring's thread
   uint32_t threads_ ABSL_GUARDED_BY(lock_);
   uint32_t idle_ ABSL_GUARDED_BY(lock_);

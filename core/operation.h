@@ -46,8 +46,9 @@ struct Operation {
 
   enum class State : uint8_t { kWaiting, kHanded, kStarted };
   State state;
-  bool given_up;  // its descriptor was closed while nobody could take it back
-  bool in_line;   // of a stream or appending: one after the other
+  std::atomic<bool> in_ring;  // the kernel has it
+  bool given_up;              // its descriptor was closed while nobody could take it back
+  bool in_line;               // of a stream or appending: one after the other
   int priority;
   std::atomic<aiocb*> control;  // nullptr: completed
   sys::Transfer transfer;

@@ -143,14 +143,16 @@ void RingMoved(int fd);
 // Adds an operation to those that the next RingSubmit hands to the kernel; false
 // when there is no room.
 bool RingAdd(const Transfer& transfer, uint64_t token);
+// 0; -EAGAIN when the kernel will take the rest another time; or another negative
+// errno: its descriptor was closed by a call that we don't see.
 int RingSubmit();
-// Sleeps until operations have completed: how many, `max` at most.  Not together
-// with another RingTake.
+// What has completed, `max` at most; sleeps until something has if it is to.  A
+// negative errno as above.  Not together with another RingTake.
 struct RingResult {
   uint64_t token;
   int64_t result;
 };
-unsigned RingTake(RingResult* results, unsigned max);
+int RingTake(RingResult* results, unsigned max, bool sleep);
 
 // What the C library's aio does at the end of an operation: queues a signal
 // (SI_ASYNCIO) to the process, or runs the function in a new thread.  Not

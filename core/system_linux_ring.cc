@@ -71,6 +71,12 @@ int Open() {
   return result;
 }
 
+// Whether a call will succeed another time.
+bool MayPass(int result) {
+  return result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY ||
+         result == -ENOMEM;
+}
+
 }  // namespace
 
 int OpenRing() {
@@ -112,24 +118,22 @@ int RingSubmit() {
   const int before = errno;
   const int result = g_liburing.submit(&g_ring);
   errno = before;
-  return result;
+  if (!MayPass(result)) return result;
+  return io_uring_sq_ready(&g_ring) == 0 ? 0 : -EAGAIN;
 }
 
-unsigned RingTake(RingResult* results, unsigned max) {
+int RingTake(RingResult* results, unsigned max, bool sleep) {
   constexpr unsigned kMost = 64;
   io_uring_cqe* completed[kMost];
   const int before = errno;
-  if (g_liburing.wait(&g_ring, completed, 1, nullptr, nullptr) < 0) {
-    errno = before;
-    return 0;
-  }
-  const unsigned count = g_liburing.peek(&g_ring, completed, std::min(max, kMost));
+  const int result = sleep ? g_liburing.wait(&g_ring, completed, 1, nullptr, nullptr) : 0;
+  const unsigned count = result < 0 ? 0 : g_liburing.peek(&g_ring, completed, std::min(max, kMost));
   for (unsigned i = 0; i < count; ++i) {
     results[i] = {completed[i]->user_data, completed[i]->res};
   }
   io_uring_cq_advance(&g_ring, count);
   errno = before;
-  return count;
+  return MayPass(result) ? static_cast<int>(count) : result;
 }
 
 }  // namespace kevent::sys
@@ -142,7 +146,7 @@ int OpenRing() { return -ENOSYS; }
 void RingMoved(int) {}
 bool RingAdd(const Transfer&, uint64_t) { return false; }
 int RingSubmit() { return -ENOSYS; }
-unsigned RingTake(RingResult*, unsigned) { return 0; }
+int RingTake(RingResult*, unsigned, bool) { return -ENOSYS; }
 
 }  // namespace kevent::sys
 

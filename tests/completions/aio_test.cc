@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <array>
@@ -347,6 +348,52 @@ TEST_F(Aio, TheThreadThatAskedIsNotInterrupted) {
   asks.Join();
   EXPECT_EQ(result, 1);
   close(epoll);
+}
+
+// Closes the library's io_uring as a daemon might, by a system call; -1: there
+// is none.
+int CloseRing() {
+  for (int fd = 3; fd < 1024; ++fd) {
+    std::array<char, 64> target = {};
+    const std::string link = "/proc/self/fd/" + std::to_string(fd);
+    if (readlink(link.c_str(), target.data(), target.size() - 1) <= 0) continue;
+    if (std::strcmp(target.data(), "anon_inode:[io_uring]") != 0) continue;
+    syscall(SYS_close, fd);
+    return fd;
+  }
+  return -1;
+}
+
+TEST_F(Aio, GoesOnWhenItsRingIsClosed) {
+  const Pipe pipe;
+  const Pipe other;
+  aiocb later;
+  Read(&control_, pipe.from(), buffer_.data(), 1);
+  while (aio_cancel(pipe.from(), &control_) == AIO_CANCELED) {
+    ExpectCompletion(Next(), control_, -1, ECANCELED);
+    Read(&control_, pipe.from(), buffer_.data(), 1);
+  }
+  const int ring = CloseRing();
+  const int stranger = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (ring >= 0) {
+    ASSERT_EQ(syscall(SYS_dup3, stranger, ring, O_CLOEXEC), ring);
+  }
+  Read(&later, other.from(), &buffer_[1], 1);
+  other.Put("y");
+  ExpectCompletion(Next(), later, 1);
+  // The kernel had this one: it completes, or ends with the ring.
+  pipe.Put("x");
+  const ukevent event = Next();
+  EXPECT_EQ(event.ptr, &control_);
+  EXPECT_TRUE(event.ret_data[0] == 1 || event.ret_data[1] == ECANCELED) << event.ret_data[1];
+  Read(&later, other.from(), &buffer_[1], 1);
+  other.Put("y");
+  ExpectCompletion(Next(), later, 1);
+  if (ring >= 0) {
+    EXPECT_EQ(write(ring, "x", 1), 1);
+    EXPECT_EQ(close(ring), 0);
+  }
+  close(stranger);
 }
 
 TEST_F(Aio, ManyOfManyPipesAtOnce) {

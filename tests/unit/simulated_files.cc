@@ -36,7 +36,7 @@ int OpenRing() {
 void RingMoved(int) {}
 bool RingAdd(const Transfer&, uint64_t) { return false; }
 int RingSubmit() { return -ENOSYS; }
-unsigned RingTake(RingResult*, unsigned) { return 0; }
+int RingTake(RingResult*, unsigned, bool) { return -ENOSYS; }
 
 void Notify(const sigevent&) { Sim().Enter(__func__); }
 
