@@ -6,17 +6,15 @@
 #include <aio.h>
 #include <fcntl.h>
 
-#include <algorithm>
-#include <array>
 #include <functional>
 #include <memory>
-#include <random>
 #include <utility>
 #include <vector>
 
 #include "core/aio.h"
 #include "core/aio_files.h"
 #include "tests/unit/engine.h"
+#include "tests/unit/order_life.h"
 
 namespace kevent_test {
 namespace {
@@ -162,10 +160,6 @@ class FileOrder : public testing::Test {
     files_->GiveUp(number, &runnable);
     Take(&runnable);
   }
-  void Forget(uint32_t number) {
-    Operations::Free(number);
-    std::erase(numbers_, number);
-  }
   // What has begun since it was asked last.
   std::vector<uint32_t> Begun() { return std::exchange(begun_, {}); }
 
@@ -254,77 +248,12 @@ TEST_F(FileOrder, FilesDoNotWaitForEachOther) {
   Done(waits);
 }
 
-// Against rules that are looked up one by one.
-TEST_F(FileOrder, IsWhatTheRulesSay) {
-  struct Known {
-    uint32_t number;
-    Kind kind;
-    bool in_line;
-    int priority;
-    int fd;
-    bool begun = false;
-  };
-  const auto is_sync = [](const Known& known) { return known.kind == Kind::kSync; };
-  std::mt19937 random(1);
-  std::vector<Known> all;  // in flight, oldest first
-  const auto may_begin = [&](const Known& known) {
-    for (const Known& other : all) {
-      if (other.number == known.number) {
-        if (is_sync(known)) return true;  // nothing but syncs before it
-        continue;
-      }
-      if (other.fd != known.fd) continue;
-      if (is_sync(known)) {
-        if (!is_sync(other)) return false;
-      } else if (known.in_line && other.in_line && other.kind == known.kind) {
-        // One that has begun, or is before it in their line.
-        const bool older = &other < &known;
-        if (other.begun || other.priority > known.priority ||
-            (other.priority == known.priority && older)) {
-          return false;
-        }
-      }
-    }
-    return true;
-  };
-  for (int step = 0; step < 20'000; ++step) {
-    if (random() % 2 == 0 || all.empty()) {
-      const auto kind = std::array{Kind::kRead, Kind::kWrite, Kind::kSync}[random() % 3];
-      const bool in_line = kind != Kind::kSync && random() % 2 == 0;
-      const int priority = -static_cast<int>(random() % 3);
-      const int fd = 3 + static_cast<int>(random() % 3) * 1024;
-      all.push_back({Add(kind, in_line, priority, fd), kind, in_line, priority, fd});
-    } else {
-      const size_t i = random() % all.size();
-      const uint32_t number = all[i].number;
-      const bool begun = all[i].begun;
-      all.erase(all.begin() + static_cast<ptrdiff_t>(i));
-      begun ? Done(number) : GiveUp(number);
-      Forget(number);
-    }
-    for (const uint32_t number : Begun()) {
-      const auto known = std::find_if(
-          all.begin(), all.end(), [number](const Known& each) { return each.number == number; });
-      ASSERT_NE(known, all.end());
-      EXPECT_FALSE(known->begun);
-      EXPECT_TRUE(may_begin(*known)) << "step " << step;
-      known->begun = true;
-    }
-    for (const Known& known : all) {
-      ASSERT_TRUE(known.begun || !may_begin(known)) << "step " << step << " leaves one waiting";
-    }
-  }
-  while (!all.empty()) {
-    const auto begun = std::find_if(all.begin(), all.end(), [](const Known& k) { return k.begun; });
-    ASSERT_NE(begun, all.end());
-    const uint32_t number = begun->number;
-    all.erase(begun);
-    Done(number);
-    for (const uint32_t next : Begun()) {
-      std::find_if(all.begin(), all.end(), [next](const Known& k) {
-        return k.number == next;
-      })->begun = true;
-    }
+TEST(FileOrderModel, IsWhatTheRulesSay) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    RandomChoices choices(seed);
+    OrderLife life(choices);
+    for (int step = 0; step < 1'000 && !testing::Test::HasFailure(); ++step) life.Step();
+    life.End();
   }
 }
 

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+//
+// Operations on a few files, against rules that are looked up one by one: which
+// may begin, and that none that may is left waiting.
+
+#ifndef KEVENT_TESTS_UNIT_ORDER_LIFE_H_
+#define KEVENT_TESTS_UNIT_ORDER_LIFE_H_
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "core/aio_files.h"
+#include "tests/unit/choices.h"
+
+namespace kevent_test {
+
+class OrderLife {
+ public:
+  explicit OrderLife(Choices& choices)
+      : choices_(choices), files_(std::make_unique<kevent::core::AioFiles>()) {}
+
+  // Asks for an operation, or ends one: completed if it has begun, else given up.
+  void Step() {
+    if (choices_.Below(2) == 0 || all_.empty()) {
+      Ask();
+    } else {
+      End(choices_.Below(all_.size()));
+    }
+    Compare();
+  }
+
+  // All of them, those first that have begun.
+  void End() {
+    while (!all_.empty()) {
+      const auto begun =
+          std::find_if(all_.begin(), all_.end(), [](const Known& known) { return known.begun; });
+      ASSERT_NE(begun, all_.end()) << "nobody has begun, and some wait";
+      End(static_cast<size_t>(begun - all_.begin()));
+      Compare();
+    }
+  }
+
+ private:
+  using Kind = kevent::sys::Transfer::Kind;
+  using Operations = kevent::core::Operations;
+  using Runnable = kevent::core::AioFiles::Runnable;
+
+  struct Known {
+    uint32_t number;
+    Kind kind;
+    bool in_line;
+    int priority;
+    int fd;
+    bool begun = false;
+    bool is_sync() const { return kind == Kind::kSync; }
+  };
+
+  void Ask() {
+    Known known = {};
+    known.kind = std::array{Kind::kRead, Kind::kWrite, Kind::kSync}[choices_.Below(3)];
+    known.in_line = !known.is_sync() && choices_.Below(2) == 0;
+    known.priority = -static_cast<int>(choices_.Below(3));
+    known.fd = 3 + static_cast<int>(choices_.Below(3)) * 1024;  // of one bucket
+    ASSERT_EQ(Operations::Allocate(&known.number), 0);
+    kevent::core::Operation& operation = Operations::At(known.number);
+    operation.transfer = {known.kind, known.fd, nullptr, 0, 0};
+    operation.given_up = false;
+    operation.in_line = known.in_line;
+    operation.priority = known.priority;
+    all_.push_back(known);
+    Runnable runnable;
+    ASSERT_EQ(files_->Add(known.number, &runnable), 0);
+    Begin(&runnable);
+  }
+
+  void End(size_t i) {
+    const Known known = all_[i];
+    all_.erase(all_.begin() + static_cast<ptrdiff_t>(i));
+    Runnable runnable;
+    if (known.begun) {
+      files_->Remove(known.number, &runnable);
+    } else {
+      files_->GiveUp(known.number, &runnable);
+    }
+    Operations::Free(known.number);
+    Begin(&runnable);
+  }
+
+  void Begin(Runnable* runnable) {
+    while (const uint32_t link = runnable->Take()) {
+      const auto known = std::find_if(
+          all_.begin(), all_.end(), [link](const Known& each) { return each.number == link - 1; });
+      ASSERT_NE(known, all_.end()) << "begins what has ended";
+      EXPECT_FALSE(known->begun) << "begins twice";
+      EXPECT_TRUE(MayBegin(*known)) << "begins too early";
+      known->begun = true;
+      Operations::At(link - 1).state = kevent::core::Operation::State::kStarted;
+    }
+  }
+
+  void Compare() const {
+    for (const Known& known : all_) {
+      EXPECT_TRUE(known.begun || !MayBegin(known)) << "leaves one waiting";
+    }
+  }
+
+  bool MayBegin(const Known& known) const {
+    bool older = true;
+    for (const Known& other : all_) {
+      if (&other == &known) {
+        older = false;
+      } else if (other.fd == known.fd && KeepsBack(other, known, older)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  static bool KeepsBack(const Known& other, const Known& known, bool older) {
+    if (known.is_sync()) return older && !other.is_sync();
+    if (!known.in_line || !other.in_line || other.kind != known.kind) return false;
+    return other.begun || other.priority > known.priority ||
+           (other.priority == known.priority && older);
+  }
+
+  Choices& choices_;
+  const std::unique_ptr<kevent::core::AioFiles> files_;
+  std::vector<Known> all_;  // in flight, oldest first
+};
+
+}  // namespace kevent_test
+
+#endif  // KEVENT_TESTS_UNIT_ORDER_LIFE_H_
