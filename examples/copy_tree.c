@@ -312,6 +312,8 @@ static void read_messages(void) {
 
 static void remove_messages(void) { mq_unlink(copy.message_queue); }
 
+/* The name is told when the queue is watched: a message that arrives before
+ * would not be an arrival at an empty queue, which alone notifies (mq_notify(3)). */
 static void open_messages(void) {
   struct mq_attr attributes = {.mq_maxmsg = 8, .mq_msgsize = MESSAGE_BYTES};
   snprintf(copy.message_queue, sizeof copy.message_queue, "/copy_tree.%d", (int)getpid());
@@ -319,9 +321,9 @@ static void open_messages(void) {
       mq_open(copy.message_queue, O_RDONLY | O_CREAT | O_EXCL | O_NONBLOCK, 0600, &attributes);
   must(copy.messages >= 0, copy.message_queue);
   atexit(remove_messages);
+  expect_message();
   printf("messages: %s\n", copy.message_queue);
   fflush(stdout);
-  expect_message();
 }
 
 static void look_up_names(void) {
