@@ -25,6 +25,7 @@ void AioEngine::Init() {
 // ---- Beginning ------------------------------------------------------------------
 
 int AioEngine::Begin(uint32_t number) {
+  sys::LoadRing();
   const SignalsBlocked blocked;
   const Locked locked(lock_);
   if (const int error = Choose(); error != 0) return error;

@@ -134,6 +134,10 @@ int64_t ReadAtOnce(const Transfer& transfer);
 // Whether the file is one of bytes in order, without places: ESPIPE.
 bool IsStream(int fd);
 
+// Loads what OpenRing needs, once.  Not with a lock held: the loader has one of
+// its own, under which it runs constructors of the program's, which may call us.
+void LoadRing();
+
 // An io_uring, one for the process: its descriptor, or a negative errno.
 // -ENOSYS without the library for it or where the kernel or a sandbox has none.
 // Not async-signal-safe.

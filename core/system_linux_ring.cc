@@ -13,6 +13,7 @@
 #include <liburing.h>
 
 #include <algorithm>
+#include <atomic>
 
 namespace kevent::sys {
 namespace {
@@ -31,9 +32,12 @@ struct Liburing {
   decltype(&io_uring_peek_batch_cqe) peek;
 };
 
-// Both are made anew by the first operation of a child of fork.
-constinit Liburing g_liburing = {};
+// What was found, which is nothing without the library.  Stays where it is.
+constinit std::atomic<const Liburing*> g_liburing{nullptr};
+// Made anew by the first operation of a child of fork.
 io_uring g_ring;
+
+const Liburing& Library() { return *g_liburing.load(std::memory_order_acquire); }
 
 template <typename Function>
 bool Find(void* library, const char* name, Function* function) {
@@ -41,33 +45,34 @@ bool Find(void* library, const char* name, Function* function) {
   return *function != nullptr;
 }
 
-bool Load() {
+bool FindAll(Liburing* found) {
   void* library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     dlerror();  // is not the program's
     return false;
   }
-  return Find(library, "io_uring_queue_init_params", &g_liburing.open) &&
-         Find(library, "io_uring_ring_dontfork", &g_liburing.dontfork) &&
-         Find(library, "io_uring_queue_exit", &g_liburing.close) &&
-         Find(library, "io_uring_submit", &g_liburing.submit) &&
-         Find(library, "io_uring_wait_cqes", &g_liburing.wait) &&
-         Find(library, "io_uring_peek_batch_cqe", &g_liburing.peek);
+  return Find(library, "io_uring_queue_init_params", &found->open) &&
+         Find(library, "io_uring_ring_dontfork", &found->dontfork) &&
+         Find(library, "io_uring_queue_exit", &found->close) &&
+         Find(library, "io_uring_submit", &found->submit) &&
+         Find(library, "io_uring_wait_cqes", &found->wait) &&
+         Find(library, "io_uring_peek_batch_cqe", &found->peek);
 }
 
 int Open() {
-  if (!Load()) return -ENOSYS;
+  const Liburing* liburing = g_liburing.load(std::memory_order_acquire);
+  if (liburing == nullptr || liburing->open == nullptr) return -ENOSYS;
   io_uring_params parameters = {};
   parameters.flags = IORING_SETUP_CLAMP;
-  int result = g_liburing.open(kEntries, &g_ring, &parameters);
+  int result = liburing->open(kEntries, &g_ring, &parameters);
   if (result < 0) return result;
   // Nothing is lost when very many complete at once; and a read without an
   // offset is one of a stream.
   constexpr unsigned kNeeded = IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS;
   // Its pages are the parent's: a child that writes to them confuses both.
-  result = (parameters.features & kNeeded) != kNeeded ? -ENOSYS : g_liburing.dontfork(&g_ring);
+  result = (parameters.features & kNeeded) != kNeeded ? -ENOSYS : liburing->dontfork(&g_ring);
   if (result == 0) return g_ring.ring_fd;
-  g_liburing.close(&g_ring);
+  liburing->close(&g_ring);
   return result;
 }
 
@@ -78,6 +83,17 @@ bool MayPass(int result) {
 }
 
 }  // namespace
+
+void LoadRing() {
+  if (g_liburing.load(std::memory_order_acquire) != nullptr) return;
+  auto* found = static_cast<Liburing*>(MapPages(sizeof(Liburing), OnFork::kKeep));
+  if (found == nullptr) return;
+  const int before = errno;
+  if (!FindAll(found)) *found = {};
+  errno = before;
+  const Liburing* nobodys = nullptr;
+  if (!g_liburing.compare_exchange_strong(nobodys, found)) UnmapPages(found, sizeof(Liburing));
+}
 
 int OpenRing() {
   const int before = errno;
@@ -116,7 +132,7 @@ bool RingAdd(const Transfer& transfer, uint64_t token) {
 
 int RingSubmit() {
   const int before = errno;
-  const int result = g_liburing.submit(&g_ring);
+  const int result = Library().submit(&g_ring);
   errno = before;
   if (!MayPass(result)) return result;
   return io_uring_sq_ready(&g_ring) == 0 ? 0 : -EAGAIN;
@@ -126,8 +142,8 @@ int RingTake(RingResult* results, unsigned max, bool sleep) {
   constexpr unsigned kMost = 64;
   io_uring_cqe* completed[kMost];
   const int before = errno;
-  const int result = sleep ? g_liburing.wait(&g_ring, completed, 1, nullptr, nullptr) : 0;
-  const unsigned count = result < 0 ? 0 : g_liburing.peek(&g_ring, completed, std::min(max, kMost));
+  const int result = sleep ? Library().wait(&g_ring, completed, 1, nullptr, nullptr) : 0;
+  const unsigned count = result < 0 ? 0 : Library().peek(&g_ring, completed, std::min(max, kMost));
   for (unsigned i = 0; i < count; ++i) {
     results[i] = {completed[i]->user_data, completed[i]->res};
   }
@@ -142,6 +158,7 @@ int RingTake(RingResult* results, unsigned max, bool sleep) {
 
 namespace kevent::sys {
 
+void LoadRing() {}
 int OpenRing() { return -ENOSYS; }
 void RingMoved(int) {}
 bool RingAdd(const Transfer&, uint64_t) { return false; }
