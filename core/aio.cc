@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 
@@ -54,7 +55,7 @@ int64_t WriteAtOnce(Operation* operation, int flags) {
 }
 
 int64_t TransferAtOnce(Operation* operation, Call* call) {
-  const sys::Transfer& transfer = operation->transfer;
+  sys::Transfer& transfer = operation->transfer;
   if (transfer.offset < 0) return -EINVAL;
   if (call->fd != transfer.fd) {
     const int flags = sys::StatusFlags(transfer.fd);
@@ -63,6 +64,7 @@ int64_t TransferAtOnce(Operation* operation, Call* call) {
     call->status_flags = flags;
   }
   if (transfer.bytes > SSIZE_MAX) return sys::Perform(transfer);  // says what is wrong with it
+  transfer.bytes = std::min(transfer.bytes, sys::Transfer::kMostBytes);
   return transfer.kind == Kind::kRead ? ReadAtOnce(operation, call->status_flags)
                                       : WriteAtOnce(operation, call->status_flags);
 }
@@ -105,8 +107,9 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
   operation.event = KEVENT_AIO_BIO;
   operation.id = reinterpret_cast<uint64_t>(control);
   operation.list = call->list;
-  operation.in_ring.store(false, std::memory_order_relaxed);
+  operation.begun = false;
   operation.given_up = false;
+  operation.file_lost = false;
   operation.in_line = false;
   operation.priority = -control->aio_reqprio;
   operation.transfer = {kind, control->aio_fildes, const_cast<void*>(control->aio_buf),

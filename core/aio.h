@@ -40,7 +40,7 @@ int StartList(int mode, aiocb* const list[], int count, const sigevent* notifica
 
 // A descriptor is about to be closed: what has not begun with it ends with
 // ECANCELED (POSIX close), lest it begins with a stranger's file.
-inline bool AnyToLoseDescriptors() { return AioEngine::any_unstarted(); }
+inline bool AnyToLoseDescriptors() { return AioEngine::any_in_flight(); }
 void LosesDescriptors(unsigned first, unsigned last);
 
 // ---- Message queues ----

@@ -15,11 +15,11 @@ namespace kevent::core {
 
 using State = Operation::State;
 
-constinit std::atomic<uint32_t> AioEngine::unstarted_{0};
+constinit std::atomic<uint32_t> AioEngine::in_flight_{0};
 
 void AioEngine::Init() {
   lock_.Init();
-  unstarted_.store(0, std::memory_order_relaxed);
+  in_flight_.store(0, std::memory_order_relaxed);
 }
 
 // ---- Beginning ------------------------------------------------------------------
@@ -31,7 +31,7 @@ int AioEngine::Begin(uint32_t number) {
   if (const int error = Choose(); error != 0) return error;
   AioFiles::Runnable runnable;
   if (const int error = files_.Add(number, &runnable); error != 0) return EAGAIN;
-  unstarted_.fetch_add(1, std::memory_order_relaxed);
+  in_flight_.fetch_add(1, std::memory_order_relaxed);
   Hand(runnable);
   return 0;
 }
@@ -46,7 +46,6 @@ int AioEngine::Choose() {
         break;
       case -EMFILE:
       case -ENFILE:
-      case -ENOMEM:
         return EAGAIN;  // it may be there another time
       default:
         backend_ = Backend::kPool;
@@ -80,7 +79,6 @@ uint32_t AioEngine::TakeHanded() {
   const uint32_t link = handed_.Take();
   if (link == 0) return 0;
   Operations::At(link - 1).state = State::kStarted;
-  unstarted_.fetch_sub(1, std::memory_order_relaxed);
   return link;
 }
 
@@ -95,36 +93,65 @@ sys::Transfer AioEngine::Rest(const Operation& operation) {
 
 // ---- Ending ---------------------------------------------------------------------
 
+namespace {
+
+// With what was moved before.  A read that was begun by its call and then
+// cancelled has not been; but what was written is there.
+int64_t Total(const Operation& operation, int64_t result) {
+  const auto moved = static_cast<int64_t>(operation.moved);
+  if (moved == 0) return result;
+  if (result == -ECANCELED && operation.transfer.kind == sys::Transfer::Kind::kRead) return result;
+  return moved + (result > 0 ? result : 0);
+}
+
+// As the C library's aio_error and aio_return find it.  Then the control block is
+// the program's own again.
+void SetResult(Operation* operation, int64_t result) {
+  const int error = result < 0 ? static_cast<int>(-result) : 0;
+  const int64_t value = result < 0 ? -1 : result;
+  operation->data[0] = static_cast<uint32_t>(value);
+  operation->data[1] = static_cast<uint32_t>(error);
+  aiocb* control = operation->control.load(std::memory_order_relaxed);
+  control->__return_value = value;
+  std::atomic_ref(control->__error_code).store(error, std::memory_order_seq_cst);
+  operation->control.store(nullptr, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+// It is no longer in flight, by what aio_cancel says and by what aio_error does.
+void AioEngine::Settle(uint32_t number, int64_t result) {
+  Operation& operation = Operations::At(number);
+  in_flight_.fetch_sub(1, std::memory_order_relaxed);
+  SetResult(&operation, Total(operation, operation.given_up ? -ECANCELED : result));
+}
+
 // Whoever comes next in its line begins once this one was told of.
 void AioEngine::Ended(uint32_t number, int64_t result) {
   AioFiles::Runnable next;
   {
     const Locked locked(lock_);
     files_.Remove(number, &next);
-    if (Operations::At(number).given_up) result = -ECANCELED;
+    Settle(number, result);
   }
-  Finish(number, result);
+  Tell(number);
   if (next.first == 0) return;
   const Locked locked(lock_);
   Hand(next);
 }
 
 void AioEngine::Finish(uint32_t number, int64_t result) {
-  Operation& operation = Operations::At(number);
-  const auto moved = static_cast<int64_t>(operation.moved);
-  if (moved != 0) result = moved + (result > 0 ? result : 0);
-  const int error = result < 0 ? static_cast<int>(-result) : 0;
-  const int64_t value = result < 0 ? -1 : result;
-  operation.data[0] = static_cast<uint32_t>(value);
-  operation.data[1] = static_cast<uint32_t>(error);
+  SetResult(&Operations::At(number), result);
+  Tell(number);
+}
+
+// Not under the lock: it may make a thread, and wait for it.
+void AioEngine::Tell(uint32_t number) {
+  const Operation& operation = Operations::At(number);
   const uint32_t list = operation.list;
-  aiocb* control = operation.control.exchange(nullptr, std::memory_order_relaxed);
-  // As the C library's aio_error and aio_return find it.  From then on it is the
-  // program's own again.
-  control->__return_value = value;
-  std::atomic_ref(control->__error_code).store(error, std::memory_order_seq_cst);
+  const bool failed = operation.data[1] != 0;
   Complete(number);
-  if (list != 0) FinishMember(list - 1, error != 0);
+  if (list != 0) FinishMember(list - 1, failed);
   finished_.fetch_add(1, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) != 0) sys::FutexWakeAll(&finished_);
 }
@@ -179,7 +206,10 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
       if (wanted && operation.state == state) visit(number);
     });
   };
-  each(State::kStarted, [&](uint32_t) { withdrawal.any_started = true; });
+  each(State::kStarted, [&](uint32_t number) {
+    withdrawal.any_started = true;
+    Operations::At(number).file_lost |= closing;
+  });
   // Those that wait come first, lest they begin when the others go.
   AioFiles::Runnable waiting;
   each(State::kWaiting, [&](uint32_t number) {
@@ -189,19 +219,20 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
   });
   each(State::kHanded, [&](uint32_t number) {
     lock_.AssertHeld();
-    if (TakeBack(number)) {
+    const bool begun_before = Operations::At(number).begun;
+    if ((closing || !begun_before) && TakeBack(number)) {
       files_.Remove(number, &withdrawal.next);
       withdrawal.cancelled.Append(number);
       return;
     }
-    // About to be handed on, by Ended or by another Cancel.
+    // To go on; or about to be handed on, by Ended or by another Cancel.
     if (closing) Operations::At(number).given_up = true;
     withdrawal.any_started = true;
   });
   withdrawal.cancelled.Append(waiting);
   for (uint32_t link = withdrawal.cancelled.first; link != 0;
        link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
-    unstarted_.fetch_sub(1, std::memory_order_relaxed);
+    Settle(link - 1, -ECANCELED);
   }
   return withdrawal;
 }
@@ -214,7 +245,7 @@ int AioEngine::Cancel(int fd, const aiocb* control, bool closing) {
     withdrawal = Withdraw(fd, control, closing);
   }
   const bool any_cancelled = withdrawal.cancelled.first != 0;
-  while (const uint32_t link = withdrawal.cancelled.Take()) Finish(link - 1, -ECANCELED);
+  while (const uint32_t link = withdrawal.cancelled.Take()) Tell(link - 1);
   if (withdrawal.next.first != 0) {
     const Locked locked(lock_);
     Hand(withdrawal.next);
@@ -233,7 +264,7 @@ void AioEngine::Lose(unsigned first, unsigned last) {
     {
       const SignalsBlocked blocked;
       const Locked locked(lock_);
-      fd = files_.AnyUnstarted(first, last);
+      fd = files_.AnyInUse(first, last);
     }
     if (fd < 0) return;
     Cancel(fd, nullptr, true);

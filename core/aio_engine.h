@@ -36,10 +36,9 @@ class AioEngine {
   // The same for all descriptors in [first, last].
   void Lose(unsigned first, unsigned last);
 
-  // Whether there are operations whose descriptor is still to be used.
-  static bool any_unstarted() { return unstarted_.load(std::memory_order_relaxed) != 0; }
+  static bool any_in_flight() { return in_flight_.load(std::memory_order_relaxed) != 0; }
 
-  // It has completed: tells everybody.  Not under the lock.
+  // It has completed without having begun here.
   void Finish(uint32_t number, int64_t result);
   // One member less of a list is in flight.
   void FinishMember(uint32_t list, bool failed);
@@ -80,15 +79,19 @@ class AioEngine {
   Withdrawal Withdraw(int fd, const aiocb* control, bool closing)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool TakeBack(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Settle(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Ended(uint32_t number, int64_t result);
+  void Tell(uint32_t number);
   static sys::Transfer Rest(const Operation& operation);
 
   // aio_ring.cc
   int OpenRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LoseRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void EndRing();
-  void Again(uint32_t number);
+  static bool GoesOn(Operation* operation, int64_t* result);
+  void Take(const sys::RingResult& completed);
+  bool Turn();
+  bool Woken(int count);
   void PutBack(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int SubmitHanded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int SubmitBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -99,14 +102,15 @@ class AioEngine {
   bool AwaitWork(uint32_t* number);
   void RunPool();
 
-  static std::atomic<uint32_t> unstarted_;
+  static std::atomic<uint32_t> in_flight_;  // that have begun
 
   Lock lock_;
   Backend backend_ ABSL_GUARDED_BY(lock_);
   AioFiles files_ ABSL_GUARDED_BY(lock_);
   AioFiles::Runnable handed_ ABSL_GUARDED_BY(lock_);  // not started
   int ring_ ABSL_GUARDED_BY(lock_);
-  bool asleep_ ABSL_GUARDED_BY(lock_);  // the ring's thread
+  uint32_t in_kernel_ ABSL_GUARDED_BY(lock_);  // operations that the ring was given
+  bool asleep_ ABSL_GUARDED_BY(lock_);         // the ring's thread
   uint32_t threads_ ABSL_GUARDED_BY(lock_);
   uint32_t idle_ ABSL_GUARDED_BY(lock_);
   std::atomic<uint32_t> bell_;  // counts what was handed to the pool

@@ -83,14 +83,14 @@ void AioFiles::Drop(uint32_t file) {
   first_free_ = file;
 }
 
-int AioFiles::AnyUnstarted(unsigned first, unsigned last) const {
+int AioFiles::AnyInUse(unsigned first, unsigned last) const {
   for (const uint32_t bucket : buckets_) {
     for (uint32_t file = bucket; file != 0; file = At(file).same_hash) {
       const auto fd = static_cast<unsigned>(At(file).fd);
       if (fd < first || fd > last) continue;
       for (uint32_t link = At(file).first; link != 0; link = Operations::At(link - 1).file_after) {
         const Operation& operation = Operations::At(link - 1);
-        if (operation.state != State::kStarted && !operation.given_up) return At(file).fd;
+        if (!operation.given_up && !operation.file_lost) return At(file).fd;
       }
     }
   }

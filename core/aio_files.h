@@ -37,8 +37,8 @@ class AioFiles {
   // It waits, and completes without having begun.
   void GiveUp(uint32_t number, Runnable* runnable);
 
-  // A descriptor in [first, last] with an operation that has not begun, or -1.
-  int AnyUnstarted(unsigned first, unsigned last) const;
+  // A descriptor in [first, last] with an operation that takes it for open, or -1.
+  int AnyInUse(unsigned first, unsigned last) const;
 
   // Calls visit(number) for each operation of a descriptor, oldest first; visit
   // may remove it.

@@ -9,6 +9,15 @@
 #include "core/system.h"
 
 namespace kevent::core {
+namespace {
+
+// The token of an operation is its number plus one.
+constexpr uint64_t kBell = 0;
+
+// While the thread cannot sleep in the ring.
+constexpr timespec kSlice = {0, 1'000'000};
+
+}  // namespace
 
 // 0 or a negative errno.
 int AioEngine::OpenRing() {
@@ -29,15 +38,15 @@ int AioEngine::OpenRing() {
 // nothing.  It ends in the call itself, so any thread may submit it.
 void AioEngine::RingBell() {
   if (!asleep_) return;
-  sys::RingAdd({}, 0);
+  sys::RingAdd({}, kBell);
   const int result = sys::RingSubmit();
   asleep_ = result == -EAGAIN;
   if (result < 0 && !asleep_) LoseRing();
 }
 
 // The program has closed its descriptor by a system call that we don't see, and
-// the number may be a stranger's.  What the kernel has goes on as long as the
-// thread sleeps in the ring; all else is for the pool.
+// the number may be a stranger's.  The ring itself lives as long as its pages are
+// mapped: what the kernel has of it goes on, all else is for the pool.
 void AioEngine::LoseRing() {
   if (backend_ != Backend::kRing) return;
   Registry::Take(ring_);
@@ -48,13 +57,13 @@ void AioEngine::LoseRing() {
 
 // Not yet, or not by the kernel.
 void AioEngine::PutBack(uint32_t number) {
-  Operations::At(number).in_ring.store(false, std::memory_order_relaxed);
-  unstarted_.fetch_add(1, std::memory_order_relaxed);
+  --in_kernel_;
   handed_.Append(number);
 }
 
 // Under the lock, so that close(2), which takes it, finds an operation either
-// unstarted or with the kernel, which holds the file then.  What RingSubmit says.
+// not started or with the kernel, which holds the file then.  What RingSubmit
+// says.
 int AioEngine::SubmitHanded() {
   int result;
   do {
@@ -64,75 +73,84 @@ int AioEngine::SubmitHanded() {
 }
 
 int AioEngine::SubmitBatch() {
-  uint32_t added[kRingBatch];
-  unsigned count = 0;
-  for (; count < kRingBatch; ++count) {
+  for (unsigned count = 0; count < kRingBatch; ++count) {
     const uint32_t link = TakeHanded();
     if (link == 0) break;
+    ++in_kernel_;
     if (!sys::RingAdd(Rest(Operations::At(link - 1)), link)) {
       PutBack(link - 1);
       break;
     }
-    Operations::At(link - 1).in_ring.store(true, std::memory_order_relaxed);
-    added[count] = link - 1;
   }
   const int result = sys::RingSubmit();
   if (result == 0 || result == -EAGAIN) return result;
-  for (unsigned i = 0; i < count; ++i) PutBack(added[i]);
+  uint64_t tokens[sys::kRingEntries];
+  const unsigned left = sys::RingLeft(tokens);
+  for (unsigned i = 0; i < left; ++i) {
+    if (tokens[i] != kBell) PutBack(static_cast<uint32_t>(tokens[i]) - 1);
+  }
   LoseRing();
   return result;
 }
 
-// A worker of the kernel was interrupted; a call of the C library's would have
-// been made again.
-void AioEngine::Again(uint32_t number) {
-  const Locked locked(lock_);
-  PutBack(number);
+// A worker of the kernel was interrupted, where a call of the C library's would
+// have been made again: by the descriptor, so only while that is the same file.
+// Nor does the kernel wait for the rest when a stream takes a part at once.
+bool AioEngine::GoesOn(Operation* operation, int64_t* result) {
+  const sys::Transfer rest = Rest(*operation);
+  const bool in_part = rest.kind == sys::Transfer::Kind::kWrite &&
+                       rest.offset == sys::Transfer::kStream && *result > 0 &&
+                       static_cast<size_t>(*result) < rest.bytes;
+  if (*result != -EINTR && !in_part) return false;
+  if (operation->given_up || operation->file_lost) {
+    if (*result == -EINTR) *result = -ECANCELED;
+    return false;
+  }
+  if (in_part) operation->moved += static_cast<size_t>(*result);
+  operation->begun = true;
+  return true;
 }
 
-// What the kernel had when the last of the ring was gone, which has ended it.
-void AioEngine::EndRing() {
+void AioEngine::Take(const sys::RingResult& completed) {
+  if (completed.token == kBell) return;
+  const auto number = static_cast<uint32_t>(completed.token) - 1;
+  int64_t result = completed.result;
   {
     const Locked locked(lock_);
-    LoseRing();
-  }
-  for (uint32_t number = 0; const Operation* operation = Operations::Find(number); ++number) {
-    bool had;
-    {
-      const Locked locked(lock_);
-      had = operation->in_ring.load(std::memory_order_relaxed) &&
-            operation->control.load(std::memory_order_relaxed) != nullptr;
+    if (GoesOn(&Operations::At(number), &result)) {
+      PutBack(number);
+      if (backend_ == Backend::kPool) WakePool();
+      return;
     }
-    if (had) Ended(number, -ECANCELED);
+    --in_kernel_;
   }
+  Ended(number, result);
+}
+
+// Hands over what there is.  Whether the thread may sleep in the ring then.
+bool AioEngine::Turn() {
+  const Locked locked(lock_);
+  asleep_ = backend_ == Backend::kRing && SubmitHanded() == 0;
+  return asleep_;
+}
+
+// Whether there is more to come.
+bool AioEngine::Woken(int count) {
+  const Locked locked(lock_);
+  asleep_ = false;
+  if (count < 0) LoseRing();
+  return backend_ == Backend::kRing || in_kernel_ != 0;
 }
 
 void AioEngine::RunRing() {
   sys::RingResult results[kRingBatch];
-  for (;;) {
-    bool all;
-    {
-      const Locked locked(lock_);
-      all = backend_ != Backend::kRing || SubmitHanded() != -EAGAIN;
-      asleep_ = all;
-    }
-    const int count = sys::RingTake(results, kRingBatch, all);
-    if (count < 0) return EndRing();
-    if (count == 0 && !all) sys::Pause();  // the kernel has no memory
-    {
-      const Locked locked(lock_);
-      asleep_ = false;
-    }
-    for (int i = 0; i < count; ++i) {
-      if (results[i].token == 0) continue;
-      const auto number = static_cast<uint32_t>(results[i].token) - 1;
-      if (results[i].result == -EINTR) {
-        Again(number);
-      } else {
-        Ended(number, results[i].result);
-      }
-    }
-  }
+  int count;
+  do {
+    const bool sleeps = Turn();
+    count = sys::RingTake(results, kRingBatch, sleeps);
+    for (int i = 0; i < count; ++i) Take(results[i]);
+    if (count == 0 && !sleeps) sys::Poll(nullptr, 0, &kSlice, nullptr);
+  } while (Woken(count));
 }
 
 }  // namespace kevent::core

@@ -46,9 +46,10 @@ struct Operation {
 
   enum class State : uint8_t { kWaiting, kHanded, kStarted };
   State state;
-  std::atomic<bool> in_ring;  // the kernel has it
-  bool given_up;              // its descriptor was closed while nobody could take it back
-  bool in_line;               // of a stream or appending: one after the other
+  bool begun;      // was started before, and is to go on
+  bool given_up;   // to be done without doing anything
+  bool file_lost;  // its descriptor was closed: it must not begin again
+  bool in_line;    // of a stream or appending: one after the other
   int priority;
   std::atomic<aiocb*> control;  // nullptr: completed
   sys::Transfer transfer;

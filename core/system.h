@@ -118,9 +118,10 @@ struct Transfer {
   Kind kind;
   int fd;
   void* buffer;
-  size_t bytes;
+  size_t bytes;    // kMostBytes at most
   int64_t offset;  // kStream: where the file is, or it has no places
   static constexpr int64_t kStream = -1;
+  static constexpr size_t kMostBytes = 0x7ffff000;  // that read(2) and write(2) move in one call
 };
 
 // Does it, blocking.  What was moved or a negative errno; without a place to
@@ -146,10 +147,13 @@ int OpenRing();
 void RingMoved(int fd);
 // Adds an operation to those that the next RingSubmit hands to the kernel; false
 // when there is no room.
+inline constexpr unsigned kRingEntries = 256;
 bool RingAdd(const Transfer& transfer, uint64_t token);
 // 0; -EAGAIN when the kernel will take the rest another time; or another negative
 // errno: its descriptor was closed by a call that we don't see.
 int RingSubmit();
+// The tokens of those that were added and that the kernel has not taken: how many.
+unsigned RingLeft(uint64_t (&tokens)[kRingEntries]);
 // What has completed, `max` at most; sleeps until something has if it is to.  A
 // negative errno as above.  Not together with another RingTake.
 struct RingResult {

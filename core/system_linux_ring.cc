@@ -24,8 +24,6 @@ namespace kevent::sys {
 namespace {
 
 constexpr char kLibrary[] = "liburing.so.2";
-constexpr unsigned kEntries = 256;
-constexpr size_t kMostBytes = 0x7ffff000;  // that read(2) and write(2) move in one call
 
 // The functions that liburing.h does not have inline.
 struct Liburing {
@@ -72,7 +70,7 @@ int Open() {
   if (liburing == nullptr || liburing->open == nullptr) return -ENOSYS;
   io_uring_params parameters = {};
   parameters.flags = IORING_SETUP_CLAMP;
-  int result = liburing->open(kEntries, &g_ring, &parameters);
+  int result = liburing->open(kRingEntries, &g_ring, &parameters);
   if (result < 0) return result;
   // Nothing is lost when very many complete at once; and a read without an
   // offset is one of a stream.
@@ -115,7 +113,7 @@ void RingMoved(int fd) { g_ring.ring_fd = g_ring.enter_ring_fd = fd; }
 bool RingAdd(const Transfer& transfer, uint64_t token) {
   io_uring_sqe* sqe = io_uring_get_sqe(&g_ring);
   if (sqe == nullptr) return false;
-  const auto bytes = static_cast<unsigned>(std::min(transfer.bytes, kMostBytes));
+  const auto bytes = static_cast<unsigned>(transfer.bytes);
   const auto offset = static_cast<uint64_t>(transfer.offset);
   switch (transfer.kind) {
     case Transfer::Kind::kNothing:
@@ -146,6 +144,15 @@ int RingSubmit() {
   return io_uring_sq_ready(&g_ring) == 0 ? 0 : -EAGAIN;
 }
 
+unsigned RingLeft(uint64_t (&tokens)[kRingEntries]) {
+  const unsigned count = io_uring_sq_ready(&g_ring);
+  const unsigned first = g_ring.sq.sqe_tail - count;
+  for (unsigned i = 0; i < count; ++i) {
+    tokens[i] = g_ring.sq.sqes[(first + i) & *g_ring.sq.kring_mask].user_data;
+  }
+  return count;
+}
+
 int RingTake(RingResult* results, unsigned max, bool sleep) {
   constexpr unsigned kMost = 64;
   io_uring_cqe* completed[kMost];
@@ -171,6 +178,7 @@ int OpenRing() { return -ENOSYS; }
 void RingMoved(int) {}
 bool RingAdd(const Transfer&, uint64_t) { return false; }
 int RingSubmit() { return -ENOSYS; }
+unsigned RingLeft(uint64_t (&)[kRingEntries]) { return 0; }
 int RingTake(RingResult*, unsigned, bool) { return -ENOSYS; }
 
 }  // namespace kevent::sys

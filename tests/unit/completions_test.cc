@@ -6,6 +6,7 @@
 #include <aio.h>
 #include <fcntl.h>
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -125,6 +126,133 @@ TEST(Operations, AsManyAsThereMayBe) {
   EXPECT_TRUE(Collect(another).empty());
   kevent::core::DropLookup(callback);
   EXPECT_EQ(kevent::core::CloseDescriptor(another), 0);
+}
+
+// ---- The io_uring ---------------------------------------------------------------------
+
+class Ring : public testing::Test {
+ protected:
+  Ring() {
+    const int parents = kevent::core::InitQueue(nullptr, 0, 0);
+    Sim().Fork(true);  // which has no io_uring yet
+    EXPECT_EQ(kevent::core::CloseDescriptor(parents), 0);
+    Sim().ring = {};
+    Sim().ring.is_there = true;
+    queue_ = kevent::core::InitQueue(nullptr, 0, 0);
+    file_ = Sim().OpenStranger();
+  }
+  ~Ring() override {
+    EXPECT_TRUE(Collect(queue_).empty());
+    EXPECT_EQ(kevent::core::CloseDescriptor(queue_), 0);
+    Sim().ring = {};
+  }
+
+  void Write() {
+    control_.aio_fildes = file_;
+    control_.aio_buf = bytes_;
+    control_.aio_nbytes = sizeof bytes_;
+    kevent_sigevent(&control_.aio_sigevent, queue_, &control_);
+    ASSERT_EQ(kevent::core::StartWrite(&control_), 0);
+  }
+
+  // Each step is what happens while the thread waits; then the ring is closed,
+  // and the thread ends.
+  void Run(std::vector<std::function<void()>> steps) {
+    size_t next = 0;
+    Sim().ring.when_asleep = [&] {
+      if (next < steps.size()) return steps[next++]();
+      Sim().ring.closed = true;
+    };
+    Sim().RunThread();
+    EXPECT_EQ(next, steps.size());
+  }
+
+  // What the kernel took last ends.
+  static void End(int64_t result) {
+    ASSERT_FALSE(Sim().ring.taken.empty());
+    Sim().ring.results.push_back({Sim().ring.taken.back().token, result});
+  }
+
+  void ExpectEvent(uint32_t result, uint32_t error) const {
+    const std::vector<ukevent> events = Collect(queue_);
+    ASSERT_EQ(events.size(), 1);
+    EXPECT_EQ(events[0].ptr, &control_);
+    EXPECT_EQ(events[0].ret_data[0], result);
+    EXPECT_EQ(events[0].ret_data[1], error);
+  }
+
+  int queue_;
+  int file_;
+  char bytes_[10] = {};
+  // In an array, as it has an array of nothing and cannot be a member.
+  std::array<aiocb, 1> controls_ = {};
+  aiocb& control_ = controls_[0];
+};
+
+constexpr auto kFailed = static_cast<uint32_t>(-1);
+
+TEST_F(Ring, AnInterruptedOperationGoesOn) {
+  Write();
+  Run({[] { End(-EINTR); }, [] { End(10); }});
+  EXPECT_EQ(Sim().ring.taken.size(), 2);
+  ExpectEvent(10, 0);
+}
+
+// Where the C library's would block for the rest.
+TEST_F(Ring, AStreamIsWrittenToTheEnd) {
+  Write();
+  Run({[] { End(3); },
+       [this] {
+         EXPECT_EQ(Sim().ring.taken.back().transfer.buffer, bytes_ + 3);
+         EXPECT_EQ(Sim().ring.taken.back().transfer.bytes, 7);
+         EXPECT_EQ(kevent::core::CancelOperations(file_, &control_), AIO_NOTCANCELED);
+         End(7);
+       }});
+  ExpectEvent(10, 0);
+}
+
+TEST_F(Ring, WhatWasWrittenCountsWhenTheRestFails) {
+  Write();
+  Run({[] { End(3); }, [] { End(-EPIPE); }});
+  ExpectEvent(3, 0);
+}
+
+class RingAndALostDescriptor : public Ring, public testing::WithParamInterface<int64_t> {};
+
+TEST_P(RingAndALostDescriptor, IsNotUsedAgain) {
+  Write();
+  Run({[this] {
+    kevent::core::LosesDescriptors(static_cast<unsigned>(file_), static_cast<unsigned>(file_));
+    EXPECT_EQ(aio_error(&control_), EINPROGRESS);
+    End(GetParam());
+  }});
+  EXPECT_EQ(Sim().ring.taken.size(), 1);
+  if (GetParam() < 0) {
+    ExpectEvent(kFailed, ECANCELED);
+  } else {
+    ExpectEvent(static_cast<uint32_t>(GetParam()), 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(After, RingAndALostDescriptor, testing::Values(-EINTR, 3));
+
+TEST_F(Ring, WhatTheKernelHasEndsAfterTheRingWasClosed) {
+  Write();
+  Run({[] { Sim().ring.closed = true; },
+       [this] {
+         EXPECT_EQ(aio_error(&control_), EINPROGRESS);
+         End(10);
+       }});
+  ExpectEvent(10, 0);
+}
+
+TEST_F(Ring, WhatTheKernelHasNotTakenIsForThePool) {
+  Write();
+  Sim().ring.is_full = true;
+  Run({[] { EXPECT_EQ(Sim().ring.added.size(), 1); }});
+  EXPECT_TRUE(Sim().ring.taken.empty());
+  EXPECT_EQ(kevent::core::CancelOperations(file_, &control_), AIO_CANCELED);
+  ExpectEvent(kFailed, ECANCELED);
 }
 
 // ---- The order of operations on one file --------------------------------------------

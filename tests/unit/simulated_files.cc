@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The part of the simulated seam that completions use.  There are no files here,
-// and no thread runs: an operation that was handed on stays there until it is
-// cancelled.
+// The part of the simulated seam that completions use.  There are no files here:
+// an operation that was handed on stays there until it is cancelled, or until the
+// simulated io_uring is told to end it.
 
 #include <cerrno>
 
@@ -12,6 +12,7 @@
 namespace kevent::sys {
 
 using kevent_test::SimulatedFile;
+using kevent_test::SimulatedRing;
 using kevent_test::Simulation;
 
 namespace {
@@ -32,12 +33,43 @@ bool IsStream(int) { return true; }
 void LoadRing() { Sim().Enter(__func__); }
 int OpenRing() {
   const int error = EnterFallible(__func__);
-  return error != 0 ? error : -ENOSYS;
+  if (error != 0) return error;
+  return Sim().ring.is_there ? Sim().Install(std::make_shared<SimulatedFile>(), 3) : -ENOSYS;
 }
+
 void RingMoved(int) {}
-bool RingAdd(const Transfer&, uint64_t) { return false; }
-int RingSubmit() { return -ENOSYS; }
-int RingTake(RingResult*, unsigned, bool) { return -ENOSYS; }
+
+bool RingAdd(const Transfer& transfer, uint64_t token) {
+  Sim().ring.added.push_back({transfer, token});
+  return true;
+}
+
+int RingSubmit() {
+  SimulatedRing& ring = Sim().ring;
+  if (ring.closed) return -EBADF;
+  if (ring.is_full) return -EAGAIN;
+  ring.taken.insert(ring.taken.end(), ring.added.begin(), ring.added.end());
+  ring.added.clear();
+  return 0;
+}
+
+unsigned RingLeft(uint64_t (&tokens)[kRingEntries]) {
+  unsigned count = 0;
+  for (const SimulatedRing::Given& given : Sim().ring.added) tokens[count++] = given.token;
+  return count;
+}
+
+int RingTake(RingResult* results, unsigned max, bool sleep) {
+  SimulatedRing& ring = Sim().ring;
+  if (sleep && ring.closed) return -EBADF;
+  if (ring.results.empty()) ring.when_asleep();
+  unsigned count = 0;
+  for (; count < max && !ring.results.empty(); ++count) {
+    results[count] = ring.results.front();
+    ring.results.pop_front();
+  }
+  return static_cast<int>(count);
+}
 
 void Notify(const sigevent&) { Sim().Enter(__func__); }
 

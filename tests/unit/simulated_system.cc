@@ -99,7 +99,7 @@ void Simulation::DeliverAlarms() {
     alarm.moment = 0;
     fired_alarms_.push_back(alarm.value);
   }
-  if (!fired_alarms_.empty()) alarm_thread_(nullptr);
+  if (!fired_alarms_.empty()) RunThread();
 }
 
 // ---- Descriptors ----------------------------------------------------------
@@ -209,7 +209,7 @@ void Simulation::Fork(bool run_handlers) {
   }
   alarms_.clear();
   fired_alarms_.clear();
-  alarm_thread_ = nullptr;
+  thread_ = nullptr;
   ++process_id_;
   if (run_handlers && fork_handler_ != nullptr) fork_handler_();
 }
@@ -501,9 +501,10 @@ int AtForkInChild(void (*handler)()) {
   return 0;
 }
 
-int StartThread(void (*body)(void*), void*) {
+int StartThread(void (*body)(void*), void* argument) {
   ENTER_FALLIBLE();
-  Sim().alarm_thread_ = body;
+  Sim().thread_ = body;
+  Sim().thread_argument_ = argument;
   return 7777;
 }
 

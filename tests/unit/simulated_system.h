@@ -11,12 +11,15 @@
 #include <time.h>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "core/system.h"
 
 namespace kevent_test {
 
@@ -49,6 +52,21 @@ struct SimulatedFile {
   std::vector<char> unread;
 };
 
+// An io_uring that takes what it is given, and ends it when the test says so.
+struct SimulatedRing {
+  bool is_there = false;
+  bool is_full = false;  // the kernel takes no more for now
+  bool closed = false;   // by a system call that the library does not see
+  std::function<void()> when_asleep;
+  struct Given {
+    kevent::sys::Transfer transfer;
+    uint64_t token;
+  };
+  std::vector<Given> added;
+  std::vector<Given> taken;
+  std::deque<kevent::sys::RingResult> results;
+};
+
 class Simulation {
  public:
   static Simulation& Get();
@@ -77,6 +95,11 @@ class Simulation {
   // Puts another file under the number, as close and open by system calls that
   // the library does not see would.
   void ReplaceBehindBack(int fd);
+
+  // ---- Threads and the io_uring ----
+  SimulatedRing ring;
+  // Runs the thread that was started last until it ends.
+  void RunThread() { thread_(thread_argument_); }
 
   // ---- Processes ----
   // From here on this is the child: wiped pages are zeroed.
@@ -121,7 +144,8 @@ class Simulation {
   std::map<int, Alarm> alarms_;
   std::vector<int> fired_alarms_;
   int next_alarm_ = 0;
-  void (*alarm_thread_)(void*) = nullptr;
+  void (*thread_)(void*) = nullptr;
+  void* thread_argument_ = nullptr;
   void (*fork_handler_)() = nullptr;
 
  private:
