@@ -36,7 +36,10 @@ void Queue::Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline) {
       indexed.on_monotonic_axis() == deadline.on_monotonic_axis()) {
     return;
   }
-  inbox_.Mark(memory_->inbox, slot);
+  // Wiped in a child of fork: a signal handler has forked and returned there.
+  QueueMemory* const memory = memory_;
+  if (ABSL_PREDICT_FALSE(memory == nullptr)) return;
+  inbox_.Mark(memory->inbox, slot);
 
   const uint8_t index =
       deadline.on_monotonic_axis() ? kMonotonicAxis : timer.axis.load(std::memory_order_relaxed);

@@ -243,6 +243,30 @@ TEST_P(Forking, DuringADuplication) {
   });
 }
 
+// By a signal handler, which returns in the child as well: fork and timer_settime
+// are both async-signal-safe, so there the call ends as if the timer was gone.
+TEST_P(Forking, DuringASettingThatTheChildEnds) {
+  for (const bool queue_is_open : {true, false}) {
+    for (Stepper stepper(Intruder::kSignalHandler); stepper.Next();) {
+      Queue queue;
+      const Timer timer(queue.fd(), kDue);
+      timer.ArmIn(kHour);
+      if (!queue_is_open) queue.Close();
+      const itimerspec value = Setting(kSecond);
+      pid_t child = -1;
+      int status = 0;
+      stepper.Run([&] { timer_settime(timer.id(), 0, &value, nullptr); },
+                  [&] {
+                    child = GetParam()();
+                    if (child != 0) status = ExitStatus(child);
+                  });
+      if (child == 0) _exit(0);
+      EXPECT_EQ(status, 0);
+      EXPECT_LE(ToNanos(timer.Get().it_value), kSecond);
+    }
+  }
+}
+
 // The number moves.
 TEST_P(Forking, DuringADup2OntoANumberOfTheQueues) {
   constexpr std::array kNumbers = {&OpenedQueue::epoll, &OpenedQueue::timerfd,
