@@ -5,7 +5,7 @@
 #include <cerrno>
 
 #include "core/aio_engine.h"
-#include "core/registry.h"
+#include "core/internal_descriptors.h"
 #include "core/system.h"
 
 namespace kevent::core {
@@ -21,15 +21,9 @@ constexpr timespec kSlice = {0, 1'000'000};
 
 // 0 or a negative errno.
 int AioEngine::OpenRing() {
-  int fd = sys::OpenRing();
+  const int fd = AdoptDescriptor(sys::OpenRing(), 0, kRoleProcess);
   if (fd < 0) return fd;
-  fd = sys::MoveHigh(fd);
   sys::RingMoved(fd);
-  if (const int error = Registry::Reserve(fd); error != 0) {
-    sys::Close(fd);
-    return -error;
-  }
-  Registry::Set(fd, Registration::Internal(0, kRoleProcess));
   ring_ = fd;
   return 0;
 }

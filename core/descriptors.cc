@@ -20,8 +20,8 @@ namespace {
 bool IsInternal(int fd) {
   const Registration found = Registry::Get(fd);
   if (!found.is_internal()) return false;
-  if (Process::QueueAt(found.queue()).MayOwnInternals()) return true;
-  Registry::Take(fd);  // closed by a system call that we don't see
+  if (sys::IsMarked(fd)) return true;
+  Registry::Change(fd, found, {});  // closed by a system call that we don't see
   return false;
 }
 
@@ -30,14 +30,10 @@ void Forget(Registration taken) {
   if (taken.is_name()) Process::QueueAt(taken.queue()).DropName();
 }
 
-// `copy` is a new descriptor for what `original` names.
-int Register(int copy, Registration original) {
-  if (const int error = Registry::Reserve(copy); error != 0) {
-    sys::Close(copy);
-    return -error;
-  }
-  Registry::Set(copy, original);
-  return copy;
+// Another file is there now.
+void Replaced(int fd, Registration before) {
+  if (before.none() || (before.is_name() && Process::IsNameOf(fd, before.queue()))) return;
+  if (Registry::Change(fd, before, {})) Forget(before);
 }
 
 // A further name for what `fd` names.  It is counted before it is made, so that
@@ -45,16 +41,23 @@ int Register(int copy, Registration original) {
 // between, nor leave the copy without one.
 template <typename Copy>
 int CopyName(int fd, Copy copy) {
-  if (IsInternal(fd)) return -EBADF;
   const Registration original = Registry::Get(fd);
   if (!original.is_name()) return copy();  // closed meanwhile, perhaps a stranger's
   const SignalsBlocked blocked;
   Queue& queue = Process::QueueAt(original.queue());
   if (!queue.AddFurtherName()) return -EBADF;
-  int result = copy();
-  const bool named = result >= 0 && Process::IsNameOf(result, original.queue());
-  if (named) result = Register(result, original);
-  if (!named || result < 0) queue.DropName();
+  const int result = copy();
+  if (result >= 0 && Process::IsNameOf(result, original.queue())) {
+    const int error = Registry::Reserve(result);
+    if (error == 0) {
+      NameQueue(result, original.queue());
+      return result;
+    }
+    sys::Close(result);
+    queue.DropName();
+    return -error;
+  }
+  queue.DropName();
   return result;
 }
 
@@ -74,6 +77,19 @@ int CloseAroundInternals(unsigned first, unsigned last) {
 }
 
 }  // namespace
+
+// What was registered was closed by a system call that we don't see, or is
+// another thread's who duplicates onto the same number: what the kernel has there
+// in the end is what counts.
+void NameQueue(int fd, uint32_t queue) {
+  const Registration name = Registration::Name(queue);
+  Registration other = Registry::Replace(fd, name);
+  if (other.is_name() && other.queue() != queue && !Process::IsNameOf(fd, queue) &&
+      Registry::Change(fd, name, other)) {
+    other = name;
+  }
+  Forget(other);
+}
 
 bool ConcernsRange(unsigned first, unsigned last) {
   if (first > last || first > INT_MAX) return false;
@@ -97,6 +113,8 @@ int CloseDescriptors(unsigned first, unsigned last, int flags) {
   // table of descriptors that the queues live in.
   if (flags != 0 || !Process::Owns()) return sys::CloseRange(first, last, flags);
 
+  // Where a sandbox refuses the call, nothing is to be forgotten.
+  if (const int error = sys::CloseRange(INT_MAX, INT_MAX, 0); error < 0) return error;
   const SignalsBlocked blocked;
   const int end = last > INT_MAX ? INT_MAX : static_cast<int>(last);
   const auto for_each = [first, end](auto visit) {
@@ -113,13 +131,25 @@ int CloseDescriptors(unsigned first, unsigned last, int flags) {
   return result;
 }
 
+unsigned CloseOneByOne(unsigned first) {
+  unsigned end = first;
+  for (int fd = Registry::Next(static_cast<int>(first), INT_MAX); fd >= 0;
+       fd = Registry::Next(fd + 1, INT_MAX)) {
+    end = static_cast<unsigned>(fd) + 1;
+  }
+  for (unsigned fd = first; fd < end; ++fd) CloseDescriptor(static_cast<int>(fd));
+  return end;
+}
+
 int Duplicate(int fd) {
   if (!Process::Owns()) return sys::Duplicate(fd);
+  if (IsInternal(fd)) return -EBADF;
   return CopyName(fd, [fd] { return sys::Duplicate(fd); });
 }
 
 int DuplicateFrom(int fd, int lowest, bool close_on_exec) {
   if (!Process::Owns()) return sys::DuplicateFrom(fd, lowest, close_on_exec);
+  if (IsInternal(fd)) return -EBADF;
   return CopyName(fd, [=] { return sys::DuplicateFrom(fd, lowest, close_on_exec); });
 }
 
@@ -131,26 +161,23 @@ int DuplicateTo(int fd, int target) {
   return DuplicateTo(fd, target, 0);
 }
 
+// Until the system call has succeeded the number names what it did.
 int DuplicateTo(int fd, int target, int flags) {
   if (!Process::Owns() || fd == target) return sys::DuplicateTo(fd, target, flags);
   if (IsInternal(fd) || sys::DescriptorFlags(fd) < 0) return -EBADF;
-  if (const Registration taken = Registry::Get(target); taken.is_internal()) {
-    const SignalsBlocked blocked;
+  if (Registry::Get(fd).is_name()) {
+    if (const int error = target < 0 ? 0 : Registry::Reserve(target); error != 0) return -error;
+  }
+  const SignalsBlocked blocked;
+  if (IsInternal(target)) {
+    const Registration taken = Registry::Get(target);
     const int error = Process::QueueAt(taken.queue()).MoveInternal(target, taken.role());
     if (error != 0) return -error;
   }
-  const auto replace = [=] {
-    const SignalsBlocked blocked;
-    const Registration replaced = Registry::Take(target);
-    const int result = sys::DuplicateTo(fd, target, flags);
-    if (result >= 0) {
-      Forget(replaced);
-    } else if (!replaced.none()) {
-      Registry::Set(target, replaced);
-    }
-    return result;
-  };
-  return Registry::Get(fd).is_name() ? CopyName(fd, replace) : replace();
+  const Registration before = Registry::Get(target);
+  const int result = CopyName(fd, [=] { return sys::DuplicateTo(fd, target, flags); });
+  if (result >= 0) Replaced(target, before);
+  return result;
 }
 
 }  // namespace kevent::core

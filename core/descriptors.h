@@ -15,9 +15,16 @@ namespace kevent::core {
 inline bool Concerns(int fd) { return !Registry::Get(fd).none(); }
 bool ConcernsRange(unsigned first, unsigned last);
 
+// A new descriptor, whose number was reserved, names a queue.  The caller has
+// counted the name.
+void NameQueue(int fd, uint32_t queue);
+
 // For these some descriptor of the call concerns us.
 int CloseDescriptor(int fd);
 int CloseDescriptors(unsigned first, unsigned last, int flags);
+// What close_range would, without it, as far as there is anything of ours: the
+// first number that is not closed.
+unsigned CloseOneByOne(unsigned first);
 int Duplicate(int fd);
 int DuplicateFrom(int fd, int lowest, bool close_on_exec);
 int DuplicateTo(int fd, int target);             // dup2

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "core/descriptors.h"
 #include "core/process.h"
 #include "core/registry.h"
 #include "core/system.h"
@@ -33,24 +34,29 @@ int InitQueue(kevent_ring* ring, unsigned num, unsigned flags) {
     return -error;
   }
   if (ring != nullptr) queue->ring().Open(ring, num);
-  Registry::Set(fd, Registration::Name(queue->number()));
+  NameQueue(fd, queue->number());
   return fd;
 }
 
 int PinQueue(int kev_fd, Queue** queue) {
-  Registration found = Registry::Get(kev_fd);
-  if (found.is_name()) {
-    Queue* named = &Process::QueueAt(found.queue());
-    // Not open for a child of fork that no handler has prepared, either.
-    if (!named->Pin()) {
-      Process::Owns();
-      found = Registry::Get(kev_fd);
-      if (!found.is_name() || !named->Pin()) return EBADF;
+  for (bool prepared = false;; prepared = true) {
+    const Registration found = Registry::Get(kev_fd);
+    if (!found.is_name()) {
+      return found.is_closing() || sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
     }
-    *queue = named;
-    return 0;
+    Queue& named = Process::QueueAt(found.queue());
+    const bool pinned = named.Pin();
+    // If it was closed in between, it may be another queue by now.
+    const bool still_named = Registry::Get(kev_fd).bits() == found.bits();
+    if (pinned && still_named) {
+      *queue = &named;
+      return 0;
+    }
+    if (pinned) named.Unpin();
+    if (prepared && still_named) return EBADF;
+    // Not open for a child of fork that no handler has prepared, either.
+    Process::Owns();
   }
-  return found.is_closing() || sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
 }
 
 namespace {

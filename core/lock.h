@@ -26,6 +26,10 @@ class ABSL_LOCKABLE Lock {
   }
 
   void Acquire() ABSL_EXCLUSIVE_LOCK_FUNCTION() { pthread_mutex_lock(&mutex_); }
+  // Async-signal-safe while no handler can interrupt the holder.
+  bool TryAcquire() ABSL_EXCLUSIVE_TRYLOCK_FUNCTION(true) {
+    return pthread_mutex_trylock(&mutex_) == 0;
+  }
   void AssertHeld() const ABSL_ASSERT_EXCLUSIVE_LOCK() {}
   void Release() ABSL_UNLOCK_FUNCTION() { pthread_mutex_unlock(&mutex_); }
 

@@ -188,16 +188,10 @@ void Process::DropWhatIsNotOurs() {
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
     const Registration found = Registry::Get(fd);
     const bool ours = found.is_name()       ? IsNameOf(fd, found.queue())
-                      : found.is_internal() ? InheritedInternals(found.queue())
+                      : found.is_internal() ? sys::IsMarked(fd)
                                             : false;
     if (!ours) Registry::Take(fd);
   }
-}
-
-// One speaks for all of a queue's, as in Queue::OwnsInternals.
-bool Process::InheritedInternals(uint32_t queue) {
-  const int epoll = g_queue_memory[queue].load()->epoll.load() - 1;
-  return epoll < 0 || IsNameOf(epoll, queue);
 }
 
 // Puts a fresh queue under a number that named one in the parent.  Where that

@@ -52,7 +52,6 @@ class Process {
  private:
   static void PrepareChild();
   static void DropWhatIsNotOurs();
-  static bool InheritedInternals(uint32_t queue);
   static void InheritNames(int fd);
 };
 

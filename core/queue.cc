@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "core/internal_descriptors.h"
 #include "core/process.h"
 #include "core/registry.h"
 #include "core/signals_blocked.h"
@@ -26,6 +27,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
   }
   internals_open_.store(true, std::memory_order_relaxed);
   held_.store(false, std::memory_order_relaxed);
+  timerfd_announces_.store(false, std::memory_order_relaxed);
   exit_requested_.store(false, std::memory_order_relaxed);
   announced_.Reset();
 
@@ -46,10 +48,9 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
     error = FindOrMakeAxis({CLOCK_MONOTONIC, AxisKind::kTimerfd, false}, &monotonic, &made);
   }
   if (error != 0) {
-    CloseInternals(true);
+    CloseInternals();
     return error;
   }
-  memory_->epoll.store(epoll_.load(std::memory_order_relaxed), std::memory_order_release);
   incarnation_.fetch_add(1, std::memory_order_relaxed);
   calls_.store(kOpen, std::memory_order_seq_cst);
   return 0;
@@ -64,7 +65,7 @@ bool Queue::Pin() {
 }
 
 void Queue::Unpin() {
-  if (calls_.fetch_sub(1, std::memory_order_seq_cst) == 1) CloseInternals(OwnsInternals());
+  if (calls_.fetch_sub(1, std::memory_order_seq_cst) == 1) CloseInternals();
 }
 
 bool Queue::AddFurtherName() {
@@ -85,13 +86,6 @@ void Queue::DropName() {
   Unpin();
 }
 
-// Makes the internal epoll descriptor readable for a leader in either way of
-// sleeping.  For a queue that is closed: nothing is to quieten it again.
-void Queue::Ring() {
-  SwitchOn();
-  ArmSource(axes_[kMonotonicAxis], 1);
-}
-
 bool Queue::Reusable() {
   if (calls_.load(std::memory_order_seq_cst) != 0) return false;
   if (internals_open_.load(std::memory_order_acquire)) return false;
@@ -106,86 +100,91 @@ bool Queue::Reusable() {
 
 // Takes over `fd`, or the error that it is.
 int Queue::AddInternal(int fd, uint16_t role, std::atomic<int>* number) {
+  fd = AdoptDescriptor(fd, number_, role);
   if (fd < 0) return -fd;
-  fd = sys::MoveHigh(fd);
-  if (const int error = Registry::Reserve(fd); error != 0) {
-    sys::Close(fd);
-    return error;
-  }
-  Registry::Set(fd, Registration::Internal(number_, role));
   number->store(fd + 1, std::memory_order_release);
   return 0;
 }
 
-void Queue::CloseInternal(std::atomic<int>* number, bool ours) {
+void Queue::CloseInternal(std::atomic<int>* number, uint16_t role) {
   const int fd = number->exchange(0, std::memory_order_acq_rel) - 1;
-  if (fd < 0) return;
-  Registry::Take(fd);
-  if (ours) sys::Close(fd);
-}
-
-// One speaks for all: who closes by raw system calls closes all there are.
-bool Queue::OwnsInternals() const {
-  const int member = axes_[kMonotonicAxis].source.load(std::memory_order_acquire) - 1;
-  return sys::EpollModify(epoll(), member, EPOLLIN) == 0;
-}
-
-bool Queue::MayOwnInternals() {
-  if (!Pin()) return true;  // being closed
-  const bool owns = OwnsInternals();
-  Unpin();
-  return owns;
+  if (fd >= 0) ReleaseDescriptor(fd, number_, role);
 }
 
 // By the last pin; async-signal-safe.
-void Queue::CloseInternals(bool ours) {
-  if (ours) memory_->epoll.store(0, std::memory_order_release);
-  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_acquire); ++i) {
-    CloseSource(axes_[i], ours);
-  }
-  if (kevents() != nullptr) CloseKeventInternals(ours);
-  CloseInternal(&always_ready_, ours);
-  CloseInternal(&epoll_, ours);
+void Queue::CloseInternals() {
+  const uint32_t count = axis_count_.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < count; ++i) CloseSource(static_cast<uint8_t>(i));
+  if (kevents() != nullptr) CloseKeventInternals();
+  CloseInternal(&always_ready_, kRoleAlwaysReady);
+  CloseInternal(&epoll_, kRoleEpoll);
   internals_open_.store(false, std::memory_order_release);
 }
 
-void Queue::CloseSource(Axis& axis, bool ours) {
+void Queue::CloseSource(uint8_t index) {
+  Axis& axis = axes_[index];
   if (axis.kind.load(std::memory_order_acquire) != AxisKind::kCpuTime) {
-    CloseInternal(&axis.source, ours);
+    CloseInternal(&axis.source, index);
   } else if (const int alarm = axis.source.exchange(0, std::memory_order_acq_rel); alarm != 0) {
     sys::DeleteAlarm(alarm - 1);
   }
 }
 
-int Queue::MoveInternal(int fd, uint16_t role) {
-  if (role == kRolePrivate || role == kRoleSource || role == kRoleProcess || !Pin()) return EBUSY;
-  std::atomic<int>* number = role == kRoleEpoll         ? &epoll_
-                             : role == kRoleAlwaysReady ? &always_ready_
-                                                        : &axes_[role].source;
-  int moved = -1;
-  int error = EBUSY;
-  if (number->load(std::memory_order_acquire) == fd + 1) {
-    moved = sys::DuplicateFrom(fd, fd + 1, true);
-    error = moved < 0 ? EBUSY : Registry::Reserve(moved);
+std::atomic<int>* Queue::NumberOf(uint16_t role) {
+  switch (role) {
+    case kRoleEpoll:
+      return &epoll_;
+    case kRoleAlwaysReady:
+      return &always_ready_;
+    default:
+      return role < kMaxAxes ? &axes_[role].source : nullptr;
   }
+}
+
+// Waits, but not for long: for those who collect, and then for those who may be
+// about to use the old number.  What they wait for in turn may be this thread,
+// when a signal handler calls dup2.
+int Queue::MoveInternal(int fd, uint16_t role) {
+  constexpr int kPatience = 30;  // of 0.1 ms and more
+  if (NumberOf(role) == nullptr || !Pin()) return EBUSY;
+  int left = kPatience;
+  while (left != 0 && !lock_.TryAcquire()) sys::Pause(), --left;
+  int error = EBUSY;
+  if (left != 0) {
+    error = MoveInternalLocked(fd, role);
+    lock_.Release();
+  }
+  if (error == 0) {
+    while (left != 0 && telling_.load(std::memory_order_seq_cst) != 0) sys::Pause(), --left;
+    error =
+        left != 0 && Registry::Change(fd, Registration::Internal(number_, role), {}) ? 0 : EBUSY;
+  }
+  Unpin();
+  return error;
+}
+
+// Leaves the old number open and registered.
+int Queue::MoveInternalLocked(int fd, uint16_t role) {
+  std::atomic<int>* const number = NumberOf(role);
+  if (number->load(std::memory_order_acquire) != fd + 1) return 0;  // by a call that was EBUSY
+  const int moved = sys::DuplicateHigh(fd);
+  if (moved < 0) return EBUSY;
+  int error = Registry::Reserve(moved);
   // epoll knows its members by number as well: a timerfd is a member under the
   // new one before the old one goes.
   if (error == 0 && role < kMaxAxes) error = -sys::EpollAdd(epoll(), moved, EPOLLIN);
-  if (error == 0) {
-    Registry::Set(moved, Registration::Internal(number_, role));
-    number->store(moved + 1, std::memory_order_release);
-    if (role == kRoleEpoll) memory_->epoll.store(moved + 1, std::memory_order_release);
-    if (role == kMonotonicAxis) {
-      memory_->monotonic_timerfd.store(moved + 1, std::memory_order_release);
-    }
-    if (role != kRoleEpoll) sys::EpollDelete(epoll(), fd);
-    if (role == kRoleAlwaysReady) TellAnnounced();
-    Registry::Take(fd);
-  } else if (moved >= 0) {
+  if (error != 0) {
     sys::Close(moved);
+    return EBUSY;
   }
-  Unpin();
-  return error == 0 ? 0 : EBUSY;
+  Registry::Set(moved, Registration::Internal(number_, role));
+  number->store(moved + 1, std::memory_order_seq_cst);
+  if (role == kMonotonicAxis) {
+    memory_->monotonic_timerfd.store(moved + 1, std::memory_order_release);
+  }
+  if (role != kRoleEpoll) sys::EpollDelete(epoll(), fd);
+  if (role == kRoleAlwaysReady) TellAnnounced();
+  return 0;
 }
 
 // ---- Axes -------------------------------------------------------------------
@@ -248,7 +247,7 @@ int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
       memory_->monotonic_timerfd.store(timerfd + 1, std::memory_order_release);
     }
     if (const int error = sys::EpollAdd(epoll(), timerfd, EPOLLIN); error < 0) {
-      CloseInternal(&axis.source);
+      CloseInternal(&axis.source, index);
       return -error;
     }
   }
@@ -323,7 +322,7 @@ void Queue::LeaveAxes(uint8_t index) {
 }
 
 void Queue::DropAxis(uint8_t index) {
-  CloseSource(axes_[index]);
+  CloseSource(index);
   axes_[index].kind.store(AxisKind::kUnused, std::memory_order_release);
 }
 

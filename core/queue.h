@@ -73,10 +73,8 @@ struct QueueMemory {
   };
   InboxDirectory inbox;
   Span indexes[kMaxAxes];
-  // The epoll, and a member that only it has: their numbers plus one.  Tell a
-  // child of fork which descriptors are the queue's.  While it is being made and
-  // being closed there is no epoll here.
-  std::atomic<int> epoll;
+  // A member that only the queue's epoll has: its number plus one.  Tells which
+  // descriptors are the queue's, also in a child of fork.
   std::atomic<int> monotonic_timerfd;
   // Mapped when the first kevent is registered; the set is wiped.
   std::atomic<KeventSet*> kevents;
@@ -127,12 +125,9 @@ class Queue {
   // Whether nothing refers to it any more, so that it can be opened anew.
   bool Reusable();
 
-  // False when the program has closed the internal numbers by a system call that
-  // we don't see, so that they may be a stranger's by now.
-  bool MayOwnInternals();
-
   // The internal descriptor with this role is about to be taken by dup2: moves
   // the object to another number.  0, or EBUSY when it cannot be moved.
+  // Async-signal-safe.
   int MoveInternal(int fd, uint16_t role);
 
   int epoll() const { return epoll_.load(std::memory_order_acquire) - 1; }
@@ -246,28 +241,31 @@ class Queue {
   }
 
   // queue.cc
-  bool OwnsInternals() const;
-  void CloseInternals(bool ours);
-  void Ring();
+  void CloseInternals();
   int AddInternal(int fd, uint16_t role, std::atomic<int>* number);
-  void CloseInternal(std::atomic<int>* number, bool ours = true);
+  void CloseInternal(std::atomic<int>* number, uint16_t role);
+  std::atomic<int>* NumberOf(uint16_t role);
+  int MoveInternalLocked(int fd, uint16_t role) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int AllocateSlot(uint32_t* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags, Handle* handle)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void CloseKeventInternals(bool ours);
+  void CloseKeventInternals();
   static bool SourceLives(Axis& axis);
   int MakeSource(uint8_t index, const ClockPlan& plan) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int JoinAxes(uint8_t index, bool relative_on_monotonic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int Grow(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LeaveAxes(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DropAxis(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void CloseSource(Axis& axis, bool ours = true);
+  void CloseSource(uint8_t index);
 
   // telling.cc
   void WakeKernel(Axis& axis, Nanoseconds deadline);
   void Announce();
+  bool AnnouncedByMember();
+  void Ring();
+  class Telling;
   template <typename Calls>
   void UntilUnmoved(const std::atomic<int>& number, Calls calls);
   void TellAnnounced();
@@ -335,8 +333,13 @@ class Queue {
   std::atomic<int> epoll_;
   std::atomic<int> always_ready_;
 
+  // Threads that have read internal numbers, not under the lock, and have yet to
+  // make the system calls on them.
+  std::atomic<uint32_t> telling_;
+
   // 1: the always-ready eventfd is a member of the epoll, the queue is readable.
   KernelRegister announced_;
+  std::atomic<bool> timerfd_announces_;  // for want of memory, in the eventfd's place
   // The leader sleeps on the timerfds with something due: `announced_` does not
   // wake it.
   std::atomic<bool> held_;

@@ -4,8 +4,8 @@
 
 #include <cerrno>
 
+#include "core/internal_descriptors.h"
 #include "core/queue.h"
-#include "core/registry.h"
 #include "core/system.h"
 #include "core/timers.h"
 
@@ -48,13 +48,12 @@ int Queue::OpenKevents(KeventSet** opened) {
 }
 
 // By the last pin; async-signal-safe.
-void Queue::CloseKeventInternals(bool ours) {
+void Queue::CloseKeventInternals() {
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
     const Registration found = Registry::Get(fd);
     if (!found.is_internal() || found.queue() != number_ || found.role() != kRoleSource) continue;
-    Registry::Take(fd);
-    if (ours) sys::Close(fd);
+    ReleaseDescriptor(fd, number_, kRoleSource);
   }
 }
 

@@ -72,6 +72,17 @@ class Registry {
     Entry(fd)->store(registration.bits(), std::memory_order_release);
   }
 
+  // Registers what is said, and gives what was registered before.
+  static Registration Replace(int fd, Registration by) { return Exchange(fd, by); }
+
+  // The same if `from` is registered; whether it was.
+  static bool Change(int fd, Registration from, Registration to) {
+    std::atomic<uint32_t>* entry = Entry(fd);
+    uint32_t bits = from.bits();
+    return entry != nullptr &&
+           entry->compare_exchange_strong(bits, to.bits(), std::memory_order_acq_rel);
+  }
+
   // Removes what is registered; of several callers one gets it.
   static Registration Take(int fd) { return Exchange(fd, Registration()); }
 
@@ -79,9 +90,8 @@ class Registry {
   // still use it find that it names a queue no more, rather than a stranger.
   static Registration BeginClose(int fd) { return Exchange(fd, Registration::Closing()); }
   static void EndClose(int fd) {
-    uint32_t closing = Registration::Closing().bits();
     // Not if the number was given to another queue meanwhile.
-    Entry(fd)->compare_exchange_strong(closing, 0, std::memory_order_acq_rel);
+    Change(fd, Registration::Closing(), Registration());
   }
 
   // The first number in [from, last] that is registered, or -1.

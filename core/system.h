@@ -60,6 +60,12 @@ int CreateTimerfd(clockid_t clock);
 // Puts a descriptor out of the way of the program's own: moves it to a high
 // number when there is room there, and returns the number that it has now.
 int MoveHigh(int fd);
+// A copy, out of the way.
+int DuplicateHigh(int fd);
+
+// Marks the file that a descriptor is of as one of the engine's own.
+int Mark(int fd);
+bool IsMarked(int fd);
 
 // `token` is what EpollTake says of the member.
 int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token = 0);

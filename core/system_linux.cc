@@ -125,18 +125,28 @@ int CreateTimerfd(clockid_t clock) {
   return CallInt(SYS_timerfd_create, clock, TFD_CLOEXEC | TFD_NONBLOCK);
 }
 
-int MoveHigh(int fd) {
+int DuplicateHigh(int fd) {
   // Programs take the lowest numbers, and select(2) works up to 1023; the
   // kernel's table grows with the highest number, and fork copies it.
   constexpr rlim_t kBelow = 1024;
   rlimit limit;
-  if (Call(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit) < 0) return fd;
+  const int error = CallInt(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
+  if (error < 0) return error;
   const rlim_t room = limit.rlim_cur < kBelow ? limit.rlim_cur : kBelow;
-  const int high = DuplicateFrom(fd, static_cast<int>(room / 4 * 3), true);
+  return DuplicateFrom(fd, static_cast<int>(room / 4 * 3), true);
+}
+
+int MoveHigh(int fd) {
+  const int high = DuplicateHigh(fd);
   if (high < 0) return fd;
   Close(fd);
   return high;
 }
+
+// The signal number that a file would announce I/O by, which no file does that
+// the engine has: the C library keeps this one from every program.
+int Mark(int fd) { return CallInt(SYS_fcntl, fd, F_SETSIG, kReservedSignal); }
+bool IsMarked(int fd) { return CallInt(SYS_fcntl, fd, F_GETSIG) == kReservedSignal; }
 
 int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token) {
   epoll_event event = {.events = events, .data = {.u64 = token}};

@@ -93,18 +93,35 @@ void Queue::Announce() {
   if (!announced_.Load().told()) TellAnnounced();
 }
 
+// Before dup2 takes a number it waits until nobody is between reading it and his
+// system calls.
+class Queue::Telling {
+ public:
+  explicit Telling(Queue& queue) : count_(queue.telling_) {
+    count_.fetch_add(1, std::memory_order_seq_cst);
+  }
+  ~Telling() { count_.fetch_sub(1, std::memory_order_seq_cst); }
+  Telling(const Telling&) = delete;
+  Telling& operator=(const Telling&) = delete;
+
+ private:
+  std::atomic<uint32_t>& count_;
+};
+
 // Makes system calls on the epoll and another internal number; again when dup2
-// has taken one of them meanwhile, since the calls may have come too late.
+// is about to take one of them meanwhile, since the calls may have come too late,
+// and without what they did for the old one.
 template <typename Calls>
 void Queue::UntilUnmoved(const std::atomic<int>& number, Calls calls) {
-  int before;
-  int epoll_before;
-  do {
-    before = number.load(std::memory_order_seq_cst);
-    epoll_before = epoll_.load(std::memory_order_seq_cst);
+  const Telling telling(*this);
+  for (;;) {
+    const int before = number.load(std::memory_order_seq_cst);
+    const int epoll_before = epoll_.load(std::memory_order_seq_cst);
     calls();
-  } while (number.load(std::memory_order_seq_cst) != before ||
-           epoll_.load(std::memory_order_seq_cst) != epoll_before);
+    const bool moved = number.load(std::memory_order_seq_cst) != before;
+    if (!moved && epoll_.load(std::memory_order_seq_cst) == epoll_before) return;
+    if (moved && before != 0) sys::EpollDelete(epoll(), before - 1);
+  }
 }
 
 void Queue::TellAnnounced() {
@@ -112,7 +129,7 @@ void Queue::TellAnnounced() {
     UntilUnmoved(always_ready_, [this, on] {
       if (on != 0) {
         SwitchOn();
-      } else {
+      } else if (sys::IsMarked(epoll())) {
         sys::EpollDelete(epoll(), always_ready());
       }
     });
@@ -127,13 +144,32 @@ void Queue::TellAnnounced() {
 // until somebody polls (fs/eventpoll.c, ep_modify).  A member that is there is
 // a slower thread's that has yet to look again: its wake-up may be long past.
 void Queue::SwitchOn() {
+  // Closed by a system call that we don't see, they may be a stranger's.
+  if (!sys::IsMarked(epoll()) || !sys::IsMarked(always_ready())) return;
   int result = sys::EpollAdd(epoll(), always_ready(), EPOLLIN);
   if (result == -EEXIST) {
     sys::EpollDelete(epoll(), always_ready());
     result = sys::EpollAdd(epoll(), always_ready(), EPOLLIN);
   }
   // No memory for the member: a timerfd in the past needs none.
-  if (result < 0 && result != -EEXIST) Lower(axes_[kMonotonicAxis], 1);
+  const bool failed = result < 0 && result != -EEXIST;
+  timerfd_announces_.store(failed, std::memory_order_seq_cst);
+  if (failed) Lower(axes_[kMonotonicAxis], 1);
+}
+
+// Whether what is announced stays so when the timerfds are set; tries again.
+bool Queue::AnnouncedByMember() {
+  if (!timerfd_announces_.load(std::memory_order_seq_cst)) return true;
+  UntilUnmoved(always_ready_, [this] { SwitchOn(); });
+  return !timerfd_announces_.load(std::memory_order_seq_cst);
+}
+
+// Makes the internal epoll descriptor readable for a leader in either way of
+// sleeping.  For a queue that is closed: nothing is to quieten it again.
+void Queue::Ring() {
+  UntilUnmoved(always_ready_, [this] { SwitchOn(); });
+  Axis& monotonic = axes_[kMonotonicAxis];
+  UntilUnmoved(monotonic.source, [this, &monotonic] { ArmSource(monotonic, 1); });
 }
 
 void Queue::Lower(Axis& axis, Nanoseconds deadline) {
@@ -155,9 +191,8 @@ void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {
     sys::ArmAlarm(source, deadline);
     return;
   }
-  // Closed by a system call that we don't see, the number may be a stranger's:
-  // only ours is a member of our epoll.
-  if (sys::EpollModify(epoll(), source, EPOLLIN) < 0) return;
+  // Closed by a system call that we don't see, the number may be a stranger's.
+  if (!sys::IsMarked(source)) return;
   if (kind != AxisKind::kTai || deadline == 0) {
     // Disarmed, it does not become readable when the clock is set either.
     sys::ArmTimerfd(source, deadline, false);

@@ -15,9 +15,9 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "core/internal_descriptors.h"
 #include "core/process.h"
 #include "core/queue.h"
-#include "core/registry.h"
 #include "core/system.h"
 #include "core/timespec.h"
 
@@ -190,23 +190,16 @@ bool Sleeper::OthersHaveConsumed() const {
 // thread is promoted.
 int Sleeper::Prepare() {
   if (request_.mask == nullptr && patience_.clock() == CLOCK_MONOTONIC) return 0;
-  int timer = sys::CreateTimerfd(patience_.clock());
+  const int timer =
+      AdoptDescriptor(sys::CreateTimerfd(patience_.clock()), queue_.number(), kRolePrivate);
   if (timer < 0) return -timer;
-  timer = sys::MoveHigh(timer);
-  if (const int error = Registry::Reserve(timer); error != 0) {
-    sys::Close(timer);
-    return error;
-  }
-  Registry::Set(timer, Registration::Internal(queue_.number(), kRolePrivate));
   sys::ArmTimerfd(timer, patience_.for_ever() ? 0 : patience_.end(), false);
   waiter_.timer = timer;
   return 0;
 }
 
 void Sleeper::CloseTimer() {
-  if (waiter_.timer < 0) return;
-  Registry::Take(waiter_.timer);
-  sys::Close(waiter_.timer);
+  if (waiter_.timer >= 0) ReleaseDescriptor(waiter_.timer, queue_.number(), kRolePrivate);
 }
 
 // Cancellation acts in the sleep alone, where this thread has claimed nothing.
@@ -301,7 +294,7 @@ void Queue::Enlist(Waiter& waiter, unsigned due) {
 
 // Leaves the descriptor readable and sets the kernel's timers to what is not
 // yet due.  -EAGAIN when an armer came in between: look again; or why the leader
-// cannot sleep so.
+// cannot sleep so: the kernel has no memory.
 int Queue::Hold() {
   KeventSet* const set = kevents();
   if (set != nullptr) {
@@ -311,6 +304,10 @@ int Queue::Hold() {
   // To announce what the kernel knows would wake this leader, who sleeps on
   // whatever happens to the epoll.
   if (set == nullptr || set->ready_by_level() == 0) Announce();
+  if (!AnnouncedByMember()) {
+    held_.store(false, std::memory_order_seq_cst);
+    return -ENOMEM;
+  }
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
     Rearm(axes_[i], NextNotDue(axes_[i]), true);
   }

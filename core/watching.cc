@@ -10,9 +10,9 @@
 
 #include <cerrno>
 
+#include "core/internal_descriptors.h"
 #include "core/kevent_set.h"
 #include "core/queue.h"
-#include "core/registry.h"
 
 namespace kevent::core {
 
@@ -110,20 +110,8 @@ void KeventSet::DropStale(int fd, uint32_t layer, uint32_t but) {
 
 // ---- Descriptors of our own ---------------------------------------------------
 
-int KeventSet::Adopt(int fd) {
-  if (fd < 0) return fd;
-  fd = sys::MoveHigh(fd);
-  if (const int error = Registry::Reserve(fd); error != 0) {
-    sys::Close(fd);
-    return -error;
-  }
-  Registry::Set(fd, Registration::Internal(queue_->number(), kRoleSource));
-  return fd;
-}
+int KeventSet::Adopt(int fd) { return AdoptDescriptor(fd, queue_->number(), kRoleSource); }
 
-void KeventSet::Abandon(int fd) {
-  Registry::Take(fd);
-  sys::Close(fd);
-}
+void KeventSet::Abandon(int fd) { ReleaseDescriptor(fd, queue_->number(), kRoleSource); }
 
 }  // namespace kevent::core

@@ -97,10 +97,11 @@ KEVENT_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept
 KEVENT_EXPORT void closefrom(int lowest) noexcept {
   const unsigned first = lowest < 0 ? 0 : static_cast<unsigned>(lowest);
   Loses(first, ~0U);
+  unsigned rest = first;
   if (core::ConcernsRange(first, ~0U)) {
-    Finish(core::CloseDescriptors(first, ~0U, 0));
-    return;
+    if (core::CloseDescriptors(first, ~0U, 0) == 0) return;
+    rest = core::CloseOneByOne(first);  // and the C library has a way without the call
   }
   const auto libc = KEVENT_LIBC(closefrom);
-  if (libc != nullptr) libc(lowest);
+  if (libc != nullptr) libc(static_cast<int>(rest));
 }

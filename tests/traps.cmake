@@ -68,7 +68,8 @@ kevent_trap(P6.4 danger.forking_test)
 kevent_trap(P6.5 guest.forks_test danger.vfork_test)
 kevent_trap(P6.6 guest.forks_test danger.vfork_test interpose.object)
 kevent_trap(P6.7 acceptance.descriptor_test)
-kevent_trap(P6.8 acceptance.descriptor_test danger.closing_test guest.strangers_test)
+kevent_trap(P6.8 acceptance.descriptor_test danger.closing_test guest.lost_numbers_test
+  guest.strangers_test)
 
 # P7: timerfd and event loops
 kevent_trap(P7.1 acceptance.scale_test)

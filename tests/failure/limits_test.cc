@@ -4,6 +4,7 @@
 // that a sandbox forbids.  A clear error, nothing left behind, and all works
 // once the limit is lifted.
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/mman.h>
@@ -203,6 +204,24 @@ TEST(Sandbox, RefusesAQueueClearly) {
 }
 
 // Nothing is mapped again and again by what fails again and again.
+// The C library's closefrom has a way of its own then.
+TEST(Sandbox, WithoutCloseRange) {
+  ExpectChild([] {
+    const int queue = kevent_init(nullptr, 0, 0);
+    CHILD_CHECK(queue >= 0);
+    const int file = dup(0);
+    Refuse(SYS_close_range, ENOSYS);
+    CHILD_CHECK(close_range(static_cast<unsigned>(queue), ~0U, 0) == -1 && errno == ENOSYS);
+    UseTimer(queue, CLOCK_MONOTONIC);
+    closefrom(file);
+    CHILD_CHECK(fcntl(file, F_GETFD) == -1);
+    UseTimer(queue, CLOCK_MONOTONIC);
+    closefrom(queue);
+    ukevent event;
+    CHILD_CHECK(kevent_get_events(queue, 0, 1, nullptr, &event, 0) == -1 && errno == EBADF);
+  });
+}
+
 TEST(Sandbox, FailureTakesNoMemory) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "the sanitizer maps as it pleases";

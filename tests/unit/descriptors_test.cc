@@ -176,6 +176,29 @@ TEST_F(Descriptors, AnAnnouncementThatFailsIsStillMade) {
   EXPECT_EQ(Delete(timer), 0);
 }
 
+// A leader that holds would set that timerfd to what comes next: it returns with
+// what there is instead.
+TEST_F(Descriptors, AnAnnouncementThatFailsIsNotSilencedByWhoWaitsForMore) {
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  const Handle later = Create(queue_, CLOCK_MONOTONIC);
+  ASSERT_EQ(SetIn(later, kSecond), 0);
+  Sim().FailCall(1, ENOSPC);
+  ASSERT_EQ(Set(timer, TIMER_ABSTIME, 1), 0);
+  ukevent events[2];
+  const timespec patience = {0, 10};
+  const kevent::core::Queue::Request request = {2, 2, events, &patience, 0, nullptr};
+  Sim().before_call = [](const std::string& function) {
+    if (function == "EpollAdd") Sim().FailCall(1, ENOSPC);
+  };
+  const uint64_t before = Sim().Now(CLOCK_MONOTONIC);
+  EXPECT_EQ(kevent::core::GetEvents(queue_, request), 1);
+  EXPECT_EQ(Sim().Now(CLOCK_MONOTONIC), before);
+  Sim().before_call = nullptr;
+  Sim().FailCall(0, 0);
+  EXPECT_EQ(Delete(timer), 0);
+  EXPECT_EQ(Delete(later), 0);
+}
+
 TEST_F(Descriptors, QueuesAreUsedAgain) {
   const size_t before = Sim().mapped_bytes;
   for (int i = 0; i < 50; ++i) {

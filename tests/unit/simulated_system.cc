@@ -309,11 +309,28 @@ int CreateTimerfd(clockid_t clock) {
   return Create(Kind::kTimerfd, clock);
 }
 
+int DuplicateHigh(int fd) {
+  ENTER();
+  return Sim().Install(Sim().File(fd), 768);
+}
+
 int MoveHigh(int fd) {
   ENTER();
   const int high = Sim().Install(Sim().File(fd), 768);
   Close(fd);
   return high;
+}
+
+int Mark(int fd) {
+  ENTER_FALLIBLE();
+  Sim().File(fd)->marked = true;
+  return 0;
+}
+
+bool IsMarked(int fd) {
+  ENTER();
+  const auto file = Sim().File(fd);
+  return file != nullptr && file->marked;
 }
 
 int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token) {

@@ -27,6 +27,7 @@ struct SimulatedFile {
   enum class Kind { kEpoll, kAlwaysReady, kTimerfd, kStranger, kSubject, kInotify };
   Kind kind = Kind::kStranger;
   int status_flags = 0;
+  bool marked = false;         // as one of the engine's own
   bool parent_has_it = false;  // and so its last descriptor is not here
   // A timerfd:
   clockid_t clock = CLOCK_MONOTONIC;
