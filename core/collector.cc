@@ -75,10 +75,20 @@ void Queue::ReadClocks() {
     axis.now = 0;
     if (axis.heap_size == 0 && far(axis).empty() && axis.armed.Load().value() == 0) continue;
     // The CPU time of a thread that has gone cannot be read: nothing is due.
-    if (sys::Now(axis.clock.load(std::memory_order_relaxed), &axis.now) != 0) axis.now = 0;
+    if (sys::Now(axis.clock.load(std::memory_order_relaxed), &axis.now) != 0 ||
+        IsDueByAnotherThread(axis)) {
+      axis.now = 0;
+    }
     BringNear(axis, axis.now);
     far(axis).PassTo(axis.now);
   }
+}
+
+// By the CPU time of a thread that has the id of the axis's, which has gone.
+bool Queue::IsDueByAnotherThread(Axis& axis) {
+  if (axis.clock.load(std::memory_order_relaxed) >= 0) return false;
+  const Nanoseconds armed = DeadlineOf(axis.armed.Load().value());
+  return armed != 0 && armed <= axis.now && !SourceLives(axis);
 }
 
 // The axis whose earliest entry has been due longest, or nullptr.
@@ -126,7 +136,8 @@ bool Queue::Claim(Axis& axis, ukevent* event) {
   const PackedSetting claimed(setting);
   // Before the swap: an armer that comes after it marks.
   timer.indexed.store(0, std::memory_order_seq_cst);
-  if (!timer.word.Swap(word, claimed)) {  // settime or delete came first
+  // Fails when settime or delete came first (model: CLAIM_DOES_NOT_COMPARE).
+  if (!timer.word.Swap(word, claimed)) {
     Reindex(entry.slot());
     return false;
   }

@@ -216,11 +216,20 @@ int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made) {
 bool Queue::SourceLives(Axis& axis) {
   if (axis.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime) return true;
   const int alarm = axis.source.load(std::memory_order_relaxed) - 1;
+  if (alarm < 0) return true;
   int result = 0;
   axis.armed.Tell([alarm, &result](uint64_t earliness) {
     result = sys::ArmAlarm(alarm, DeadlineOf(earliness));
   });
   return result != -ESRCH;
+}
+
+bool Queue::ClockLives(uint8_t axis) {
+  const SignalsBlocked blocked;
+  if (!Pin()) return true;  // closed: nobody hears of it
+  const bool lives = SourceLives(axes_[axis]);
+  Unpin();
+  return lives;
 }
 
 int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {

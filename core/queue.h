@@ -140,6 +140,10 @@ class Queue {
   // Makes a timer: 0 and its slot and generation, or an errno and nothing.
   int AddTimer(const ClockPlan& plan, uint64_t cookie, Handle* handle);
 
+  // Whether the thread or process whose CPU time an axis is, if it is that, has
+  // not ended: another one may have its id by now.  Async-signal-safe.
+  bool ClockLives(uint8_t axis);
+
   // A timer of this queue was deleted; its slot is to be taken back.
   void DeletedTimer(uint32_t slot);
 
@@ -253,6 +257,7 @@ class Queue {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CloseKeventInternals();
   static bool SourceLives(Axis& axis);
+  static bool IsDueByAnotherThread(Axis& axis);
   int MakeSource(uint8_t index, const ClockPlan& plan) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int JoinAxes(uint8_t index, bool relative_on_monotonic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int Grow(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -38,6 +38,10 @@ clockid_t ClockOf(const TimerSlot& timer, const Queue& queue, bool on_monotonic_
 // One of clock_getcpuclockid or pthread_getcpuclockid.
 bool IsDynamic(clockid_t clock) { return clock < 0; }
 
+bool ClockLives(const TimerSlot& timer, Queue& queue, clockid_t clock) {
+  return !IsDynamic(clock) || queue.ClockLives(timer.axis.load(std::memory_order_relaxed));
+}
+
 bool RelativeOnMonotonic(const TimerSlot& timer, const Queue& queue) {
   const uint8_t index = timer.axis.load(std::memory_order_relaxed);
   return index != kMonotonicAxis &&
@@ -45,12 +49,13 @@ bool RelativeOnMonotonic(const TimerSlot& timer, const Queue& queue) {
 }
 
 // What timer_gettime and timer_settime report of a setting.
-itimerspec Report(const TimerSlot& timer, const Queue& queue, const Setting& setting) {
+itimerspec Report(const TimerSlot& timer, Queue& queue, const Setting& setting) {
   Nanoseconds remaining = 0;
   if (setting.armed()) {
     Nanoseconds now;
+    const clockid_t clock = ClockOf(timer, queue, setting.on_monotonic_axis);
     // The clock of a thread that has gone: nothing remains, as in the kernel.
-    if (sys::Now(ClockOf(timer, queue, setting.on_monotonic_axis), &now) == 0) {
+    if (sys::Now(clock, &now) == 0 && ClockLives(timer, queue, clock)) {
       remaining = RemainingAt(setting, now);
     }
   }
@@ -114,7 +119,7 @@ int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_
     // Only the CPU time of a thread or process that has gone cannot be read.
     // The kernel refuses every setting of such a timer (posix_cpu_timer_set).
     Nanoseconds now;
-    if (sys::Now(clock, &now) != 0) return ESRCH;
+    if (sys::Now(clock, &now) != 0 || !ClockLives(*timer, *queue, clock)) return ESRCH;
     if (relative) next.deadline = AddSaturating(now, next.deadline);
   }
 
@@ -122,7 +127,7 @@ int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_
   PackedSetting after;
   do {
     // After the word was read, before it is swapped: if timer_delete comes in
-    // between, the swap fails.
+    // between, the swap fails (model: LIFE_IS_NOT_ASKED_FOR).
     const Setting replaced = before.Unpack();
     if (ABSL_PREDICT_FALSE(!BeginSetting(*timer, handle.generation(), replaced))) return EINVAL;
     next.generation = static_cast<uint8_t>((replaced.generation + 1) & 7);
@@ -139,7 +144,7 @@ int GetTimer(Handle handle, itimerspec* value) {
   TimerSlot* timer = SlotTable::Find(handle);
   if (timer == nullptr) return EINVAL;
   const PackedSetting word = timer->word.Read();
-  const Queue* queue = QueueOf(*timer);
+  Queue* queue = QueueOf(*timer);
   if (queue == nullptr) return EINVAL;
   const itimerspec report = Report(*timer, *queue, word.Unpack());
   if (!timer->live_as(handle.generation())) return EINVAL;
@@ -163,7 +168,7 @@ int EndTimer(Handle handle) {
   if (timer == nullptr) return EINVAL;
   // The handle is EINVAL from here on, for everybody.
   if (!timer->life.End(handle.generation())) return EINVAL;
-  // And from here on nothing is claimed for it.
+  // And from here on nothing is claimed for it (model: DELETE_DOES_NOT_DISARM).
   PackedSetting before = timer->word.Guess();
   while (!timer->word.Swap(before, PackedSetting(Disarmed(before.Unpack())))) {
   }

@@ -253,11 +253,19 @@ TEST_F(Timers, TheClockOfAThreadWhoseIdIsUsedAgain) {
   ASSERT_EQ(SetIn(left, kSecond), 0);
   Sim().EndThread(kClock);
   Sim().BeginThread(kClock);
+  // Nothing of the other thread's time.
+  EXPECT_EQ(SetIn(left, kSecond), ESRCH);
+  EXPECT_EQ(Set(left, TIMER_ABSTIME, kSecond), ESRCH);
+  EXPECT_EQ(Get(left).value, 0);
+  Sim().Advance(10 * kSecond);
+  EXPECT_TRUE(Collect(queue_).empty());
   const Handle timer = Create(queue_, kClock);
   ASSERT_EQ(SetIn(timer, kSecond), 0);
   Sim().Advance(10 * kSecond);
   EXPECT_TRUE(Sim().Readable(queue_));
-  EXPECT_FALSE(Collect(queue_).empty());
+  const std::vector<ukevent> events = Collect(queue_);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(events[0].id.raw_u64, timer.bits());
   EXPECT_EQ(Delete(timer), 0);
   EXPECT_EQ(Delete(left), 0);
 }
