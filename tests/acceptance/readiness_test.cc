@@ -3,13 +3,16 @@
 // The queue descriptor in poll, select, epoll and an epoll inside another:
 // readable when something can be collected, and only then.
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <ostream>
 
+#include "tests/support/kevents.h"
 #include "tests/support/queue.h"
 #include "tests/support/threads.h"
 
@@ -217,6 +220,28 @@ TEST_P(Readiness, AgainForEachPeriod) {
   for (int i = 0; i < 10; ++i) {
     Await();
     EXPECT_EQ(Collect(queue_.fd(), 0, 1).size(), 1u);
+  }
+}
+
+// What the library has from the kernel and has not yet delivered: the kernel has
+// told it for the last time.
+TEST_P(Readiness, WhileEdgesAreLeftOfABatch) {
+  std::vector<std::array<int, 2>> pipes(3);
+  for (std::array<int, 2>& ends : pipes) {
+    ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+    ASSERT_EQ(Add(queue_.fd(), DescriptorRequest(KEVENT_PIPE, ends[0], KEVENT_SOCKET_RECV,
+                                                 KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_ET)),
+              0);
+    ASSERT_EQ(write(ends[1], "x", 1), 1);
+  }
+  for (size_t i = 0; i < pipes.size(); ++i) {
+    Await();
+    EXPECT_EQ(Take(queue_.fd(), 0, 1).size(), 1u);
+  }
+  ExpectNotReadableFor("collected");
+  for (const std::array<int, 2>& ends : pipes) {
+    close(ends[0]);
+    close(ends[1]);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "tests/support/process.h"
 #include "tests/support/queue.h"
@@ -109,6 +110,34 @@ TEST_F(Scale, HandlesAreDistinctAndEndWithTheirTimers) {
   EXPECT_EQ(std::adjacent_find(ids.begin(), ids.end()), ids.end());
   EXPECT_TRUE(CollectReady(queue.fd()).empty());
 }
+
+#ifndef __SANITIZE_ADDRESS__  // whose allocator keeps what was freed
+// Pages that are mapped, by proc(5).
+size_t MappedPages() {
+  size_t pages = 0;
+  FILE* file = std::fopen("/proc/self/statm", "re");
+  EXPECT_TRUE(file != nullptr && std::fscanf(file, "%zu", &pages) == 1);
+  if (file != nullptr) std::fclose(file);
+  return pages;
+}
+
+TEST_F(Scale, TrapP3_3_WhatIsDeletedLeavesNoMemory) {
+  constexpr size_t kFew = 10'000;
+  size_t after_first = 0;
+  for (int round = 0; round < 5; ++round) {
+    for (int i = 0; i < 10; ++i) {
+      Queue queue;
+      std::vector<Timer> timers;
+      timers.reserve(kFew);
+      for (size_t j = 0; j < kFew; ++j) timers.emplace_back(queue.fd(), j);
+      for (const Timer& timer : timers) timer.Expire();
+      if (i % 2 == 0) CollectReady(queue.fd());
+    }
+    if (round == 0) after_first = MappedPages();
+  }
+  EXPECT_EQ(MappedPages(), after_first);
+}
+#endif
 
 TEST_F(Scale, RepeatedExpirationOfAllIsCollectedEachTime) {
   constexpr size_t kFew = 10'000;

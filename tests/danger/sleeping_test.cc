@@ -91,6 +91,17 @@ TEST_P(Sleeping, LeaderThatReturnsIsSucceeded) {
   EXPECT_EQ(last.cookie(0), 3u);
 }
 
+// What has rung for it does not go on ringing.
+TEST_P(Sleeping, SuccessorSleeps) {
+  Collector leader(queue_.fd(), 1);
+  Collector next(queue_.fd(), 1, GetParam());
+  one_.Expire();
+  EXPECT_EQ(leader.result(), 1);
+  next.thread().AwaitQuiet();
+  two_.Expire();
+  EXPECT_EQ(next.cookie(0), 2u);
+}
+
 TEST_P(Sleeping, LeaderWhoseTimeIsOverIsSucceeded) {
   Collector leader(queue_.fd(), 1, Follower::kOnFutex, 100 * kMillisecond);
   Collector next(queue_.fd(), 1, GetParam());

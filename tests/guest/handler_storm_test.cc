@@ -6,6 +6,7 @@
 //
 // 5 000 interruptions; a million with KEVENT_LONG in the environment.
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -16,8 +17,10 @@
 #include <cerrno>
 #include <cstdlib>
 #include <optional>
+#include <set>
 
 #include "tests/danger/watchdog.h"
+#include "tests/support/process.h"
 #include "tests/support/queue.h"
 #include "tests/support/threads.h"
 
@@ -96,13 +99,16 @@ void OnSignal(int) {
 // handler has returned or was left.
 class Storm {
  public:
-  Storm() : victim_(static_cast<pid_t>(syscall(SYS_gettid))), thread_([this] { Run(); }) {}
+  explicit Storm(int interruptions = Interruptions())
+      : victim_(static_cast<pid_t>(syscall(SYS_gettid))),
+        interruptions_(interruptions),
+        thread_([this] { Run(); }) {}
 
   bool over() const { return over_; }
 
  private:
   void Run() {
-    for (int i = 0; i < Interruptions(); ++i) {
+    for (int i = 0; i < interruptions_; ++i) {
       syscall(SYS_tgkill, getpid(), victim_, SIGUSR1);
       while (g_handled.load() <= i) sched_yield();
     }
@@ -110,6 +116,7 @@ class Storm {
   }
 
   const pid_t victim_;
+  const int interruptions_;
   std::atomic<bool> over_{false};
   Thread thread_;
 };
@@ -178,6 +185,54 @@ TEST_F(HandlerStorm, LosesAndDoublesNothing) {
     EXPECT_GT(books_.reported[i], 0);
   }
   ExpectEachExpiresOnce();
+}
+
+// close, dup2 and the like of names of the queue, while the thread is inside the
+// same calls on the same numbers.
+TEST_F(HandlerStorm, ClosesAndDuplicatesWhileTheThreadDoes) {
+  constexpr int kFirst = 100;  // four numbers, names of the queue or closed
+  const std::set<int> before = OpenDescriptors();
+  static int s_queue;
+  s_queue = queue_.fd();
+  static const auto use = [](int turn) {
+    const int number = kFirst + turn % 4;
+    const int other = kFirst + (turn / 4) % 4;
+    switch (turn / 16 % 4) {
+      case 0:
+        if (dup2(s_queue, number) != number) g_failed = true;
+        break;
+      case 1:
+        if (close(number) != 0 && errno != EBADF) g_failed = true;
+        break;
+      case 2:
+        if (dup2(number, other) < 0 && errno != EBADF) g_failed = true;
+        break;
+      default: {
+        const int copy = fcntl(s_queue, F_DUPFD_CLOEXEC, 200);
+        if (copy < 200 || close(copy) != 0) g_failed = true;
+      }
+    }
+  };
+  struct sigaction action = {};
+  action.sa_handler = [](int) {
+    const int error = errno;
+    use(g_handled * 7);
+    errno = error;
+    g_handled.fetch_add(1);
+  };
+  action.sa_flags = SA_RESTART;
+  ASSERT_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
+  {
+    const Storm storm(Interruptions() / 5);
+    for (int turn = 0; !storm.over(); ++turn) {
+      use(turn);
+      SetPast(static_cast<uintptr_t>(turn) % (kOwners * kTimers));
+    }
+  }
+  EXPECT_FALSE(g_failed);
+  for (int number = kFirst; number < kFirst + 4; ++number) close(number);
+  EXPECT_EQ(OpenDescriptors(), before);
+  ExpectEachExpiresOnce();  // its names are counted: it is still there
 }
 
 // Handlers that never return to the call that they have interrupted.

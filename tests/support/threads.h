@@ -39,6 +39,12 @@ class Thread {
     while (State() != 'S' && !finished_) usleep(100);
   }
 
+  // Returns when it sleeps and stays asleep; never, if it wakes again and again.
+  void AwaitQuiet() const {
+    constexpr int kLooks = 100;
+    for (int quiet = 0; quiet < kLooks;) quiet = State() == 'S' ? quiet + 1 : 0;
+  }
+
   void Kill(int signal) const { pthread_kill(thread_, signal); }
   void Cancel() const { pthread_cancel(thread_); }
   bool finished() const { return finished_; }
