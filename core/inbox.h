@@ -105,6 +105,7 @@ class Inbox {
     word.fetch_or(mask, std::memory_order_seq_cst);
   }
 
+  // Clears before it calls (model: MARK_IS_CLEARED_LAST).
   template <typename Take>
   static void ForEachTaken(std::atomic<uint64_t>& word, Take take) {
     if (word.load(std::memory_order_seq_cst) == 0) return;

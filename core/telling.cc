@@ -56,8 +56,8 @@ void Queue::Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline) {
 }
 
 ABSL_ATTRIBUTE_NOINLINE void Queue::WakeKernel(Axis& axis, Nanoseconds deadline) {
-  const SignalsBlocked blocked;
-  if (!Pin()) return;  // a closed queue: its timers go on silently
+  const SignalsBlocked blocked;  // model: SIGNALS_NOT_BLOCKED
+  if (!Pin()) return;            // a closed queue: its timers go on silently
   Nanoseconds now;
   const bool due =
       sys::Now(axis.clock.load(std::memory_order_relaxed), &now) == 0 && deadline <= now;
@@ -68,7 +68,7 @@ ABSL_ATTRIBUTE_NOINLINE void Queue::WakeKernel(Axis& axis, Nanoseconds deadline)
   } else {
     Announce();
   }
-  if (!open()) Ring();  // closed meanwhile: what was told may have silenced it (model: Ring)
+  if (!open()) Ring();  // closed meanwhile: what was told may have silenced it
   Unpin();
 }
 
@@ -165,7 +165,8 @@ bool Queue::AnnouncedByMember() {
 }
 
 // Makes the internal epoll descriptor readable for a leader in either way of
-// sleeping.  For a queue that is closed: nothing is to quieten it again.
+// sleeping.  For a queue that is closed: nothing is to quieten it again (model:
+// CLOSE_DOES_NOT_RING).
 void Queue::Ring() {
   UntilUnmoved(always_ready_, [this] { SwitchOn(); });
   Axis& monotonic = axes_[kMonotonicAxis];

@@ -339,7 +339,8 @@ unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
   return count;
 }
 
-// Gives up whatever place it has.  A leader is succeeded.
+// Gives up whatever place it has.  A leader is succeeded (model:
+// LEADER_IS_NOT_SUCCEEDED).
 void Queue::Leave(Waiter& waiter) {
   Unlink(waiter);
   if (leader_ != &waiter) return;

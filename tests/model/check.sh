@@ -5,7 +5,9 @@
 # and with each decisive step taken out, which must be found.
 
 set -euo pipefail
-model=$(realpath "$(dirname "$0")")/queue.pml
+here=$(realpath "$(dirname "$0")")
+model=$here/queue.pml
+core=$here/../../core
 
 if ! command -v spin >/dev/null || ! command -v gcc >/dev/null; then
   echo "Skipped: there is no spin here."
@@ -28,7 +30,7 @@ explore() {
     spin -a "$@" queue.pml >spin.log 2>&1 || { cat spin.log >&2 && exit 1; }
     gcc "${options[@]}" -w -DSAFETY -DVECTORSZ=512 -DMEMLIM=1500 -o pan pan.c
     # Invalid end states are no errors: the monitor says what the end must be.
-    ./pan -E -m100000 >report 2>&1 || true
+    ./pan -E -m100000 ${pan_options:+"$pan_options"} >report 2>&1 || true
     cat report
   )
 }
@@ -46,8 +48,23 @@ holds() {
     /elapsed time/ { printf "%-28s holds, %9d states, %5.1f s\n", name, states, $4 }' <<<"$report"
 }
 
-# finds TAKEN_OUT DEFINITION...: without this step there is an error, and breadth
-# first it is soon found.
+# bounded SCENARIO DEFINITION...: no error in what a table of 2^32 bits has room
+# for, where the full state space takes more memory than there may be.
+bounded() {
+  local name=bounded.$1 report
+  shift
+  report=$(pan_options=-w32 explore "$name" "-O2 -DBITSTATE" "$@")
+  if ! grep -q 'errors: 0' <<<"$report" || grep -q 'max search depth' <<<"$report"; then
+    printf '%s: does not hold\n%s\n' "$name" "$(tail -n 30 <<<"$report")" >&2
+    return 1
+  fi
+  awk -v name="${name#bounded.}" '/states, stored/ { states = $1 } /hash factor/ { factor = $3 }
+    /elapsed time/ { printf "%-28s holds, %9d states (hash factor %s), %5.1f s\n",
+      name, states, factor, $4 }' <<<"$report"
+}
+
+# finds TAKEN_OUT DEFINITION...: without this step, which the code names, there is
+# an error, and breadth first it is soon found.
 finds() { finds_by "-O0 -DBFS" "$@"; }
 
 # The same for an error that lies deep.
@@ -56,6 +73,10 @@ finds_deep() { finds_by "-O2 -DCOLLAPSE" "$@"; }
 finds_by() {
   local report by=$1
   shift
+  if ! grep -q -r -w "$1" "$core"; then
+    echo "$1: no step of core/ is named so" >&2
+    return 1
+  fi
   report=$(explore "finds.$1" "$by" "-D$1" "${@:2}")
   if ! grep -q 'errors: 1' <<<"$report"; then
     printf '%s: nothing found\n%s\n' "$1" "$(tail -n 30 <<<"$report")" >&2
@@ -69,6 +90,7 @@ thrice=("-DARMER=1,0,2")
 two_to_come=(-DARMERS_OF_TWO -DTIMERS=2 -DFIRST_OF_SECOND=2 -DMIN_NR=2 -DMAX_NR=2)
 
 first() {
+  holds delete_and_reuse -DDELETE
   holds one_armer_twice "${twice[@]}"
   holds one_armer_thrice "${thrice[@]}"
   holds two_timers_max_1 -DARMERS_OF_TWO -DTIMERS=2 -DFIRST_OF_SECOND=1
@@ -84,9 +106,10 @@ second() {
   holds handler_in_an_armer -DHANDLER
   holds two_collectors "${twice[@]}" -DCOLLECTORS=2
   holds two_timers_min_2 "${two_to_come[@]}"
+  holds two_armers_of_one_timer -DARMERS_OF_ONE
   finds SIGNALS_NOT_BLOCKED -DHANDLER
   finds CLOSE_DOES_NOT_RING -DCLOSE
-  finds LEADER_IS_NOT_SUCCEEDED "${twice[@]}" -DCOLLECTORS=2
+  finds_deep LEADER_IS_NOT_SUCCEEDED "${twice[@]}" -DCOLLECTORS=2
   finds ASKS_NOT_WHETHER_HELD "${two_to_come[@]}"
   finds HOLDS_WITHOUT_LOOKING_AGAIN "${two_to_come[@]}"
   finds CLAIM_DOES_NOT_COMPARE -DDELETE
@@ -97,8 +120,9 @@ second() {
 # The largest, only where there is time.
 long() {
   [[ -n ${KEVENT_LONG:-} ]] || return 0
-  holds two_armers_of_one_timer -DARMERS_OF_ONE
-  holds delete_and_reuse -DDELETE
+  holds handler_and_two_collectors -DHANDLER -DCOLLECTORS=2
+  bounded close_under_two_armers -DCLOSE -DARMERS_OF_ONE
+  bounded delete_under_two_collectors -DDELETE -DCOLLECTORS=2
 }
 
 first &

@@ -661,11 +661,13 @@ init {
     run InterruptedArmer();
     run Handler();
     run LeavingHandler();
-#elif defined(CLOSE)
+#else
     run Armer(0, 1, NO_MORE, NO_MORE);
+#endif
+#ifdef CLOSE
     run Closer();
-#elif defined(DELETE)
-    run Armer(0, 1, NO_MORE, NO_MORE);
+#endif
+#ifdef DELETE
     run Deleter();
 #endif
     run Monitor()
