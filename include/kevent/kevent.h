@@ -243,9 +243,10 @@ int kevent_init(struct kevent_ring *ring, unsigned int num, unsigned int flags) 
  * returns their number.
  *
  * Sleeps until min_nr completions are ready, the timeout has passed or a
- * signal handler has run, then takes what is ready, max_nr at most; or until
- * KEVENT_CTL_READY with num 0 has one call return.  With min_nr 0, with a timeout of {0, 0}, or with O_NONBLOCK set on the queue it
- * never sleeps.  With max_nr 0 it returns 0 at once.
+ * signal handler has run, or KEVENT_CTL_READY with num 0 has it return, then
+ * takes what is ready, max_nr at most.  With min_nr 0, with a timeout of {0, 0},
+ * or with O_NONBLOCK set on the queue it never sleeps.  With max_nr 0 it returns
+ * 0 at once.
  *
  * timeout: NULL for ever; relative on CLOCK_MONOTONIC; with
  * KEVENT_FLAGS_ABSTIME a moment on CLOCK_REALTIME (follows a step of that
