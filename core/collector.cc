@@ -30,13 +30,20 @@ unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* d
   DrainInbox();
   ReadClocks();
   KeventSet* const set = kevents();
-  if (set != nullptr) set->Harvest(std::max(min, max));
+  const bool watches = set != nullptr && set->watches();
+  const unsigned timers = min > 1 || watches ? CountDue(std::max(min, max)) : 0;
+  bool more = set != nullptr && set->Harvest(watches ? RoomForKevents(min, max, timers) : 0);
   unsigned claimed = 0;
-  *due = min > 1 ? CountDue(min) + (set == nullptr ? 0 : set->ready_count()) : 0;
+  *due = min > 1 ? timers + (set == nullptr ? 0 : set->ready_count()) : 0;
   const bool enough = min <= 1 || *due >= min;
   bool left;
   do {
     if (enough) claimed += Take(max - claimed, events + claimed, set);
+    // Timers were set again meanwhile, or kevents are ready no more.
+    while (more && enough && claimed < max) {
+      more = set->HarvestMore(max - claimed);
+      claimed += Take(max - claimed, events + claimed, set);
+    }
     left = Settle(claimed == 0);
     // Armed meanwhile, by a thread that saw the queue readable and left it at
     // that.  It goes with this batch: who gets less than it asked for takes the
@@ -55,6 +62,12 @@ unsigned Queue::Take(unsigned max, ukevent* events, KeventSet* set) {
   unsigned count = ClaimTimers(max - std::min(half, set->ready_count()), events);
   count += set->Deliver(max - count, events + count);
   return count + ClaimTimers(max - count, events + count);
+}
+
+// How many kevents Take will want, and no more than it needs to reach `min`.
+unsigned Queue::RoomForKevents(unsigned min, unsigned max, unsigned timers) const {
+  const unsigned half = max / 2 + (kevents_first_ ? 0 : max % 2);
+  return std::max(max - std::min(timers, max - half), min - std::min(timers, min));
 }
 
 unsigned Queue::ClaimTimers(unsigned max, ukevent* events) {
@@ -231,7 +244,7 @@ bool Queue::Settle(bool found_nothing) {
       if (axis.heap_size != 0 && heap(axis).top().deadline() <= axis.now) due = true;
     }
     if (due || exit_requested_.load(std::memory_order_seq_cst)) {
-      if (!ReadableNow()) Announce();
+      if (ReadableMembers() == 0) Announce();
       return due;
     }
     bool relaxed = Withdraw();
@@ -297,18 +310,18 @@ bool Queue::ReadableInVain(Axis& axis) {
   return sys::IsReadable(axis.source.load(std::memory_order_relaxed) - 1);
 }
 
-bool Queue::ReadableNow() {
+unsigned Queue::ReadableMembers() const {
   const KernelRegister::State announced = announced_.Load();
-  if (announced.value() != 0 && announced.told()) return true;
+  unsigned count = announced.value() != 0 && announced.told() ? 1 : 0;
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
     const Axis& axis = axes_[i];
     const KernelRegister::State armed = axis.armed.Load();
     if (axis.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime && armed.value() != 0 &&
         armed.told() && DeadlineOf(armed.value()) <= axis.now) {
-      return true;
+      ++count;
     }
   }
-  return false;
+  return count;
 }
 
 }  // namespace kevent::core

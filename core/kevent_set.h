@@ -72,8 +72,13 @@ class KeventSet {
 
   // ---- Collecting ----
 
-  // Finds out what is ready, so many at least if there are.
-  void Harvest(unsigned wanted);
+  // Whether the kernel is to be asked what is ready.
+  bool watches() const { return watched_ != 0; }
+  // Finds out what is ready, so many if there are; the kernel is not asked for
+  // none.  Whether there may be more: then HarvestMore finds what this call has
+  // not met yet.
+  bool Harvest(unsigned wanted);
+  bool HarvestMore(unsigned wanted);
   unsigned ready_count() const { return ready_count_ + completions_.count(); }
   unsigned ready_by_level() const { return ready_count_ - unlevelled_count_; }
   // Delivers up to `max` and returns how many.
@@ -132,8 +137,11 @@ class KeventSet {
   void HarvestInjected();
   void TakeInjected();
   void HarvestEpoll(int epoll, unsigned wanted);
+  struct Strangers;
+  bool ComesRound(uint64_t token, Strangers* strangers);
   void Found(uint64_t token, uint32_t events);
   bool Shadowed(uint32_t number);
+  void Shadow(const Kevent& first);
   bool DeliverFirst(ukevent* event);
   static void Describe(const Kevent& record, ukevent* event);
 

@@ -52,8 +52,8 @@ int KeventTable::Insert(const KeventKey& key, uint32_t* number) {
   record.injected = record.fd_is_ours = record.leaving = false;
   record.fd = -1;
   record.layer = 0;
-  record.same_descriptor = 0;
-  record.round = 0;
+  record.same_descriptor = record.told_to_others = 0;
+  record.round = record.met = 0;
   record.handle = 0;
   record.found_flags = record.found_data[0] = record.found_data[1] = 0;
   uint32_t& bucket = Bucket(key);

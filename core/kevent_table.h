@@ -52,6 +52,8 @@ struct Kevent {
   bool fd_is_ours;
   uint32_t same_descriptor;  // others that watch it, or have its inotify watch
   uint32_t round;            // of the harvest that found it ready
+  uint32_t told_to_others;   // of its events, since its last edge
+  uint32_t met;              // the last harvest that met it in an epoll
   uint64_t handle;           // bits of a timer's, or the inotify watch
   int clock;                 // clockid_t of a timer
 

@@ -133,6 +133,9 @@ class Queue {
   int epoll() const { return epoll_.load(std::memory_order_acquire) - 1; }
   int always_ready() const { return always_ready_.load(std::memory_order_acquire) - 1; }
   const Axis& axis(uint8_t index) const { return axes_[index]; }
+  // How many of the engine's own members make the descriptor readable, as its
+  // collector has told them and read the clocks.
+  unsigned ReadableMembers() const;
   uint32_t axis_count() const { return axis_count_.load(std::memory_order_acquire); }
 
   // ---- Timers ----
@@ -298,6 +301,8 @@ class Queue {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned ClaimTimers(unsigned max, ukevent* events) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned Take(unsigned max, ukevent* events, KeventSet* set) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  unsigned RoomForKevents(unsigned min, unsigned max, unsigned timers) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool LookAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReadClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Axis* LongestDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -311,7 +316,6 @@ class Queue {
   bool Withdraw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Rearm(Axis& axis, Nanoseconds next, bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool ReadableInVain(Axis& axis);
-  bool ReadableNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // waiting.cc
   void Enlist(Waiter& waiter, unsigned due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -56,7 +56,8 @@ int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
 }
 
 int KeventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
-  const Kevent& record = At(number);
+  Kevent& record = At(number);
+  record.told_to_others = 0;
   return sys::EpollModify(Epoll(record.layer), record.fd, epoll_events,
                           Token(record.generation, number));
 }
@@ -93,6 +94,11 @@ void KeventSet::UnlinkWatcher(uint32_t number) {
   uint32_t* link = &table_.WatchersOf(record.fd);
   while (*link != number + 1) link = &At(*link - 1).same_descriptor;
   *link = record.same_descriptor;
+  // What was told to it is told no more.
+  for (uint32_t other = table_.WatchersOf(record.fd); other != 0;
+       other = At(other - 1).same_descriptor) {
+    At(other - 1).told_to_others = 0;
+  }
   record.fd = -1;
   --watched_;
 }

@@ -145,7 +145,10 @@ class KeventLife {
     KeventModel::Entry* entry = Find(request);
     EXPECT_EQ(kevent::core::ControlKevents(queue_, KEVENT_CTL_READY, 1, &request),
               entry != nullptr ? 1 : 0);
-    if (entry != nullptr) entry->ready = true;
+    if (entry == nullptr) return;
+    // With an edge, that is one event or two.
+    if (entry->ready) doubtful_.insert(KeventModel::KeyOf(request));
+    entry->ready = true;
   }
 
   void ChangeSocket() {
@@ -156,8 +159,8 @@ class KeventLife {
       if (std::get<0>(key) != KEVENT_POLL || std::get<1>(key) != static_cast<uint64_t>(socket))
         continue;
       // An edge that was not collected before it was over may be reported or not.
+      if (entry.ready) doubtful_.insert(key);
       if (now) entry.ready = true;
-      if (!now && entry.ready) doubtful_.insert(key);
     }
   }
 
@@ -169,7 +172,7 @@ class KeventLife {
       const auto key = KeventModel::KeyOf(event);
       EXPECT_TRUE(entry->ready || doubtful_.count(key) != 0) << "of one that is not ready";
       EXPECT_EQ(event.req_flags, entry->req_flags);
-      doubtful_.erase(key);
+      if (!entry->ready) doubtful_.erase(key);
       if ((entry->req_flags & KEVENT_REQ_ONESHOT) != 0) {
         model_.entries.erase(key);
       } else {

@@ -5,7 +5,10 @@
 
 #include <sys/inotify.h>
 
+#include <algorithm>
 #include <cstring>
+#include <map>
+#include <vector>
 
 #include "core/system.h"
 #include "tests/unit/kevent_life.h"
@@ -109,6 +112,157 @@ TEST_F(Kevents, WaitingForSeveral) {
   EXPECT_EQ(Collect(queue_, 3, 8).size(), 3);
   EXPECT_LE(CallCount("Poll") - before, 4) << "looks again and again";
   EXPECT_EQ(Delete(timer), 0);
+  kevent::sys::Close(socket);
+}
+
+// ---- Harvesting --------------------------------------------------------------------
+
+// Sockets that are readable, each with a kevent of these requests' flags and
+// cookies.
+class Sockets {
+ public:
+  explicit Sockets(unsigned count) : numbers_(count) {
+    for (int& number : numbers_) number = Sim().OpenStranger();
+  }
+  ~Sockets() {
+    for (const int number : numbers_) kevent::sys::Close(number);
+  }
+  int operator[](unsigned i) const { return numbers_[i]; }
+  ukevent Request(unsigned i, uint32_t req_flags = 0, uintptr_t cookie = 0) const {
+    return kevent_test::Request(KEVENT_POLL, static_cast<uint64_t>(numbers_[i]), KEVENT_POLL_POLLIN,
+                                req_flags, cookie);
+  }
+  void MakeReady() const {
+    for (const int number : numbers_) Sim().SetReady(number, KEVENT_POLL_POLLIN);
+  }
+
+ private:
+  std::vector<int> numbers_;
+};
+
+constexpr timespec kPatience = {1, 0};
+
+// However many members say nothing new, what lies behind them is found.
+TEST_F(Kevents, WhatIsBehindTheMadeReadyIsFound) {
+  constexpr unsigned kMany = 300;
+  const Sockets sockets(kMany + 1);
+  for (unsigned i = 0; i <= kMany; ++i) ASSERT_EQ(Add(queue_, sockets.Request(i)), 0);
+  sockets.MakeReady();
+  for (unsigned i = 0; i < kMany; ++i) {
+    ukevent request = sockets.Request(i);
+    ASSERT_EQ(ControlKevents(queue_, KEVENT_CTL_READY, 1, &request), 1);
+  }
+  const uint64_t before = Sim().Now(CLOCK_MONOTONIC);
+  EXPECT_EQ(Collect(queue_, kMany + 1, kMany + 1, &kPatience).size(), kMany + 1);
+  EXPECT_EQ(Sim().Now(CLOCK_MONOTONIC), before) << "has slept with all of them ready";
+}
+
+TEST_F(Kevents, WhatIsBehindTheShadowedIsFound) {
+  constexpr unsigned kMany = 300;
+  const Sockets sockets(kMany);
+  const int last = Sim().OpenStranger();
+  for (unsigned i = 0; i < kMany; ++i) {
+    ASSERT_EQ(Add(queue_, sockets.Request(i, 0, 1)), 0);
+    ASSERT_EQ(Add(queue_, sockets.Request(i, 0, 2)), 0);
+  }
+  const auto id = static_cast<uint64_t>(last);
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, id, KEVENT_POLL_POLLPRI, 0, 1)), 0);
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, id, KEVENT_POLL_POLLIN, 0, 2)), 0);
+  sockets.MakeReady();
+  Sim().SetReady(last, KEVENT_POLL_POLLIN);
+  EXPECT_EQ(Collect(queue_, kMany + 1, kMany + 1, &kPatience).size(), kMany + 1);
+  kevent::sys::Close(last);
+}
+
+// A file that outlives its descriptor stays a member, and has nothing to say.
+TEST_F(Kevents, WhatIsBehindFilesWithoutDescriptorsIsFound) {
+  constexpr unsigned kMany = 300;
+  std::vector<int> copies;
+  for (unsigned i = 0; i < kMany; ++i) {
+    const int socket = Sim().OpenStranger();
+    const ukevent request =
+        Request(KEVENT_POLL, static_cast<uint64_t>(socket), KEVENT_POLL_POLLIN, 0, i);
+    ASSERT_EQ(Add(queue_, request), 0);
+    Sim().SetReady(socket, KEVENT_POLL_POLLIN);
+    copies.push_back(kevent::sys::Duplicate(socket));
+    kevent::sys::Close(socket);
+    ASSERT_EQ(Control(queue_, KEVENT_CTL_REMOVE, request), 0);
+  }
+  EXPECT_TRUE(Collect(queue_).empty());
+  const Sockets sockets(2);
+  for (unsigned i = 0; i < 2; ++i) ASSERT_EQ(Add(queue_, sockets.Request(i)), 0);
+  sockets.MakeReady();
+  for (const unsigned max : {1u, 2u, 8u}) {
+    EXPECT_EQ(Collect(queue_, 0, max).size(), std::min(max, 2u)) << "room for " << max;
+  }
+  // Some of them, the first also, cease to be ready.
+  for (unsigned i = 0; i < kMany; i += 2) Sim().SetReady(copies[i], 0);
+  EXPECT_EQ(Collect(queue_, 2, 2, &kPatience).size(), 2);
+  for (const int copy : copies) kevent::sys::Close(copy);
+}
+
+// One who collects few at a time comes to all of them, in turn.
+TEST_F(Kevents, WhatStaysReadyHasItsTurn) {
+  const Sockets sockets(8);
+  for (unsigned i = 0; i < 8; ++i) ASSERT_EQ(Add(queue_, sockets.Request(i, 0, i)), 0);
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  sockets.MakeReady();
+  for (const unsigned max : {1u, 2u, 3u, 5u}) {
+    std::map<void*, unsigned> found;
+    for (unsigned i = 0; i < 80; ++i) {
+      if (i % 3 == 0) {
+        ASSERT_EQ(Set(timer, TIMER_ABSTIME, 1), 0);
+      }
+      for (const ukevent& event : Collect(queue_, 0, max)) {
+        if (event.type == KEVENT_POLL) ++found[event.ptr];
+      }
+    }
+    ASSERT_EQ(found.size(), 8) << "room for " << max;
+    unsigned least = found.begin()->second;
+    unsigned most = least;
+    for (const auto& [cookie, count] : found) {
+      least = std::min(least, count);
+      most = std::max(most, count);
+    }
+    EXPECT_LE(most - least, 2) << "room for " << max;
+  }
+  EXPECT_EQ(Delete(timer), 0);
+}
+
+// One activity is told to one of the kevents on a descriptor, in however many
+// calls they are met, and what the first does not wait for to the next.
+TEST_F(Kevents, AnEdgeIsToldToOne) {
+  const int socket = Sim().OpenStranger();
+  const auto id = static_cast<uint64_t>(socket);
+  constexpr uint32_t kIn = KEVENT_POLL_POLLIN;
+  constexpr uint32_t kOut = KEVENT_POLL_POLLOUT;
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, id, kIn, KEVENT_REQ_ET, 1)), 0);
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, id, kIn | kOut, KEVENT_REQ_ET, 2)), 0);
+  const auto cookies = [this](unsigned max) {
+    std::vector<uintptr_t> found;
+    for (int i = 0; i < 4; ++i) {
+      for (const ukevent& event : Collect(queue_, 0, max)) {
+        found.push_back(reinterpret_cast<uintptr_t>(event.ptr));
+      }
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+  };
+  for (const unsigned max : {1u, 2u, 8u}) {
+    SCOPED_TRACE(testing::Message() << "room for " << max);
+    Sim().SetReady(socket, kIn);
+    EXPECT_EQ(cookies(max), (std::vector<uintptr_t>{1}));
+    Sim().SetReady(socket, kIn);
+    EXPECT_EQ(cookies(max), (std::vector<uintptr_t>{1}));
+    Sim().SetReady(socket, kIn | kOut);
+    EXPECT_EQ(cookies(max), (std::vector<uintptr_t>{1, 2}));
+  }
+  // The first of them gone, the second is told of all.
+  Sim().SetReady(socket, kIn);
+  EXPECT_EQ(Collect(queue_, 0, 1).size(), 1);
+  ASSERT_EQ(Control(queue_, KEVENT_CTL_REMOVE, Request(KEVENT_POLL, id, kIn, 0, 1)), 0);
+  Sim().SetReady(socket, kIn);
+  EXPECT_EQ(cookies(8), (std::vector<uintptr_t>{2}));
   kevent::sys::Close(socket);
 }
 

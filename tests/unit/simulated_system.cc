@@ -362,15 +362,20 @@ int EpollTake(int epoll, epoll_event* events, unsigned max) {
   ENTER();
   const auto file = Sim().File(epoll);
   if (file == nullptr) return -EBADF;
-  unsigned count = 0;
+  std::vector<std::pair<const SimulatedFile*, SimulatedFile::Member*>> ready;
   for (auto& [name, member] : file->members) {
-    const uint32_t found = Sim().MemberEvents(*name.second, member);
-    if (found == 0 || count == max) continue;
-    events[count].events = found;
-    events[count++].data.u64 = member.token;
-    member.taken = Sim().Signature(*name.second);
+    if (Sim().MemberEvents(*name.second, member) != 0) ready.emplace_back(name.second, &member);
   }
-  return static_cast<int>(count);
+  std::sort(ready.begin(), ready.end(),
+            [](const auto& a, const auto& b) { return a.second->turn < b.second->turn; });
+  if (ready.size() > max) ready.resize(max);
+  for (auto& [of, member] : ready) {
+    events->events = Sim().MemberEvents(*of, *member);
+    events++->data.u64 = member->token;
+    member->taken = Sim().Signature(*of);
+    member->turn = Sim().next_serial_++;
+  }
+  return static_cast<int>(ready.size());
 }
 
 int EpollDelete(int epoll, int fd) {

@@ -41,6 +41,7 @@ struct SimulatedFile {
     uint64_t token;
     uint64_t serial;     // of its addition
     uint64_t taken = 0;  // what an edge-triggered one was last taken for
+    uint64_t turn = 0;   // when it was last taken: it comes again after the others
     friend bool operator==(const Member&, const Member&) = default;
   };
   std::map<std::pair<int, const SimulatedFile*>, Member> members;

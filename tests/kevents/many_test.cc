@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+//
+// More descriptors that are ready than one look at the kernel finds.
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "tests/support/kevents.h"
+#include "tests/support/queue.h"
+
+namespace kevent_test {
+namespace {
+
+class Many : public testing::Test {
+ protected:
+  static constexpr unsigned kCount = 304;
+
+  Many() {
+    for (auto& pair : pairs_) EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair.data()), 0);
+  }
+  ~Many() override {
+    for (const auto& pair : pairs_) {
+      close(pair[0]);
+      close(pair[1]);
+    }
+  }
+  ukevent RequestOf(unsigned i) const {
+    return DescriptorRequest(KEVENT_SOCKET, pairs_[i][0], KEVENT_SOCKET_RECV, 0, i);
+  }
+  void SendToAll() {
+    for (const auto& pair : pairs_) ASSERT_EQ(write(pair[1], "x", 1), 1);
+  }
+
+  Queue queue_;
+  std::array<std::array<int, 2>, kCount> pairs_;
+};
+
+TEST_F(Many, BehindThoseThatWereMadeReadyToo) {
+  for (unsigned i = 0; i < kCount; ++i) ASSERT_EQ(Add(queue_.fd(), RequestOf(i)), 0);
+  SendToAll();
+  for (unsigned i = 0; i + 1 < kCount; ++i) ASSERT_TRUE(Inject(queue_.fd(), RequestOf(i)));
+  EXPECT_EQ(Take(queue_.fd(), kCount, kCount).size(), kCount);
+}
+
+TEST_F(Many, EachHasItsTurn) {
+  for (unsigned i = 0; i < kCount; ++i) ASSERT_EQ(Add(queue_.fd(), RequestOf(i)), 0);
+  SendToAll();
+  std::vector<unsigned> found(kCount);
+  for (unsigned i = 0; i < 2 * kCount; ++i) {
+    for (const ukevent& event : Take(queue_.fd(), 1, 1)) {
+      ++found[reinterpret_cast<uintptr_t>(event.ptr)];
+    }
+  }
+  EXPECT_GE(*std::min_element(found.begin(), found.end()), 2);
+}
+
+}  // namespace
+}  // namespace kevent_test
