@@ -43,7 +43,7 @@ void KeventSet::Clear() {
   });
   std::fill_n(watches_, kWatches, 0);
   std::fill_n(layers_, kMaxLayers, 0);
-  layer_count_ = leaving_first_ = watched_ = 0;
+  layer_count_ = leaving_first_ = watched_ = nested_ = 0;
   edges_.store(0, std::memory_order_relaxed);
   edges_watched_ = false;
   inotify_.store(0, std::memory_order_relaxed);
@@ -60,11 +60,14 @@ void KeventSet::Erase(uint32_t number) {
 
 // ---- Edges --------------------------------------------------------------------
 
+constexpr uint32_t kEdges = EPOLLIN | EPOLLET;
+
 // Only while somebody sleeps on them: each would cost every event a second
 // wake-up in the kernel.
 int KeventSet::WatchEdges() {
   if (edges_watched_) return 0;
-  const int error = sys::EpollAdd(edges(), queue_->epoll(), EPOLLIN | EPOLLET);
+  const int error = nested_ != 0 ? sys::EpollModify(edges(), queue_->epoll(), kEdges)
+                                 : sys::EpollAdd(edges(), queue_->epoll(), kEdges);
   edges_watched_ = error == 0;
   return error;
 }
@@ -75,8 +78,31 @@ void KeventSet::TakeEdges() {
 }
 
 void KeventSet::IgnoreEdges() {
-  if (edges_watched_) sys::EpollDelete(edges(), queue_->epoll());
+  if (!edges_watched_) return;
   edges_watched_ = false;
+  KeepRoom();
+}
+
+// The kernel nests epolls five deep.  With one inside the queue's, its place
+// inside the edges is kept, so that whoever has to sleep on them can.
+int KeventSet::Nest(uint32_t number) {
+  At(number).nests = true;
+  ++nested_;
+  return KeepRoom();
+}
+
+void KeventSet::Unnest(uint32_t number) {
+  if (!At(number).nests) return;
+  At(number).nests = false;
+  --nested_;
+  KeepRoom();
+}
+
+// Taken out and put in again, since only then does every kernel count.
+int KeventSet::KeepRoom() {
+  sys::EpollDelete(edges(), queue_->epoll());
+  if (nested_ == 0 && !edges_watched_) return 0;
+  return sys::EpollAdd(edges(), queue_->epoll(), edges_watched_ ? kEdges : 0);
 }
 
 // ---- The list of the ready ------------------------------------------------------

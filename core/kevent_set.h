@@ -108,6 +108,9 @@ class KeventSet {
   int Watch(uint32_t number, int fd, uint32_t epoll_events);
   int Rewatch(uint32_t number, uint32_t epoll_events);
   void Unwatch(uint32_t number);
+  // A record watches an epoll: 0, or a negative errno when it is too deep.
+  // Unwatch undoes it.
+  int Nest(uint32_t number);
   // Whether a record's descriptor is still what it was.
   bool StillWatches(uint32_t number);
 
@@ -145,6 +148,8 @@ class KeventSet {
   bool DeliverFirst(ukevent* event);
   static void Describe(const Kevent& record, ukevent* event);
 
+  void Unnest(uint32_t number);
+  int KeepRoom();
   int Epoll(uint32_t layer) const;
   int AddLayer();
   void LinkWatcher(uint32_t number);
@@ -165,6 +170,7 @@ class KeventSet {
   uint32_t leaving_first_;     // plus one; linked by ready_after
   uint32_t round_;
   uint32_t watched_;  // how many records watch a descriptor
+  uint32_t nested_;   // of them, an epoll
   uint32_t layers_to_harvest_;
   uint32_t announcements_;
 

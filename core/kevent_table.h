@@ -50,6 +50,7 @@ struct Kevent {
   int fd;
   uint8_t layer;
   bool fd_is_ours;
+  bool nests;                // it is an epoll
   uint32_t same_descriptor;  // others that watch it, or have its inotify watch
   uint32_t round;            // of the harvest that found it ready
   uint32_t told_to_others;   // of its events, since its last edge

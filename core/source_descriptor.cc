@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "core/kevent_set.h"
+#include "core/queue.h"
 #include "core/system.h"
 
 namespace kevent::core {
@@ -87,6 +88,12 @@ int AttachAlwaysReady(KeventSet& set, uint32_t number) {
   return 0;
 }
 
+// Such files have no type; of those that have none, epolls have members, though
+// not this one.
+bool IsEpoll(KeventSet& set, int fd, int mode) {
+  return (mode & S_IFMT) == 0 && sys::EpollDelete(fd, set.queue().always_ready()) == -ENOENT;
+}
+
 int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   const int fd = DescriptorOf(record);
@@ -103,7 +110,11 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
     }
   }
   const int result = set.Watch(number, fd, EpollEvents(record));
-  return result == -EPERM ? AttachAlwaysReady(set, number) : result;
+  if (result == -EPERM) return AttachAlwaysReady(set, number);
+  if (result < 0 || !IsEpoll(set, fd, file)) return result;
+  const int error = set.Nest(number);
+  if (error < 0) set.Unwatch(number);
+  return error;
 }
 
 int Change(KeventSet& set, uint32_t number, const ukevent&) {

@@ -32,7 +32,11 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
       sys::PollNow(fd, POLLIN) > 0) {
     return Source::kReadyNow;
   }
-  return set.Watch(number, fd, EpollEvents(record));
+  int error = set.Watch(number, fd, EpollEvents(record));
+  if (error < 0) return error;
+  error = set.Nest(number);
+  if (error < 0) set.Unwatch(number);
+  return error;
 }
 
 int Change(KeventSet& set, uint32_t number, const ukevent&) {
