@@ -6,12 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <utility>
 
 #include "core/queue.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
-#include "core/watching.h"
 
 namespace kevent::core {
 
@@ -175,135 +173,6 @@ void KeventSet::TakeInjected() {
     record.forced = true;
     record.injected = false;
     link = record.injected_after;
-  }
-}
-
-// ---- Harvesting -------------------------------------------------------------------
-
-bool KeventSet::Harvest(unsigned wanted) {
-  // What was ready by level and was not collected: it is asked again.  It came
-  // last, so the end of the list has it, however long the list is.
-  for (uint32_t link = ready_last_; ready_by_level() != 0;) {
-    const uint32_t number = link - 1;
-    link = At(number).ready_before;
-    if (!At(number).by_level) continue;
-    Withdraw(number);
-    ForgetFound(At(number));
-  }
-  HarvestInjected();
-  completions_.Harvest();
-  ++round_;
-  const unsigned half = wanted / 2 + (completions_first_ ? 0 : wanted % 2);
-  return HarvestMore(wanted - std::min(half, completions_.count()));
-}
-
-bool KeventSet::HarvestMore(unsigned wanted) {
-  if (wanted == 0 || watched_ == 0) return watched_ != 0;
-  layers_to_harvest_ = 0;
-  HarvestEpoll(queue_->epoll(), wanted);
-  for (uint32_t layer = 1; layer <= layer_count_; ++layer) {
-    if ((layers_to_harvest_ & 1u << layer) != 0) HarvestEpoll(Epoll(layer), wanted);
-  }
-  return ready_count_ >= wanted;
-}
-
-// Members that are no records, in one harvest of one epoll.
-struct KeventSet::Strangers {
-  unsigned nameless;  // the engine's own
-  unsigned named;
-  uint64_t mark;  // one of the named: each first, second, fourth, eighth ... in turn
-};
-
-// What is ready by level comes round again and again, as the kernel puts it at the
-// end of its list: until so many are found, or a member comes a second time.  Not
-// until one call finds nothing new, since members without number may have nothing
-// to say: shadowed by others, ready already, of files that outlived their
-// descriptors.  Nor more than wanted: what is not collected has lost its turn.
-void KeventSet::HarvestEpoll(int epoll, unsigned wanted) {
-  constexpr unsigned kBatch = 256;
-  const unsigned others = epoll == queue_->epoll() ? queue_->ReadableMembers() : 0;
-  epoll_event found[kBatch];
-  Strangers strangers = {};
-  for (bool over = false; !over;) {
-    const unsigned missing = wanted > ready_count_ ? wanted - ready_count_ : 0;
-    const unsigned room = std::clamp(missing + others, 1u, kBatch);
-    const int count = sys::EpollTake(epoll, found, room);
-    over = count < static_cast<int>(room);
-    for (int i = 0; i < count; ++i) {
-      if (ComesRound(found[i].data.u64, &strangers)) over = true;
-      Found(found[i].data.u64, found[i].events);
-    }
-    if (ready_count_ >= wanted) over = true;
-  }
-}
-
-// Whether a harvest meets a member that it has met before.
-bool KeventSet::ComesRound(uint64_t token, Strangers* strangers) {
-  if (token == 0) return ++strangers->nameless > queue_->axis_count() + 1;
-  const auto generation = static_cast<uint32_t>(token >> 32);
-  Kevent* record = table_.Find(static_cast<uint32_t>(token), generation);
-  if (record != nullptr && generation % 2 != 0) {
-    const bool again = record->met == round_;
-    record->met = round_;
-    return again;
-  }
-  // Marked anew from time to time, as it may cease to be ready.
-  if (strangers->named != 0 && token == strangers->mark) return true;
-  const unsigned before = strangers->named++;
-  if ((before & strangers->named) == 0) strangers->mark = token;
-  return false;
-}
-
-void KeventSet::Found(uint64_t token, uint32_t events) {
-  const auto number = static_cast<uint32_t>(token);
-  const auto generation = static_cast<uint32_t>(token >> 32);
-  if (generation == kLayerToken) {
-    layers_to_harvest_ |= 1u << number;
-    return;
-  }
-  if (generation == kInotifyToken) return HarvestInotify(*this);
-  Kevent* record = table_.Find(number, generation);
-  // None: of the engine, or of a file that outlived its descriptor.
-  if (record == nullptr || generation % 2 == 0) return;
-  const bool by_level = (record->req_flags & KEVENT_REQ_ET) == 0;
-  // It has been in this batch.
-  if (by_level && record->round == round_ && !record->ready) return;
-  if (!SourceOf(record->key.type)->harvest(*this, *record, events)) return;
-  if (layer_count_ != 0 && Shadowed(number)) return;
-  record->round = round_;
-  if (layer_count_ != 0) Shadow(*record);
-  MakeReady(number, by_level);
-}
-
-// One activity of a source makes the first of its kevents ready that wait for
-// it, and of the others those that ask for that.
-bool KeventSet::Shadowed(uint32_t number) {
-  Kevent& record = At(number);
-  if ((record.req_flags & KEVENT_REQ_WAKEUP_ALL) != 0 || record.fd < 0) return false;
-  const uint32_t told = std::exchange(record.told_to_others, 0);
-  if (told != 0 && (record.found_data[0] & ~told) == 0) return true;
-  for (uint32_t link = table_.WatchersOf(record.fd); link != 0;) {
-    const Kevent& other = At(link - 1);
-    if (link != number + 1 && other.ready && other.round == round_ &&
-        other.key.type == record.key.type && (record.found_data[0] & ~other.event) == 0) {
-      return true;
-    }
-    link = other.same_descriptor;
-  }
-  return false;
-}
-
-// An edge that a later harvest meets may be of what was told to the first now.
-// Layers come after the queue's own epoll.
-void KeventSet::Shadow(const Kevent& first) {
-  if (first.fd < 0) return;
-  for (uint32_t link = table_.WatchersOf(first.fd); link != 0;) {
-    Kevent& other = At(link - 1);
-    link = other.same_descriptor;
-    if (other.layer > first.layer && other.key.type == first.key.type &&
-        (other.req_flags & KEVENT_REQ_ET) != 0 && !other.ready) {
-      other.told_to_others = first.event;
-    }
   }
 }
 

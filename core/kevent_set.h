@@ -3,7 +3,8 @@
 // What kevent_ctl has registered with a queue: the records, which of them are
 // ready, and what watches their sources.
 //
-//   kevent_set.cc   the list of the ready: harvesting and delivering
+//   kevent_set.cc   the list of the ready: injecting and delivering
+//   harvesting.cc   which are: what the kernel has to say
 //   kevent_ctl.cc   the commands
 //   watching.cc     descriptors, in the queue's epoll
 //   source_*.cc     a file for each kind of source, behind core/source.h
