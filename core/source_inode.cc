@@ -66,6 +66,8 @@ int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
   }
   const int inotify = set.Inotify();
   if (inotify < 0) return inotify;
+  // What has happened before is not this one's.
+  HarvestInotify(set);
   const int watch = sys::InotifyAdd(inotify, fd, ToInotify(record.event));
   if (watch < 0) return watch;
   record.handle = static_cast<uint64_t>(watch);
@@ -100,6 +102,8 @@ int Change(KeventSet& set, uint32_t number, const ukevent& request) {
     if (request.event != KEVENT_MASK_ALL) return -ENOTDIR;
     record.event &= ~kOfDirectories;
   }
+  // What has happened before is dropped with what was found.
+  HarvestInotify(set);
   const int watch =
       sys::InotifyAdd(set.Inotify(), static_cast<int>(record.key.id), ToInotify(record.event));
   // Another file has the number by now.

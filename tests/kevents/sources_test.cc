@@ -245,6 +245,31 @@ TEST_F(Inodes, SeveralWatchOneDirectoryForDifferentThings) {
   EXPECT_EQ(events[0].ptr, reinterpret_cast<void*>(2));
 }
 
+// What happened before is that of those who were there, and collected by them.
+TEST_F(Inodes, WhatHappenedBeforeIsNotReported) {
+  ASSERT_EQ(AddInode(directory_, KEVENT_INODE_CREATE, 1), 0);
+  close(Create("before"));
+  ASSERT_EQ(AddInode(directory_, KEVENT_INODE_CREATE, 2), 0);
+  auto events = Take(fd_);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(events[0].ptr, reinterpret_cast<void*>(1));
+
+  close(Create("between"));
+  const auto second = DescriptorRequest(KEVENT_INODE, directory_, KEVENT_INODE_CREATE, 0, 2);
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, second), 0);
+  close(Create("after"));
+  events = Take(fd_);
+  ASSERT_EQ(events.size(), 2);
+  for (const ukevent& event : events) {
+    EXPECT_EQ(event.ret_data[1], event.ptr == reinterpret_cast<void*>(1) ? 2 : 1);
+  }
+  close(Create("last"));
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, second), 0);
+  ASSERT_EQ(Control(fd_, KEVENT_CTL_REMOVE, second), 0);
+  ASSERT_EQ(AddInode(directory_, KEVENT_INODE_CREATE, 2), 0);
+  EXPECT_EQ(Take(fd_).size(), 1);
+}
+
 TEST_F(Inodes, AFilesContentsAttributesAndEnd) {
   const int file = Create("file");
   const uint32_t all = KEVENT_INODE_MODIFY | KEVENT_INODE_ATTRIB | KEVENT_INODE_SELF;
