@@ -33,6 +33,7 @@ unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* d
   const bool watches = set != nullptr && set->watches();
   const unsigned timers = min > 1 || watches ? CountDue(std::max(min, max)) : 0;
   bool more = set != nullptr && set->Harvest(watches ? RoomForKevents(min, max, timers) : 0);
+  if (min > 1 && set != nullptr) more = CountKevents(min - std::min(timers, min), more, set);
   unsigned claimed = 0;
   *due = min > 1 ? timers + (set == nullptr ? 0 : set->ready_count()) : 0;
   const bool enough = min <= 1 || *due >= min;
@@ -62,6 +63,17 @@ unsigned Queue::Take(unsigned max, ukevent* events, KeventSet* set) {
   unsigned count = ClaimTimers(max - std::min(half, set->ready_count()), events);
   count += set->Deliver(max - count, events + count);
   return count + ClaimTimers(max - count, events + count);
+}
+
+// Leaves only those ready that will be reported, so many if there are.  Whether
+// there may be more.
+bool Queue::CountKevents(unsigned wanted, bool more, KeventSet* set) {
+  set->DropVain();
+  while (more && set->ready_count() < wanted) {
+    more = set->HarvestMore(wanted);
+    set->DropVain();
+  }
+  return more;
 }
 
 // How many kevents Take will want, and no more than it needs to reach `min`.
@@ -188,16 +200,20 @@ unsigned Queue::CountDue(unsigned limit) {
   return count;
 }
 
+bool Queue::IsDue(uint32_t slot) const {
+  const TimerSlot& timer = SlotTable::At(slot);
+  const AxisDeadline wanted = timer.word.axis_deadline();
+  const uint8_t index =
+      wanted.on_monotonic_axis() ? kMonotonicAxis : timer.axis.load(std::memory_order_relaxed);
+  return wanted.deadline() != 0 && wanted.deadline() <= axes_[index].now;
+}
+
 void Queue::CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigned* count) {
   const HeapEntry& entry = heap(axis).at(position);
   if (*count >= limit || entry.deadline() > axis.now) return;
   // By the word: an entry whose timer was put off, to a moment that has come
   // too, stays where it is while others are above it.
-  const TimerSlot& timer = SlotTable::At(entry.slot());
-  const AxisDeadline wanted = timer.word.axis_deadline();
-  const uint8_t index =
-      wanted.on_monotonic_axis() ? kMonotonicAxis : timer.axis.load(std::memory_order_relaxed);
-  if (wanted.deadline() != 0 && wanted.deadline() <= axes_[index].now) ++*count;
+  if (IsDue(entry.slot())) ++*count;
   const uint32_t child = Heap::FirstChild(position);
   for (uint32_t i = child; i < child + Heap::kArity && i < axis.heap_size; ++i) {
     CountDueBelow(axis, i, limit, count);

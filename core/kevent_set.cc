@@ -197,15 +197,56 @@ unsigned KeventSet::DeliverReady(unsigned max, ukevent* events) {
   return count;
 }
 
+// A last question before it is reported.  What a source has to be relieved of is
+// taken from it.
+bool KeventSet::StillReady(uint32_t number) {
+  Kevent& record = At(number);
+  const bool check = (record.req_flags & KEVENT_REQ_LAST_CHECK) != 0;
+  if (record.forced && !check) return true;
+  const bool earlier = record.round != round_;
+  // An edge of a descriptor that was closed since is nobody's.
+  if (!record.forced && earlier && !record.fd_is_ours && !StillWatches(number)) return false;
+  const auto deliver = SourceOf(record.key.type)->deliver;
+  return deliver == nullptr || deliver(*this, record, check && (record.forced || earlier));
+}
+
+// Withdraws what would not be reported, so that one who waits for several counts
+// right.
+void KeventSet::DropVain() {
+  uint64_t signals = 0;
+  for (uint32_t link = ready_first_; link != 0;) {
+    const uint32_t number = link - 1;
+    Kevent& record = At(number);
+    link = record.ready_after;
+    bool vain = false;
+    if (record.key.type == KEVENT_TIMER) {
+      // Made ready, and due: one event.
+      vain = queue_->IsDue(Handle(record.handle).slot());
+    } else if (record.key.type != KEVENT_SIGNAL) {
+      vain = !StillReady(number);
+    } else if (!record.forced) {
+      // Whoever is first takes the signal.
+      const uint64_t bit = uint64_t{1} << (record.key.id - 1);
+      vain = (signals & bit) != 0;
+      signals |= bit;
+    }
+    if (vain) {
+      Withdraw(number);
+      ForgetFound(record);
+    } else if ((record.req_flags & KEVENT_REQ_LAST_CHECK) != 0) {
+      record.forced = false;
+      record.round = round_;
+    }
+  }
+}
+
 bool KeventSet::DeliverFirst(ukevent* event) {
   const uint32_t number = ready_first_ - 1;
   Kevent& record = At(number);
-  const bool forced = record.forced;
-  const bool check = (record.req_flags & KEVENT_REQ_LAST_CHECK) != 0;
+  const bool ready = StillReady(number);
   Withdraw(number);
-  const auto deliver = SourceOf(record.key.type)->deliver;
-  if (deliver != nullptr && (!forced || check) &&
-      !deliver(*this, record, check && (forced || record.round != round_))) {
+  if (!ready) {
+    ForgetFound(record);
     return false;
   }
   Describe(record, event);

@@ -80,6 +80,7 @@ class KeventSet {
   // not met yet.
   bool Harvest(unsigned wanted);
   bool HarvestMore(unsigned wanted);
+  void DropVain();
   unsigned ready_count() const { return ready_count_ + completions_.count(); }
   unsigned ready_by_level() const { return ready_count_ - unlevelled_count_; }
   // Delivers up to `max` and returns how many.
@@ -146,6 +147,7 @@ class KeventSet {
   void Found(uint64_t token, uint32_t events);
   bool Shadowed(uint32_t number);
   void Shadow(const Kevent& first);
+  bool StillReady(uint32_t number);
   bool DeliverFirst(ukevent* event);
   static void Describe(const Kevent& record, ukevent* event);
 

@@ -152,6 +152,8 @@ class Queue {
 
   // The same for those of kevents, under the lock.
   int AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle);
+  // Whether it would be collected, as the clocks were read.
+  bool IsDue(uint32_t slot) const;
   void DeleteKeventTimer(Handle handle);
 
   // ---- Kevents ----
@@ -301,6 +303,7 @@ class Queue {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned ClaimTimers(unsigned max, ukevent* events) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned Take(unsigned max, ukevent* events, KeventSet* set) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static bool CountKevents(unsigned wanted, bool more, KeventSet* set);
   unsigned RoomForKevents(unsigned min, unsigned max, unsigned timers) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool LookAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -91,6 +91,21 @@ TEST_F(Sources, WhatWasTakenElsewhereIsNoEvent) {
   EXPECT_TRUE(Take(fd_).empty());
 }
 
+// Whoever is first has the signal: two who wait for it are one event.
+TEST_F(Sources, ASignalIsOneEventHoweverManyWaitForIt) {
+  const Blocked blocked(SIGUSR1);
+  for (uintptr_t cookie = 1; cookie <= 2; ++cookie) {
+    ukevent request = SignalRequest(SIGUSR1);
+    request.ptr = reinterpret_cast<void*>(cookie);
+    ASSERT_EQ(Add(fd_, request), 0);
+  }
+  ASSERT_EQ(raise(SIGUSR1), 0);
+  constexpr Nanos kPatience = 20 * kMillisecond;
+  const Nanos before = Now(CLOCK_MONOTONIC);
+  EXPECT_EQ(Take(fd_, 2, 8, kPatience).size(), 1);
+  EXPECT_GE(Now(CLOCK_MONOTONIC) - before, kPatience);
+}
+
 TEST_F(Sources, SignalsThatCannotBe) {
   EXPECT_EQ(Add(fd_, SignalRequest(SIGUSR1)), -EINVAL) << "not blocked";
   const Blocked blocked(SIGUSR1);

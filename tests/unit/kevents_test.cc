@@ -266,6 +266,85 @@ TEST_F(Kevents, AnEdgeIsToldToOne) {
   kevent::sys::Close(socket);
 }
 
+// ---- A last look ---------------------------------------------------------------------
+
+// Whether one who waits for several has slept to the end of his patience.
+bool SleepsFor(int queue, unsigned min, size_t* found) {
+  const uint64_t before = Sim().Now(CLOCK_MONOTONIC);
+  *found = Collect(queue, min, 8, &kPatience).size();
+  return Sim().Now(CLOCK_MONOTONIC) - before == kSecond;
+}
+
+TEST_F(Kevents, WhatIsNotReportedDoesNotCount) {
+  const Sockets sockets(3);
+  constexpr uint32_t kChecked = KEVENT_REQ_ET | KEVENT_REQ_LAST_CHECK;
+  ukevent user = Request(KEVENT_UNOTIFY, 1, KEVENT_UNOTIFY_EVENT);
+  ASSERT_EQ(Add(queue_, user), 0);
+  for (unsigned i = 0; i < 3; ++i) ASSERT_EQ(Add(queue_, sockets.Request(i, kChecked)), 0);
+  size_t found;
+  // Made ready, though the source is not.
+  ukevent request = sockets.Request(0);
+  ASSERT_EQ(ControlKevents(queue_, KEVENT_CTL_READY, 1, &request), 1);
+  ASSERT_EQ(ControlKevents(queue_, KEVENT_CTL_READY, 1, &user), 1);
+  EXPECT_TRUE(SleepsFor(queue_, 2, &found));
+  EXPECT_EQ(found, 1);
+  // Found ready by one who waits for more, and ready no more.
+  sockets.MakeReady();
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  ASSERT_EQ(SetIn(timer, kSecond / 2), 0);
+  Sim().before_call = [&sockets](const std::string& function) {
+    if (function == "Poll") Sim().SetReady(sockets[0], 0);
+  };
+  EXPECT_TRUE(SleepsFor(queue_, 4, &found));
+  EXPECT_EQ(found, 3);
+  EXPECT_EQ(Delete(timer), 0);
+}
+
+// Made ready and expired, a timer is one event to those who wait for two.
+TEST_F(Kevents, ATimerThatWasMadeReadyIsOneEvent) {
+  const kevent_timer_spec spec = {CLOCK_MONOTONIC, TIMER_ABSTIME, {{0, 0}, {0, 1}}};
+  const kevent_timer_spec* address = &spec;
+  for (const uint32_t flags : {0u, uint32_t{KEVENT_REQ_ONESHOT}}) {
+    ukevent timer = Request(KEVENT_TIMER, 1, KEVENT_TIMER_FIRED | KEVENT_TIMER_SPEC, flags);
+    std::memcpy(timer.ret_data, &address, sizeof timer.ret_data);
+    for (int i = 0; i < 2; ++i) {  // whoever has the first turn
+      ASSERT_EQ(Add(queue_, timer), 0);
+      ukevent ready = timer;
+      ASSERT_EQ(ControlKevents(queue_, KEVENT_CTL_READY, 1, &ready), 1);
+      size_t found;
+      EXPECT_TRUE(SleepsFor(queue_, 2, &found));
+      EXPECT_EQ(found, 1);
+      EXPECT_TRUE(Collect(queue_).empty());
+      if (flags == 0) {
+        EXPECT_EQ(Control(queue_, KEVENT_CTL_REMOVE, timer), 0);
+      }
+      ukevent user = Request(KEVENT_UNOTIFY, 1, KEVENT_UNOTIFY_EVENT, KEVENT_REQ_ONESHOT);
+      ASSERT_EQ(Add(queue_, user), 0);  // changes whose turn it is
+      ASSERT_EQ(ControlKevents(queue_, KEVENT_CTL_READY, 1, &user), 1);
+      EXPECT_EQ(Collect(queue_).size(), 1);
+    }
+  }
+}
+
+// An edge that waits in the queue is dropped with the descriptor.
+TEST_F(Kevents, AnEdgeOfAClosedDescriptorIsNotReported) {
+  const int socket = Sim().OpenStranger();
+  const auto id = static_cast<uint64_t>(socket);
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, id, KEVENT_POLL_POLLIN, KEVENT_REQ_ET)), 0);
+  Sim().SetReady(socket, KEVENT_POLL_POLLIN);
+  size_t found;
+  bool closed = false;
+  Sim().before_call = [&](const std::string& function) {
+    if (function == "Poll" && !closed) {
+      closed = true;
+      kevent::sys::Close(socket);
+    }
+  };
+  EXPECT_TRUE(SleepsFor(queue_, 2, &found));
+  EXPECT_TRUE(closed);
+  EXPECT_EQ(found, 0);
+}
+
 // ---- A random life ----------------------------------------------------------------
 
 TEST_F(Kevents, ARandomLifeIsThatOfTheModel) {
