@@ -29,13 +29,13 @@ bool KeventSet::Harvest(unsigned wanted) {
   HarvestInjected();
   completions_.Harvest();
   ++round_;
+  layers_to_harvest_ = 0;
   const unsigned half = wanted / 2 + (completions_first_ ? 0 : wanted % 2);
   return HarvestMore(wanted - std::min(half, completions_.count()));
 }
 
 bool KeventSet::HarvestMore(unsigned wanted) {
   if (wanted == 0 || watched_ == 0) return watched_ != 0;
-  layers_to_harvest_ = 0;
   HarvestEpoll(queue_->epoll(), wanted);
   for (uint32_t layer = 1; layer <= layer_count_; ++layer) {
     if ((layers_to_harvest_ & 1u << layer) != 0) HarvestEpoll(Epoll(layer), wanted);

@@ -203,11 +203,11 @@ bool KeventSet::StillReady(uint32_t number) {
   Kevent& record = At(number);
   const bool check = (record.req_flags & KEVENT_REQ_LAST_CHECK) != 0;
   if (record.forced && !check) return true;
-  const bool earlier = record.round != round_;
+  const bool found_now = record.round == round_ && !record.forced;
   // An edge of a descriptor that was closed since is nobody's.
-  if (!record.forced && earlier && !record.fd_is_ours && !StillWatches(number)) return false;
+  if (!found_now && !record.fd_is_ours && !StillWatches(number)) return false;
   const auto deliver = SourceOf(record.key.type)->deliver;
-  return deliver == nullptr || deliver(*this, record, check && (record.forced || earlier));
+  return deliver == nullptr || deliver(*this, record, check && !found_now);
 }
 
 // Withdraws what would not be reported, so that one who waits for several counts

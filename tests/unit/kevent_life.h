@@ -1,60 +1,36 @@
 // SPDX-License-Identifier: MIT
 //
 // kevent_ctl against a slow, obvious model, under operations that somebody
-// chooses: sockets that become ready and cease to be, and events of the
-// program's own, by level and by edge, once and for ever.
+// chooses: sockets that become ready and cease to be and are closed, timers, and
+// events of the program's own, by level and by edge, once and for ever, several on
+// one socket, collected few at a time and by those who wait for several.
 
 #ifndef KEVENT_TESTS_UNIT_KEVENT_LIFE_H_
 #define KEVENT_TESTS_UNIT_KEVENT_LIFE_H_
 
+#include <algorithm>
 #include <map>
-#include <set>
 #include <tuple>
+#include <vector>
 
 #include "core/system.h"
 #include "tests/unit/choices.h"
-#include "tests/unit/engine.h"
+#include "tests/unit/kevent_requests.h"
 
 namespace kevent_test {
 
-inline ukevent Request(uint32_t type, uint64_t id, uint32_t event, uint32_t req_flags = 0,
-                       uintptr_t cookie = 0) {
-  ukevent request = {};
-  request.id.raw_u64 = id;
-  request.type = type;
-  request.event = event;
-  request.req_flags = req_flags;
-  request.ptr = reinterpret_cast<void*>(cookie);
-  return request;
-}
+// One kevent, as the model knows it.
+struct ModelKevent {
+  uint32_t req_flags;
+  bool forced = false;    // made ready, and to be reported
+  bool edge = false;      // something has happened that is to be reported
+  unsigned maybe = 0;     // how many may be reported that need not be
+  bool closed = false;    // so is its descriptor
+  uint64_t deadline = 0;  // of a timer
+  uint64_t interval = 0;
 
-// 0 when it was registered, 1 when it was ready, or why it is broken; the whole
-// call's negative errno likewise.
-inline int Add(int queue, ukevent request) {
-  const int count = kevent::core::ControlKevents(queue, KEVENT_CTL_ADD, 1, &request);
-  if (count <= 0) return count;
-  if ((request.ret_flags & KEVENT_RET_BROKEN) == 0) return 1;
-  return static_cast<int>(request.ret_data[1]);
-}
-
-inline int Control(int queue, unsigned command, ukevent request) {
-  const int result = kevent::core::ControlKevents(queue, command, 1, &request);
-  if (result < 0) return result;
-  return (request.ret_flags & KEVENT_RET_BROKEN) == 0 ? 0 : static_cast<int>(request.ret_data[1]);
-}
-
-// A queue as a map of what is registered.
-class KeventModel {
- public:
-  using Key = std::tuple<uint32_t, uint64_t, uintptr_t>;
-  struct Entry {
-    uint32_t req_flags;
-    bool ready = false;
-  };
-  static Key KeyOf(const ukevent& event) {
-    return {event.type, event.id.raw_u64, reinterpret_cast<uintptr_t>(event.ptr)};
-  }
-  std::map<Key, Entry> entries;
+  bool has(uint32_t flag) const { return (req_flags & flag) != 0; }
+  bool checked() const { return has(KEVENT_REQ_LAST_CHECK); }
 };
 
 class KeventLife {
@@ -69,134 +45,320 @@ class KeventLife {
   }
 
   void Step() {
-    switch (Pick(6)) {
+    switch (Pick(12)) {
       case 0:
-        return AddOne();
       case 1:
-        return RemoveOne();
       case 2:
-        return ModifyOne();
+        return AddOne();
       case 3:
-        return InjectOne();
+        return RemoveOne();
       case 4:
+        return ModifyOne();
+      case 5:
+      case 6:
+        return InjectOne();
+      case 7:
+      case 8:
         return ChangeSocket();
+      case 9:
+        return Pick(8) == 0 ? CloseSocket() : Sim().Advance(Pick(kSecond));
       default:
-        return CollectSome();
+        return CollectSome(1 + static_cast<unsigned>(Pick(8)));
     }
   }
 
-  void CollectAll() {
-    for (int i = 0; i < 100 && !Quiet(); ++i) CollectSome();
-    EXPECT_TRUE(Quiet()) << "something that is ready is not reported";
-  }
+  // What has to be reported is, in one call that has room.
+  void CollectAll() { CollectSome(kRoom); }
 
  private:
-  uint64_t Pick(uint64_t n) { return choices_.Below(n); }
-  bool IsReady(int socket) const { return Sim().File(socket)->ready != 0; }
+  static constexpr unsigned kRoom = 256;
+  using Key = std::tuple<uint32_t, uint64_t, uintptr_t>;
+  using Entry = std::pair<const Key, ModelKevent>;
 
-  ukevent Any() {
-    static constexpr uint32_t kFlags[] = {0, KEVENT_REQ_ONESHOT, KEVENT_REQ_ET,
-                                          KEVENT_REQ_ET | KEVENT_REQ_ONESHOT};
-    const uint32_t flags = kFlags[Pick(4)];
-    if (Pick(2) == 0) return Request(KEVENT_UNOTIFY, Pick(6), 1, flags, Pick(2));
-    return Request(KEVENT_POLL, static_cast<uint64_t>(sockets_[Pick(4)]), KEVENT_POLL_POLLIN,
-                   flags | KEVENT_REQ_WAKEUP_ALL, Pick(3));
+  static Key KeyOf(const ukevent& event) {
+    return {event.type, event.id.raw_u64, reinterpret_cast<uintptr_t>(event.ptr)};
+  }
+  static bool Polls(const Entry& entry) { return std::get<0>(entry.first) == KEVENT_POLL; }
+  static bool Polls(const Entry& entry, int socket) {
+    return Polls(entry) && std::get<1>(entry.first) == static_cast<uint64_t>(socket);
   }
 
-  KeventModel::Entry* Find(const ukevent& request) {
-    const auto found = model_.entries.find(KeventModel::KeyOf(request));
-    return found == model_.entries.end() ? nullptr : &found->second;
+  uint64_t Pick(uint64_t n) { return choices_.Below(n); }
+  static uint64_t Now() { return Sim().Now(CLOCK_MONOTONIC); }
+  static bool IsReady(int socket) { return Sim().File(socket)->ready != 0; }
+  static bool IsReady(const ukevent& request) {
+    return request.type == KEVENT_POLL && IsReady(static_cast<int>(request.id.raw[0]));
+  }
+  static bool IsReady(const Entry& entry) {
+    return Polls(entry) && !entry.second.closed &&
+           IsReady(static_cast<int>(std::get<1>(entry.first)));
+  }
+
+  ukevent Any() {
+    uint32_t flags = 0;
+    for (const uint32_t flag : {KEVENT_REQ_ONESHOT, KEVENT_REQ_ET, KEVENT_REQ_LAST_CHECK,
+                                KEVENT_REQ_ALWAYS_QUEUE, KEVENT_REQ_WAKEUP_ALL}) {
+      if (Pick(3) == 0) flags |= flag;
+    }
+    const uint64_t kind = Pick(8);
+    if (kind == 0) {
+      spec_ = {CLOCK_MONOTONIC, 0, {ToTimespec(Pick(2) * kMillisecond), ToTimespec(Pick(kSecond))}};
+      return TimerRequest(Pick(4), &spec_, flags & KEVENT_REQ_ONESHOT, Pick(2));
+    }
+    if (Pick(8) == 0) flags |= KEVENT_REQ_READY;
+    if (kind <= 2) return Request(KEVENT_UNOTIFY, Pick(6), 1, flags, Pick(2));
+    return Request(KEVENT_POLL, static_cast<uint64_t>(sockets_[Pick(kSockets)]), KEVENT_POLL_POLLIN,
+                   flags, Pick(8) == 0 ? Pick(3) : 0);
+  }
+
+  Entry* Find(const ukevent& request) {
+    const auto found = model_.find(KeyOf(request));
+    return found == model_.end() ? nullptr : &*found;
+  }
+
+  // As ADD and MODIFY leave it.
+  ModelKevent Fresh(const ukevent& request) const {
+    ModelKevent fresh = {request.req_flags};
+    fresh.forced = fresh.has(KEVENT_REQ_READY);
+    fresh.edge = IsReady(request);
+    fresh.maybe = fresh.forced && fresh.edge ? 1 : 0;  // one event or two
+    if (request.type == KEVENT_TIMER) {
+      const uint64_t value = ToNanoseconds(spec_.itimerspec.it_value);
+      fresh.interval = ToNanoseconds(spec_.itimerspec.it_interval);
+      fresh.deadline = value == 0 ? 0 : Now() + value;
+    }
+    return fresh;
   }
 
   void AddOne() {
     const ukevent request = Any();
     const int result = Add(queue_, request);
-    if (Find(request) != nullptr) {
+    Entry* entry = Find(request);
+    if (entry != nullptr && entry->second.closed) {
+      model_.erase(KeyOf(request));
+    } else if (entry != nullptr) {
       EXPECT_EQ(result, -EEXIST);
-    } else if (request.type == KEVENT_POLL && IsReady(static_cast<int>(request.id.raw[0]))) {
-      EXPECT_EQ(result, 1);
-    } else {
-      EXPECT_EQ(result, 0);
-      model_.entries[KeventModel::KeyOf(request)] = {request.req_flags};
+      return;
     }
+    constexpr uint32_t kInAnyCase = KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_READY;
+    if (IsReady(request) && (request.req_flags & kInAnyCase) == 0) {
+      EXPECT_EQ(result, 1);
+      return;
+    }
+    EXPECT_EQ(result, 0);
+    ModelKevent& added = model_[KeyOf(request)] = Fresh(request);
+    if (request.type == KEVENT_UNOTIFY && added.has(KEVENT_REQ_ALWAYS_QUEUE)) added.forced = true;
   }
+
+  // The record of a closed descriptor goes when its number is watched again.
+  static bool MayBeGone(const Entry* entry) { return entry != nullptr && entry->second.closed; }
 
   void RemoveOne() {
     const ukevent request = Any();
-    if (model_.entries.empty()) return;
-    EXPECT_EQ(Control(queue_, KEVENT_CTL_REMOVE, request), Find(request) != nullptr ? 0 : -ENOENT);
-    model_.entries.erase(KeventModel::KeyOf(request));
+    if (model_.empty()) return;
+    const Entry* entry = Find(request);
+    const int result = Call(KEVENT_CTL_REMOVE, request);
+    if (!MayBeGone(entry)) {
+      EXPECT_EQ(result, entry != nullptr ? 0 : -ENOENT);
+    }
+    model_.erase(KeyOf(request));
   }
 
   void ModifyOne() {
     const ukevent request = Any();
-    if (model_.entries.empty()) return;
-    KeventModel::Entry* entry = Find(request);
-    EXPECT_EQ(Control(queue_, KEVENT_CTL_MODIFY, request), entry != nullptr ? 0 : -ENOENT);
-    if (entry == nullptr) return;
-    *entry = {request.req_flags};
-    // Asked anew, a source that is ready says so.
-    if (request.type == KEVENT_POLL) entry->ready = IsReady(static_cast<int>(request.id.raw[0]));
+    if (model_.empty()) return;
+    Entry* entry = Find(request);
+    const int result = Call(KEVENT_CTL_MODIFY, request);
+    const bool there = entry != nullptr && !entry->second.closed;
+    EXPECT_EQ(result, there ? 0 : -ENOENT);
+    if (there) entry->second = Fresh(request);
   }
 
   void InjectOne() {
     ukevent request = Any();
-    if (model_.entries.empty()) return;
-    KeventModel::Entry* entry = Find(request);
-    EXPECT_EQ(kevent::core::ControlKevents(queue_, KEVENT_CTL_READY, 1, &request),
-              entry != nullptr ? 1 : 0);
+    // Made ready and expired, a timer is one event or two.
+    if (model_.empty() || request.type == KEVENT_TIMER) return;
+    Entry* entry = Find(request);
+    if (MayBeGone(entry)) return;
+    EXPECT_EQ(Call(KEVENT_CTL_READY, request), entry != nullptr ? 1 : 0);
     if (entry == nullptr) return;
-    // With an edge, that is one event or two.
-    if (entry->ready) doubtful_.insert(KeventModel::KeyOf(request));
-    entry->ready = true;
+    if (entry->second.edge) ++entry->second.maybe;
+    entry->second.forced = true;
+  }
+
+  // Nothing is registered any more, for all that the model knows not.
+  int Call(unsigned command, ukevent request) {
+    int result = kevent::core::ControlKevents(queue_, command, 1, &request);
+    if (command == KEVENT_CTL_READY) return result;
+    if (result == -EINVAL) return -ENOENT;
+    return (request.ret_flags & KEVENT_RET_BROKEN) == 0 ? result
+                                                        : static_cast<int>(request.ret_data[1]);
   }
 
   void ChangeSocket() {
-    const int socket = sockets_[Pick(4)];
-    const bool now = Pick(2) == 0;
+    const int socket = sockets_[Pick(kSockets)];
+    const bool now = Pick(3) != 0;
     Sim().SetReady(socket, now ? KEVENT_POLL_POLLIN : 0);
-    for (auto& [key, entry] : model_.entries) {
-      if (std::get<0>(key) != KEVENT_POLL || std::get<1>(key) != static_cast<uint64_t>(socket))
-        continue;
-      // An edge that was not collected before it was over may be reported or not.
-      if (entry.ready) doubtful_.insert(key);
-      if (now) entry.ready = true;
+    for (Entry& entry : model_) {
+      if (!Polls(entry, socket) || entry.second.closed) continue;
+      ModelKevent& kevent = entry.second;
+      // One that was not collected before the next, or before it was over, may be
+      // reported or not.
+      if (kevent.edge) ++kevent.maybe;
+      kevent.edge = now;
+      if (now && kevent.forced) ++kevent.maybe;
     }
   }
 
-  void CollectSome() {
-    const auto max = static_cast<unsigned>(1 + Pick(6));
-    for (const ukevent& event : Collect(queue_, 0, max)) {
-      KeventModel::Entry* entry = Find(event);
-      ASSERT_NE(entry, nullptr) << "of one that is not registered";
-      const auto key = KeventModel::KeyOf(event);
-      EXPECT_TRUE(entry->ready || doubtful_.count(key) != 0) << "of one that is not ready";
-      EXPECT_EQ(event.req_flags, entry->req_flags);
-      if (!entry->ready) doubtful_.erase(key);
-      if ((entry->req_flags & KEVENT_REQ_ONESHOT) != 0) {
-        model_.entries.erase(key);
-      } else {
-        // By level it is reported for as long as it lasts.
-        entry->ready = event.type == KEVENT_POLL && (entry->req_flags & KEVENT_REQ_ET) == 0 &&
-                       IsReady(static_cast<int>(event.id.raw[0]));
+  // Another one has its number.
+  void CloseSocket() {
+    const int socket = sockets_[Pick(kSockets)];
+    kevent::sys::Close(socket);
+    ASSERT_EQ(Sim().OpenStranger(), socket);
+    for (Entry& entry : model_) {
+      if (!Polls(entry, socket) || entry.second.closed) continue;
+      entry.second.closed = true;
+      entry.second.edge = false;
+      entry.second.maybe = entry.second.forced || entry.second.maybe != 0 ? 1 : 0;
+      entry.second.forced = false;
+    }
+  }
+
+  // ---- Collecting -------------------------------------------------------------------
+
+  unsigned Watchers(const Entry& of) const {
+    return static_cast<unsigned>(std::count_if(model_.begin(), model_.end(), [&](const Entry& e) {
+      return Polls(e, static_cast<int>(std::get<1>(of.first))) && !e.second.closed;
+    }));
+  }
+
+  static bool IsDue(const ModelKevent& kevent) {
+    return kevent.deadline != 0 && kevent.deadline <= Now();
+  }
+
+  // Whether it has to be reported by who has room for it, whatever becomes of
+  // others.
+  bool Certain(const Entry& entry) const {
+    const ModelKevent& kevent = entry.second;
+    if (IsDue(kevent)) return true;
+    if (!Polls(entry)) return kevent.forced;
+    if (kevent.closed) return false;
+    if (kevent.forced) return !kevent.checked() || IsReady(entry);
+    // One activity is told to one of those that do not ask for all.
+    if (!kevent.has(KEVENT_REQ_WAKEUP_ALL) && Watchers(entry) > 1) return false;
+    return IsReady(entry) && (kevent.edge || !kevent.has(KEVENT_REQ_ET));
+  }
+
+  // How many have to be reported: the certain ones, and one for a socket that is
+  // ready by level.
+  unsigned Owed() const {
+    unsigned owed = 0;
+    std::map<uint64_t, bool> told;
+    for (const Entry& entry : model_) {
+      const bool certain = Certain(entry);
+      if (certain) ++owed;
+      if (!Polls(entry) || !IsReady(entry)) continue;
+      bool& told_here = told[std::get<1>(entry.first)];
+      told_here |= certain;
+    }
+    for (const auto& [socket, told_here] : told) {
+      if (told_here) continue;
+      owed += std::any_of(model_.begin(), model_.end(), [&, id = socket](const Entry& entry) {
+        return Polls(entry, static_cast<int>(id)) && !entry.second.closed &&
+               !entry.second.has(KEVENT_REQ_ET);
+      });
+    }
+    return owed;
+  }
+
+  void CollectSome(unsigned max) {
+    const auto min = static_cast<unsigned>(Pick(2) == 0 ? 0 : Pick(max + 1));
+    const unsigned owed = Owed();
+    std::vector<Key> certain;
+    for (const Entry& entry : model_) {
+      if (Certain(entry)) certain.push_back(entry.first);
+    }
+    Doubt();
+    const uint64_t before = Now();
+    const timespec patience = ToTimespec(kSecond / 4);
+    const std::vector<ukevent> events = Collect(queue_, min, max, &patience);
+
+    EXPECT_GE(events.size(), std::min(max, owed)) << "something that is ready is not reported";
+    EXPECT_TRUE(events.size() >= min || Now() - before >= kSecond / 4) << "gives up too soon";
+    EXPECT_TRUE(owed < min || Now() == before) << "sleeps with enough of them ready";
+    std::map<Key, unsigned> found;
+    for (const ukevent& event : events) {
+      ++found[KeyOf(event)];
+      Check(event);
+    }
+    if (max == kRoom) {
+      for (const Key& key : certain) EXPECT_EQ(found.count(key), 1) << "one is not reported";
+    }
+  }
+
+  void Check(const ukevent& event) {
+    Entry* entry = Find(event);
+    if (entry == nullptr) {
+      ADD_FAILURE() << "of one that is not registered";
+      return;
+    }
+    ModelKevent& kevent = entry->second;
+    EXPECT_EQ(event.req_flags, kevent.req_flags);
+    const bool level = IsReady(*entry) && !kevent.has(KEVENT_REQ_ET);
+    if (event.type == KEVENT_TIMER) {
+      if (IsDue(kevent)) return CheckTimer(event, entry);
+      ADD_FAILURE() << "of a timer that is not due";
+    } else if (event.type == KEVENT_POLL) {
+      EXPECT_TRUE(kevent.forced || kevent.edge || kevent.maybe != 0 || level) << "of one not ready";
+      EXPECT_TRUE(!kevent.checked() || IsReady(*entry)) << "without the last check";
+    } else {
+      EXPECT_TRUE(kevent.forced || kevent.maybe != 0) << "of one not ready";
+    }
+    if (kevent.has(KEVENT_REQ_ONESHOT)) {
+      model_.erase(entry->first);
+    } else if (kevent.forced || kevent.edge) {
+      kevent.forced = kevent.edge = false;
+    } else if (!level) {
+      --kevent.maybe;
+    }
+  }
+
+  void CheckTimer(const ukevent& event, Entry* entry) {
+    ModelKevent& kevent = entry->second;
+    const uint64_t late = Now() - kevent.deadline;
+    const uint64_t overruns = kevent.interval == 0 ? 0 : late / kevent.interval;
+    EXPECT_EQ(event.ret_data[0], overruns);
+    EXPECT_EQ(event.ret_data[1], std::min<uint64_t>(late - overruns * kevent.interval, UINT32_MAX));
+    if (kevent.has(KEVENT_REQ_ONESHOT)) {
+      model_.erase(entry->first);
+    } else {
+      kevent.deadline =
+          kevent.interval == 0 ? 0 : kevent.deadline + (overruns + 1) * kevent.interval;
+    }
+  }
+
+  // What one collection meets and drops, or tells to others, comes no more.
+  void Doubt() {
+    for (Entry& entry : model_) {
+      ModelKevent& kevent = entry.second;
+      if (!Polls(entry)) continue;
+      if (kevent.forced && kevent.checked() && !IsReady(entry)) {
+        kevent.forced = false;
+        ++kevent.maybe;
+      }
+      if (kevent.edge && !kevent.has(KEVENT_REQ_WAKEUP_ALL) && Watchers(entry) > 1) {
+        kevent.edge = false;
+        ++kevent.maybe;
       }
     }
   }
 
-  // Nothing is ready, but for what is so for ever by its level.
-  bool Quiet() const {
-    for (const auto& [key, entry] : model_.entries) {
-      const bool level = std::get<0>(key) == KEVENT_POLL && (entry.req_flags & KEVENT_REQ_ET) == 0;
-      if (entry.ready && !level && doubtful_.count(key) == 0) return false;
-    }
-    return true;
-  }
-
+  static constexpr unsigned kSockets = 12;
   Choices& choices_;
   const int queue_;
-  int sockets_[4];
-  KeventModel model_;
-  std::set<KeventModel::Key> doubtful_;
+  int sockets_[kSockets];
+  kevent_timer_spec spec_ = {};
+  std::map<Key, ModelKevent> model_;
 };
 
 }  // namespace kevent_test

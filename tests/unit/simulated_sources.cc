@@ -44,7 +44,11 @@ int PollNow(int fd, short events) {
   return static_cast<int>(Sim().ReadyEvents(*file) & asked);
 }
 
-int FileMode(int fd) { return Sim().IsOpen(fd) ? S_IFSOCK : -EBADF; }
+int FileMode(int fd) {
+  const auto file = Sim().File(fd);
+  if (file == nullptr) return -EBADF;
+  return file->mode == 0 ? S_IFSOCK : static_cast<int>(file->mode);
+}
 
 bool IsWritable(void*, size_t) { return true; }
 

@@ -510,7 +510,7 @@ void FutexWakeAll(std::atomic<uint32_t>*) { ENTER(); }
 
 SignalSet BlockAllSignals() {
   ENTER();
-  return 0;
+  return Sim().blocked_signals;
 }
 
 void RestoreSignals(SignalSet) { ENTER(); }

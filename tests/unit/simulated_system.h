@@ -28,6 +28,7 @@ struct SimulatedFile {
   Kind kind = Kind::kStranger;
   int status_flags = 0;
   bool marked = false;         // as one of the engine's own
+  uint32_t mode = 0;           // as stat has it; 0: a socket
   bool parent_has_it = false;  // and so its last descriptor is not here
   // A timerfd:
   clockid_t clock = CLOCK_MONOTONIC;
@@ -108,6 +109,9 @@ class Simulation {
   void Fork(bool run_handlers);
   void set_process_id(int id) { process_id_ = id; }
   int process_id() const { return process_id_; }
+
+  // What the thread has blocked.
+  uint64_t blocked_signals = 0;
 
   // ---- Watching and failing ----
   std::map<std::string, int> calls;                     // of each function of the seam
