@@ -27,9 +27,9 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   const Registration named = Registry::Get(fd);
   if (!named.is_name()) return sys::DescriptorFlags(fd) < 0 ? -EBADF : -EINVAL;
   if (named.queue() == set.queue().number()) return -ELOOP;
-  record.found_data[0] = KEVENT_KEVENT_READY;
   if ((record.req_flags & (KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_READY)) == 0 &&
       sys::PollNow(fd, POLLIN) > 0) {
+    record.found_data[0] = KEVENT_KEVENT_READY;
     return Source::kReadyNow;
   }
   int error = set.Watch(number, fd, EpollEvents(record));

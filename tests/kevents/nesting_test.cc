@@ -134,6 +134,18 @@ TEST_F(Nesting, EpollsOfTheProgramCount) {
   for (const int epoll : epolls) close(epoll);
 }
 
+TEST_F(Nesting, AQueueThatWasMadeReadyIsNotSaidToBe) {
+  const Queue outer;
+  const Queue inner;
+  ASSERT_EQ(Add(outer.fd(), Nested(inner.fd())), 0);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(Inject(outer.fd(), Nested(inner.fd())));
+    const auto events = Take(outer.fd());
+    ASSERT_EQ(events.size(), 1);
+    EXPECT_EQ(events[0].ret_data[0], 0u);
+  }
+}
+
 // For room in a ring, too.
 TEST_F(Nesting, WhoeverWaitsForRoomSleeps) {
   constexpr unsigned kSize = 2;
