@@ -39,7 +39,7 @@ void KeventSet::Clear() {
     if (record.key.type == KEVENT_TIMER) SourceOf(KEVENT_TIMER)->detach(*this, number);
     table_.Erase(number);
   });
-  std::fill_n(watches_, kWatches, 0);
+  table_.ForgetWatches();
   std::fill_n(layers_, kMaxLayers, 0);
   layer_count_ = leaving_first_ = watched_ = nested_ = 0;
   edges_.store(0, std::memory_order_relaxed);

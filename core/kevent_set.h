@@ -123,17 +123,10 @@ class KeventSet {
 
   // The inotify of all KEVENT_INODE, made when first needed: or a negative errno.
   int Inotify();
-  template <typename Visit>
-  void ForEachInode(Visit visit) {
-    for (const uint32_t first : watches_) {
-      for (uint32_t link = first; link != 0; link = At(link - 1).same_descriptor) visit(link - 1);
-    }
-  }
-  uint32_t& WatchesLike(int watch) { return watches_[static_cast<uint32_t>(watch) % kWatches]; }
+  KeventTable& table() { return table_; }
 
  private:
   static constexpr uint32_t kMaxLayers = 16;
-  static constexpr uint32_t kWatches = 256;
 
   unsigned DeliverReady(unsigned max, ukevent* events);
   void Erase(uint32_t number);
@@ -190,7 +183,6 @@ class KeventSet {
   std::atomic<int> edges_;
   bool edges_watched_;
   std::atomic<int> inotify_;
-  uint32_t watches_[kWatches];  // KEVENT_INODE records by inotify watch
 };
 
 }  // namespace kevent::core

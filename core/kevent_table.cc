@@ -127,4 +127,87 @@ int KeventTable::ReserveWatchers(int fd) {
   return Enlarge(pages_->watchers, std::max({kFirstSize, size * 2, needed}), true);
 }
 
+// ---- inotify watches -----------------------------------------------------------
+
+// What leads to the first record with this watch, or to where it would be.
+uint32_t* KeventTable::LinkOf(int watch) {
+  const uint32_t mask = pages_->watches.size.load(std::memory_order_relaxed) - 1;
+  uint32_t* link = pages_->watches.entries.load(std::memory_order_relaxed) +
+                   (static_cast<uint32_t>(watch) & mask);
+  while (*link != 0 && WatchOf(At(*link - 1)) != watch) link = &At(*link - 1).next_watch;
+  return link;
+}
+
+uint32_t KeventTable::FirstOf(int watch) {
+  return pages_->watches.size.load(std::memory_order_relaxed) == 0 ? 0 : *LinkOf(watch);
+}
+
+int KeventTable::ReserveWatch() {
+  const uint32_t size = pages_->watches.size.load(std::memory_order_relaxed);
+  if (watch_count_ < size) return 0;
+  if (const int error = Enlarge(pages_->watches, size == 0 ? kFirstSize : size * 2, true);
+      error != 0) {
+    return error;
+  }
+  // Each list is divided in two.
+  uint32_t* const entries = pages_->watches.entries.load(std::memory_order_relaxed);
+  for (uint32_t i = 0; i < size; ++i) {
+    for (uint32_t* link = &entries[i]; *link != 0;) {
+      const uint32_t first = *link;
+      Kevent& record = At(first - 1);
+      if ((static_cast<uint32_t>(WatchOf(record)) & size) == 0) {
+        link = &record.next_watch;
+        continue;
+      }
+      *link = record.next_watch;
+      record.next_watch = entries[i + size];
+      entries[i + size] = first;
+    }
+  }
+  return 0;
+}
+
+void KeventTable::LinkWatch(uint32_t number, int watch) {
+  Kevent& record = At(number);
+  record.handle = static_cast<uint64_t>(watch);
+  uint32_t* const link = LinkOf(watch);
+  record.same_before = 0;
+  record.same_descriptor = *link;
+  if (*link == 0) {
+    record.next_watch = 0;
+    ++watch_count_;
+  } else {
+    Kevent& second = At(*link - 1);
+    second.same_before = number + 1;
+    record.next_watch = second.next_watch;
+  }
+  *link = number + 1;
+}
+
+bool KeventTable::UnlinkWatch(uint32_t number) {
+  const Kevent& record = At(number);
+  const uint32_t before = record.same_before;
+  const uint32_t after = record.same_descriptor;
+  if (after != 0) At(after - 1).same_before = before;
+  if (before != 0) {
+    At(before - 1).same_descriptor = after;
+    return true;
+  }
+  uint32_t* const link = LinkOf(WatchOf(record));
+  if (after == 0) {
+    *link = record.next_watch;
+    --watch_count_;
+    return false;
+  }
+  At(after - 1).next_watch = record.next_watch;
+  *link = after;
+  return true;
+}
+
+void KeventTable::ForgetWatches() {
+  const uint32_t size = pages_->watches.size.load(std::memory_order_relaxed);
+  std::fill_n(pages_->watches.entries.load(std::memory_order_relaxed), size, 0);
+  watch_count_ = 0;
+}
+
 }  // namespace kevent::core

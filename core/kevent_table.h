@@ -52,11 +52,13 @@ struct Kevent {
   bool fd_is_ours;
   bool nests;                // it is an epoll
   uint32_t same_descriptor;  // others that watch it, or have its inotify watch
+  uint32_t same_before;      // the one before with its inotify watch
   uint32_t round;            // of the harvest that found it ready
   uint32_t told_to_others;   // of its events, since its last edge
   uint32_t met;              // the last harvest that met it in an epoll
   uint64_t handle;           // bits of a timer's, or the inotify watch
   int clock;                 // clockid_t of a timer
+  uint32_t next_watch;       // of the first with an inotify watch: another such
 
   // What is to be reported once it is ready.
   uint32_t found_flags;
@@ -77,6 +79,7 @@ struct KeventPages {
   };
   Array buckets;   // records by hash; the size is a power of two, or 0
   Array watchers;  // records by descriptor
+  Array watches;   // the first records with an inotify watch, by it; as buckets
   std::atomic<Kevent*> chunks[kMaxChunks];
 };
 
@@ -116,6 +119,29 @@ class KeventTable {
   }
   int ReserveWatchers(int fd);  // 0 or ENOMEM
 
+  // The first of the records with this inotify watch, plus one; 0: there is none.
+  uint32_t FirstOf(int watch);
+  int ReserveWatch();  // for a record's: 0 or ENOMEM
+  void LinkWatch(uint32_t number, int watch);
+  // False when it was the last.
+  bool UnlinkWatch(uint32_t number);
+  void ForgetWatches();
+  static int WatchOf(const Kevent& record) { return static_cast<int>(record.handle); }
+
+  // Calls visit(number) for each record with an inotify watch.
+  template <typename Visit>
+  void ForEachWatch(Visit visit) {
+    const uint32_t size = pages_->watches.size.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < size; ++i) {
+      for (uint32_t first = pages_->watches.entries.load(std::memory_order_relaxed)[i]; first != 0;
+           first = At(first - 1).next_watch) {
+        for (uint32_t link = first; link != 0; link = At(link - 1).same_descriptor) {
+          visit(link - 1);
+        }
+      }
+    }
+  }
+
   // Calls visit(number) for each record.
   template <typename Visit>
   void ForEach(Visit visit) {
@@ -129,11 +155,13 @@ class KeventTable {
   int GrowBuckets();
   int AllocateNumber(uint32_t* number);
   uint32_t& Bucket(const KeventKey& key);
+  uint32_t* LinkOf(int watch);
 
   KeventPages* pages_;
   std::atomic<uint32_t> size_;
   uint32_t used_;        // numbers [0, used_) were handed out once
   uint32_t first_free_;  // plus one
+  uint32_t watch_count_;
 };
 
 }  // namespace kevent::core

@@ -51,8 +51,6 @@ uint32_t FromInotify(uint32_t mask) {
   return events;
 }
 
-int WatchOf(const Kevent& record) { return static_cast<int>(record.handle); }
-
 int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
   if (record.key.id >> 32 != 0) return -EINVAL;
@@ -66,32 +64,20 @@ int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
   }
   const int inotify = set.Inotify();
   if (inotify < 0) return inotify;
+  if (const int error = set.table().ReserveWatch(); error != 0) return -error;
   // What has happened before is not this one's.
   HarvestInotify(set);
   const int watch = sys::InotifyAdd(inotify, fd, ToInotify(record.event));
   if (watch < 0) return watch;
-  record.handle = static_cast<uint64_t>(watch);
-  uint32_t& first = set.WatchesLike(watch);
-  record.same_descriptor = first;
-  first = number + 1;
+  set.table().LinkWatch(number, watch);
   return 0;
 }
 
-// Whether any record has this watch.
-bool IsWanted(KeventSet& set, int watch) {
-  for (uint32_t link = set.WatchesLike(watch); link != 0; link = set.At(link - 1).same_descriptor) {
-    if (WatchOf(set.At(link - 1)) == watch) return true;
-  }
-  return false;
-}
-
 void Detach(KeventSet& set, uint32_t number) {
-  const int watch = WatchOf(set.At(number));
-  uint32_t* link = &set.WatchesLike(watch);
-  while (*link != number + 1) link = &set.At(*link - 1).same_descriptor;
-  *link = set.At(number).same_descriptor;
+  const int watch = KeventTable::WatchOf(set.At(number));
+  const bool wanted = set.table().UnlinkWatch(number);
   // The kernel has dropped the watch of a file that is gone.
-  if (!set.At(number).ended && !IsWanted(set, watch)) sys::InotifyRemove(set.Inotify(), watch);
+  if (!wanted && !set.At(number).ended) sys::InotifyRemove(set.Inotify(), watch);
 }
 
 int Change(KeventSet& set, uint32_t number, const ukevent& request) {
@@ -107,8 +93,8 @@ int Change(KeventSet& set, uint32_t number, const ukevent& request) {
   const int watch =
       sys::InotifyAdd(set.Inotify(), static_cast<int>(record.key.id), ToInotify(record.event));
   // Another file has the number by now.
-  if (watch >= 0 && watch != WatchOf(record)) {
-    if (!IsWanted(set, watch)) sys::InotifyRemove(set.Inotify(), watch);
+  if (watch >= 0 && watch != KeventTable::WatchOf(record)) {
+    if (set.table().FirstOf(watch) == 0) sys::InotifyRemove(set.Inotify(), watch);
     return -EBADF;
   }
   return watch < 0 ? watch : 0;
@@ -124,11 +110,11 @@ void Count(KeventSet& set, uint32_t number, uint32_t events, uint32_t how_many) 
 
 void Happened(KeventSet& set, const inotify_event& event) {
   const bool lost = (event.mask & IN_Q_OVERFLOW) != 0;
-  for (uint32_t link = set.WatchesLike(event.wd); link != 0;) {
+  for (uint32_t link = set.table().FirstOf(event.wd); link != 0;) {
     const uint32_t number = link - 1;
     Kevent& record = set.At(number);
     link = record.same_descriptor;
-    if (WatchOf(record) != event.wd || record.ended) continue;
+    if (record.ended) continue;
     if ((event.mask & (IN_IGNORED | IN_UNMOUNT)) != 0) {
       record.ended = true;
       record.found_flags = KEVENT_RET_BROKEN;
@@ -169,7 +155,7 @@ void HarvestInotify(KeventSet& set) {
       std::memcpy(&event, buffer + at, sizeof event);
       at += static_cast<int>(sizeof event + event.len);
       if ((event.mask & IN_Q_OVERFLOW) != 0) {
-        set.ForEachInode(
+        set.table().ForEachWatch(
             [&set](uint32_t number) { Count(set, number, set.At(number).event, UINT32_MAX); });
       } else {
         Happened(set, event);

@@ -45,6 +45,38 @@ TEST_F(Kevents, SignalsAndProcessesAndFiles) {
   kevent::sys::Close(file);
 }
 
+// Each watch of very many is found, and given back with the last of its kevents.
+TEST_F(Kevents, ManyFilesAndSeveralKeventsOnEach) {
+  constexpr unsigned kFiles = 1500;
+  constexpr unsigned kEach = 3;
+  std::vector<int> files(kFiles);
+  for (int& file : files) file = Sim().OpenStranger();
+  const auto request = [&files](unsigned file, unsigned cookie) {
+    return Request(KEVENT_INODE, static_cast<uint64_t>(files[file]), KEVENT_INODE_MODIFY, 0,
+                   cookie);
+  };
+  for (unsigned cookie = 0; cookie < kEach; ++cookie) {
+    for (unsigned i = 0; i < kFiles; ++i) ASSERT_EQ(Add(queue_, request(i, cookie)), 0);
+  }
+  const int before = CallCount("InotifyRemove");
+  RandomChoices choices(1);
+  for (unsigned left = kEach; left > 0; --left) {
+    for (const int file : files) Sim().Happen(file, IN_MODIFY);
+    EXPECT_EQ(Collect(queue_, 0, kFiles * kEach).size(), kFiles * left);
+    Sim().Happen(-1, IN_Q_OVERFLOW);
+    EXPECT_EQ(Collect(queue_, 0, kFiles * kEach).size(), kFiles * left);
+    // Of each file another one: the first, the last, or one between.
+    for (unsigned i = 0; i < kFiles; ++i) {
+      unsigned cookie = static_cast<unsigned>(choices.Below(kEach));
+      while (Control(queue_, KEVENT_CTL_REMOVE, request(i, cookie)) != 0 && !HasFailure()) {
+        cookie = (cookie + 1) % kEach;
+      }
+    }
+    EXPECT_EQ(CallCount("InotifyRemove") - before, left == 1 ? kFiles : 0);
+  }
+  for (const int file : files) kevent::sys::Close(file);
+}
+
 // One who waits for several of any kind is woken when they are complete.
 TEST_F(Kevents, WaitingForSeveral) {
   const int socket = Sim().OpenStranger();
