@@ -113,6 +113,8 @@ class KeventSet {
   // A record watches an epoll: 0, or a negative errno when it is too deep.
   // Unwatch undoes it.
   int Nest(uint32_t number);
+  // The program is about to close this number.  Async-signal-safe.
+  void LetGo(int fd) const;
   // Whether a record's descriptor is still what it was.
   bool StillWatches(uint32_t number);
 

@@ -109,6 +109,10 @@ Queue& Process::QueueAt(uint32_t number) {
   return *g_queues[number].load(std::memory_order_acquire);
 }
 
+Queue* Process::FindQueue(uint32_t number) {
+  return number < kMaxQueues ? g_queues[number].load(std::memory_order_acquire) : nullptr;
+}
+
 SlotTable& Process::slots() { return State().slots; }
 
 AioEngine& Process::aio() { return State().aio; }

@@ -33,6 +33,8 @@ class Process {
 
   // The queue with this number; requires that it was opened once.
   static Queue& QueueAt(uint32_t number);
+  // The same, or nullptr from the first number on that was never opened.
+  static Queue* FindQueue(uint32_t number);
 
   // Whether the descriptor is this queue's, whatever is registered for it: one
   // that was closed by a system call that we don't see, or by another thread

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // Descriptors that kevents watch.  epoll forgets a descriptor when the last
-// number for its file is closed, without a word; that a record is stale shows
-// when its number is watched again.
+// number for its file is closed, without a word, and is made to when that number
+// is closed (watched.h); that a record is stale shows when its number is watched
+// again.
 
 #include "core/watching.h"
 
@@ -13,6 +14,8 @@
 #include "core/internal_descriptors.h"
 #include "core/kevent_set.h"
 #include "core/queue.h"
+#include "core/registry.h"
+#include "core/watched.h"
 
 namespace kevent::core {
 
@@ -38,6 +41,9 @@ int KeventSet::AddLayer() {
 int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
   if (fd < 0 || fd >= Registry::kMaxDescriptor) return -EBADF;
   if (const int error = table_.ReserveWatchers(fd); error != 0) return -error;
+  if (!Registry::Get(fd).is_internal()) {
+    if (const int error = Watched::Add(fd, queue_->number()); error != 0) return -error;
+  }
   Kevent& record = At(number);
   for (uint32_t layer = 0;; ++layer) {
     if (layer > layer_count_) {
@@ -82,6 +88,15 @@ bool KeventSet::StillWatches(uint32_t number) {
   return result == -EEXIST;
 }
 
+void KeventSet::LetGo(int fd) const {
+  sys::EpollDelete(queue_->epoll(), fd);
+  for (const std::atomic<int>& layer : layers_) {
+    const int epoll = layer.load(std::memory_order_acquire) - 1;
+    if (epoll < 0) return;
+    sys::EpollDelete(epoll, fd);
+  }
+}
+
 void KeventSet::LinkWatcher(uint32_t number) {
   Kevent& record = At(number);
   uint32_t& first = table_.WatchersOf(record.fd);
@@ -95,6 +110,7 @@ void KeventSet::UnlinkWatcher(uint32_t number) {
   uint32_t* link = &table_.WatchersOf(record.fd);
   while (*link != number + 1) link = &At(*link - 1).same_descriptor;
   *link = record.same_descriptor;
+  if (table_.WatchersOf(record.fd) == 0) Watched::Remove(record.fd, queue_->number());
   // What was told to it is told no more.
   for (uint32_t other = table_.WatchersOf(record.fd); other != 0;
        other = At(other - 1).same_descriptor) {

@@ -6,6 +6,7 @@
 
 #include "core/aio.h"
 #include "core/system.h"
+#include "core/watched.h"
 #include "shim/edge.h"
 #include "shim/libc.h"
 
@@ -15,12 +16,24 @@ using kevent::shim::Finish;
 
 namespace {
 
-// Asynchronous operations that have not begun lose their descriptor.
+// Asynchronous operations that have not begun lose their descriptor, and kevents
+// theirs.
 void Loses(unsigned first, unsigned last) {
+  core::Watched::LetGo(first, last);
   if (ABSL_PREDICT_FALSE(core::AnyToLoseDescriptors())) core::LosesDescriptors(first, last);
 }
 void Loses(int fd) {
-  if (fd >= 0) Loses(static_cast<unsigned>(fd), static_cast<unsigned>(fd));
+  if (fd < 0) return;
+  core::Watched::LetGo(fd);
+  const auto number = static_cast<unsigned>(fd);
+  if (ABSL_PREDICT_FALSE(core::AnyToLoseDescriptors())) core::LosesDescriptors(number, number);
+}
+
+// The same if dup2 or dup3 is going to replace it.
+void MayLose(int fd, int target, int flags) {
+  if (fd == target || (flags & ~O_CLOEXEC) != 0) return;
+  if (core::Watched::Is(target) && sys::DescriptorFlags(fd) < 0) return;
+  Loses(target);
 }
 
 // fcntl takes one argument of pointer size at most, and passes it on unread.
@@ -52,14 +65,14 @@ KEVENT_EXPORT int dup(int fd) noexcept {
 }
 
 KEVENT_EXPORT int dup2(int fd, int target) noexcept {
-  if (fd != target) Loses(target);
+  MayLose(fd, target, 0);
   if (core::Concerns(fd) || core::Concerns(target)) return Finish(core::DuplicateTo(fd, target));
   const auto libc = KEVENT_LIBC(dup2);
   return libc != nullptr ? libc(fd, target) : Finish(core::DuplicateTo(fd, target));
 }
 
 KEVENT_EXPORT int dup3(int fd, int target, int flags) noexcept {
-  if (fd != target) Loses(target);
+  MayLose(fd, target, flags);
   if (core::Concerns(fd) || core::Concerns(target)) {
     return Finish(core::DuplicateTo(fd, target, flags));
   }

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/watched.h"
+
+#include <cerrno>
+#include <climits>
+
+#include "core/kevent_set.h"
+#include "core/process.h"
+#include "core/queue.h"
+#include "core/signals_blocked.h"
+#include "core/system.h"
+
+namespace kevent::core {
+namespace {
+
+// Out of whatever epoll of the queue's it is in; the records stay, as for any
+// descriptor that was closed.
+void TakeOut(Queue& queue, int fd) {
+  if (!queue.Pin()) return;
+  // Its epolls may be strangers', if the program has closed ours behind our back.
+  if (sys::IsMarked(queue.epoll())) {
+    if (const KeventSet* set = queue.kevents(); set != nullptr) set->LetGo(fd);
+  }
+  queue.Unpin();
+}
+
+}  // namespace
+
+constinit std::atomic<std::atomic<uint32_t>*>
+    Watched::pages_[Registry::kMaxDescriptor / kPageEntries] = {};
+
+int Watched::Add(int fd, uint32_t queue) {
+  std::atomic<std::atomic<uint32_t>*>& page = pages_[fd / kPageEntries];
+  if (page.load(std::memory_order_acquire) == nullptr) {
+    constexpr size_t kBytes = kPageEntries * sizeof(std::atomic<uint32_t>);
+    void* fresh = sys::MapPages(kBytes, sys::OnFork::kWipe);
+    if (fresh == nullptr) return ENOMEM;
+    std::atomic<uint32_t>* none = nullptr;
+    if (!page.compare_exchange_strong(none, static_cast<std::atomic<uint32_t>*>(fresh))) {
+      sys::UnmapPages(fresh, kBytes);
+    }
+  }
+  std::atomic<uint32_t>& entry = *Entry(fd);
+  uint32_t seen = 0;
+  if (entry.compare_exchange_strong(seen, queue + 1) || seen == queue + 1) return 0;
+  entry.store(kSeveral, std::memory_order_release);
+  return 0;
+}
+
+void Watched::Remove(int fd, uint32_t queue) {
+  // Of several it is not known whether others do still.
+  uint32_t one = queue + 1;
+  if (std::atomic<uint32_t>* entry = Entry(fd); entry != nullptr) {
+    entry->compare_exchange_strong(one, 0);
+  }
+}
+
+void Watched::LetGoOf(int fd) {
+  const SignalsBlocked blocked;  // a handler that leaves would leave its pin behind
+  // A child of vfork closes in its own table of descriptors, with our memory.
+  if (!Process::Owns()) return;
+  const uint32_t watching = Entry(fd)->exchange(0, std::memory_order_acq_rel);
+  if (watching == 0) return;
+  if (watching != kSeveral) return TakeOut(Process::QueueAt(watching - 1), fd);
+  Queue* queue;
+  for (uint32_t number = 0; (queue = Process::FindQueue(number)) != nullptr; ++number) {
+    TakeOut(*queue, fd);
+  }
+}
+
+void Watched::LetGo(unsigned first, unsigned last) {
+  constexpr auto kLast = static_cast<unsigned>(Registry::kMaxDescriptor - 1);
+  if (last > kLast) last = kLast;
+  for (unsigned fd = first; fd <= last;) {
+    if (pages_[fd / kPageEntries].load(std::memory_order_acquire) == nullptr) {
+      fd = (fd / kPageEntries + 1) * kPageEntries;
+    } else {
+      LetGo(static_cast<int>(fd++));
+    }
+  }
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+//
+// Descriptors that are closed while kevents watch them and their files live on.
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "tests/support/kevents.h"
+#include "tests/support/process.h"
+#include "tests/support/queue.h"
+
+namespace kevent_test {
+namespace {
+
+class Closing : public testing::Test {
+ protected:
+  Closing() {
+    std::array<int, 2> pair;
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()), 0);
+    far_ = pair[1];
+    // Out of the way of closefrom.
+    number_ = fcntl(pair[0], F_DUPFD_CLOEXEC, 900);
+    copy_ = pair[0];
+    EXPECT_EQ(write(far_, "x", 1), 1);
+  }
+  ~Closing() override {
+    close(far_);
+    close(copy_);
+  }
+  ukevent Watch(uintptr_t cookie = 0) const {
+    return DescriptorRequest(KEVENT_SOCKET, number_, KEVENT_SOCKET_RECV,
+                             KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_WAKEUP_ALL, cookie);
+  }
+  static bool Readable(int queue) {
+    pollfd descriptor = {queue, POLLIN, 0};
+    return poll(&descriptor, 1, 0) == 1;
+  }
+  // Nobody is told of the file any more, nor woken by it.
+  void ExpectSilence(int queue) const {
+    EXPECT_TRUE(Take(queue).empty());
+    EXPECT_FALSE(Readable(queue));
+    EXPECT_EQ(write(far_, "x", 1), 1);
+    EXPECT_FALSE(Readable(queue));
+  }
+
+  const Queue queue_;
+  int far_;
+  int copy_;
+  int number_;
+};
+
+TEST_F(Closing, EndsTheWatchHoweverItIsClosed) {
+  const int other = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  for (int way = 0; way < 5; ++way) {
+    SCOPED_TRACE(testing::Message() << "way " << way);
+    for (uintptr_t cookie = 0; cookie < 3; ++cookie) {
+      ASSERT_EQ(Add(queue_.fd(), Watch(cookie)), 0);
+    }
+    ASSERT_EQ(Take(queue_.fd()).size(), 3);
+    const auto number = static_cast<unsigned>(number_);
+    switch (way) {
+      case 0:
+        ASSERT_EQ(close(number_), 0);
+        break;
+      case 1:
+        ASSERT_EQ(dup2(other, number_), number_);
+        break;
+      case 2:
+        ASSERT_EQ(dup3(other, number_, O_CLOEXEC), number_);
+        break;
+      case 3:
+        ASSERT_EQ(close_range(number, number + 5, 0), 0);
+        break;
+      default:
+        closefrom(number_);
+    }
+    ExpectSilence(queue_.fd());
+    EXPECT_EQ(dup2(copy_, number_), number_);
+    ASSERT_EQ(Add(queue_.fd(), Watch(0)), 0);
+    EXPECT_EQ(Take(queue_.fd()).size(), 1);
+    EXPECT_EQ(Control(queue_.fd(), KEVENT_CTL_REMOVE, Watch(0)), 0);
+  }
+  close(number_);
+  close(other);
+}
+
+TEST_F(Closing, EndsTheWatchOfEveryQueue) {
+  const Queue others[3];
+  ASSERT_EQ(Add(queue_.fd(), Watch()), 0);
+  for (const Queue& other : others) ASSERT_EQ(Add(other.fd(), Watch()), 0);
+  ASSERT_EQ(close(number_), 0);
+  ExpectSilence(queue_.fd());
+  for (const Queue& other : others) ExpectSilence(other.fd());
+}
+
+// What closes nothing ends nothing.
+TEST_F(Closing, OnlyWhenItIsClosed) {
+  ASSERT_EQ(Add(queue_.fd(), Watch()), 0);
+  EXPECT_EQ(dup2(987'654, number_), -1);
+  EXPECT_EQ(dup3(copy_, number_, 0x40), -1);
+  EXPECT_EQ(dup2(number_, number_), number_);
+  EXPECT_EQ(dup3(number_, number_, 0), -1);
+  const auto number = static_cast<unsigned>(number_);
+  EXPECT_EQ(close_range(number, number, CLOSE_RANGE_CLOEXEC), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    close(number_);
+    _exit(0);
+  }
+  EXPECT_EQ(ExitStatus(child), 0);
+  const pid_t of_vfork = vfork();
+  if (of_vfork == 0) {
+    close(number_);
+    _exit(0);
+  }
+  EXPECT_EQ(ExitStatus(of_vfork), 0);
+  EXPECT_EQ(Take(queue_.fd()).size(), 1);
+  close(number_);
+}
+
+// A queue's own number is no different.
+TEST_F(Closing, EndsTheWatchOfAQueueThatLivesOn) {
+  const Queue inner;
+  const Timer timer(inner.fd(), 1);
+  const int copy = dup(inner.fd());
+  ASSERT_EQ(Add(queue_.fd(), DescriptorRequest(KEVENT_KEVENT, copy, KEVENT_KEVENT_READY)), 0);
+  ASSERT_EQ(close(copy), 0);
+  timer.Expire();
+  EXPECT_TRUE(Readable(inner.fd()));
+  EXPECT_FALSE(Readable(queue_.fd()));
+  EXPECT_TRUE(Take(queue_.fd()).empty());
+  close(number_);
+}
+
+}  // namespace
+}  // namespace kevent_test
