@@ -98,17 +98,26 @@ static void be_active(struct connection *connection) {
   active = connection;
 }
 
+/* One that is not registered comes back in the array as broken, which is no harm. */
+static void unregister(struct connection *connection) {
+  struct ukevent requests[] = {socket_request(connection), timer_request(connection)};
+  if (kevent_ctl(kev_fd, KEVENT_CTL_REMOVE, 2, requests) == -1) die("kevent_ctl");
+}
+
+/* False when one of its two kevents cannot be registered; then neither is. */
+static bool register_connection(struct connection *connection) {
+  struct ukevent requests[] = {socket_request(connection), timer_request(connection)};
+  if (kevent_ctl(kev_fd, KEVENT_CTL_ADD, 2, requests) == 0) return true;
+  /* What comes back is moved to the front of the array: the requests are gone. */
+  unregister(connection);
+  return false;
+}
+
 static void open_connection(int fd) {
   struct connection *connection = calloc(1, sizeof *connection);
   if (connection != NULL) connection->fd = fd;
-  struct ukevent requests[2];
-  if (connection != NULL) {
-    requests[0] = socket_request(connection);
-    requests[1] = timer_request(connection);
-  }
-  if (connection == NULL || kevent_ctl(kev_fd, KEVENT_CTL_ADD, 2, requests) != 0) {
+  if (connection == NULL || !register_connection(connection)) {
     fprintf(stderr, "echo_server: a connection is refused: no memory\n");
-    if (connection != NULL) kevent_ctl(kev_fd, KEVENT_CTL_REMOVE, 2, requests);
     free(connection);
     close(fd);
     return;
@@ -119,8 +128,7 @@ static void open_connection(int fd) {
 
 /* Its kevents go before the descriptor does. */
 static void close_connection(struct connection *connection) {
-  struct ukevent requests[] = {socket_request(connection), timer_request(connection)};
-  if (kevent_ctl(kev_fd, KEVENT_CTL_REMOVE, 2, requests) == -1) die("kevent_ctl");
+  unregister(connection);
   close(connection->fd);
   connection->closed = true;
   open_connections--;
