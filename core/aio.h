@@ -7,6 +7,7 @@
 #define KEVENT_CORE_AIO_H_
 
 #include <aio.h>
+#include <netdb.h>
 #include <signal.h>
 #include <time.h>
 
@@ -49,10 +50,12 @@ int NotifyOfMessage(int message_queue, const sigevent& notification);
 
 // ---- Look-ups of names ----
 
-// Begins to wait for a look-up; *callback is what the C library is to be asked
-// for instead.  Takes it back when the look-up could not be begun.
-int BeginLookup(const void* first, const sigevent& notification, sigevent* callback);
-void DropLookup(const sigevent& callback);
+// Takes all that the end of a list needs.  Then the C library is asked for the
+// look-ups, without a notification, and it is either waited for or, if that has
+// failed, dropped.
+int PrepareLookup(gaicb* const list[], int count, const sigevent& notification, uint32_t* number);
+void AwaitLookup(uint32_t number);
+void DropLookup(uint32_t number);
 
 }  // namespace kevent::core
 

@@ -1,47 +1,156 @@
 // SPDX-License-Identifier: MIT
-//
-// getaddrinfo_a.  The look-ups are the C library's, and so is the thread that it
-// makes when a list is done, which is all that it offers beside signals.
+
+#include "core/lookups.h"
 
 #include <cerrno>
-#include <cstring>
 
 #include "core/aio.h"
 #include "core/completions.h"
+#include "core/process.h"
 #include "core/signals_blocked.h"
 
 namespace kevent::core {
+
+// ---- The threads ------------------------------------------------------------------
+
+int Lookups::Reserve() {
+  const SignalsBlocked blocked;
+  const Locked locked(lock_);
+  if (threads_ <= in_flight_ && threads_ < kMaxThreads) {
+    const auto run = [](void* lookups) { static_cast<Lookups*>(lookups)->Run(); };
+    if (sys::StartThread(run, this) >= 0) {
+      ++threads_;
+    } else if (threads_ == 0) {
+      return EAGAIN;
+    }
+  }
+  ++in_flight_;
+  return 0;
+}
+
+void Lookups::Unreserve() {
+  const SignalsBlocked blocked;
+  const Locked locked(lock_);
+  --in_flight_;
+  bell_.fetch_add(1, std::memory_order_seq_cst);
+  sys::FutexWake(&bell_);
+}
+
+void Lookups::Await(uint32_t number) {
+  const SignalsBlocked blocked;
+  const Locked locked(lock_);
+  Operations::At(number).next.store(0, std::memory_order_relaxed);
+  if (last_ == 0) {
+    first_ = number + 1;
+  } else {
+    Operations::At(last_ - 1).next.store(number + 1, std::memory_order_relaxed);
+  }
+  last_ = number + 1;
+  bell_.fetch_add(1, std::memory_order_seq_cst);
+  sys::FutexWake(&bell_);
+}
+
+// False when there are more threads than lists.
+bool Lookups::Next(uint32_t* number) {
+  for (;;) {
+    uint32_t seen;
+    {
+      const Locked locked(lock_);
+      if (first_ != 0) {
+        *number = first_ - 1;
+        first_ = Operations::At(*number).next.load(std::memory_order_relaxed);
+        if (first_ == 0) last_ = 0;
+        return true;
+      }
+      if (threads_ > in_flight_) {
+        --threads_;
+        return false;
+      }
+      seen = bell_.load(std::memory_order_seq_cst);
+    }
+    sys::FutexWait(&bell_, seen, nullptr);
+  }
+}
+
 namespace {
 
-void LookupDone(sigval operation) {
-  const SignalsBlocked blocked;
-  Complete(static_cast<uint32_t>(reinterpret_cast<uintptr_t>(operation.sival_ptr)));
+size_t BytesOf(const Operation& lookup) { return lookup.transfer.bytes * sizeof(void*); }
+
+void FreeList(const Operation& lookup) {
+  if (lookup.transfer.bytes != 0) sys::UnmapPages(lookup.transfer.buffer, BytesOf(lookup));
 }
 
 }  // namespace
 
-int BeginLookup(const void* first, const sigevent& notification, sigevent* callback) {
+void Lookups::Run() {
   uint32_t number;
-  if (const int error = Operations::Allocate(&number); error != 0) return error;
-  Operation& lookup = Operations::At(number);
-  if (const int error = PlanNotification(notification, &lookup); error != 0) {
-    Operations::Free(number);
+  while (Next(&number)) {
+    const Operation& lookup = Operations::At(number);
+    auto* const* const list = static_cast<gaicb**>(lookup.transfer.buffer);
+    for (size_t i = 0; i < lookup.transfer.bytes; ++i) sys::AwaitLookup(list[i]);
+    FreeList(lookup);
+    Complete(number);
+    const Locked locked(lock_);
+    --in_flight_;
+  }
+}
+
+// ---- The call ---------------------------------------------------------------------
+
+namespace {
+
+// The program's array is its own again when the call returns: 0 or ENOMEM.
+int CopyList(gaicb* const list[], int count, Operation* lookup) {
+  size_t requests = 0;
+  for (int i = 0; i < count; ++i) requests += list[i] != nullptr;
+  lookup->transfer = {};
+  lookup->transfer.bytes = requests;
+  if (requests == 0) return 0;
+  lookup->transfer.buffer = sys::MapPages(BytesOf(*lookup), sys::OnFork::kKeep);
+  if (lookup->transfer.buffer == nullptr) return ENOMEM;
+  auto** copy = static_cast<gaicb**>(lookup->transfer.buffer);
+  for (int i = 0; i < count; ++i) {
+    if (list[i] != nullptr) *copy++ = list[i];
+  }
+  return 0;
+}
+
+}  // namespace
+
+int PrepareLookup(gaicb* const list[], int count, const sigevent& notification, uint32_t* number) {
+  if (const int error = Operations::Allocate(number); error != 0) return error;
+  Operation& lookup = Operations::At(*number);
+  int error = PlanNotification(notification, &lookup);
+  if (error == 0) error = CopyList(list, count, &lookup);
+  if (error == 0 && lookup.transfer.bytes != 0) {
+    error = Process::lookups().Reserve();
+    if (error != 0) FreeList(lookup);
+  }
+  if (error != 0) {
+    Operations::Free(*number);
     return error;
   }
   lookup.type = KEVENT_GAI;
   lookup.event = KEVENT_GAI_DONE;
-  lookup.id = reinterpret_cast<uint64_t>(first);
+  lookup.id = reinterpret_cast<uint64_t>(count > 0 ? list[0] : nullptr);
   lookup.data[0] = lookup.data[1] = 0;
-  std::memset(callback, 0, sizeof *callback);
-  callback->sigev_notify = SIGEV_THREAD;
-  callback->sigev_notify_function = &LookupDone;
-  callback->sigev_value.sival_ptr = reinterpret_cast<void*>(uintptr_t{number});
   return 0;
 }
 
-void DropLookup(const sigevent& callback) {
-  Operations::Free(
-      static_cast<uint32_t>(reinterpret_cast<uintptr_t>(callback.sigev_value.sival_ptr)));
+void AwaitLookup(uint32_t number) {
+  if (Operations::At(number).transfer.bytes == 0) {
+    const SignalsBlocked blocked;
+    Complete(number);
+  } else {
+    Process::lookups().Await(number);
+  }
+}
+
+void DropLookup(uint32_t number) {
+  const Operation& lookup = Operations::At(number);
+  if (lookup.transfer.bytes != 0) Process::lookups().Unreserve();
+  FreeList(lookup);
+  Operations::Free(number);
 }
 
 }  // namespace kevent::core

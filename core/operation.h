@@ -52,10 +52,10 @@ struct Operation {
   bool in_line;    // of a stream or appending: one after the other
   int priority;
   std::atomic<aiocb*> control;  // nullptr: completed
-  sys::Transfer transfer;
-  size_t moved;          // by a first part
-  uint32_t file;         // plus one
-  uint32_t file_before;  // operations of this file, oldest first
+  sys::Transfer transfer;       // of look-ups: the list's copy, how many it has
+  size_t moved;                 // by a first part
+  uint32_t file;                // plus one
+  uint32_t file_before;         // operations of this file, oldest first
   uint32_t file_after;
   uint32_t line_after;  // that wait in its line
 };

@@ -22,6 +22,7 @@ struct Wiped {
   std::atomic<uint32_t> state;
   SlotTable slots;
   AioEngine aio;
+  Lookups lookups;
   Lock queues_lock;
   Lock alarm_lock;
   int alarm_thread;  // 0: not started
@@ -40,6 +41,7 @@ Wiped& State() { return *g_wiped.load(std::memory_order_acquire); }
 void Inhabit(Wiped& state) {
   state.slots.Init();
   state.aio.Init();
+  state.lookups.Init();
   state.queues_lock.Init();
   state.alarm_lock.Init();
   g_owner.store(sys::ProcessId(), std::memory_order_release);
@@ -116,6 +118,8 @@ Queue* Process::FindQueue(uint32_t number) {
 SlotTable& Process::slots() { return State().slots; }
 
 AioEngine& Process::aio() { return State().aio; }
+
+Lookups& Process::lookups() { return State().lookups; }
 
 // Adding a member that is there already changes nothing, also in an epoll that
 // is shared with the parent of a fork.

@@ -13,6 +13,7 @@
 #ifndef KEVENT_CORE_SYSTEM_H_
 #define KEVENT_CORE_SYSTEM_H_
 
+#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -172,6 +173,11 @@ int RingTake(RingResult* results, unsigned max, bool sleep);
 // (SI_ASYNCIO) to the process, or runs the function in a new thread.  Not
 // async-signal-safe.
 void Notify(const sigevent& notification);
+
+// ---- Look-ups of names (system_linux_files.cc) -------------------------------
+
+// Sleeps until it is not in progress.
+void AwaitLookup(gaicb* request);
 
 // ---- Message queues (system_linux_files.cc) ----------------------------------
 

@@ -3,6 +3,7 @@
 // The seam on Linux: transfers of bytes, and the announcement of messages.
 
 #include <linux/netlink.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -117,6 +118,14 @@ void Notify(const sigevent& event) {
   info.si_uid = getuid();
   info.si_value = event.sigev_value;
   Call(SYS_rt_sigqueueinfo, info.si_pid, event.sigev_signo, &info);
+}
+
+// ---- Look-ups of names ----------------------------------------------------------
+
+void AwaitLookup(gaicb* request) {
+  const gaicb* const list[] = {request};
+  while (gai_suspend(list, 1, nullptr) == EAI_INTR) {
+  }
 }
 
 // ---- Message queues -------------------------------------------------------------

@@ -26,14 +26,22 @@ KEVENT_EXPORT int getaddrinfo_a(int mode, gaicb* list[], int count, sigevent* no
   if (mode != GAI_NOWAIT || !core::IsKeventNotification(notification)) {
     return libc(mode, list, count, notification);
   }
-  sigevent callback;
-  const int error = core::BeginLookup(count > 0 ? list[0] : nullptr, *notification, &callback);
+  uint32_t number;
+  const int error = core::PrepareLookup(list, count, *notification, &number);
   if (error == EAGAIN) return EAI_AGAIN;
   if (error != 0) {
     errno = error;
     return EAI_SYSTEM;
   }
-  const int result = libc(mode, list, count, &callback);
-  if (result != 0) core::DropLookup(callback);
+  sigevent nobody = {};
+  nobody.sigev_notify = SIGEV_NONE;
+  const int result = libc(mode, list, count, &nobody);
+  if (result != 0) {
+    const int reason = errno;
+    core::DropLookup(number);
+    errno = reason;
+  } else {
+    core::AwaitLookup(number);
+  }
   return result;
 }

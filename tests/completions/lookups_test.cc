@@ -5,6 +5,8 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <array>
 #include <vector>
@@ -97,6 +99,42 @@ TEST_F(Lookups, SuspendWorksOnThem) {
   EXPECT_TRUE(result == 0 || result == EAI_ALLDONE) << result;
   EXPECT_EQ(gai_error(&requests_[3]), 0);
   ExpectEvent(&requests_[0]);
+}
+
+// More than there are threads for.
+TEST_F(Lookups, ManyListsAtATime) {
+  constexpr int kLists = 64;
+  std::vector<gaicb> requests(kLists);
+  for (gaicb& request : requests) {
+    request.ar_name = "127.0.0.1";
+    gaicb* list[] = {&request};
+    kevent_sigevent(&notification_, queue_.fd(), &request);
+    ASSERT_EQ(getaddrinfo_a(GAI_NOWAIT, list, 1, &notification_), 0);
+  }
+  for (const ukevent& event : Collect(queue_.fd(), kLists, kLists)) {
+    auto* request = static_cast<gaicb*>(event.ptr);
+    EXPECT_EQ(event.id.raw_u64, reinterpret_cast<uint64_t>(request));
+    ASSERT_EQ(gai_error(request), 0);
+    freeaddrinfo(request->ar_result);
+    request->ar_result = nullptr;
+    request->ar_name = nullptr;
+  }
+  for (const gaicb& request : requests) EXPECT_EQ(request.ar_name, nullptr);
+}
+
+// A signal that all threads have blocked stays for whoever asks for it.
+TEST_F(Lookups, TakeNoSignal) {
+  sigset_t signals;
+  sigset_t before;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &signals, &before);
+  kill(getpid(), SIGUSR1);
+  ASSERT_EQ(Start(), 0);
+  ExpectEvent(&requests_[0]);
+  const timespec at_once = {0, 0};
+  EXPECT_EQ(sigtimedwait(&signals, nullptr, &at_once), SIGUSR1);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 TEST_F(Lookups, AClosedQueueHearsNothing) {

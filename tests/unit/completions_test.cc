@@ -94,14 +94,18 @@ TEST_P(CompletionFailures, OfARegistrationForMessages) {
 TEST_P(CompletionFailures, OfALookup) {
   FailInTurn([this](int queue) {
     sigevent notification;
-    sigevent callback;
+    gaicb request = {};
+    gaicb* list[] = {&request, nullptr};
+    uint32_t number = 0;
     kevent_sigevent(&notification, queue, this);
-    Try([&] { return kevent::core::BeginLookup(this, notification, &callback); });
-    callback.sigev_notify_function(callback.sigev_value);
+    Try([&] { return kevent::core::PrepareLookup(list, 2, notification, &number); });
+    kevent::core::AwaitLookup(number);
+    EXPECT_TRUE(Collect(queue).empty());
+    Sim().RunThread();
     const std::vector<ukevent> events = Collect(queue);
     ASSERT_EQ(events.size(), 1);
     EXPECT_EQ(events[0].type, static_cast<uint32_t>(KEVENT_GAI));
-    EXPECT_EQ(events[0].id.raw_u64, reinterpret_cast<uint64_t>(this));
+    EXPECT_EQ(events[0].id.raw_u64, reinterpret_cast<uint64_t>(&request));
   });
 }
 
@@ -111,20 +115,21 @@ TEST(Operations, AsManyAsThereMayBe) {
   const int queue = kevent::core::InitQueue(nullptr, 0, 0);
   sigevent notification;
   kevent_sigevent(&notification, queue, nullptr);
-  std::vector<sigevent> callbacks(Operations::kMax);
-  for (sigevent& callback : callbacks) {
-    ASSERT_EQ(kevent::core::BeginLookup(nullptr, notification, &callback), 0);
-  }
-  sigevent callback;
-  EXPECT_EQ(kevent::core::BeginLookup(nullptr, notification, &callback), EAGAIN);
-  for (const sigevent& each : callbacks) each.sigev_notify_function(each.sigev_value);
+  const auto prepare = [&notification](uint32_t* number) {
+    return kevent::core::PrepareLookup(nullptr, 0, notification, number);
+  };
+  std::vector<uint32_t> numbers(Operations::kMax);
+  for (uint32_t& number : numbers) ASSERT_EQ(prepare(&number), 0);
+  uint32_t number;
+  EXPECT_EQ(prepare(&number), EAGAIN);
+  for (const uint32_t each : numbers) kevent::core::AwaitLookup(each);
   // Closed with the events that nobody has collected, it gives them back.
   EXPECT_EQ(kevent::core::CloseDescriptor(queue), 0);
   const int another = kevent::core::InitQueue(nullptr, 0, 0);
   kevent_sigevent(&notification, another, nullptr);
-  EXPECT_EQ(kevent::core::BeginLookup(nullptr, notification, &callback), 0);
+  EXPECT_EQ(prepare(&number), 0);
   EXPECT_TRUE(Collect(another).empty());
-  kevent::core::DropLookup(callback);
+  kevent::core::DropLookup(number);
   EXPECT_EQ(kevent::core::CloseDescriptor(another), 0);
 }
 

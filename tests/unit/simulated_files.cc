@@ -71,6 +71,8 @@ int RingTake(RingResult* results, unsigned max, bool sleep) {
   return static_cast<int>(count);
 }
 
+void AwaitLookup(gaicb*) { Sim().Enter(__func__); }
+
 void Notify(const sigevent&) { Sim().Enter(__func__); }
 
 int CreateAnnouncer() {
