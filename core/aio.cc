@@ -29,6 +29,7 @@ int64_t StreamAtOnce(Operation* operation, int flags) {
   operation->transfer.offset = sys::Transfer::kStream;
   if ((flags & O_NONBLOCK) != 0) return sys::Perform(operation->transfer);
   operation->in_line = true;
+  operation->blocks = sys::MayEndByTime(operation->transfer);
   return kLater;
 }
 
@@ -110,6 +111,7 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
   operation.begun = false;
   operation.given_up = false;
   operation.file_lost = false;
+  operation.blocks = false;
   operation.in_line = false;
   operation.priority = -control->aio_reqprio;
   operation.transfer = {kind, control->aio_fildes, const_cast<void*>(control->aio_buf),

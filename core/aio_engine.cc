@@ -29,6 +29,7 @@ int AioEngine::Begin(uint32_t number) {
   const SignalsBlocked blocked;
   const Locked locked(lock_);
   if (const int error = Choose(); error != 0) return error;
+  if (const int error = StaffUp(number); error != 0) return error;
   AioFiles::Runnable runnable;
   if (const int error = files_.Add(number, &runnable); error != 0) return EAGAIN;
   in_flight_.fetch_add(1, std::memory_order_relaxed);
@@ -36,47 +37,52 @@ int AioEngine::Begin(uint32_t number) {
   return 0;
 }
 
-// Which of the two ways, found out by the first operation; and somebody to do
-// it.  0 or EAGAIN, which is what aio_read has for a lack of anything.
+// Which of the two ways, found out by the first operation.  0 or EAGAIN, which is
+// what aio_read has for a lack of anything.
 int AioEngine::Choose() {
-  if (backend_ == Backend::kUnknown) {
-    switch (OpenRing()) {
-      case 0:
-        backend_ = Backend::kRing;
-        break;
-      case -EMFILE:
-      case -ENFILE:
-        return EAGAIN;  // it may be there another time
-      default:
-        backend_ = Backend::kPool;
-    }
+  if (backend_ != Backend::kUnknown) return 0;
+  switch (OpenRing()) {
+    case 0:
+      backend_ = Backend::kRing;
+      break;
+    case -EMFILE:
+    case -ENFILE:
+      return EAGAIN;  // it may be there another time
+    default:
+      backend_ = Backend::kPool;
   }
-  return threads_ != 0 ? 0 : StaffUp();
-}
-
-// One thread more, of as many as there may be: 0 or EAGAIN.
-int AioEngine::StaffUp() {
-  const auto run = backend_ == Backend::kRing
-                       ? +[](void* engine) { static_cast<AioEngine*>(engine)->RunRing(); }
-                       : +[](void* engine) { static_cast<AioEngine*>(engine)->RunPool(); };
-  if (sys::StartThread(run, this) < 0) return EAGAIN;
-  ++threads_;
   return 0;
 }
 
-void AioEngine::Hand(const AioFiles::Runnable& runnable) {
-  if (runnable.first == 0) return;
-  handed_.Append(runnable);
-  if (backend_ == Backend::kRing) {
-    RingBell();
-  } else {
-    WakePool();
+bool AioEngine::IsForRing(uint32_t number) const {
+  return backend_ == Backend::kRing && !Operations::At(number).blocks;
+}
+
+// Somebody to do it: 0 or EAGAIN.
+int AioEngine::StaffUp(uint32_t number) {
+  if (IsForRing(number)) return has_ring_thread_ ? 0 : StartRing();
+  return threads_ != 0 ? 0 : AddThread();
+}
+
+void AioEngine::Hand(AioFiles::Runnable runnable) {
+  bool ring = false;
+  bool pool = false;
+  while (const uint32_t link = runnable.Take()) {
+    if (IsForRing(link - 1)) {
+      for_ring_.Append(link - 1);
+      ring = true;
+    } else {
+      for_pool_.Append(link - 1);
+      pool = true;
+    }
   }
+  if (ring) RingBell();
+  if (pool) WakePool();
 }
 
 // The number plus one of the next to be started, or 0.
-uint32_t AioEngine::TakeHanded() {
-  const uint32_t link = handed_.Take();
+uint32_t AioEngine::TakeHanded(AioFiles::Runnable* handed) {
+  const uint32_t link = handed->Take();
   if (link == 0) return 0;
   Operations::At(link - 1).state = State::kStarted;
   return link;
@@ -180,19 +186,23 @@ void AioEngine::Cancelled(void* engine) {
 
 // ---- Cancelling -----------------------------------------------------------------
 
-// It was handed to a thread that has not begun with it.
-bool AioEngine::TakeBack(uint32_t number) {
+bool AioEngine::TakeOut(uint32_t number, AioFiles::Runnable* handed) {
   AioFiles::Runnable others;
   bool found = false;
-  while (const uint32_t link = handed_.Take()) {
+  while (const uint32_t link = handed->Take()) {
     if (link == number + 1) {
       found = true;
       continue;
     }
     others.Append(link - 1);
   }
-  handed_ = others;
+  *handed = others;
   return found;
+}
+
+// It was handed to a thread that has not begun with it.
+bool AioEngine::TakeBack(uint32_t number) {
+  return TakeOut(number, IsForRing(number) ? &for_ring_ : &for_pool_);
 }
 
 AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool closing) {

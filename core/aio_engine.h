@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Asynchronous I/O of the process: what is in flight, and who does it.  That is
-// one thread with an io_uring, or where there is none a few threads that block.
+// one thread with an io_uring, and a few threads that block for what an io_uring
+// would not end, and for all where there is none.
 //
 // No thread of the program ever submits: the kernel ends what could not be done
 // at once in the thread that submitted it, whose epoll_wait then fails with
@@ -67,9 +68,10 @@ class AioEngine {
   int Sleep(uint32_t seen, const timespec* deadline);
   static void Cancelled(void* engine);
   int Choose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  int StaffUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Hand(const AioFiles::Runnable& runnable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  uint32_t TakeHanded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int StaffUp(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool IsForRing(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Hand(AioFiles::Runnable runnable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static uint32_t TakeHanded(AioFiles::Runnable* handed);
   // What an aio_cancel takes out, and what may begin for it.
   struct Withdrawal {
     bool any_started = false;
@@ -78,6 +80,7 @@ class AioEngine {
   };
   Withdrawal Withdraw(int fd, const aiocb* control, bool closing)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static bool TakeOut(uint32_t number, AioFiles::Runnable* handed);
   bool TakeBack(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Settle(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Ended(uint32_t number, int64_t result);
@@ -85,6 +88,7 @@ class AioEngine {
   static sys::Transfer Rest(const Operation& operation);
 
   // aio_ring.cc
+  int StartRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int OpenRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LoseRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -98,6 +102,7 @@ class AioEngine {
   void RunRing();
 
   // aio_pool.cc
+  int AddThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void WakePool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool AwaitWork(uint32_t* number);
   void RunPool();
@@ -107,11 +112,14 @@ class AioEngine {
   Lock lock_;
   Backend backend_ ABSL_GUARDED_BY(lock_);
   AioFiles files_ ABSL_GUARDED_BY(lock_);
-  AioFiles::Runnable handed_ ABSL_GUARDED_BY(lock_);  // not started
+  // Not started.
+  AioFiles::Runnable for_ring_ ABSL_GUARDED_BY(lock_);
+  AioFiles::Runnable for_pool_ ABSL_GUARDED_BY(lock_);
   int ring_ ABSL_GUARDED_BY(lock_);
+  bool has_ring_thread_ ABSL_GUARDED_BY(lock_);
+  bool asleep_ ABSL_GUARDED_BY(lock_);         // that thread
   uint32_t in_kernel_ ABSL_GUARDED_BY(lock_);  // operations that the ring was given
-  bool asleep_ ABSL_GUARDED_BY(lock_);         // the ring's thread
-  uint32_t threads_ ABSL_GUARDED_BY(lock_);
+  uint32_t threads_ ABSL_GUARDED_BY(lock_);    // of the pool
   uint32_t idle_ ABSL_GUARDED_BY(lock_);
   std::atomic<uint32_t> bell_;  // counts what was handed to the pool
 

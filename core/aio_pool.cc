@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Threads that block, where there is no io_uring: as many as are busy, and no
-// more than the C library has by default.  One that had nothing to do for a
-// second goes.
+// Threads that block: as many as are busy, and no more than the C library has by
+// default.  One that had nothing to do for a second goes.
 
 #include <cerrno>
 
@@ -11,15 +10,23 @@
 
 namespace kevent::core {
 
+// One more, of as many as there may be: 0 or EAGAIN.
+int AioEngine::AddThread() {
+  const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunPool(); };
+  if (sys::StartThread(run, this) < 0) return EAGAIN;
+  ++threads_;
+  return 0;
+}
+
 void AioEngine::WakePool() {
   uint32_t idle = idle_;
-  for (uint32_t link = handed_.first; link != 0;
+  for (uint32_t link = for_pool_.first; link != 0;
        link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
     if (idle != 0) {
       --idle;
       bell_.fetch_add(1, std::memory_order_seq_cst);
       sys::FutexWake(&bell_);
-    } else if (threads_ == kMaxThreads || StaffUp() != 0) {
+    } else if (threads_ == kMaxThreads || AddThread() != 0) {
       return;
     }
   }
@@ -32,7 +39,7 @@ bool AioEngine::AwaitWork(uint32_t* number) {
     uint32_t seen;
     {
       const Locked locked(lock_);
-      const uint32_t link = TakeHanded();
+      const uint32_t link = TakeHanded(&for_pool_);
       if (link != 0 || last_look) {
         *number = link - 1;
         if (link == 0) --threads_;

@@ -28,6 +28,14 @@ int AioEngine::OpenRing() {
   return 0;
 }
 
+// Its thread: 0 or EAGAIN.
+int AioEngine::StartRing() {
+  const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunRing(); };
+  if (sys::StartThread(run, this) < 0) return EAGAIN;
+  has_ring_thread_ = true;
+  return 0;
+}
+
 // What wakes the thread, which sleeps in the ring, is an operation that does
 // nothing.  It ends in the call itself, so any thread may submit it.
 void AioEngine::RingBell() {
@@ -45,14 +53,15 @@ void AioEngine::LoseRing() {
   if (backend_ != Backend::kRing) return;
   Registry::Take(ring_);
   backend_ = Backend::kPool;
-  threads_ = 0;
+  for_pool_.Append(for_ring_);
+  for_ring_ = {};
   WakePool();
 }
 
 // Not yet, or not by the kernel.
 void AioEngine::PutBack(uint32_t number) {
   --in_kernel_;
-  handed_.Append(number);
+  (backend_ == Backend::kRing ? for_ring_ : for_pool_).Append(number);
 }
 
 // Under the lock, so that close(2), which takes it, finds an operation either
@@ -62,13 +71,13 @@ int AioEngine::SubmitHanded() {
   int result;
   do {
     result = SubmitBatch();
-  } while (result == 0 && handed_.first != 0);
+  } while (result == 0 && for_ring_.first != 0);
   return result;
 }
 
 int AioEngine::SubmitBatch() {
   for (unsigned count = 0; count < kRingBatch; ++count) {
-    const uint32_t link = TakeHanded();
+    const uint32_t link = TakeHanded(&for_ring_);
     if (link == 0) break;
     ++in_kernel_;
     if (!sys::RingAdd(Rest(Operations::At(link - 1)), link)) {

@@ -49,6 +49,7 @@ struct Operation {
   bool begun;      // was started before, and is to go on
   bool given_up;   // to be done without doing anything
   bool file_lost;  // its descriptor was closed: it must not begin again
+  bool blocks;     // in a thread, also where there is an io_uring
   bool in_line;    // of a stream or appending: one after the other
   int priority;
   std::atomic<aiocb*> control;  // nullptr: completed

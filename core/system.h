@@ -142,6 +142,10 @@ int64_t ReadAtOnce(const Transfer& transfer);
 // Whether the file is one of bytes in order, without places: ESPIPE.
 bool IsStream(int fd);
 
+// Whether a blocking call of such a file may end with nothing after a time, which
+// no io_uring knows of: a terminal (VTIME), or a socket with a timeout.
+bool MayEndByTime(const Transfer& transfer);
+
 // Loads what OpenRing needs, once.  Not with a lock held: the loader has one of
 // its own, under which it runs constructors of the program's, which may call us.
 void LoadRing();

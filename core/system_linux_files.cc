@@ -5,8 +5,12 @@
 #include <linux/netlink.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -66,6 +70,21 @@ int64_t ReadAtOnce(const Transfer& transfer) {
 }
 
 bool IsStream(int fd) { return Call(SYS_lseek, fd, 0, SEEK_CUR) == -ESPIPE; }
+
+bool MayEndByTime(const Transfer& transfer) {
+  const int mode = FileMode(transfer.fd);
+  if (mode < 0) return false;
+  if (S_ISCHR(mode)) {
+    termios setting;
+    return Call(SYS_ioctl, transfer.fd, TCGETS, &setting) == 0;
+  }
+  if (!S_ISSOCK(mode)) return false;
+  timeval timeout = {0, 0};
+  socklen_t bytes = sizeof timeout;
+  const int option = transfer.kind == Transfer::Kind::kRead ? SO_RCVTIMEO : SO_SNDTIMEO;
+  return Call(SYS_getsockopt, transfer.fd, SOL_SOCKET, option, &timeout, &bytes) == 0 &&
+         (timeout.tv_sec != 0 || timeout.tv_usec != 0);
+}
 
 // ---- Notifications --------------------------------------------------------------
 

@@ -47,7 +47,8 @@ void Compare(const Named& scenario, Count* count) {
 int Run() {
   Count count;
   std::printf("%-22s %-32s %-32s %-32s\n", "scenario", "what", "SIGEV_SIGNAL", "SIGEV_KEVENT");
-  for (const auto* scenarios : {&kFileScenarios, &kStreamScenarios, &kCallScenarios}) {
+  for (const auto* scenarios :
+       {&kFileScenarios, &kStreamScenarios, &kEndScenarios, &kCallScenarios}) {
     for (const Named& scenario : *scenarios) Compare(scenario, &count);
   }
   std::printf("%d the same, %d different\n", count.same, count.different);

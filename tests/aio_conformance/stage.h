@@ -63,6 +63,7 @@ struct Named {
 
 extern const std::vector<Named> kFileScenarios;
 extern const std::vector<Named> kStreamScenarios;
+extern const std::vector<Named> kEndScenarios;
 extern const std::vector<Named> kCallScenarios;
 
 // ---- What scenarios read and write ----

@@ -145,6 +145,7 @@ class Ring : public testing::Test {
     Sim().ring.is_there = true;
     queue_ = kevent::core::InitQueue(nullptr, 0, 0);
     file_ = Sim().OpenStranger();
+    opened_ = Sim().calls["OpenRing"];
   }
   ~Ring() override {
     EXPECT_TRUE(Collect(queue_).empty());
@@ -188,6 +189,7 @@ class Ring : public testing::Test {
 
   int queue_;
   int file_;
+  int opened_;
   char bytes_[10] = {};
   // In an array, as it has an array of nothing and cannot be a member.
   std::array<aiocb, 1> controls_ = {};
@@ -258,6 +260,20 @@ TEST_F(Ring, WhatTheKernelHasNotTakenIsForThePool) {
   EXPECT_TRUE(Sim().ring.taken.empty());
   EXPECT_EQ(kevent::core::CancelOperations(file_, &control_), AIO_CANCELED);
   ExpectEvent(kFailed, ECANCELED);
+}
+
+// Before the ring has a thread, as the pool's would be the last that was started.
+TEST_F(Ring, WhatMayEndByTimeIsForThePool) {
+  Sim().may_end_by_time = true;
+  Write();
+  Sim().may_end_by_time = false;
+  EXPECT_EQ(Sim().calls["OpenRing"], opened_ + 1);
+  EXPECT_TRUE(Sim().ring.added.empty());
+  EXPECT_EQ(kevent::core::CancelOperations(file_, &control_), AIO_CANCELED);
+  ExpectEvent(kFailed, ECANCELED);
+  Write();
+  Run({[] { End(10); }});
+  ExpectEvent(10, 0);
 }
 
 // ---- The order of operations on one file --------------------------------------------

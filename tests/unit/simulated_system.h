@@ -101,6 +101,7 @@ class Simulation {
 
   // ---- Threads and the io_uring ----
   SimulatedRing ring;
+  bool may_end_by_time = false;  // streams
   // Runs the thread that was started last until it ends.
   void RunThread() { thread_(thread_argument_); }
 
