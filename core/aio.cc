@@ -27,7 +27,7 @@ constexpr int64_t kLater = INT64_MIN;
 // have it wait.
 int64_t StreamAtOnce(Operation* operation, int flags) {
   operation->transfer.offset = sys::Transfer::kStream;
-  if ((flags & O_NONBLOCK) != 0) return sys::Perform(operation->transfer);
+  if ((flags & O_NONBLOCK) != 0) return sys::PerformWithoutSignals(operation->transfer);
   operation->in_line = true;
   operation->blocks = sys::MayEndByTime(operation->transfer);
   return kLater;

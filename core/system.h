@@ -135,6 +135,10 @@ struct Transfer {
 // read from or write to (ESPIPE), as read(2) and write(2).
 int64_t Perform(const Transfer& transfer);
 
+// The same in the caller's thread, for what does not block: the transfer has no
+// signal for it (SIGPIPE), and is no job control's (SIGTTIN, SIGTTOU).
+int64_t PerformWithoutSignals(const Transfer& transfer);
+
 // A read as far as it does not block: what is in the page cache.  -EAGAIN where
 // nothing is, -EOPNOTSUPP where the file system cannot tell.
 int64_t ReadAtOnce(const Transfer& transfer);

@@ -62,6 +62,32 @@ int64_t Perform(const Transfer& transfer) {
   return result;
 }
 
+namespace {
+
+constexpr SignalSet kBrokenPipe = SignalSet{1} << (SIGPIPE - 1);
+
+bool IsPending(SignalSet signals) {
+  SignalSet pending = 0;
+  Call(SYS_rt_sigpending, &pending, sizeof pending);
+  return (pending & signals) != 0;
+}
+
+}  // namespace
+
+// As in a thread of its own: blocked there, job control's are not sent.
+int64_t PerformWithoutSignals(const Transfer& transfer) {
+  const SignalSet before = BlockAllSignals();
+  const bool was_pending = IsPending(kBrokenPipe);
+  const int64_t result = Perform(transfer);
+  if (result == -EPIPE && !was_pending) {
+    // The thread's own comes before one that was sent to the process meanwhile.
+    const timespec at_once = {0, 0};
+    Call(SYS_rt_sigtimedwait, &kBrokenPipe, nullptr, &at_once, sizeof kBrokenPipe);
+  }
+  RestoreSignals(before);
+  return result;
+}
+
 int64_t ReadAtOnce(const Transfer& transfer) {
   const iovec where = {transfer.buffer, transfer.bytes};
   // The offset in two halves, as the system call has it.

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <pty.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <termios.h>
@@ -59,11 +60,49 @@ void Terminals(Stage& stage) {
   stage.See("VTIME, two bytes", stage.Read(pair.ends[1], bytes.data(), bytes.size()));
 }
 
+volatile sig_atomic_t s_broken_pipes;
+
+bool IsPending(int signal) {
+  sigset_t pending;
+  sigpending(&pending);
+  return sigismember(&pending, signal) == 1;
+}
+
+// Its signal is not the caller's, however the operation is done.
+void BrokenPipes(Stage& stage) {
+  struct sigaction count = {};
+  struct sigaction before;
+  count.sa_handler = [](int) { s_broken_pipes = s_broken_pipes + 1; };
+  sigaction(SIGPIPE, &count, &before);
+  for (const int flags : {0, O_NONBLOCK}) {
+    const std::string how = flags == 0 ? "" : "O_NONBLOCK, ";
+    Pipe pipe(flags);
+    pipe.CloseReader();
+    s_broken_pipes = 0;
+    stage.See(how + "written", stage.Write(pipe.to(), "x", 1));
+    stage.See(how + "handlers", s_broken_pipes);
+    sigset_t signals;
+    sigset_t mask;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &signals, &mask);
+    stage.See(how + "blocked", stage.Write(pipe.to(), "x", 1));
+    stage.See(how + "pending then", IsPending(SIGPIPE));
+    raise(SIGPIPE);
+    stage.See(how + "raised before", stage.Write(pipe.to(), "x", 1));
+    stage.See(how + "pending then", IsPending(SIGPIPE));
+    pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+    stage.See(how + "handlers", s_broken_pipes);
+  }
+  sigaction(SIGPIPE, &before, nullptr);
+}
+
 }  // namespace
 
 const std::vector<Named> kEndScenarios = {
     {"sockets with a timeout", SocketsWithATimeout},
     {"terminals", Terminals},
+    {"broken pipes", BrokenPipes},
 };
 
 }  // namespace aio_conformance

@@ -27,6 +27,7 @@ int EnterFallible(const char* function) {
 }  // namespace
 
 int64_t Perform(const Transfer&) { return -EIO; }
+int64_t PerformWithoutSignals(const Transfer&) { return -EIO; }
 int64_t ReadAtOnce(const Transfer&) { return -EAGAIN; }
 bool IsStream(int) { return true; }
 bool MayEndByTime(const Transfer&) { return Sim().may_end_by_time; }
