@@ -141,6 +141,9 @@ unsigned CloseOneByOne(unsigned first) {
   return end;
 }
 
+bool IsOpen(int fd) { return !IsInternal(fd) && sys::DescriptorFlags(fd) >= 0; }
+
+
 int Duplicate(int fd) {
   if (!Process::Owns()) return sys::Duplicate(fd);
   if (IsInternal(fd)) return -EBADF;
@@ -156,7 +159,7 @@ int DuplicateFrom(int fd, int lowest, bool close_on_exec) {
 int DuplicateTo(int fd, int target) {
   // dup2 on one number succeeds if it is open; dup3 refuses.
   if (fd == target) {
-    return IsInternal(fd) || sys::DescriptorFlags(fd) < 0 ? -EBADF : target;
+    return IsOpen(fd) ? target : -EBADF;
   }
   return DuplicateTo(fd, target, 0);
 }
@@ -164,7 +167,7 @@ int DuplicateTo(int fd, int target) {
 // Until the system call has succeeded the number names what it did.
 int DuplicateTo(int fd, int target, int flags) {
   if (!Process::Owns() || fd == target) return sys::DuplicateTo(fd, target, flags);
-  if (IsInternal(fd) || sys::DescriptorFlags(fd) < 0) return -EBADF;
+  if (!IsOpen(fd)) return -EBADF;
   if (Registry::Get(fd).is_name()) {
     if (const int error = target < 0 ? 0 : Registry::Reserve(target); error != 0) return -error;
   }

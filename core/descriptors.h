@@ -19,6 +19,9 @@ bool ConcernsRange(unsigned first, unsigned last);
 // counted the name.
 void NameQueue(int fd, uint32_t queue);
 
+// Whether the program has one open; an internal number is not its own.
+bool IsOpen(int fd);
+
 // For these some descriptor of the call concerns us.
 int CloseDescriptor(int fd);
 int CloseDescriptors(unsigned first, unsigned last, int flags);

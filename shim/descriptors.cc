@@ -29,11 +29,11 @@ void Loses(int fd) {
   if (ABSL_PREDICT_FALSE(core::AnyToLoseDescriptors())) core::LosesDescriptors(number, number);
 }
 
-// The same if dup2 or dup3 is going to replace it.
-void MayLose(int fd, int target, int flags) {
-  if (fd == target || (flags & ~O_CLOEXEC) != 0) return;
-  if (core::Watched::Is(target) && sys::DescriptorFlags(fd) < 0) return;
-  Loses(target);
+// And if one is about to take its place.  Not by a call that fails, which leaves
+// them alone.
+void Replaces(int fd, int target, int flags = 0) {
+  if (ABSL_PREDICT_TRUE(!core::Watched::Is(target) && !core::AnyToLoseDescriptors())) return;
+  if (fd != target && (flags & ~O_CLOEXEC) == 0 && core::IsOpen(fd)) Loses(target);
 }
 
 // fcntl takes one argument of pointer size at most, and passes it on unread.
@@ -65,14 +65,14 @@ KEVENT_EXPORT int dup(int fd) noexcept {
 }
 
 KEVENT_EXPORT int dup2(int fd, int target) noexcept {
-  MayLose(fd, target, 0);
+  Replaces(fd, target);
   if (core::Concerns(fd) || core::Concerns(target)) return Finish(core::DuplicateTo(fd, target));
   const auto libc = KEVENT_LIBC(dup2);
   return libc != nullptr ? libc(fd, target) : Finish(core::DuplicateTo(fd, target));
 }
 
 KEVENT_EXPORT int dup3(int fd, int target, int flags) noexcept {
-  MayLose(fd, target, flags);
+  Replaces(fd, target, flags);
   if (core::Concerns(fd) || core::Concerns(target)) {
     return Finish(core::DuplicateTo(fd, target, flags));
   }

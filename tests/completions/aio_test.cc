@@ -366,6 +366,24 @@ TEST_F(Aio, WhatHasNotBegunEndsWithItsDescriptor) {
 
 // The kernel ends an operation in the thread that gave it to the io_uring, whose
 // epoll_wait then fails with EINTR.
+TEST_F(Aio, ACallThatReplacesNothingEndsNothing) {
+  const Pipe pipe;
+  const Pipe stranger;
+  Read(&control_, pipe.from(), buffer_.data(), 1);
+  aiocb waits;
+  Read(&waits, pipe.from(), buffer_.data() + 1, 1);
+  EXPECT_EQ(dup2(-1, pipe.from()), -1);
+  EXPECT_EQ(dup2(1 << 20, pipe.from()), -1);
+  EXPECT_EQ(dup2(pipe.from(), pipe.from()), pipe.from());
+  EXPECT_EQ(dup3(pipe.from(), pipe.from(), 0), -1);
+  EXPECT_EQ(dup3(-1, pipe.from(), 0), -1);
+  EXPECT_EQ(dup3(stranger.from(), pipe.from(), ~O_CLOEXEC), -1);
+  EXPECT_EQ(aio_error(&waits), EINPROGRESS);
+  pipe.Put("ab");
+  ExpectCompletion(Next(), control_, 1);
+  ExpectCompletion(Next(), waits, 1);
+}
+
 TEST_F(Aio, TheThreadThatAskedIsNotInterrupted) {
   const Pipe pipe;
   const Pipe other;
