@@ -147,7 +147,6 @@ int StartWrite(aiocb* control) {
 }
 
 int StartSync(int operation, aiocb* control) {
-  if (operation != O_SYNC && operation != O_DSYNC) return EINVAL;
   if (sys::StatusFlags(control->aio_fildes) < 0) return EBADF;
   Call call;
   return StartOperation(operation == O_SYNC ? Kind::kSync : Kind::kSyncData, control, &call);

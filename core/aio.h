@@ -21,7 +21,7 @@ namespace kevent::core {
 
 int StartRead(aiocb* control);
 int StartWrite(aiocb* control);
-int StartSync(int operation, aiocb* control);
+int StartSync(int operation, aiocb* control);  // O_SYNC or O_DSYNC
 
 // Whether an operation is in flight, and with us.
 bool IsOurs(const aiocb* control);
@@ -35,7 +35,8 @@ using Suspend = int (*)(const aiocb* const list[], int count, const timespec* ti
 bool AnyOurs(const aiocb* const list[], int count);
 int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Suspend others);
 
-// lio_listio, if the list or one of its entries completes into a queue.
+// lio_listio, if the list or one of its entries completes into a queue, and the
+// mode is one that there is.
 bool ListWantsQueue(int mode, aiocb* const list[], int count, const sigevent* notification);
 int StartList(int mode, aiocb* const list[], int count, const sigevent* notification);
 

@@ -63,6 +63,7 @@ int PlanList(int mode, const sigevent* notification, Operation* list) {
 }  // namespace
 
 bool ListWantsQueue(int mode, aiocb* const list[], int count, const sigevent* notification) {
+  if (mode != LIO_WAIT && mode != LIO_NOWAIT) return false;
   if (mode == LIO_NOWAIT && IsKeventNotification(notification)) return true;
   for (int i = 0; i < count; ++i) {
     if (IsMember(list[i]) && IsKeventNotification(&list[i]->aio_sigevent)) return true;
@@ -71,7 +72,6 @@ bool ListWantsQueue(int mode, aiocb* const list[], int count, const sigevent* no
 }
 
 int StartList(int mode, aiocb* const list[], int count, const sigevent* notification) {
-  if (mode != LIO_WAIT && mode != LIO_NOWAIT) return EINVAL;
   // Before any operation begins, for which a list's memory would be missing.
   if (const int error = Process::Start(); error != 0) return EAGAIN;
   uint32_t number;

@@ -5,11 +5,13 @@
 
 #include "core/aio.h"
 
+#include "core/system.h"
 #include "core/timers.h"
 #include "shim/edge.h"
 #include "shim/libc.h"
 
 namespace core = kevent::core;
+namespace sys = kevent::sys;
 using kevent::shim::Finish;
 
 namespace {
@@ -22,7 +24,7 @@ bool WantsQueue(const aiocb* control) { return core::IsKeventNotification(&contr
 // The two structures are one where off_t has 64 bits.
 static_assert(sizeof(aiocb) == sizeof(aiocb64));
 aiocb* Same(aiocb64* control) { return reinterpret_cast<aiocb*>(control); }
-const aiocb* Same(const aiocb* control) { return control; }
+aiocb* Same(aiocb* control) { return control; }
 const aiocb* const* Same(const aiocb64* const list[]) {
   return reinterpret_cast<const aiocb* const*>(list);
 }
@@ -40,8 +42,20 @@ int Both(int ours, int theirs) {
   return ours == AIO_CANCELED || theirs == AIO_CANCELED ? AIO_CANCELED : AIO_ALLDONE;
 }
 
+// The C library looks at the operation and the descriptor before the control
+// block, which may be anything then.
+template <typename Libc, typename Control>
+int Sync(Libc libc, int operation, Control* control) {
+  const bool is_known = operation == O_SYNC || operation == O_DSYNC;
+  if (is_known && WantsQueue(Same(control))) {
+    return Finish(-core::StartSync(operation, Same(control)));
+  }
+  return Pass(libc, operation, control);
+}
+
 template <typename Libc, typename Control>
 int Cancel(Libc libc, int fd, Control* control) {
+  if (sys::StatusFlags(fd) < 0) return Pass(libc, fd, control);
   if (control == nullptr) {
     const int theirs = Pass(libc, fd, control);
     return theirs < 0 ? theirs : Both(core::CancelOperations(fd, nullptr), theirs);
@@ -79,13 +93,11 @@ KEVENT_EXPORT int aio_write64(aiocb64* control) noexcept {
 }
 
 KEVENT_EXPORT int aio_fsync(int operation, aiocb* control) noexcept {
-  if (WantsQueue(control)) return Finish(-core::StartSync(operation, control));
-  return Pass(KEVENT_LIBC(aio_fsync), operation, control);
+  return Sync(KEVENT_LIBC(aio_fsync), operation, control);
 }
 
 KEVENT_EXPORT int aio_fsync64(int operation, aiocb64* control) noexcept {
-  if (WantsQueue(Same(control))) return Finish(-core::StartSync(operation, Same(control)));
-  return Pass(KEVENT_LIBC(aio_fsync64), operation, control);
+  return Sync(KEVENT_LIBC(aio_fsync64), operation, control);
 }
 
 KEVENT_EXPORT int aio_cancel(int fd, aiocb* control) noexcept {

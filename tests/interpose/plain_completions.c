@@ -181,6 +181,13 @@ static void asynchronous_io(void) {
   REPORT("lio_listio, empty", lio_listio(LIO_NOWAIT, entries, 0, NULL));
   REPORT("lio_listio, bad mode", lio_listio(99, entries, 2, NULL));
   fclose(file);
+
+  /* What is wrong besides is not looked at, a NULL list least of all. */
+  struct aiocb *const *volatile no_list = NULL;
+  struct aiocb *volatile no_control = NULL;
+  REPORT("lio_listio, bad mode, no list", lio_listio(99, (struct aiocb *const *)no_list, 3, NULL));
+  REPORT("aio_fsync, bad operation", aio_fsync(17, no_control));
+  REPORT("aio_cancel, not open", aio_cancel(-1, (struct aiocb *)8));
 }
 
 /* ---- Names ---- */
