@@ -175,7 +175,8 @@ void AioEngine::FinishMember(uint32_t number, bool failed) {
 int AioEngine::Sleep(uint32_t seen, const timespec* deadline) {
   int result;
   pthread_cleanup_push(&AioEngine::Cancelled, this);
-  result = sys::FutexWait(&finished_, seen, deadline);
+  result = deadline == nullptr ? sys::FutexWaitRestarted(&finished_, seen)
+                               : sys::FutexWait(&finished_, seen, deadline);
   pthread_cleanup_pop(0);
   return result;
 }

@@ -44,7 +44,9 @@ class AioEngine {
   // One member less of a list is in flight.
   void FinishMember(uint32_t list, bool failed);
 
-  // Sleeps until `done()`: 0, or -ETIMEDOUT or -EINTR.  A cancellation point.
+  // Sleeps until `done()`: 0, or -ETIMEDOUT or -EINTR; as in the C library a
+  // handler with SA_RESTART does not end a sleep without a deadline.  A
+  // cancellation point.
   template <typename Done>
   int Await(const timespec* deadline, Done done) {
     int result = 0;

@@ -210,6 +210,9 @@ bool IsReadable(int fd);
 // cancellation point.  Not restarted after a signal handler, whatever its
 // SA_RESTART.
 int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline);
+// The same without a deadline, but restarted by the kernel after a handler with
+// SA_RESTART.
+int FutexWaitRestarted(std::atomic<uint32_t>* word, uint32_t expected);
 void FutexWake(std::atomic<uint32_t>* word);
 void FutexWakeAll(std::atomic<uint32_t>* word);
 

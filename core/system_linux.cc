@@ -218,19 +218,30 @@ void Pause() {
   Call(SYS_ppoll, nullptr, 0, &while_others_run, nullptr, 0);
 }
 
-int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline) {
-  // The kernel restarts a futex wait without a timeout after a handler with
-  // SA_RESTART, and not one with a timeout (signal(7)): there is always one.
-  const timespec far = ToTimespec(core::kLatest);
+namespace {
+
+int WaitCancellably(std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline) {
   // The C library has no cancellation point that sleeps on a futex: the thread
   // may be cancelled anywhere between these two lines, where it owns nothing.
   int type;
   pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-  const int result =
-      CallInt(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
-              deadline == nullptr ? &far : deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
+  const int result = CallInt(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
+                             deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
   pthread_setcanceltype(type, &type);
   return result == -EAGAIN ? 0 : result;
+}
+
+}  // namespace
+
+int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline) {
+  // The kernel restarts a futex wait without a timeout after a handler with
+  // SA_RESTART, and not one with a timeout (signal(7)): there is always one.
+  const timespec far = ToTimespec(core::kLatest);
+  return WaitCancellably(word, expected, deadline == nullptr ? &far : deadline);
+}
+
+int FutexWaitRestarted(std::atomic<uint32_t>* word, uint32_t expected) {
+  return WaitCancellably(word, expected, nullptr);
 }
 
 void FutexWake(std::atomic<uint32_t>* word) {

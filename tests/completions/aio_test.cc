@@ -16,35 +16,12 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/aio_fixture.h"
 #include "tests/support/queue.h"
 #include "tests/support/threads.h"
 
 namespace kevent_test {
 namespace {
-
-class Aio : public testing::Test {
- protected:
-  // What completes next.
-  ukevent Next() const {
-    const std::vector<ukevent> events = Collect(queue_.fd(), 1, 1);
-    return events.empty() ? ukevent{} : events[0];
-  }
-  void ExpectNothing() const { EXPECT_TRUE(Collect(queue_.fd(), 0, 1).empty()); }
-  void Read(aiocb* control, int fd, void* buffer, size_t bytes, off_t offset = 0) const {
-    Prepare(control, queue_.fd(), fd, buffer, bytes, offset);
-    EXPECT_EQ(aio_read(control), 0) << std::strerror(errno);
-  }
-  void Write(aiocb* control, int fd, const void* buffer, size_t bytes, off_t offset = 0) const {
-    Prepare(control, queue_.fd(), fd, const_cast<void*>(buffer), bytes, offset);
-    EXPECT_EQ(aio_write(control), 0) << std::strerror(errno);
-  }
-
-  Queue queue_;
-  // In an array, as it has an array of nothing and cannot be a member.
-  std::array<aiocb, 1> controls_ = {};
-  aiocb& control_ = controls_[0];
-  std::array<char, 64> buffer_ = {};
-};
 
 TEST_F(Aio, ReadsWhatIsThere) {
   const TemporaryFile file;
@@ -261,73 +238,6 @@ TEST_F(Aio, BadCalls) {
   control_.aio_sigevent.sigev_kevent_fd = file.fd();
   EXPECT_EQ(error(aio_read(&control_)), EINVAL);
   ExpectNothing();
-}
-
-TEST_F(Aio, SuspendReturnsWhenOneIsDone) {
-  const Pipe pipe;
-  Read(&control_, pipe.from(), buffer_.data(), 1);
-  const std::array<const aiocb*, 2> list = {nullptr, &control_};
-  const timespec soon = {0, 1'000'000};
-  EXPECT_EQ(aio_suspend(list.data(), 2, &soon), -1);
-  EXPECT_EQ(errno, EAGAIN);
-  Thread writer([&pipe] { pipe.Put("x"); });
-  EXPECT_EQ(aio_suspend(list.data(), 2, nullptr), 0);
-  EXPECT_EQ(aio_error(&control_), 0);
-  writer.Join();
-  ExpectCompletion(Next(), control_, 1);
-}
-
-void Ignore(int) {}
-
-TEST_F(Aio, SuspendEndsWithASignalHandler) {
-  struct sigaction action = {};
-  struct sigaction before = {};
-  action.sa_handler = &Ignore;
-  action.sa_flags = SA_RESTART;
-  ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
-  const Pipe pipe;
-  Read(&control_, pipe.from(), buffer_.data(), 1);
-  int result = 0;
-  int error = 0;
-  Thread sleeper([&] {
-    const std::array<const aiocb*, 1> list = {&control_};
-    result = aio_suspend(list.data(), 1, nullptr);
-    error = errno;
-  });
-  sleeper.AwaitAsleep();
-  sleeper.Kill(SIGUSR1);
-  sleeper.Join();
-  EXPECT_EQ(result, -1);
-  EXPECT_EQ(error, EINTR);
-  pipe.Put("x");
-  ExpectCompletion(Next(), control_, 1);
-  sigaction(SIGUSR1, &before, nullptr);
-}
-
-TEST_F(Aio, SuspendSeesThoseOfTheCLibraryToo) {
-  for (const bool ours_first : {true, false}) {
-    const Pipe ours;
-    const Pipe theirs;
-    aiocb other = {};
-    other.aio_fildes = theirs.from();
-    other.aio_buf = &buffer_[1];
-    other.aio_nbytes = 1;
-    other.aio_sigevent.sigev_notify = SIGEV_NONE;
-    ASSERT_EQ(aio_read(&other), 0);
-    Read(&control_, ours.from(), buffer_.data(), 1);
-    const std::array<const aiocb*, 2> list = {&control_, &other};
-    Thread writer([&] { (ours_first ? ours : theirs).Put("x"); });
-    EXPECT_EQ(aio_suspend(list.data(), 2, nullptr), 0);
-    EXPECT_EQ(aio_error(&control_), ours_first ? 0 : EINPROGRESS);
-    EXPECT_EQ(aio_error(&other), ours_first ? EINPROGRESS : 0);
-    writer.Join();
-    (ours_first ? theirs : ours).Put("x");
-    const std::array<const aiocb*, 1> rest = {&other};
-    if (ours_first) {
-      EXPECT_EQ(aio_suspend(rest.data(), 1, nullptr), 0);
-    }
-    ExpectCompletion(Next(), control_, 1);
-  }
 }
 
 TEST_F(Aio, AClosedQueueHearsNothing) {

@@ -505,6 +505,10 @@ int FutexWait(std::atomic<uint32_t>*, uint32_t, const timespec*) {
   return -EINTR;
 }
 
+int FutexWaitRestarted(std::atomic<uint32_t>* word, uint32_t expected) {
+  return FutexWait(word, expected, nullptr);
+}
+
 void FutexWake(std::atomic<uint32_t>*) { ENTER(); }
 void FutexWakeAll(std::atomic<uint32_t>*) { ENTER(); }
 
