@@ -128,6 +128,7 @@ void* RunNotification(void* argument) {
   const sigval value = notification->value;
   notification->taken.store(1, std::memory_order_release);
   FutexWake(&notification->taken);  // gone from here on: a wake of nobody
+  RestoreSignals(0);                // whatever the thread that made it has blocked
   function(value);
   return nullptr;
 }

@@ -3,6 +3,7 @@
 // lio_listio whose entries, or which itself, complete into a queue.
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/signalfd.h>
 
 #include <array>
@@ -90,6 +91,39 @@ TEST_F(Lists, NothingToDoIsDone) {
   ExpectList(Collect(queue_.fd(), 1, 1).at(0), 0, 0);
 }
 
+// As in the C library, whoever makes the thread: one of ours for a pipe, the
+// caller for what is in the page cache.
+TEST_F(Lists, AThreadThatIsToldHasNoSignalBlocked) {
+  static std::atomic<int> s_blocked;
+  static std::atomic<int> s_told;
+  s_blocked = s_told = 0;
+  sigset_t signals;
+  sigset_t before;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGUSR2);
+  pthread_sigmask(SIG_BLOCK, &signals, &before);
+  const Pipe pipe;
+  pipe.Put("p");
+  controls_[1].aio_fildes = pipe.from();
+  for (size_t i = 0; i < 2; ++i) {
+    sigevent& event = controls_[i].aio_sigevent;
+    event = {};
+    event.sigev_notify = SIGEV_THREAD;
+    event.sigev_notify_function = [](sigval) {
+      sigset_t mask;
+      pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+      if (sigisemptyset(&mask) == 0) ++s_blocked;
+      ++s_told;
+      s_told.notify_one();
+    };
+  }
+  ASSERT_EQ(Start(LIO_NOWAIT, &all_), 0);
+  for (int told = 0; told < 2; told = s_told) s_told.wait(told);
+  EXPECT_EQ(s_blocked, 0);
+  EXPECT_EQ(Collect(queue_.fd(), 4, 10).size(), 4);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
 TEST_F(Lists, WaitReturnsWhenAllAreDoneAndIgnoresTheNotification) {
   list_[3]->aio_lio_opcode = LIO_NOP;
   list_[4] = nullptr;
@@ -114,12 +148,20 @@ TEST_F(Lists, BadMode) {
 }
 
 std::atomic<int> g_called = 0;
+int g_handled;
 
 TEST_F(Lists, OtherNotificationsInTheSameList) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGRTMIN);
-  ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &signals, nullptr), 0);
+  // Handled: one that is blocked would find the thread that is told, where it is
+  // not.
+  const Pipe handled;
+  g_handled = handled.to();
+  struct sigaction action = {};
+  struct sigaction before;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  action.sa_sigaction = [](int, siginfo_t* info, void*) {
+    (void)!write(g_handled, info, sizeof *info);
+  };
+  ASSERT_EQ(sigaction(SIGRTMIN, &action, &before), 0);
   controls_[0].aio_sigevent.sigev_notify = SIGEV_SIGNAL;
   controls_[0].aio_sigevent.sigev_signo = SIGRTMIN;
   controls_[0].aio_sigevent.sigev_value.sival_int = 7;
@@ -135,11 +177,13 @@ TEST_F(Lists, OtherNotificationsInTheSameList) {
   ASSERT_EQ(Start(LIO_NOWAIT, &all_), 0);
   EXPECT_EQ(Collect(queue_.fd(), 3, 10).size(), 3);
   siginfo_t info;
-  ASSERT_EQ(sigwaitinfo(&signals, &info), SIGRTMIN);
+  ASSERT_EQ(read(handled.from(), &info, sizeof info), static_cast<ssize_t>(sizeof info));
+  EXPECT_EQ(info.si_signo, SIGRTMIN);
   EXPECT_EQ(info.si_code, SI_ASYNCIO);
   EXPECT_EQ(info.si_value.sival_int, 7);
   g_called.wait(0);
   EXPECT_EQ(g_called, 9);
+  sigaction(SIGRTMIN, &before, nullptr);
 }
 
 }  // namespace
