@@ -10,16 +10,26 @@
 #include <absl/base/thread_annotations.h>
 #include <pthread.h>
 
+#include <atomic>
+
 namespace kevent::core {
 
 // Zeroed memory is an unlocked lock without priority inheritance; Init adds it.
 // Not async-signal-safe, never held asleep.
 class ABSL_LOCKABLE Lock {
  public:
+  // For those that are made from now on.  To pass priority on the C library tells
+  // the kernel who holds a lock, and ends the process when the kernel knows no such
+  // thread: in the child of a clone that it did not make it has the parent's id.
+  static void SetPassesPriority(bool passes) {
+    s_passes_priority.store(passes, std::memory_order_relaxed);
+  }
+
   void Init() {
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
+    const bool passes = s_passes_priority.load(std::memory_order_relaxed);
+    pthread_mutexattr_setprotocol(&attributes, passes ? PTHREAD_PRIO_INHERIT : PTHREAD_PRIO_NONE);
     // ENOTSUP where the kernel has no PI futexes: then it is a plain lock.
     if (pthread_mutex_init(&mutex_, &attributes) != 0) pthread_mutex_init(&mutex_, nullptr);
     pthread_mutexattr_destroy(&attributes);
@@ -34,6 +44,8 @@ class ABSL_LOCKABLE Lock {
   void Release() ABSL_UNLOCK_FUNCTION() { pthread_mutex_unlock(&mutex_); }
 
  private:
+  static inline constinit std::atomic<bool> s_passes_priority{true};
+
   pthread_mutex_t mutex_;
 };
 

@@ -78,7 +78,7 @@ void AlarmThreadBody(void*) {
 int Process::Start() {
   // Without a lock, which a fork could leave held in the child.
   if (!g_fork_handled.exchange(true, std::memory_order_acq_rel)) {
-    if (const int error = sys::AtForkInChild(&Process::PrepareChild); error != 0) {
+    if (const int error = sys::AtForkInChild(&Process::PrepareChildOfFork); error != 0) {
       g_fork_handled.store(false, std::memory_order_release);
       return -error;
     }
@@ -95,7 +95,7 @@ int Process::Start() {
       sys::UnmapPages(fresh, sizeof(Wiped));
     }
   }
-  if (!IsInhabited(*state)) PrepareChild();
+  if (!IsInhabited(*state)) PrepareChild(false);
   return 0;
 }
 
@@ -103,7 +103,7 @@ int Process::id() { return IsInhabited(State()) ? g_owner.load(std::memory_order
 
 bool Process::Owns() {
   const Wiped* state = g_wiped.load(std::memory_order_acquire);
-  if (state != nullptr && !IsInhabited(*state)) PrepareChild();
+  if (state != nullptr && !IsInhabited(*state)) PrepareChild(false);
   return sys::ProcessId() == g_owner.load(std::memory_order_acquire);
 }
 
@@ -164,7 +164,7 @@ int Process::AlarmThread() {
 //
 // One thread does it; others, which a child that no handler has prepared may have
 // by now, wait for it.  A handler must not, and so there is none meanwhile.
-void Process::PrepareChild() {
+void Process::PrepareChild(bool of_fork) {
   Wiped* state = g_wiped.load(std::memory_order_acquire);
   if (state == nullptr) return;
   const SignalsBlocked blocked;
@@ -173,6 +173,7 @@ void Process::PrepareChild() {
     while (!IsInhabited(*state)) sys::Pause();
     return;
   }
+  Lock::SetPassesPriority(of_fork);
   Inhabit(*state);
   DropWhatIsNotOurs();
   constexpr int kLast = Registry::kMaxDescriptor - 1;
@@ -186,6 +187,8 @@ void Process::PrepareChild() {
   }
   state->state.store(Wiped::kInhabited, std::memory_order_release);
 }
+
+void Process::PrepareChildOfFork() { PrepareChild(true); }
 
 // The registry says which descriptors were inherited; but the parent may have
 // closed some by system calls that we don't see, or been about to.  What is left

@@ -54,7 +54,8 @@ class Process {
   static int AlarmThread();
 
  private:
-  static void PrepareChild();
+  static void PrepareChildOfFork();
+  static void PrepareChild(bool of_fork);
   static void DropWhatIsNotOurs();
   static void InheritNames(int fd);
 };
