@@ -39,7 +39,7 @@ int64_t ReadAtOnce(Operation* operation, int flags) {
   const sys::Transfer& transfer = operation->transfer;
   // Without the page cache it would wait for the device (RWF_NOWAIT does not
   // say otherwise).
-  if ((flags & O_DIRECT) != 0) return kLater;
+  if ((flags & O_DIRECT) != 0 || Process::aio().IsBeingWritten(transfer)) return kLater;
   const int64_t result = sys::ReadAtOnce(transfer);
   if (result == -ESPIPE) return StreamAtOnce(operation, flags);
   if (result == -EAGAIN || result == -EOPNOTSUPP || result == -ENOSYS) return kLater;

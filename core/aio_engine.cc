@@ -20,6 +20,7 @@ constinit std::atomic<uint32_t> AioEngine::in_flight_{0};
 void AioEngine::Init() {
   lock_.Init();
   in_flight_.store(0, std::memory_order_relaxed);
+  AioFiles::Forget();
 }
 
 // ---- Beginning ------------------------------------------------------------------
@@ -35,6 +36,13 @@ int AioEngine::Begin(uint32_t number) {
   in_flight_.fetch_add(1, std::memory_order_relaxed);
   Hand(runnable);
   return 0;
+}
+
+bool AioEngine::IsBeingWritten(const sys::Transfer& read) {
+  if (!AioFiles::any_writes()) return false;
+  const SignalsBlocked blocked;
+  const Locked locked(lock_);
+  return files_.IsBeingWritten(read);
 }
 
 // Which of the two ways, found out by the first operation.  0 or EAGAIN, which is
@@ -208,27 +216,28 @@ bool AioEngine::TakeBack(uint32_t number) {
 
 AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool closing) {
   Withdrawal withdrawal;
-  const auto each = [&](State state, auto visit) {
+  const auto each = [&](State state, AioFiles::From from, auto visit) {
     lock_.AssertHeld();
-    files_.ForEach(fd, [&](uint32_t number) {
+    files_.ForEach(fd, from, [&](uint32_t number) {
       const Operation& operation = Operations::At(number);
       const bool wanted =
           control == nullptr || operation.control.load(std::memory_order_relaxed) == control;
       if (wanted && operation.state == state) visit(number);
     });
   };
-  each(State::kStarted, [&](uint32_t number) {
+  each(State::kStarted, AioFiles::From::kOldest, [&](uint32_t number) {
     withdrawal.any_started = true;
     Operations::At(number).file_lost |= closing;
   });
-  // Those that wait come first, lest they begin when the others go.
+  // Those that wait come first, and of them the newest, lest they begin when the
+  // others go.
   AioFiles::Runnable waiting;
-  each(State::kWaiting, [&](uint32_t number) {
+  each(State::kWaiting, AioFiles::From::kNewest, [&](uint32_t number) {
     lock_.AssertHeld();
     files_.GiveUp(number, &withdrawal.next);
-    waiting.Append(number);
+    waiting.Prepend(number);
   });
-  each(State::kHanded, [&](uint32_t number) {
+  each(State::kHanded, AioFiles::From::kOldest, [&](uint32_t number) {
     lock_.AssertHeld();
     const bool begun_before = Operations::At(number).begun;
     if ((closing || !begun_before) && TakeBack(number)) {

@@ -30,6 +30,9 @@ class AioEngine {
   // Begins what cannot be done at once: 0 or an errno, and nothing.
   int Begin(uint32_t number);
 
+  // Whether a read of this must not be done at once.
+  bool IsBeingWritten(const sys::Transfer& read);
+
   // AIO_CANCELED and so on, for one operation of a descriptor or for all.
   // `closing`: what has not begun must not begin in any case.
   int Cancel(int fd, const aiocb* control, bool closing = false);

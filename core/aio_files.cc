@@ -2,6 +2,7 @@
 
 #include "core/aio_files.h"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace kevent::core {
@@ -14,9 +15,14 @@ bool IsSync(const Operation& operation) {
          operation.transfer.kind == sys::Transfer::Kind::kSyncData;
 }
 
+bool IsWrite(const Operation& operation) {
+  return operation.transfer.kind == sys::Transfer::Kind::kWrite;
+}
+
 }  // namespace
 
 constinit std::atomic<AioFiles::File*> AioFiles::files_{nullptr};
+constinit std::atomic<uint32_t> AioFiles::writes_{0};
 
 // ---- Lists ----------------------------------------------------------------------
 
@@ -35,6 +41,13 @@ void AioFiles::Runnable::Append(const Runnable& more) {
     Operations::At(last - 1).next.store(more.first, std::memory_order_relaxed);
   }
   last = more.last;
+}
+
+void AioFiles::Runnable::Prepend(uint32_t number) {
+  Runnable rest = *this;
+  *this = {};
+  Append(number);
+  Append(rest);
 }
 
 uint32_t AioFiles::Runnable::Take() {
@@ -114,12 +127,21 @@ int AioFiles::Add(uint32_t number, Runnable* runnable) {
   if (IsSync(operation)) {
     ReleaseSyncs(file, runnable);
   } else if (!operation.in_line) {
-    runnable->Append(number);
+    operation.keepers = CountKeepers(file, operation);
+    if (operation.keepers == 0) {
+      runnable->Append(number);
+    } else {
+      ++file.kept_back;
+    }
   } else if (Line& line = LineOf(file, operation); line.busy) {
     Enqueue(line, number);
   } else {
     line.busy = true;
     runnable->Append(number);
+  }
+  if (HasPlace(operation)) {
+    (IsWrite(operation) ? file.writes : file.reads).Add(SpanOf(operation));
+    if (IsWrite(operation)) writes_.fetch_add(1, std::memory_order_relaxed);
   }
   return 0;
 }
@@ -137,15 +159,28 @@ void AioFiles::Remove(uint32_t number, Runnable* runnable) {
       line.busy = false;
     }
   }
-  Unlink(number);
-  if (file.first == 0) return Drop(operation.file);
-  ReleaseSyncs(file, runnable);
+  Leave(number, runnable);
 }
 
 void AioFiles::GiveUp(uint32_t number, Runnable* runnable) {
   const Operation& operation = Operations::At(number);
   File& file = At(operation.file);
-  if (operation.in_line) Dequeue(LineOf(file, operation), number);
+  if (operation.in_line) {
+    Dequeue(LineOf(file, operation), number);
+  } else if (!IsSync(operation)) {
+    --file.kept_back;
+  }
+  Leave(number, runnable);
+}
+
+void AioFiles::Leave(uint32_t number, Runnable* runnable) {
+  const Operation& operation = Operations::At(number);
+  File& file = At(operation.file);
+  if (HasPlace(operation)) {
+    --(IsWrite(operation) ? file.writes : file.reads).count;
+    if (IsWrite(operation)) writes_.fetch_sub(1, std::memory_order_relaxed);
+    ReleaseKeptBack(file, operation, runnable);
+  }
   Unlink(number);
   if (file.first == 0) return Drop(operation.file);
   ReleaseSyncs(file, runnable);
@@ -168,6 +203,68 @@ void AioFiles::ReleaseSyncs(const File& file, Runnable* runnable) {
     if (operation.state == State::kWaiting) runnable->Append(link - 1);
   }
 }
+
+// ---- Operations on places ---------------------------------------------------------
+
+void AioFiles::Places::Add(const Span& span) {
+  if (count++ == 0) {
+    within = span;
+    return;
+  }
+  within = {std::min(within.begin, span.begin), std::max(within.end, span.end)};
+}
+
+bool AioFiles::HasPlace(const Operation& operation) {
+  return !IsSync(operation) && operation.transfer.offset != sys::Transfer::kStream;
+}
+
+// Where one with O_APPEND will write, is not known.
+AioFiles::Span AioFiles::SpanOf(const Operation& operation) {
+  if (operation.in_line) return {0, UINT64_MAX};
+  const auto begin = static_cast<uint64_t>(operation.transfer.offset);
+  return {begin, begin + operation.transfer.bytes};
+}
+
+bool AioFiles::KeepsBack(const Operation& older, const Operation& newer) {
+  return HasPlace(older) && (IsWrite(older) || IsWrite(newer)) &&
+         SpanOf(older).Overlaps(SpanOf(newer));
+}
+
+// How many of those that there are the newer one must wait for.
+uint32_t AioFiles::CountKeepers(const File& file, const Operation& newer) {
+  const Span span = SpanOf(newer);
+  if (!file.writes.MayMeet(span) && !(IsWrite(newer) && file.reads.MayMeet(span))) return 0;
+  uint32_t keepers = 0;
+  for (uint32_t link = file.first; link != 0;) {
+    const Operation& older = Operations::At(link - 1);
+    link = older.file_after;
+    if (&older != &newer && KeepsBack(older, newer)) ++keepers;
+  }
+  return keepers;
+}
+
+void AioFiles::ReleaseKeptBack(File& file, const Operation& done, Runnable* runnable) {
+  uint32_t link = done.file_after;
+  while (link != 0 && file.kept_back != 0) {
+    const uint32_t number = link - 1;
+    Operation& newer = Operations::At(number);
+    link = newer.file_after;
+    if (newer.state != State::kWaiting || newer.in_line || IsSync(newer)) continue;
+    if (!KeepsBack(done, newer) || --newer.keepers != 0) continue;
+    --file.kept_back;
+    runnable->Append(number);
+  }
+}
+
+bool AioFiles::IsBeingWritten(const sys::Transfer& read) const {
+  const uint32_t file = Find(read.fd);
+  if (file == 0) return false;
+  Operation newer = {};
+  newer.transfer = read;
+  return CountKeepers(At(file), newer) != 0;
+}
+
+// ---- Operations in a line ---------------------------------------------------------
 
 // Before those that are less important: usually nobody is.
 void AioFiles::Enqueue(Line& line, uint32_t number) {

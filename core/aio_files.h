@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// The order of asynchronous operations on one descriptor.  Operations on places
-// of a file have none (POSIX 2.8.2).  Those on a stream, and writes to the end of
-// a file (O_APPEND), go one after the other, reads and writes each in a line of
-// their own, and in a line by priority and then as they were asked for.  A sync
-// waits for all that were asked for before it (POSIX aio_fsync).
+// The order of asynchronous operations on one descriptor.  Those on a stream, and
+// writes to the end of a file (O_APPEND), go one after the other, reads and writes
+// each in a line of their own, and in a line by priority and then as they were
+// asked for.  Operations on places of a file have no order (POSIX 2.8.2), but where
+// one could see what another writes it waits for those that were asked for before
+// it: so a program finds what it has written, as with the C library, which does
+// all of a descriptor's one after the other.  A sync waits for all that were asked
+// for before it (POSIX aio_fsync).
 //
 // All under the lock of the engine.
 
@@ -27,6 +30,7 @@ class AioFiles {
     uint32_t last = 0;
     void Append(uint32_t number);
     void Append(const Runnable& more);
+    void Prepend(uint32_t number);
     uint32_t Take();  // its number plus one; 0: none
   };
 
@@ -40,15 +44,23 @@ class AioFiles {
   // A descriptor in [first, last] with an operation that takes it for open, or -1.
   int AnyInUse(unsigned first, unsigned last) const;
 
-  // Calls visit(number) for each operation of a descriptor, oldest first; visit
-  // may remove it.
+  // Whether a read of this must wait for a write in flight.
+  bool IsBeingWritten(const sys::Transfer& read) const;
+  // Whether any read must.
+  static bool any_writes() { return writes_.load(std::memory_order_relaxed) != 0; }
+  static void Forget() { writes_.store(0, std::memory_order_relaxed); }
+
+  // Calls visit(number) for each operation of a descriptor; visit may remove it.
+  enum class From : uint8_t { kOldest, kNewest };
   template <typename Visit>
-  void ForEach(int fd, Visit visit) {
+  void ForEach(int fd, From from, Visit visit) {
     const uint32_t file = Find(fd);
     if (file == 0) return;
-    for (uint32_t link = At(file).first; link != 0;) {
+    uint32_t link = from == From::kOldest ? At(file).first : At(file).last;
+    while (link != 0) {
       const uint32_t number = link - 1;
-      link = Operations::At(number).file_after;
+      const Operation& operation = Operations::At(number);
+      link = from == From::kOldest ? operation.file_after : operation.file_before;
       visit(number);
     }
   }
@@ -59,12 +71,29 @@ class AioFiles {
     uint32_t first;  // that wait, the next one first
     uint32_t last;
   };
+  // Bytes of a file.
+  struct Span {
+    uint64_t begin;
+    uint64_t end;
+    bool Overlaps(const Span& other) const { return begin < other.end && other.begin < end; }
+  };
+  // Operations on places, and what they are all within: a scan of them is for
+  // those that may meet one.
+  struct Places {
+    uint32_t count;
+    Span within;
+    void Add(const Span& span);
+    bool MayMeet(const Span& span) const { return count != 0 && within.Overlaps(span); }
+  };
   struct File {
     int fd;
     uint32_t same_hash;  // or the next free one
     uint32_t first;      // operations, oldest first
     uint32_t last;
     Line lines[2];
+    Places reads;
+    Places writes;
+    uint32_t kept_back;  // operations on places that wait
   };
   static constexpr uint32_t kBuckets = 1u << 10;
 
@@ -76,8 +105,16 @@ class AioFiles {
   void Drop(uint32_t file);
   static void Enqueue(Line& line, uint32_t number);
   static void Dequeue(Line& line, uint32_t number);
+  static bool HasPlace(const Operation& operation);
+  static Span SpanOf(const Operation& operation);
+  static bool KeepsBack(const Operation& older, const Operation& newer);
+  static uint32_t CountKeepers(const File& file, const Operation& newer);
   void Unlink(uint32_t number);
+  static void ReleaseKeptBack(File& file, const Operation& done, Runnable* runnable);
+  void Leave(uint32_t number, Runnable* runnable);
   static void ReleaseSyncs(const File& file, Runnable* runnable);
+
+  static std::atomic<uint32_t> writes_;  // on places, in flight
 
   // As many as there can be operations; zeroed in a child of fork.
   static std::atomic<File*> files_;

@@ -58,6 +58,7 @@ struct Operation {
   uint32_t file;                // plus one
   uint32_t file_before;         // operations of this file, oldest first
   uint32_t file_after;
+  uint32_t keepers;     // how many it waits for
   uint32_t line_after;  // that wait in its line
 };
 

@@ -137,11 +137,46 @@ void LargeFileNames(Stage& stage) {
   stage.See("notified", stage.NotifiedOf(&control));
 }
 
+// Asked for together, on one place: each finds what those before it have left.
+void OnePlace(Stage& stage) {
+  constexpr int kRounds = 100;
+  constexpr size_t kBytes = 1 << 16;
+  File file;
+  int stale = 0;
+  int overtaken = 0;
+  int out_of_order = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    const std::string first(kBytes, static_cast<char>('a' + round % 7));
+    const std::string last(kBytes, static_cast<char>('A' + round % 7));
+    std::string between(kBytes, '?');
+    std::string after(kBytes, '?');
+    std::array<aiocb, 4> controls = {
+        stage.Control(file.fd(), first.data(), kBytes),
+        stage.Control(file.fd(), between.data(), kBytes),
+        stage.Control(file.fd(), last.data(), kBytes),
+        stage.Control(file.fd(), after.data(), kBytes),
+    };
+    for (size_t i = 0; i < controls.size(); ++i) {
+      controls[i].aio_sigevent = stage.Request(&controls[i]);
+      if ((i % 2 == 0 ? aio_write : aio_read)(&controls[i]) != 0) stage.See("refused", 1);
+    }
+    for (const aiocb& control : controls) {
+      if (!stage.Notified(control)) ++out_of_order;
+    }
+    if (between != first) ++stale;
+    if (after != last) ++overtaken;
+  }
+  stage.See("reads of what was before", stale);
+  stage.See("reads of the first write", overtaken);
+  stage.See("out of order", out_of_order);
+}
+
 }  // namespace
 
 const std::vector<Named> kFileScenarios = {
     {"reading", Reading},        {"writing", Writing}, {"appending", Appending},
     {"other files", OtherFiles}, {"syncing", Syncing}, {"64-bit names", LargeFileNames},
+    {"one place", OnePlace},
 };
 
 }  // namespace aio_conformance

@@ -285,12 +285,16 @@ class FileOrder : public testing::Test {
     for (const uint32_t number : numbers_) Operations::Free(number);
   }
 
-  uint32_t Add(Kind kind, bool in_line = false, int priority = 0, int fd = 3) {
+  uint32_t AddAt(int64_t offset, size_t bytes, Kind kind) {
+    return Add(kind, false, 0, 3, offset, bytes);
+  }
+  uint32_t Add(Kind kind, bool in_line = false, int priority = 0, int fd = 3, int64_t offset = 0,
+               size_t bytes = 0) {
     uint32_t number = 0;
     EXPECT_EQ(Operations::Allocate(&number), 0);
     numbers_.push_back(number);
     Operation& operation = Operations::At(number);
-    operation.transfer = {kind, fd, nullptr, 0, 0};
+    operation.transfer = {kind, fd, nullptr, bytes, in_line ? -1 : offset};
     operation.given_up = false;
     operation.in_line = in_line;
     operation.priority = priority;
@@ -334,6 +338,41 @@ TEST_F(FileOrder, PlacesHaveNone) {
   Done(b);
   Done(a);
   EXPECT_EQ(Begun(), List{});
+}
+
+TEST_F(FileOrder, WhatMeetsAWriteWaitsForThoseBeforeItAlone) {
+  const uint32_t read = AddAt(0, 10, Kind::kRead);
+  const uint32_t again = AddAt(5, 10, Kind::kRead);
+  const uint32_t beside = AddAt(15, 5, Kind::kWrite);
+  EXPECT_EQ(Begun(), (List{read, again, beside}));
+  const uint32_t write = AddAt(0, 6, Kind::kWrite);
+  const uint32_t over = AddAt(4, 1, Kind::kWrite);
+  const uint32_t first = AddAt(0, 4, Kind::kRead);
+  const uint32_t second = AddAt(4, 10, Kind::kRead);
+  const uint32_t after = AddAt(6, 9, Kind::kRead);
+  EXPECT_EQ(Begun(), List{after});
+  Done(again);
+  EXPECT_EQ(Begun(), List{});
+  Done(read);
+  EXPECT_EQ(Begun(), List{write});
+  Done(write);
+  EXPECT_EQ(Begun(), (List{over, first}));
+  Done(first);
+  EXPECT_EQ(Begun(), List{});
+  Done(over);
+  EXPECT_EQ(Begun(), List{second});
+  for (const uint32_t number : {beside, second, after}) Done(number);
+}
+
+TEST_F(FileOrder, OneThatIsGivenUpKeepsNobodyBack) {
+  const uint32_t write = AddAt(0, 8, Kind::kWrite);
+  const uint32_t over = AddAt(4, 8, Kind::kWrite);
+  const uint32_t read = AddAt(8, 8, Kind::kRead);
+  EXPECT_EQ(Begun(), List{write});
+  GiveUp(over);
+  EXPECT_EQ(Begun(), List{read});
+  Done(write);
+  Done(read);
 }
 
 TEST_F(FileOrder, ALineIsServedByPriorityAndThenInTheOrderOfTheCalls) {

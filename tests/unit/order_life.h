@@ -45,7 +45,8 @@ class OrderLife {
   }
 
  private:
-  using Kind = kevent::sys::Transfer::Kind;
+  using Transfer = kevent::sys::Transfer;
+  using Kind = Transfer::Kind;
   using Operations = kevent::core::Operations;
   using Runnable = kevent::core::AioFiles::Runnable;
 
@@ -55,7 +56,16 @@ class OrderLife {
     bool in_line;
     int priority;
     int fd;
+    int64_t offset;  // kStream: none
+    int64_t bytes;
     bool begun = false;
+    bool has_place() const { return !is_sync() && offset != Transfer::kStream; }
+    bool meets(const Known& other) const {
+      // Where one that appends will write, is not known.
+      return in_line || other.in_line
+                 ? bytes != 0 && other.bytes != 0
+                 : offset < other.offset + other.bytes && other.offset < offset + bytes;
+    }
     bool is_sync() const { return kind == Kind::kSync; }
   };
 
@@ -65,9 +75,15 @@ class OrderLife {
     known.in_line = !known.is_sync() && choices_.Below(2) == 0;
     known.priority = -static_cast<int>(choices_.Below(3));
     known.fd = 3 + static_cast<int>(choices_.Below(3)) * 1024;  // of one bucket
+    known.bytes = 1 + static_cast<int64_t>(choices_.Below(4));
+    known.offset = static_cast<int64_t>(choices_.Below(12));
+    // What appends has a place, though not that one; a stream's has none.
+    const bool appends = known.kind == Kind::kWrite && choices_.Below(2) == 0;
+    if (known.in_line && !appends) known.offset = Transfer::kStream;
     ASSERT_EQ(Operations::Allocate(&known.number), 0);
     kevent::core::Operation& operation = Operations::At(known.number);
-    operation.transfer = {known.kind, known.fd, nullptr, 0, 0};
+    operation.transfer = {known.kind, known.fd, nullptr, static_cast<size_t>(known.bytes),
+                          known.offset};
     operation.given_up = false;
     operation.in_line = known.in_line;
     operation.priority = known.priority;
@@ -122,7 +138,11 @@ class OrderLife {
 
   static bool KeepsBack(const Known& other, const Known& known, bool older) {
     if (known.is_sync()) return older && !other.is_sync();
-    if (!known.in_line || !other.in_line || other.kind != known.kind) return false;
+    if (!known.in_line) {
+      const bool writes = known.kind == Kind::kWrite || other.kind == Kind::kWrite;
+      return older && writes && other.has_place() && known.meets(other);
+    }
+    if (!other.in_line || other.kind != known.kind) return false;
     return other.begun || other.priority > known.priority ||
            (other.priority == known.priority && older);
   }
