@@ -7,7 +7,6 @@
 
 #include <fcntl.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <climits>
 
@@ -23,13 +22,19 @@ using Kind = sys::Transfer::Kind;
 
 constexpr int64_t kLater = INT64_MIN;
 
+// Where threads of real-time scheduling come before others (POSIX 2.8.2).
+void PutInLine(Operation* operation) {
+  operation->in_line = true;
+  operation->priority += sys::ThreadPriority();
+}
+
 // One that is not to wait (O_NONBLOCK) is no matter for others: an io_uring would
 // have it wait.
 int64_t StreamAtOnce(Operation* operation, int flags) {
   operation->transfer.offset = sys::Transfer::kStream;
   if ((flags & O_NONBLOCK) != 0) return sys::PerformWithoutSignals(operation->transfer);
-  operation->in_line = true;
-  operation->blocks = sys::MayEndByTime(operation->transfer);
+  PutInLine(operation);
+  operation->blocks |= sys::MayEndByTime(operation->transfer);
   return kLater;
 }
 
@@ -39,10 +44,18 @@ int64_t ReadAtOnce(Operation* operation, int flags) {
   const sys::Transfer& transfer = operation->transfer;
   // Without the page cache it would wait for the device (RWF_NOWAIT does not
   // say otherwise).
+  if (transfer.bytes > sys::Transfer::kMostBytes) {
+    return sys::IsStream(transfer.fd) ? StreamAtOnce(operation, flags) : kLater;
+  }
   if ((flags & O_DIRECT) != 0 || Process::aio().IsBeingWritten(transfer)) return kLater;
   const int64_t result = sys::ReadAtOnce(transfer);
   if (result == -ESPIPE) return StreamAtOnce(operation, flags);
   if (result == -EAGAIN || result == -EOPNOTSUPP || result == -ENOSYS) return kLater;
+  if (result == 0 && transfer.bytes == 0) {
+    // Nothing of a directory is an error to a call that may block.
+    operation->blocks = true;
+    return kLater;
+  }
   // Less than all: at the end of the file, or some of it was not there.
   if (result <= 0 || static_cast<size_t>(result) == transfer.bytes) return result;
   operation->moved = static_cast<size_t>(result);
@@ -51,7 +64,7 @@ int64_t ReadAtOnce(Operation* operation, int flags) {
 
 int64_t WriteAtOnce(Operation* operation, int flags) {
   if (sys::IsStream(operation->transfer.fd)) return StreamAtOnce(operation, flags);
-  operation->in_line = (flags & O_APPEND) != 0;
+  if ((flags & O_APPEND) != 0) PutInLine(operation);
   return kLater;
 }
 
@@ -65,7 +78,9 @@ int64_t TransferAtOnce(Operation* operation, Call* call) {
     call->status_flags = flags;
   }
   if (transfer.bytes > SSIZE_MAX) return sys::Perform(transfer);  // says what is wrong with it
-  transfer.bytes = std::min(transfer.bytes, sys::Transfer::kMostBytes);
+  // More than there is room for is an error of the address, which an io_uring does
+  // not see: it takes a count of 32 bits.
+  if (transfer.bytes > sys::Transfer::kMostBytes) operation->blocks = true;
   return transfer.kind == Kind::kRead ? ReadAtOnce(operation, call->status_flags)
                                       : WriteAtOnce(operation, call->status_flags);
 }
@@ -148,6 +163,7 @@ int StartWrite(aiocb* control) {
 
 int StartSync(int operation, aiocb* control) {
   if (sys::StatusFlags(control->aio_fildes) < 0) return EBADF;
+  control->aio_reqprio = 0;  // one that is out of range is no error, either
   Call call;
   return StartOperation(operation == O_SYNC ? Kind::kSync : Kind::kSyncData, control, &call);
 }

@@ -105,6 +105,10 @@ int StartList(int mode, aiocb* const list[], int count, const sigevent* notifica
     Drop(&number);
     return refused;
   }
+  if (all.data[0] == 0 && refused != 0) {
+    Drop(&number);
+    return refused;
+  }
   const int error = AwaitMembers(number);
   return error == 0 && refused != 0 ? EIO : error;
 }

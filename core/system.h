@@ -125,7 +125,7 @@ struct Transfer {
   Kind kind;
   int fd;
   void* buffer;
-  size_t bytes;    // kMostBytes at most
+  size_t bytes;    // for the io_uring kMostBytes at most
   int64_t offset;  // kStream: where the file is, or it has no places
   static constexpr int64_t kStream = -1;
   static constexpr size_t kMostBytes = 0x7ffff000;  // that read(2) and write(2) move in one call
@@ -215,6 +215,10 @@ int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, const timespec* de
 int FutexWaitRestarted(std::atomic<uint32_t>* word, uint32_t expected);
 void FutexWake(std::atomic<uint32_t>* word);
 void FutexWakeAll(std::atomic<uint32_t>* word);
+
+// What the C library knows of the calling thread's; 0 without real-time scheduling.
+// Not async-signal-safe.
+int ThreadPriority();
 
 // Gives way to other threads, also to those of lower priority.
 void Pause();

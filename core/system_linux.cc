@@ -267,6 +267,13 @@ void RestoreSignals(SignalSet set) {
 
 // ---- Processes and threads ------------------------------------------------
 
+int ThreadPriority() {
+  int policy;
+  sched_param parameters = {};
+  pthread_getschedparam(pthread_self(), &policy, &parameters);
+  return parameters.sched_priority;
+}
+
 int ProcessId() { return CallInt(SYS_getpid); }
 
 int AtForkInChild(void (*handler)()) { return -pthread_atfork(nullptr, nullptr, handler); }

@@ -48,7 +48,7 @@ int Run() {
   Count count;
   std::printf("%-22s %-32s %-32s %-32s\n", "scenario", "what", "SIGEV_SIGNAL", "SIGEV_KEVENT");
   for (const auto* scenarios :
-       {&kFileScenarios, &kStreamScenarios, &kEndScenarios, &kCallScenarios}) {
+       {&kFileScenarios, &kStreamScenarios, &kEndScenarios, &kCallScenarios, &kOddScenarios}) {
     for (const Named& scenario : *scenarios) Compare(scenario, &count);
   }
   std::printf("%d the same, %d different\n", count.same, count.different);

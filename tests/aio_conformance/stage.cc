@@ -34,9 +34,11 @@ std::string Stage::Result(int result) {
 
 bool Stage::Notified(const aiocb& control) { return NotifiedOf(&control); }
 
-bool Stage::NotifiedOf(const void* wanted) {
+bool Stage::NotifiedOf(const void* wanted) { return Next() == wanted; }
+
+void* Stage::Next() {
   void* cookie = nullptr;
-  return way_->Next(kPatience, &cookie) && cookie == wanted;
+  return way_->Next(kPatience, &cookie) ? cookie : nullptr;
 }
 
 int Stage::Others() {

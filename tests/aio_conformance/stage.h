@@ -41,6 +41,8 @@ class Stage {
   // The cookie of the next notification is this one's address.
   bool Notified(const aiocb& control);
   bool NotifiedOf(const void* cookie);
+  // The cookie of the next notification; nullptr if none comes.
+  void* Next();
   // How many more notifications come.
   int Others();
   // The outcome of what has completed.
@@ -65,6 +67,7 @@ extern const std::vector<Named> kFileScenarios;
 extern const std::vector<Named> kStreamScenarios;
 extern const std::vector<Named> kEndScenarios;
 extern const std::vector<Named> kCallScenarios;
+extern const std::vector<Named> kOddScenarios;
 
 // ---- What scenarios read and write ----
 

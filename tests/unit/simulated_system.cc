@@ -519,6 +519,8 @@ SignalSet BlockAllSignals() {
 
 void RestoreSignals(SignalSet) { ENTER(); }
 
+int ThreadPriority() { return 0; }
+
 int ProcessId() { return Sim().process_id(); }
 
 int AtForkInChild(void (*handler)()) {
