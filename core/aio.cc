@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 
@@ -48,7 +49,9 @@ int64_t ReadAtOnce(Operation* operation, int flags) {
     return sys::IsStream(transfer.fd) ? StreamAtOnce(operation, flags) : kLater;
   }
   if ((flags & O_DIRECT) != 0 || Process::aio().IsBeingWritten(transfer)) return kLater;
-  const int64_t result = sys::ReadAtOnce(transfer);
+  sys::Transfer at_once = transfer;
+  at_once.bytes = std::min(at_once.bytes, sys::Transfer::kMostAtOnce);
+  const int64_t result = sys::ReadAtOnce(at_once);
   if (result == -ESPIPE) return StreamAtOnce(operation, flags);
   if (result == -EAGAIN || result == -EOPNOTSUPP || result == -ENOSYS) return kLater;
   if (result == 0 && transfer.bytes == 0) {
@@ -56,7 +59,8 @@ int64_t ReadAtOnce(Operation* operation, int flags) {
     operation->blocks = true;
     return kLater;
   }
-  // Less than all: at the end of the file, or some of it was not there.
+  // Less than all: at the end of the file, some of it was not there, or it would
+  // hold the caller for long.
   if (result <= 0 || static_cast<size_t>(result) == transfer.bytes) return result;
   operation->moved = static_cast<size_t>(result);
   return kLater;

@@ -2,6 +2,8 @@
 
 #include "core/completions.h"
 
+#include <cerrno>
+
 #include "core/kevents.h"
 #include "core/process.h"
 #include "core/queue.h"
@@ -91,7 +93,8 @@ int PlanNotification(const sigevent& notification, Operation* operation) {
   operation->incarnation = queue->incarnation();
   operation->cookie = reinterpret_cast<uint64_t>(notification.sigev_value.sival_ptr);
   queue->Unpin();
-  return error;
+  // What the first kevent of a queue takes, was not to be had.
+  return error != 0 ? EAGAIN : 0;
 }
 
 namespace {

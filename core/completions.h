@@ -39,7 +39,7 @@ class Completions {
 };
 
 // How an operation is to be told of: into the queue that the sigevent names, or
-// as the C library does.  0 or an errno.
+// as the C library does.  0, EBADF or EINVAL for the queue, or EAGAIN.
 int PlanNotification(const sigevent& notification, Operation* operation);
 
 // Tells of its completion, and is the last to use it.

@@ -143,7 +143,6 @@ unsigned CloseOneByOne(unsigned first) {
 
 bool IsOpen(int fd) { return !IsInternal(fd) && sys::DescriptorFlags(fd) >= 0; }
 
-
 int Duplicate(int fd) {
   if (!Process::Owns()) return sys::Duplicate(fd);
   if (IsInternal(fd)) return -EBADF;

@@ -129,6 +129,7 @@ struct Transfer {
   int64_t offset;  // kStream: where the file is, or it has no places
   static constexpr int64_t kStream = -1;
   static constexpr size_t kMostBytes = 0x7ffff000;  // that read(2) and write(2) move in one call
+  static constexpr size_t kMostAtOnce = 1 << 20;    // to be copied while others wait
 };
 
 // Does it, blocking.  What was moved or a negative errno; without a place to

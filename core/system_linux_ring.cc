@@ -132,6 +132,11 @@ bool RingAdd(const Transfer& transfer, uint64_t token) {
       io_uring_prep_fsync(sqe, transfer.fd, IORING_FSYNC_DATASYNC);
       break;
   }
+  // What is in the page cache, or goes there, would be copied by the call that
+  // submits.
+  if (transfer.bytes > Transfer::kMostAtOnce && transfer.offset != Transfer::kStream) {
+    sqe->flags |= IOSQE_ASYNC;
+  }
   sqe->user_data = token;
   return true;
 }

@@ -28,10 +28,9 @@ KEVENT_EXPORT int getaddrinfo_a(int mode, gaicb* list[], int count, sigevent* no
   }
   uint32_t number;
   const int error = core::PrepareLookup(list, count, *notification, &number);
-  if (error == EAGAIN) return EAI_AGAIN;
   if (error != 0) {
     errno = error;
-    return EAI_SYSTEM;
+    return error == EAGAIN ? EAI_AGAIN : error == ENOMEM ? EAI_MEMORY : EAI_SYSTEM;
   }
   sigevent nobody = {};
   nobody.sigev_notify = SIGEV_NONE;

@@ -4,9 +4,11 @@
 // that a sandbox forbids.  A clear error, nothing left behind, and all works
 // once the limit is lifted.
 
+#include <aio.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netdb.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -100,6 +102,41 @@ TEST(Limits, Descriptors) {
     }
     CHILD_CHECK(refused >= 4);
     UseQueue();
+  });
+}
+
+// The first operation of a queue takes some: what is missing then is EAGAIN, as
+// POSIX has it for aio_read, and nothing has begun.
+TEST(Limits, DescriptorsOfAQueuesFirstOperation) {
+  ExpectChild([] {
+    const int queue = kevent_init(nullptr, 0, 0);
+    const int file = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    const std::set<int> before = OpenDescriptors();
+    const rlim_t all = LimitOf(RLIMIT_NOFILE);
+    char byte;
+    aiocb control = {};
+    control.aio_fildes = file;
+    control.aio_buf = &byte;
+    control.aio_nbytes = 1;
+    control.aio_lio_opcode = LIO_READ;
+    kevent_sigevent(&control.aio_sigevent, queue, &control);
+    aiocb* list[] = {&control};
+    gaicb name = {};
+    name.ar_name = "127.0.0.1";
+    gaicb* names[] = {&name};
+    Limit(RLIMIT_NOFILE, 3);
+    CHILD_CHECK(aio_read(&control) == -1 && errno == EAGAIN);
+    CHILD_CHECK(aio_error(&control) == EAGAIN);
+    CHILD_CHECK(lio_listio(LIO_NOWAIT, list, 1, nullptr) == -1 && errno == EAGAIN);
+    CHILD_CHECK(getaddrinfo_a(GAI_NOWAIT, names, 1, &control.aio_sigevent) == EAI_AGAIN);
+    CHILD_CHECK(errno == EAGAIN);
+    Limit(RLIMIT_NOFILE, all);
+    CHILD_CHECK(OpenDescriptors() == before);
+    ukevent event;
+    CHILD_CHECK(kevent_get_events(queue, 0, 1, nullptr, &event, 0) == 0);
+    CHILD_CHECK(aio_read(&control) == 0);
+    CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
+    CHILD_CHECK(event.ptr == &control && aio_return(&control) == 1);
   });
 }
 

@@ -262,6 +262,31 @@ TEST_F(Ring, WhatTheKernelHasNotTakenIsForThePool) {
   ExpectEvent(kFailed, ECANCELED);
 }
 
+TEST_F(Ring, AReadOfVeryMuchIsNotDoneByTheCallAlone) {
+  constexpr size_t kAtOnce = kevent::sys::Transfer::kMostAtOnce;
+  std::vector<char> bytes(kAtOnce + 10);
+  control_.aio_fildes = file_;
+  control_.aio_buf = bytes.data();
+  control_.aio_nbytes = bytes.size();
+  control_.aio_offset = 5;
+  kevent_sigevent(&control_.aio_sigevent, queue_, &control_);
+  Sim().files_are_cached = true;
+  ASSERT_EQ(kevent::core::StartRead(&control_), 0);
+  EXPECT_EQ(aio_error(&control_), EINPROGRESS);
+  Run({[&bytes] {
+    const kevent::sys::Transfer& rest = Sim().ring.taken.back().transfer;
+    EXPECT_EQ(rest.buffer, bytes.data() + kAtOnce);
+    EXPECT_EQ(rest.bytes, 10);
+    EXPECT_EQ(rest.offset, kAtOnce + 5);
+    End(10);
+  }});
+  ExpectEvent(kAtOnce + 10, 0);
+  control_.aio_nbytes = kAtOnce;
+  ASSERT_EQ(kevent::core::StartRead(&control_), 0);
+  Sim().files_are_cached = false;
+  ExpectEvent(kAtOnce, 0);
+}
+
 // Before the ring has a thread, as the pool's would be the last that was started.
 TEST_F(Ring, WhatMayEndByTimeIsForThePool) {
   Sim().may_end_by_time = true;

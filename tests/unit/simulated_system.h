@@ -102,6 +102,7 @@ class Simulation {
   // ---- Threads and the io_uring ----
   SimulatedRing ring;
   bool may_end_by_time = false;  // streams
+  bool files_are_cached = false;
   // Runs the thread that was started last until it ends.
   void RunThread() { thread_(thread_argument_); }
 
