@@ -37,7 +37,15 @@ struct file {
   char *target;
 };
 
-/* A part of it: read, then written. */
+/* A directory of which all was looked at.  It has its mode in the end: before, a
+ * file in it that fails is still to be removed. */
+struct directory {
+  char *target;
+  mode_t mode;
+  struct directory *next;
+};
+
+/* A part of a file: read, then written. */
 struct block {
   struct aiocb control;
   struct file *file; /* NULL: free */
@@ -55,6 +63,7 @@ static struct {
   size_t source_length;
   const char *target;
   struct file *current;
+  struct directory *done, **done_end; /* those within others first */
   struct block blocks[BLOCKS];
   int names_left, stopping;
   struct gaicb names[MAX_NAMES];
@@ -104,6 +113,24 @@ static void copy_link(const FTSENT *entry, const char *target) {
   }
 }
 
+static void remember_directory(const FTSENT *entry, char *target) {
+  struct directory *directory = malloc(sizeof *directory);
+  must(directory != NULL, target);
+  *directory = (struct directory){target, entry->fts_statp->st_mode & 07777, NULL};
+  *copy.done_end = directory;
+  copy.done_end = &directory->next;
+}
+
+static void set_modes(void) {
+  struct directory *directory;
+  while ((directory = copy.done) != NULL) {
+    copy.done = directory->next;
+    if (chmod(directory->target, directory->mode) != 0) complain(directory->target);
+    free(directory->target);
+    free(directory);
+  }
+}
+
 static struct file *open_file(const FTSENT *entry, char *target) {
   const int in = open(entry->fts_accpath, O_RDONLY | O_CLOEXEC);
   if (in < 0) {
@@ -145,8 +172,13 @@ static void close_file(struct file *file) {
 
 /* The next regular file; on the way to it, whatever else there is. */
 static struct file *next_file(void) {
-  const FTSENT *entry;
-  while (!copy.stopping && (entry = fts_read(copy.walk)) != NULL) {
+  while (!copy.stopping) {
+    errno = 0; /* NULL is the end, or an error */
+    const FTSENT *entry = fts_read(copy.walk);
+    if (entry == NULL) {
+      if (errno != 0) complain("fts_read");
+      return NULL;
+    }
     char *target = target_of(entry);
     struct file *file = NULL;
     switch (entry->fts_info) {
@@ -159,8 +191,8 @@ static struct file *next_file(void) {
         }
         break;
       case FTS_DP:
-        if (chmod(target, entry->fts_statp->st_mode & 07777) != 0) complain(target);
-        break;
+        remember_directory(entry, target);
+        continue;
       case FTS_SL:
       case FTS_SLNONE:
         copy_link(entry, target);
@@ -411,6 +443,7 @@ static void open_tree(char *source) {
   size_t length = strlen(source);
   while (length > 1 && source[length - 1] == '/') source[--length] = '\0';
   copy.source_length = length;
+  copy.done_end = &copy.done;
   char *roots[] = {source, NULL};
   copy.walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
   must(copy.walk != NULL, source);
@@ -438,6 +471,7 @@ int main(int argc, char **argv) {
   look_up_names();
   start_timer();
   run();
+  set_modes();
   print_progress(copy.stopping ? "stopped" : "copied");
   return copy.stopping || copy.errors != 0 || copy.unfinished != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -58,6 +58,28 @@ expect 1 'no such source' another
 in_output 'no such source: No such file'
 expect 1 --resolve
 
+echo "== a file that fails, in a directory that is not to be written to"
+mkdir -p failing/read_only
+head -c 300000 /dev/urandom >failing/read_only/file
+chmod 0555 failing/read_only
+mkdir -m 0777 nobodys
+limited=(bash -c 'trap "" XFSZ; ulimit -f 100; exec "$@"' limited)
+if [[ $(id -u) -eq 0 ]]; then # who would be allowed to all the same
+  chmod 0755 "$directory"
+  limited+=(setpriv --reuid 65534 --clear-groups)
+fi
+if "${limited[@]}" test -x "${copy_tree[-1]}" -a -w nobodys; then
+  status=0
+  "${limited[@]}" "${copy_tree[@]}" failing nobodys/target >output 2>&1 || status=$?
+  [[ $status -eq 1 ]] || fail "status $status"
+  in_output 'nobodys/target/read_only/file: File too large$'
+  [[ -z $(find nobodys -type f) ]] || fail "half of a file is left"
+  [[ $(stat -c %a nobodys/target/read_only) == 555 ]] || fail "the mode of its directory differs"
+else
+  echo "left out: nobody may not run it here"
+fi
+chmod -R u+w failing nobodys
+
 echo "== asked how far it is, and stopped"
 truncate -s 512M source/big
 mkfifo lines
