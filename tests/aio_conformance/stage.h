@@ -68,6 +68,7 @@ extern const std::vector<Named> kStreamScenarios;
 extern const std::vector<Named> kEndScenarios;
 extern const std::vector<Named> kCallScenarios;
 extern const std::vector<Named> kOddScenarios;
+extern const std::vector<Named> kOtherScenarios;
 
 // ---- What scenarios read and write ----
 
