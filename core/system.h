@@ -185,7 +185,7 @@ void Notify(const sigevent& notification);
 
 // ---- Look-ups of names (system_linux_files.cc) -------------------------------
 
-// Sleeps until it is not in progress.
+// Sleeps until it is not in progress, or was cancelled.
 void AwaitLookup(gaicb* request);
 
 // ---- Message queues (system_linux_files.cc) ----------------------------------

@@ -169,9 +169,14 @@ void Notify(const sigevent& event) {
 // ---- Look-ups of names ----------------------------------------------------------
 
 void AwaitLookup(gaicb* request) {
+  // One that gai_cancel takes out wakes nobody who sleeps for it, nor is it ever
+  // anything but in progress (glibc 2.36): gai_suspend just knows it no longer.
+  constexpr timespec kSlice = {0, 100'000'000};
   const gaicb* const list[] = {request};
-  while (gai_suspend(list, 1, nullptr) == EAI_INTR) {
-  }
+  int result;
+  do {
+    result = gai_suspend(list, 1, &kSlice);
+  } while (result == EAI_INTR || result == EAI_AGAIN);
 }
 
 // ---- Message queues -------------------------------------------------------------

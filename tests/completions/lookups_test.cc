@@ -122,6 +122,26 @@ TEST_F(Lookups, ManyListsAtATime) {
   for (const gaicb& request : requests) EXPECT_EQ(request.ar_name, nullptr);
 }
 
+// More lists than there are threads for, whether they are cancelled before or
+// after a thread waits for them: each has its event all the same.
+TEST_F(Lookups, ThoseThatAreCancelledAreDone) {
+  constexpr int kLists = 30;
+  int cancelled = 0;
+  for (int round = 0; round < kLists; ++round) {
+    std::vector<gaicb> requests(64, requests_[0]);
+    std::vector<gaicb*> list;
+    for (gaicb& request : requests) list.push_back(&request);
+    ASSERT_EQ(getaddrinfo_a(GAI_NOWAIT, list.data(), 64, &notification_), 0);
+    for (gaicb* request : list) cancelled += gai_cancel(request) == EAI_CANCELED ? 1 : 0;
+    ExpectEvent(list[0]);
+    for (const gaicb& request : requests) {
+      if (request.ar_result != nullptr) freeaddrinfo(request.ar_result);
+    }
+  }
+  EXPECT_GT(cancelled, 0);
+  EXPECT_TRUE(Collect(queue_.fd(), 0, 1).empty());
+}
+
 // A signal that all threads have blocked stays for whoever asks for it.
 TEST_F(Lookups, TakeNoSignal) {
   sigset_t signals;
