@@ -110,7 +110,28 @@ int Refuse(aiocb* control, int error) {
   return error;
 }
 
+// It could not be begun.
+int TakeBack(uint32_t number) {
+  Operation& operation = Operations::At(number);
+  aiocb* control = operation.control.exchange(nullptr, std::memory_order_relaxed);
+  Operations::Free(number);
+  return Refuse(control, EAGAIN);
+}
+
 }  // namespace
+
+uint32_t BeginLater(Call* call) {
+  if (call->later.first == 0) return 0;
+  AioFiles::Runnable refused;
+  Process::aio().BeginAll(&call->later, &refused);
+  call->writes_later = false;
+  uint32_t count = 0;
+  while (const uint32_t link = refused.Take()) {
+    TakeBack(link - 1);
+    ++count;
+  }
+  return count;
+}
 
 int StartOperation(Kind kind, aiocb* control, Call* call) {
   if (control->aio_reqprio < 0 || control->aio_reqprio > kMaxPriorityDelta) {
@@ -147,12 +168,12 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
     engine.Finish(number, result);
     return 0;
   }
-  if (const int error = engine.Begin(number); error != 0) {
-    operation.control.store(nullptr, std::memory_order_relaxed);
-    Operations::Free(number);
-    return Refuse(control, error);
+  if (call->list != 0) {
+    call->later.Append(number);
+    call->writes_later |= kind == Kind::kWrite;
+    return 0;
   }
-  return 0;
+  return engine.Begin(number) == 0 ? 0 : TakeBack(number);
 }
 
 int StartRead(aiocb* control) {

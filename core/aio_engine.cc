@@ -19,6 +19,7 @@ constinit std::atomic<uint32_t> AioEngine::in_flight_{0};
 
 void AioEngine::Init() {
   lock_.Init();
+  submitting_.Init();
   in_flight_.store(0, std::memory_order_relaxed);
   AioFiles::Forget();
 }
@@ -26,16 +27,29 @@ void AioEngine::Init() {
 // ---- Beginning ------------------------------------------------------------------
 
 int AioEngine::Begin(uint32_t number) {
+  AioFiles::Runnable one;
+  one.Append(number);
+  AioFiles::Runnable refused;
+  BeginAll(&one, &refused);
+  return refused.first == 0 ? 0 : EAGAIN;
+}
+
+// Handed over together, lest those that do them wake up for the first one.
+void AioEngine::BeginAll(AioFiles::Runnable* operations, AioFiles::Runnable* refused) {
   sys::LoadRing();
   const SignalsBlocked blocked;
   const Locked locked(lock_);
-  if (const int error = Choose(); error != 0) return error;
-  if (const int error = StaffUp(number); error != 0) return error;
+  const int error = Choose();
   AioFiles::Runnable runnable;
-  if (const int error = files_.Add(number, &runnable); error != 0) return EAGAIN;
-  in_flight_.fetch_add(1, std::memory_order_relaxed);
+  while (const uint32_t link = operations->Take()) {
+    const uint32_t number = link - 1;
+    if (error != 0 || StaffUp(number) != 0 || files_.Add(number, &runnable) != 0) {
+      refused->Append(number);
+    } else {
+      in_flight_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
   Hand(runnable);
-  return 0;
 }
 
 bool AioEngine::IsBeingWritten(const sys::Transfer& read) {
@@ -140,15 +154,21 @@ void AioEngine::Settle(uint32_t number, int64_t result) {
   SetResult(&operation, Total(operation, operation.given_up ? -ECANCELED : result));
 }
 
-// Whoever comes next in its line begins once this one was told of.
 void AioEngine::Ended(uint32_t number, int64_t result) {
+  AioFiles::Runnable done;
   AioFiles::Runnable next;
   {
     const Locked locked(lock_);
     files_.Remove(number, &next);
     Settle(number, result);
+    done.Append(number);
   }
-  Tell(number);
+  TellAll(&done, next);
+}
+
+// Who waited for them begins once they were told of.
+void AioEngine::TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next) {
+  while (const uint32_t link = done->Take()) Tell(link - 1);
   if (next.first == 0) return;
   const Locked locked(lock_);
   Hand(next);
@@ -264,12 +284,10 @@ int AioEngine::Cancel(int fd, const aiocb* control, bool closing) {
     const Locked locked(lock_);
     withdrawal = Withdraw(fd, control, closing);
   }
+  // What has begun is with the kernel, which holds the file, when this was free.
+  if (closing && withdrawal.any_started) const Locked submitted(submitting_);
   const bool any_cancelled = withdrawal.cancelled.first != 0;
-  while (const uint32_t link = withdrawal.cancelled.Take()) Tell(link - 1);
-  if (withdrawal.next.first != 0) {
-    const Locked locked(lock_);
-    Hand(withdrawal.next);
-  }
+  TellAll(&withdrawal.cancelled, withdrawal.next);
   if (withdrawal.any_started) return AIO_NOTCANCELED;
   return any_cancelled ? AIO_CANCELED : AIO_ALLDONE;
 }

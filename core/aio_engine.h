@@ -30,6 +30,9 @@ class AioEngine {
   // Begins what cannot be done at once: 0 or an errno, and nothing.
   int Begin(uint32_t number);
 
+  // Those of a list; what could not be begun is left in `refused`.
+  void BeginAll(AioFiles::Runnable* operations, AioFiles::Runnable* refused);
+
   // Whether a read of this must not be done at once.
   bool IsBeingWritten(const sys::Transfer& read);
 
@@ -90,6 +93,7 @@ class AioEngine {
   void Settle(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Ended(uint32_t number, int64_t result);
   void Tell(uint32_t number);
+  void TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next);
   static sys::Transfer Rest(const Operation& operation);
 
   // aio_ring.cc
@@ -98,12 +102,12 @@ class AioEngine {
   void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LoseRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static bool GoesOn(Operation* operation, int64_t* result);
-  void Take(const sys::RingResult& completed);
+  void Take(const sys::RingResult* completed, int count);
   bool Turn();
   bool Woken(int count);
   void PutBack(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  int SubmitHanded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  int SubmitBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool FillRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void EmptyRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RunRing();
 
   // aio_pool.cc
@@ -115,6 +119,9 @@ class AioEngine {
   static std::atomic<uint32_t> in_flight_;  // that have begun
 
   Lock lock_;
+  // Of the ring's thread, while what it has taken is not with the kernel; taken
+  // with the other one held, and held without it.
+  Lock submitting_;
   Backend backend_ ABSL_GUARDED_BY(lock_);
   AioFiles files_ ABSL_GUARDED_BY(lock_);
   // Not started.
@@ -123,6 +130,7 @@ class AioEngine {
   int ring_ ABSL_GUARDED_BY(lock_);
   bool has_ring_thread_ ABSL_GUARDED_BY(lock_);
   bool asleep_ ABSL_GUARDED_BY(lock_);         // that thread
+  bool left_in_ring_;                          // by the last submission; the thread's own
   uint32_t in_kernel_ ABSL_GUARDED_BY(lock_);  // operations that the ring was given
   uint32_t threads_ ABSL_GUARDED_BY(lock_);    // of the pool
   uint32_t idle_ ABSL_GUARDED_BY(lock_);

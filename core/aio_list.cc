@@ -89,10 +89,13 @@ int StartList(int mode, aiocb* const list[], int count, const sigevent* notifica
   all.failed.store(0, std::memory_order_relaxed);
 
   int refused = 0;
+  uint32_t not_begun = 0;
   Call call = {.list = number + 1};
   for (int i = 0; i < count; ++i) {
     if (!IsMember(list[i])) continue;
     all.missing.fetch_add(1, std::memory_order_relaxed);
+    // A read is not done before what it may have to wait for is known.
+    if (KindOf(list[i]) == Kind::kRead && call.writes_later) not_begun += BeginLater(&call);
     const int error = StartOperation(KindOf(list[i]), list[i], &call);
     if (error == 0) {
       ++all.data[0];
@@ -100,6 +103,12 @@ int StartList(int mode, aiocb* const list[], int count, const sigevent* notifica
       refused = error;
       all.missing.fetch_sub(1, std::memory_order_relaxed);
     }
+  }
+  not_begun += BeginLater(&call);
+  if (not_begun != 0) {
+    refused = EAGAIN;
+    all.data[0] -= not_begun;
+    all.missing.fetch_sub(not_begun, std::memory_order_relaxed);
   }
   if (mode == LIO_NOWAIT) {
     Drop(&number);

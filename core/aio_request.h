@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/aio_files.h"
 #include "core/operation.h"
 
 namespace kevent::core {
@@ -42,10 +43,15 @@ struct Call {
   uint32_t list = 0;  // plus one
   int fd = -1;
   int status_flags = 0;  // of fd
+  // What cannot be done at once, of a list.
+  AioFiles::Runnable later = {};
+  bool writes_later = false;
 };
 
-// Begins one operation: 0 or an errno.
+// Begins one operation: 0 or an errno.  A list's may be left for later.
 int StartOperation(sys::Transfer::Kind kind, aiocb* control, Call* call);
+// Begins those.  How many could not be, with EAGAIN.
+uint32_t BeginLater(Call* call);
 
 }  // namespace kevent::core
 

@@ -58,25 +58,19 @@ void AioEngine::LoseRing() {
   WakePool();
 }
 
-// Not yet, or not by the kernel.
+// Not yet, or not by the kernel; nor by others if it has lost its descriptor while
+// the kernel was given it.
 void AioEngine::PutBack(uint32_t number) {
   --in_kernel_;
+  Operation& operation = Operations::At(number);
+  operation.given_up |= operation.file_lost;
   (backend_ == Backend::kRing ? for_ring_ : for_pool_).Append(number);
 }
 
-// Under the lock, so that close(2), which takes it, finds an operation either
-// not started or with the kernel, which holds the file then.  What RingSubmit
-// says.
-int AioEngine::SubmitHanded() {
-  int result;
-  do {
-    result = SubmitBatch();
-  } while (result == 0 && for_ring_.first != 0);
-  return result;
-}
-
-int AioEngine::SubmitBatch() {
-  for (unsigned count = 0; count < kRingBatch; ++count) {
+// Takes what was handed over, as much as the ring has room for; false if nothing.
+bool AioEngine::FillRing() {
+  unsigned count = 0;
+  for (; count < kRingBatch; ++count) {
     const uint32_t link = TakeHanded(&for_ring_);
     if (link == 0) break;
     ++in_kernel_;
@@ -85,15 +79,17 @@ int AioEngine::SubmitBatch() {
       break;
     }
   }
-  const int result = sys::RingSubmit();
-  if (result == 0 || result == -EAGAIN) return result;
+  return count != 0;
+}
+
+// Its descriptor is no longer there: what the kernel has not taken is for others.
+void AioEngine::EmptyRing() {
   uint64_t tokens[sys::kRingEntries];
   const unsigned left = sys::RingLeft(tokens);
   for (unsigned i = 0; i < left; ++i) {
     if (tokens[i] != kBell) PutBack(static_cast<uint32_t>(tokens[i]) - 1);
   }
   LoseRing();
-  return result;
 }
 
 // A worker of the kernel was interrupted, where a call of the C library's would
@@ -114,27 +110,56 @@ bool AioEngine::GoesOn(Operation* operation, int64_t* result) {
   return true;
 }
 
-void AioEngine::Take(const sys::RingResult& completed) {
-  if (completed.token == kBell) return;
-  const auto number = static_cast<uint32_t>(completed.token) - 1;
-  int64_t result = completed.result;
+// Ends what has completed: all of it under the lock at once, which callers wait
+// for meanwhile, and told of after that.
+void AioEngine::Take(const sys::RingResult* completed, int count) {
+  AioFiles::Runnable done;
+  AioFiles::Runnable next;
   {
     const Locked locked(lock_);
-    if (GoesOn(&Operations::At(number), &result)) {
-      PutBack(number);
-      if (backend_ == Backend::kPool) WakePool();
-      return;
+    for (int i = 0; i < count; ++i) {
+      if (completed[i].token == kBell) continue;
+      const auto number = static_cast<uint32_t>(completed[i].token) - 1;
+      int64_t result = completed[i].result;
+      if (GoesOn(&Operations::At(number), &result)) {
+        PutBack(number);
+        if (backend_ == Backend::kPool) WakePool();
+        continue;
+      }
+      --in_kernel_;
+      files_.Remove(number, &next);
+      Settle(number, result);
+      done.Append(number);
     }
-    --in_kernel_;
   }
-  Ended(number, result);
+  TellAll(&done, next);
 }
 
 // Hands over what there is.  Whether the thread may sleep in the ring then.
+//
+// The lock is free while the kernel is given them, which takes long for many.  Who
+// must know that it has what has begun (close) takes the second lock after the
+// first.
 bool AioEngine::Turn() {
-  const Locked locked(lock_);
-  asleep_ = backend_ == Backend::kRing && SubmitHanded() == 0;
-  return asleep_;
+  for (;;) {
+    {
+      const Locked locked(lock_);
+      if (backend_ != Backend::kRing) return false;
+      // Once at least, for what is left of the last turn.
+      if (!FillRing() && !left_in_ring_) {
+        asleep_ = true;
+        return true;
+      }
+      submitting_.Acquire();
+    }
+    const int result = sys::RingSubmit();
+    submitting_.Release();
+    left_in_ring_ = result == -EAGAIN;
+    if (result == 0) continue;
+    const Locked locked(lock_);
+    if (!left_in_ring_) EmptyRing();
+    return false;
+  }
 }
 
 // Whether there is more to come.
@@ -151,7 +176,7 @@ void AioEngine::RunRing() {
   do {
     const bool sleeps = Turn();
     count = sys::RingTake(results, kRingBatch, sleeps);
-    for (int i = 0; i < count; ++i) Take(results[i]);
+    if (count > 0) Take(results, count);
     if (count == 0 && !sleeps) sys::Poll(nullptr, 0, &kSlice, nullptr);
   } while (Woken(count));
 }
