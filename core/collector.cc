@@ -104,8 +104,7 @@ void Queue::ReadClocks() {
         IsDueByAnotherThread(axis)) {
       axis.now = 0;
     }
-    BringNear(axis, axis.now);
-    far(axis).PassTo(axis.now);
+    PassTo(axis, axis.now);
   }
 }
 

@@ -60,7 +60,8 @@ struct Axis {
   uint32_t members;  // timers that can have a deadline here
   uint32_t heap_size;
   FarState far;
-  Nanoseconds now;  // as read by this collection; 0: not read
+  Nanoseconds now;   // as read by this collection; 0: not read
+  Nanoseconds read;  // when it was read last
 };
 
 // The part of a queue that a fork leaves in place: addresses of pages whose
@@ -291,6 +292,7 @@ class Queue {
   Nanoseconds Place(uint32_t slot, TimerSlot& timer, uint8_t index, Nanoseconds deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void BringNear(Axis& axis, Nanoseconds until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void PassTo(Axis& axis, Nanoseconds now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Unindex(TimerSlot& timer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Release(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeReleased() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

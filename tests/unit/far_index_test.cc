@@ -33,10 +33,12 @@ struct Timer {
 
 struct Places {
   uint32_t* At(uint32_t slot) const {
+    if (looks != nullptr) ++*looks;
     return (*timers)[slot].strange ? nullptr : &(*timers)[slot].place;
   }
   void Prefetch(uint32_t) const {}
   std::vector<Timer>* timers;
+  uint64_t* looks = nullptr;  // at slots
 };
 
 class FarLife {
@@ -87,6 +89,7 @@ class FarLife {
 
   Nanoseconds EarliestStart() const {
     Nanoseconds earliest = kLatest;
+    if (state_.sweep_first != 0) earliest = FarBucket(state_.swept - 1).Start(state_.base);
     for (uint32_t number = 0; number < FarBucket::kCount; ++number) {
       if (pages_->heads[number] != 0) {
         earliest = std::min(earliest, FarBucket(number).Start(state_.base));
@@ -133,6 +136,8 @@ class FarLife {
       ASSERT_EQ(std::unique(taken.begin(), taken.end()), taken.end()) << "twice";
     }
     Index().PassTo(now_);
+    Index().TakeAhead(static_cast<uint32_t>(Below(3)), [&](uint32_t slot) { Put(slot); });
+    ASSERT_TRUE(Index().empty() || Index().start() == EarliestStart());
     for (const Timer& timer : timers_) {
       if (timer.deadline != 0 && timer.deadline <= now_) {
         ASSERT_TRUE(timer.near) << timer.deadline << " at " << now_;
@@ -165,51 +170,68 @@ TEST(FarIndex, BringsEverythingNearInTime) {
   }
 }
 
-// Many timers with one bucket, 17 s wide, for each move.
+// Many timers, and 17 s for each move.
 class Crowd {
  public:
   static constexpr uint32_t kTimers = 14 * 1'000;
   static constexpr Nanoseconds kWidth = Nanoseconds{1} << 34;
+  static constexpr uint32_t kAhead = 4;  // blocks at once
   using Index = FarIndex<Places>;
 
   Crowd() : pages_(static_cast<FarPages*>(std::calloc(1, Index::BytesFor(kTimers))), &std::free) {
     index().PassTo(1);
   }
-  Index index() { return {pages_.get(), Index::BlocksFor(kTimers), &state_, Places{&timers_}}; }
+  Index index() {
+    return {pages_.get(), Index::BlocksFor(kTimers), &state_, Places{&timers_, &looks_}};
+  }
   void ExpectWithinThePages() const { EXPECT_LE(state_.fresh, Index::BlocksFor(kTimers)); }
 
-  // All of them, each at another moment of the bucket.
+  // All of them, each at another moment of the 17 s.
   void MoveTo(Nanoseconds bucket) {
     for (uint32_t slot = 0; slot < kTimers; ++slot) Put(slot, bucket);
   }
   void Put(uint32_t slot, Nanoseconds bucket) {
     constexpr uint32_t kFarApart = 7'919;  // what is made together does not expire together
     timers_[slot].deadline = kWidth * bucket + kWidth / kTimers * (slot * kFarApart % kTimers);
+    const uint64_t before = looks_;
     index().Add(slot, timers_[slot].deadline);
+    most_looks_ = std::max(most_looks_, looks_ - before);
   }
+  // At how many slots one Add has looked.
+  uint64_t most_looks() const { return most_looks_; }
+  bool sweeping() const { return state_.swept != 0; }
   const Timer& timer(uint32_t slot) const { return timers_[slot]; }
 
   // Lets the bucket come; arrived(slot) for each.
   template <typename Arrived>
   void PassThrough(Nanoseconds bucket, Arrived arrived) {
-    const Nanoseconds end = kWidth * (bucket + 1) - 1;
-    while (index().ReachedBy(end)) {
-      index().TakeEarliest([&](uint32_t slot) {
-        if (index().Takes(timers_[slot].deadline)) {
-          index().Add(slot, timers_[slot].deadline);
-        } else {
-          arrived(slot);
-        }
-      });
+    PassTo(kWidth * (bucket + 1) - 1, arrived);
+  }
+  template <typename Arrived>
+  void PassTo(Nanoseconds now, Arrived arrived) {
+    const auto visit = [&](uint32_t slot) {
+      if (index().Takes(timers_[slot].deadline)) {
+        index().Add(slot, timers_[slot].deadline);
+      } else {
+        arrived(slot);
+      }
+    };
+    while (index().ReachedBy(now)) {
+      index().TakeEarliest(visit);
       ExpectWithinThePages();
     }
-    index().PassTo(end);
+    index().PassTo(now);
+    index().TakeAhead(kAhead, visit);
+    ExpectWithinThePages();
   }
+  uint64_t looks() const { return looks_; }
 
  private:
   std::vector<Timer> timers_{kTimers};
   const std::unique_ptr<FarPages, decltype(&std::free)> pages_;
   FarState state_ = {};
+  uint64_t looks_ = 0;
+  uint64_t most_looks_ = 0;
 };
 
 // To earlier and earlier buckets before any of them comes: every move leaves a
@@ -224,6 +246,44 @@ TEST(FarIndex, SweepsVoidEntriesOut) {
     std::vector<int> arrivals(Crowd::kTimers);
     crowd.PassThrough(moves, [&](uint32_t slot) { ++arrivals[slot]; });
     EXPECT_EQ(std::count(arrivals.begin(), arrivals.end(), 1), Crowd::kTimers);
+  }
+}
+
+// However many timers there are and however void their entries: a collection
+// holds up everything else in its queue.
+TEST(FarIndex, LooksAtAFewSlotsForEachThatMoves) {
+  Crowd crowd;
+  int sweeps = 0;
+  bool sweeping = false;
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 20; ++round) {
+    for (uint32_t i = 0; i < Crowd::kTimers; ++i) {
+      crowd.Put(static_cast<uint32_t>(random() % Crowd::kTimers), 1 + random() % 60);
+      sweeps += crowd.sweeping() && !sweeping ? 1 : 0;
+      sweeping = crowd.sweeping();
+    }
+    crowd.ExpectWithinThePages();
+  }
+  EXPECT_GT(sweeps, 2);
+  // To drop or move an entry takes two looks, and the slot's own takes one.
+  EXPECT_LE(crowd.most_looks(), Crowd::Index::kSweptAtOnce * 14 * 2 + 1);
+}
+
+// Nor when what so many wait for comes near.
+TEST(FarIndex, LooksAtAFewSlotsWhenABucketComes) {
+  for (const Nanoseconds away : {1, 5, 20}) {
+    Crowd crowd;
+    crowd.MoveTo(away);
+    std::vector<int> arrivals(Crowd::kTimers);
+    uint64_t most = 0;
+    // So often that one or two are due each time.
+    for (Nanoseconds now = 1; now < (away + 1) * Crowd::kWidth; now += Crowd::kWidth / 10'000) {
+      const uint64_t before = crowd.looks();
+      crowd.PassTo(now, [&](uint32_t slot) { ++arrivals[slot]; });
+      most = std::max(most, crowd.looks() - before);
+    }
+    EXPECT_EQ(std::count(arrivals.begin(), arrivals.end(), 1), Crowd::kTimers);
+    EXPECT_LT(most, 2'500) << away;  // twice for each of 14 000 at once would be 28 000
   }
 }
 
