@@ -98,7 +98,7 @@ void Queue::ReadClocks() {
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
     Axis& axis = axes_[i];
     axis.now = 0;
-    if (axis.heap_size == 0 && far(axis).empty() && axis.armed.Load().value() == 0) continue;
+    if (Top(axis) == nullptr && far(axis).empty() && axis.armed.Load().value() == 0) continue;
     // The CPU time of a thread that has gone cannot be read: nothing is due.
     if (sys::Now(axis.clock.load(std::memory_order_relaxed), &axis.now) != 0 ||
         IsDueByAnotherThread(axis)) {
@@ -119,14 +119,16 @@ bool Queue::IsDueByAnotherThread(Axis& axis) {
 Axis* Queue::LongestDue() {
   Axis* longest = nullptr;
   Nanoseconds most = 0;
+  uint64_t order = 0;
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
     Axis& axis = axes_[i];
-    if (axis.heap_size == 0 || heap(axis).top().deadline() > axis.now) continue;
-    const Nanoseconds late = axis.now - heap(axis).top().deadline();
-    if (longest == nullptr || late > most ||
-        (late == most && heap(axis).top().order() < heap(*longest).top().order())) {
+    const HeapEntry* const top = Top(axis);
+    if (top == nullptr || top->deadline() > axis.now) continue;
+    const Nanoseconds late = axis.now - top->deadline();
+    if (longest == nullptr || late > most || (late == most && top->order() < order)) {
       longest = &axis;
       most = late;
+      order = top->order();
     }
   }
   return longest;
@@ -134,7 +136,7 @@ Axis* Queue::LongestDue() {
 
 // Delivers the top entry, which is due, unless its word says otherwise.
 bool Queue::Claim(Axis& axis, ukevent* event) {
-  const HeapEntry entry = heap(axis).top();
+  const HeapEntry entry = *Top(axis);
   TimerSlot& timer = SlotTable::At(entry.slot());
   PackedSetting word = timer.word.Guess();
   Setting setting = word.Unpack();
@@ -194,7 +196,13 @@ bool Queue::Claim(Axis& axis, ukevent* event) {
 unsigned Queue::CountDue(unsigned limit) {
   unsigned count = 0;
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-    if (axes_[i].heap_size != 0) CountDueBelow(axes_[i], 0, limit, &count);
+    Axis& axis = axes_[i];
+    if (axis.heap_size != 0) CountDueBelow(axis, 0, limit, &count);
+    run(axis).ForEach([this, &axis, limit, &count](const HeapEntry& entry) {
+      if (count >= limit || entry.deadline() > axis.now) return false;
+      if (IsDue(entry.slot())) ++count;
+      return true;
+    });
   }
   return count;
 }
@@ -222,20 +230,30 @@ void Queue::CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigne
 // The earliest deadline that is still to come; 0: none.
 Nanoseconds Queue::NextNotDue(Axis& axis) {
   for (;;) {
-    const Nanoseconds next = NextNotDueBelow(axis, 0);
+    Nanoseconds next = NextNotDueBelow(axis, 0);
+    run(axis).ForEach([&axis, &next](const HeapEntry& entry) {
+      const Nanoseconds its = NextOf(axis, entry);
+      if (its != 0 && (next == 0 || its < next)) next = its;
+      return entry.deadline() <= axis.now;
+    });
     if (!far(axis).ReachedBy(next == 0 ? kLatest : next)) return next;
     BringNear(axis, far(axis).start());
   }
+}
+
+// What an entry says of it; 0: nothing.
+Nanoseconds Queue::NextOf(const Axis& axis, const HeapEntry& entry) {
+  if (entry.deadline() > axis.now) return entry.deadline();
+  const AxisDeadline wanted = SlotTable::At(entry.slot()).word.axis_deadline();
+  return wanted.deadline() > axis.now ? wanted.deadline() : 0;  // overtaken: may be elsewhere
 }
 
 // The same in one subtree of the heap.
 Nanoseconds Queue::NextNotDueBelow(Axis& axis, uint32_t position) {
   if (position >= axis.heap_size) return 0;
   const HeapEntry& entry = heap(axis).at(position);
-  if (entry.deadline() > axis.now) return entry.deadline();
-  Nanoseconds next = 0;
-  const AxisDeadline wanted = SlotTable::At(entry.slot()).word.axis_deadline();
-  if (wanted.deadline() > axis.now) next = wanted.deadline();  // overtaken: may be elsewhere
+  Nanoseconds next = NextOf(axis, entry);
+  if (entry.deadline() > axis.now) return next;
   const uint32_t child = Heap::FirstChild(position);
   for (uint32_t i = child; i < child + Heap::kArity; ++i) {
     const Nanoseconds below = NextNotDueBelow(axis, i);
@@ -256,7 +274,8 @@ bool Queue::Settle(bool found_nothing) {
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
       Axis& axis = axes_[i];
       CleanTop(axis);
-      if (axis.heap_size != 0 && heap(axis).top().deadline() <= axis.now) due = true;
+      const HeapEntry* const top = Top(axis);
+      if (top != nullptr && top->deadline() <= axis.now) due = true;
     }
     if (due || exit_requested_.load(std::memory_order_seq_cst)) {
       if (ReadableMembers() == 0) Announce();
@@ -265,8 +284,8 @@ bool Queue::Settle(bool found_nothing) {
     bool relaxed = Withdraw();
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
       Axis& axis = axes_[i];
-      const Nanoseconds next = axis.heap_size == 0 ? 0 : heap(axis).top().deadline();
-      if (Rearm(axis, next, found_nothing)) relaxed = true;
+      const HeapEntry* const top = Top(axis);
+      if (Rearm(axis, top == nullptr ? 0 : top->deadline(), found_nothing)) relaxed = true;
     }
     // An armer may have relied on what was just withdrawn or put off: it has
     // marked its timer before it looked (model: INBOX_NOT_LOOKED_AT_AGAIN).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The index of each axis: a heap of what is near, buckets for the rest
-// (docs/index.md).  It may lag behind the words; what was armed comes into it
+// The index of each axis: a heap of what is near, a run of what came in order,
+// buckets for the rest (docs/index.md).  It may lag behind the words; what was armed comes into it
 // from the inbox, and what it has too early is moved when it comes up.
 
 #include <algorithm>
@@ -47,6 +47,7 @@ void Queue::Reindex(uint32_t slot) {
 Nanoseconds Queue::Place(uint32_t slot, TimerSlot& timer, uint8_t index, Nanoseconds deadline) {
   // So many are fastest in the heap, whatever their deadlines.
   constexpr uint32_t kFew = 16;
+  constexpr Nanoseconds kRunWindow = 4'000'000;
 
   Axis& axis = axes_[index];
   const uint32_t position = timer.entry_axis == index ? timer.position_or_next_free : 0;
@@ -55,13 +56,20 @@ Nanoseconds Queue::Place(uint32_t slot, TimerSlot& timer, uint8_t index, Nanosec
     const Nanoseconds start = far(axis).StartOf(FarPlace(position));
     if (start <= deadline) return start;
   }
+  const HeapEntry entry(deadline, timer.arming_order.load(std::memory_order_relaxed), slot);
+  // What is later would keep what is not out of the run for long.
+  if (deadline <= axis.read + kRunWindow && run(axis).Takes(entry)) {
+    Unindex(timer);
+    timer.entry_axis = index;
+    run(axis).Append(entry);
+    return deadline;
+  }
   if (axis.heap_size > kFew && far(axis).Takes(deadline)) {
     Unindex(timer);
     timer.entry_axis = index;
     return far(axis).Add(slot, deadline);
   }
-  const HeapEntry entry(deadline, timer.arming_order.load(std::memory_order_relaxed), slot);
-  if (position != 0 && !FarPlace::IsOne(position)) {
+  if (position != 0 && !FarPlace::IsOne(position) && !RunPlace::IsOne(position)) {
     heap(axis).Update(position - 1, entry);
   } else {
     Unindex(timer);
@@ -74,11 +82,16 @@ Nanoseconds Queue::Place(uint32_t slot, TimerSlot& timer, uint8_t index, Nanosec
 void Queue::Unindex(TimerSlot& timer) {
   const uint32_t position = timer.position_or_next_free;
   if (position == 0) return;
-  if (!FarPlace::IsOne(position)) heap(axes_[timer.entry_axis]).Remove(position - 1);
+  Axis& axis = axes_[timer.entry_axis];
+  if (RunPlace::IsOne(position)) {
+    run(axis).Remove(RunPlace(position));
+  } else if (!FarPlace::IsOne(position)) {
+    heap(axis).Remove(position - 1);
+  }
   timer.position_or_next_free = 0;
 }
 
-// Sees to it that everything up to this moment is in the heap.
+// Sees to it that everything up to this moment is in the heap or in the run.
 void Queue::BringNear(Axis& axis, Nanoseconds until) {
   while (far(axis).ReachedBy(until)) {
     far(axis).TakeEarliest([this](uint32_t slot) {
@@ -116,9 +129,15 @@ void Queue::Release(uint32_t slot) {
   // Handles have no more generations for it: it is never used again.
   if (timer.life.generation() >= kLastGeneration) return;
 
-  timer.position_or_next_free = released_first_;
-  if (released_first_ == 0) released_last_ = slot + 1;
-  released_first_ = slot + 1;
+  // In order: the inbox is looked through by slot number, and what then comes in
+  // order of its deadlines is cheapest to index.
+  timer.position_or_next_free = 0;
+  if (released_first_ == 0) {
+    released_first_ = slot + 1;
+  } else {
+    SlotTable::At(released_last_ - 1).position_or_next_free = slot + 1;
+  }
+  released_last_ = slot + 1;
   ++released_count_;
 }
 
@@ -144,11 +163,9 @@ bool Queue::Overtaken(const Axis& axis, const HeapEntry& entry) const {
 // Moves entries that the word has overtaken, until the top is the earliest.
 void Queue::CleanTop(Axis& axis) {
   for (;;) {
-    while (axis.heap_size != 0 && Overtaken(axis, heap(axis).top())) {
-      Reindex(heap(axis).top().slot());
-    }
-    const Nanoseconds top = axis.heap_size == 0 ? kLatest : heap(axis).top().deadline();
-    if (!far(axis).ReachedBy(top)) return;
+    const HeapEntry* top;
+    while ((top = Top(axis)) != nullptr && Overtaken(axis, *top)) Reindex(top->slot());
+    if (!far(axis).ReachedBy(top == nullptr ? kLatest : top->deadline())) return;
     BringNear(axis, far(axis).start());
   }
 }

@@ -265,6 +265,7 @@ int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
     std::fill_n(far->heads, FarBucket::kCount, 0);
   }
   axis.far = {};
+  axis.read = 0;
   // Last: what a call of the axis's former timers still told here is forgotten.
   axis.armed.Reset();
   axis.kind.store(plan.kind, std::memory_order_release);
@@ -282,7 +283,7 @@ int Queue::JoinAxes(uint8_t index, bool relative_on_monotonic) {
   return error;
 }
 
-// Room for one more entry in the heap of this axis.
+// Room for one more entry in the index of this axis.
 int Queue::Grow(uint8_t index) {
   Axis& axis = axes_[index];
   QueueMemory::Span& span = memory_->indexes[index];
@@ -290,18 +291,24 @@ int Queue::Grow(uint8_t index) {
   if (axis.members == capacity) {
     constexpr uint32_t kFirstCapacity = 256;
     const uint32_t larger = capacity == 0 ? kFirstCapacity : capacity * 2;
-    auto* entries =
-        static_cast<HeapEntry*>(sys::MapPages(larger * sizeof(HeapEntry), sys::OnFork::kWipe));
+    auto* entries = static_cast<HeapEntry*>(sys::MapPages(EntryBytes(larger), sys::OnFork::kWipe));
     if (entries == nullptr) return ENOMEM;
     auto* far = static_cast<FarPages*>(sys::MapPages(Far::BytesFor(larger), sys::OnFork::kWipe));
     if (far == nullptr) {
-      sys::UnmapPages(entries, larger * sizeof(HeapEntry));
+      sys::UnmapPages(entries, EntryBytes(larger));
       return ENOMEM;
     }
     HeapEntry* const old = span.entries.load(std::memory_order_relaxed);
     FarPages* const old_far = span.far.load(std::memory_order_relaxed);
     if (old != nullptr) {
       std::copy_n(old, axis.heap_size, entries);
+      RunState state = {};
+      Run larger_run(entries + larger, RunSize(larger), &state, Positions());
+      run(axis).ForEach([&larger_run](const HeapEntry& entry) {
+        larger_run.Append(entry);
+        return true;
+      });
+      axis.run = state;
       std::copy_n(old_far->heads, FarBucket::kCount, far->heads);
       std::copy_n(old_far->blocks(), axis.far.fresh, far->blocks());
     }
@@ -311,7 +318,7 @@ int Queue::Grow(uint8_t index) {
     span.far.store(far, std::memory_order_release);
     span.capacity.store(larger, std::memory_order_release);
     if (old != nullptr) {
-      sys::UnmapPages(old, capacity * sizeof(HeapEntry));
+      sys::UnmapPages(old, EntryBytes(capacity));
       sys::UnmapPages(old_far, Far::BytesFor(capacity));
     }
   }

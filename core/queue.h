@@ -18,10 +18,12 @@
 #include <poll.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "core/clocks.h"
 #include "core/deadline_heap.h"
+#include "core/deadline_run.h"
 #include "core/event_ring.h"
 #include "core/far_index.h"
 #include "core/inbox.h"
@@ -59,6 +61,7 @@ struct Axis {
   // Under the queue's lock:
   uint32_t members;  // timers that can have a deadline here
   uint32_t heap_size;
+  RunState run;
   FarState far;
   Nanoseconds now;   // as read by this collection; 0: not read
   Nanoseconds read;  // when it was read last
@@ -68,7 +71,7 @@ struct Axis {
 // contents it wipes.
 struct QueueMemory {
   struct Span {
-    std::atomic<HeapEntry*> entries;
+    std::atomic<HeapEntry*> entries;  // the heap's, as many as the capacity, and the run's
     std::atomic<FarPages*> far;
     std::atomic<uint32_t> capacity;  // timers
   };
@@ -223,11 +226,39 @@ class Queue {
     void Moved(uint32_t slot, uint32_t position) const {
       SlotTable::At(slot).position_or_next_free = position + 1;
     }
+    void InRun(uint32_t slot, RunPlace place) const {
+      SlotTable::At(slot).position_or_next_free = place.bits();
+    }
   };
   using Heap = DeadlineHeap<Positions>;
   Heap heap(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return Heap(memory_->indexes[&axis - axes_].entries.load(std::memory_order_relaxed),
                 &axis.heap_size, Positions());
+  }
+
+  using Run = DeadlineRun<Positions>;
+  // More than that are seldom in step.
+  static constexpr uint32_t RunSize(uint32_t capacity) {
+    constexpr uint32_t kMost = 4096;
+    return capacity < kMost ? capacity : kMost;
+  }
+  Run run(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    const QueueMemory::Span& span = memory_->indexes[&axis - axes_];
+    const uint32_t capacity = span.capacity.load(std::memory_order_relaxed);
+    return Run(span.entries.load(std::memory_order_relaxed) + capacity, RunSize(capacity),
+               &axis.run, Positions());
+  }
+
+  static constexpr size_t EntryBytes(uint32_t capacity) {
+    return size_t{capacity + RunSize(capacity)} * sizeof(HeapEntry);
+  }
+
+  // The earliest of heap and run, or nullptr.
+  const HeapEntry* Top(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    const HeapEntry* const in_run = run(axis).empty() ? nullptr : &run(axis).first();
+    if (axis.heap_size == 0) return in_run;
+    const HeapEntry* const in_heap = &heap(axis).top();
+    return in_run != nullptr && *in_run < *in_heap ? in_run : in_heap;
   }
 
   // Where the timers of an axis say that they are.
@@ -316,6 +347,7 @@ class Queue {
   void CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigned* count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Nanoseconds NextNotDue(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static Nanoseconds NextOf(const Axis& axis, const HeapEntry& entry);
   Nanoseconds NextNotDueBelow(Axis& axis, uint32_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Settle(bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Withdraw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -84,13 +84,14 @@ struct alignas(64) TimerSlot {
 
   SlotLife life;
 
-  // Under the queue's lock: position in the heap of entry_axis, plus one, or 0.
+  // Under the queue's lock: position in the heap of entry_axis, plus one, or
+  // RunPlace, or FarPlace; or 0.
   // On the free list (under the table's lock): the next slot, plus one.
   uint32_t position_or_next_free;
 
   std::atomic<uint16_t> queue;  // number of its queue, plus one; 0: free; and flags
   std::atomic<uint8_t> axis;    // of its clock, in its queue
-  uint8_t entry_axis;           // whose heap position_or_next_free is about
+  uint8_t entry_axis;           // whose index position_or_next_free is about
 
   // The number of its queue, plus one; 0: none.
   uint32_t queue_link() const {
