@@ -48,7 +48,6 @@ class HandlerWay final : public PosixTimers {
   }
 
  private:
-  absl::string_view why_not_many() const override { return "as sigwaitinfo"; }
   void Describe(sigevent* event) override {
     event->sigev_notify = SIGEV_SIGNAL;
     event->sigev_signo = Signal();

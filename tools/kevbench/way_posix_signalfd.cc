@@ -33,7 +33,6 @@ class SignalfdWay final : public PosixTimers {
   }
 
  private:
-  absl::string_view why_not_many() const override { return "as sigwaitinfo"; }
   void Describe(sigevent* event) override {
     event->sigev_notify = SIGEV_SIGNAL;
     event->sigev_signo = SIGRTMIN + 3;

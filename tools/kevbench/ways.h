@@ -29,6 +29,8 @@ struct WayInfo {
   Kind kind;
   // Null: not built in.
   std::unique_ptr<Way> (*make)(Recorder*);
+  // The way whose calls are the same ones as long as nothing expires.
+  absl::string_view arms_as = "";
 };
 
 // libkevent first.
