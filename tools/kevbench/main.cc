@@ -18,14 +18,17 @@
 #include "tools/kevbench/report.h"
 
 ABSL_FLAG(std::string, workloads, "", "comma-separated names of workloads; empty: all");
-ABSL_FLAG(bool, quick, false, "fewer repetitions: about a minute");
+ABSL_FLAG(bool, quick, false, "fewer repetitions: a third of the time");
 ABSL_FLAG(bool, smoke, false, "every workload for a moment, for its counts and not its times");
 ABSL_FLAG(bool, markdown, false, "print tables in Markdown");
 ABSL_FLAG(std::string, output_dir, "",
           "where to write results.json, tables.md and what is plotted");
 ABSL_FLAG(std::string, memory_of, "",
           "only print the resident bytes of --timers timers of this way");
-ABSL_FLAG(size_t, timers, 1'000'000, "for --memory_of");
+ABSL_FLAG(std::string, creation_of, "",
+          "only print what --timers timers of this way cost to make and delete, the first time and "
+          "again");
+ABSL_FLAG(size_t, timers, 1'000'000, "for --memory_of and --creation_of");
 
 namespace kevbench {
 namespace {
@@ -62,6 +65,9 @@ int Run() {
   RaiseLimits();
   if (const std::string way = absl::GetFlag(FLAGS_memory_of); !way.empty()) {
     return PrintMemory(way, absl::GetFlag(FLAGS_timers)) ? EXIT_SUCCESS : EXIT_FAILURE;
+  }
+  if (const std::string way = absl::GetFlag(FLAGS_creation_of); !way.empty()) {
+    return PrintCreation(way, absl::GetFlag(FLAGS_timers), pace) ? EXIT_SUCCESS : EXIT_FAILURE;
   }
   if (!SelectionIsKnown()) return EXIT_FAILURE;
   StartDriver();

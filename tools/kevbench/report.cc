@@ -24,7 +24,9 @@ std::string Field(const Workload& workload, const Shown& shown, size_t timers, c
     return cell == nullptr || cell->note.empty() ? "-" : cell->note;
   }
   std::string out = Format(*value, shown.unit);
-  if (way.kind == Kind::kLibkevent || shown.unit == Unit::kPercent) return out;
+  if (way.kind == Kind::kLibkevent || shown.unit == Unit::kPercent || shown.unit == Unit::kRate) {
+    return out;
+  }
   const auto ours = results.Median(workload.name, timers, Ways().front().name, shown.metric);
   if (ours && *ours > 0 && *value > 0) absl::StrAppend(&out, " ×", FormatRatio(*value / *ours));
   return out;

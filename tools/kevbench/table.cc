@@ -21,6 +21,9 @@ size_t Width(absl::string_view text) {
 
 std::string ThreeDigits(double value) {
   const double size = std::fabs(value);
+  if (size > 0 && size < 0.9995) {
+    return absl::StrFormat("%.*f", 2 - static_cast<int>(std::floor(std::log10(size))), value);
+  }
   if (size >= 99.95) return absl::StrFormat("%.0f", value);
   if (size >= 9.995) return absl::StrFormat("%.1f", value);
   return absl::StrFormat("%.2f", value);
@@ -65,6 +68,7 @@ std::string Format(double value, Unit unit) {
   if (unit == Unit::kBytes) return absl::StrFormat("%.0f B", value);
   if (unit == Unit::kPercent) return absl::StrFormat("%.0f %%", value);
   if (unit == Unit::kCount) return ThreeDigits(value);
+  if (unit == Unit::kRate) return absl::StrCat(ThreeDigits(value / 1e6), " M/s");
   constexpr std::array<absl::string_view, 4> kUnits = {"ns", "µs", "ms", "s"};
   size_t step = 0;
   while (step + 1 < kUnits.size() && std::fabs(value) >= 999.5) {

@@ -7,6 +7,9 @@
 
 #include <vector>
 
+#ifdef KEVBENCH_IO_URING
+#include <liburing.h>
+#endif
 #ifdef KEVBENCH_LIBUV
 #include <uv/version.h>
 #endif
@@ -24,6 +27,13 @@ namespace kevbench {
 
 std::string PeerVersions() {
   std::vector<std::string> versions;
+#ifdef IO_URING_VERSION_MAJOR
+  versions.push_back(
+      absl::StrCat("liburing ", IO_URING_VERSION_MAJOR, ".", IO_URING_VERSION_MINOR));
+#elif defined(KEVBENCH_IO_URING)
+  // Headers before 2.4 do not say.
+  versions.push_back("liburing " KEVBENCH_LIBURING_VERSION);
+#endif
 #ifdef KEVBENCH_LIBUV
   versions.push_back(
       absl::StrCat("libuv ", UV_VERSION_MAJOR, ".", UV_VERSION_MINOR, ".", UV_VERSION_PATCH));

@@ -33,7 +33,7 @@ inline constexpr std::array<double, 11> kPercentiles = {1,  5,  10, 25,   50,  7
 using Metrics = std::map<std::string, double>;
 
 // One of the numbers that a workload comes to.
-enum class Unit { kTime, kBytes, kCount, kPercent };
+enum class Unit { kTime, kBytes, kCount, kPercent, kRate };
 struct Shown {
   absl::string_view metric;
   absl::string_view heading;
@@ -132,6 +132,14 @@ absl::StatusOr<Metrics> RunCreateAndDelete(const WayInfo& way, size_t timers, Pa
 absl::StatusOr<Metrics> RunMemory(const WayInfo& way, size_t timers, Pace pace);
 absl::StatusOr<Metrics> RunThreads(const WayInfo& way, size_t timers, Pace pace);
 absl::StatusOr<Metrics> RunStart(const WayInfo& way, size_t timers, Pace pace);
+
+// Runs this program with an option and its value, the way's name, and as many
+// timers; the line that it prints.
+absl::StatusOr<std::string> LineOfOwnProcess(absl::string_view option, const WayInfo& info,
+                                             size_t timers, Pace pace);
+
+// In the process that RunCreateAndDelete starts; as PrintMemory.
+bool PrintCreation(absl::string_view way, size_t timers, Pace pace);
 
 // In the process that RunMemory starts: prints the bytes, or which limit is in the
 // way.  False if there is no such way.

@@ -3,8 +3,6 @@
 // Resident bytes of a live timer, in a process of its own.
 
 #include <absl/strings/numbers.h>
-#include <absl/strings/str_cat.h>
-#include <sys/wait.h>
 
 #include <cstdio>
 #include <fstream>
@@ -51,20 +49,13 @@ bool PrintMemory(absl::string_view name, size_t count) {
   return false;
 }
 
-absl::StatusOr<Metrics> RunMemory(const WayInfo& info, size_t count, Pace /*pace*/) {
+absl::StatusOr<Metrics> RunMemory(const WayInfo& info, size_t count, Pace pace) {
   // What the kernel keeps for a timer is not in any process's resident set.
   if (info.kind == Kind::kKernel) return absl::UnimplementedError("in the kernel");
-  const std::string command =
-      absl::StrCat("exec /proc/", getpid(), "/exe --memory_of=", info.name, " --timers=", count);
-  FILE* const child = popen(command.c_str(), "re");
-  Check(child != nullptr, "popen");
-  std::string printed;
-  for (int c = fgetc(child); c != EOF && c != '\n'; c = fgetc(child)) {
-    printed.push_back(static_cast<char>(c));
-  }
-  if (pclose(child) != 0) return absl::InternalError("the process that measures memory failed");
+  const absl::StatusOr<std::string> printed = LineOfOwnProcess("memory_of", info, count, pace);
+  if (!printed.ok()) return printed.status();
   uint64_t bytes;
-  if (!absl::SimpleAtoi(printed, &bytes)) return absl::ResourceExhaustedError(printed);
+  if (!absl::SimpleAtoi(*printed, &bytes)) return absl::ResourceExhaustedError(*printed);
   return Metrics{{"bytes", static_cast<double>(bytes) / static_cast<double>(count)}};
 }
 
