@@ -317,6 +317,54 @@ double RunRearm(bool idle_kevents) {
   return cost;
 }
 
+enum class Idle { kNone, kUserEvents, kDescriptor };
+
+// Timers that are due at once, armed and collected by so many at a time: what a
+// collection costs beside kevents to which nothing happens.
+double RunDue(unsigned batch, Idle idle) {
+  const int queue = kevent_init(nullptr, 0, 0);
+  std::array<int, 2> ends;
+  Must(pipe(ends.data()) == 0, "pipe");
+  if (idle == Idle::kUserEvents) {
+    for (uint64_t i = 0; i < 1'000; ++i) Add(queue, Request(KEVENT_UNOTIFY, i, 1));
+  } else if (idle == Idle::kDescriptor) {
+    Add(queue, Request(KEVENT_PIPE, static_cast<uint64_t>(ends[0]), KEVENT_SOCKET_RECV));
+  }
+  constexpr size_t kTimers = 25'600;
+  double cost;
+  {
+    const DueTimers timers(queue, batch);
+    std::array<ukevent, kBatch> events;
+    const double begin = CpuTime();
+    for (size_t done = 0; done < kTimers; done += batch) {
+      timers.Expire();
+      const int count = kevent_get_events(queue, 1, kBatch, nullptr, events.data(), 0);
+      Must(count == static_cast<int>(batch), "kevent_get_events");
+    }
+    cost = (CpuTime() - begin) / kTimers;
+  }
+  close(queue);
+  close(ends[0]);
+  close(ends[1]);
+  return cost;
+}
+
+void CompareIdle(int rounds) {
+  Compare(
+      "timers set again, beside 1 001 idle kevents", "with", [] { return RunRearm(true); },
+      "without", [] { return RunRearm(false); }, rounds);
+  for (const unsigned batch : {1u, 4u, 16u, kBatch}) {
+    const std::string what = std::to_string(batch) + " due at a time, beside ";
+    const Side without = [batch] { return RunDue(batch, Idle::kNone); };
+    Compare(
+        what + "1 000 user events", "with", [batch] { return RunDue(batch, Idle::kUserEvents); },
+        "without", without, rounds);
+    Compare(
+        what + "an idle pipe", "with", [batch] { return RunDue(batch, Idle::kDescriptor); },
+        "without", without, rounds);
+  }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -337,8 +385,6 @@ int main(int count, char** arguments) {
               std::string(30, '-').c_str(), std::string(7, '-').c_str());
   CompareSockets(rounds);
   CompareRing(rounds);
-  Compare(
-      "timers set again, beside 1 001 idle kevents", "with", [] { return RunRearm(true); },
-      "without", [] { return RunRearm(false); }, rounds);
+  CompareIdle(rounds);
   return 0;
 }

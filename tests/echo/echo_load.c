@@ -142,10 +142,11 @@ static void open_client(struct client *client, int messages) {
   setsockopt(client->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   setsockopt(client->fd, IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, &on, sizeof on);
   if (bind(client->fd, (struct sockaddr *)&own, sizeof own) == -1) fail("bind");
+  /* Before the server hears of it, or it may seem to have been closed too soon. */
+  client->since = now();
   if (connect(client->fd, (struct sockaddr *)&server, sizeof server) == -1) fail("connect");
   fcntl(client->fd, F_SETFL, O_NONBLOCK);
   client->messages = messages;
-  client->since = now();
   watch(client, EPOLL_CTL_ADD, messages == 0 ? EPOLLIN : EPOLLOUT);
 }
 
