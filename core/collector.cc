@@ -35,6 +35,8 @@ unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* d
   bool more = set != nullptr && set->Harvest(watches ? RoomForKevents(min, max, timers) : 0);
   if (min > 1 && set != nullptr) more = CountKevents(min - std::min(timers, min), more, set);
   unsigned claimed = 0;
+  batch_late_ = kLatest;
+  out_of_order_ = false;
   *due = min > 1 ? timers + (set == nullptr ? 0 : set->ready_count()) : 0;
   const bool enough = min <= 1 || *due >= min;
   bool left;
@@ -49,7 +51,8 @@ unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* d
     // Armed meanwhile, by a thread that saw the queue readable and left it at
     // that.  It goes with this batch: who gets less than it asked for takes the
     // queue for empty, and if edge-triggered waits for the next edge.
-  } while (left && enough && claimed < max);
+  } while (left && enough && claimed < max && !out_of_order_);
+  if (left && out_of_order_ && claimed < max) AnnounceAnew();
   if (set != nullptr) set->EndBatch();
   FreeReleased();
   return claimed;
@@ -85,9 +88,17 @@ unsigned Queue::RoomForKevents(unsigned min, unsigned max, unsigned timers) cons
 unsigned Queue::ClaimTimers(unsigned max, ukevent* events) {
   unsigned count = 0;
   while (count < max) {
-    Axis* axis = LongestDue();
+    Nanoseconds late;
+    Axis* axis = LongestDue(&late);
     if (axis == nullptr) break;
-    if (Claim(*axis, &events[count])) ++count;
+    if (late > batch_late_) {
+      out_of_order_ = true;
+      break;
+    }
+    if (Claim(*axis, &events[count])) {
+      batch_late_ = late;
+      ++count;
+    }
   }
   return count;
 }
@@ -115,8 +126,8 @@ bool Queue::IsDueByAnotherThread(Axis& axis) {
   return armed != 0 && armed <= axis.now && !SourceLives(axis);
 }
 
-// The axis whose earliest entry has been due longest, or nullptr.
-Axis* Queue::LongestDue() {
+// The axis whose earliest entry has been due longest, and how long; or nullptr.
+Axis* Queue::LongestDue(Nanoseconds* late_by) {
   Axis* longest = nullptr;
   Nanoseconds most = 0;
   uint64_t order = 0;
@@ -131,6 +142,7 @@ Axis* Queue::LongestDue() {
       order = top->order();
     }
   }
+  *late_by = most;
   return longest;
 }
 
@@ -299,6 +311,12 @@ bool Queue::LookAgain() {
   const KeventSet* const set = kevents();
   return !inbox_.empty() || (set != nullptr && set->anything_new()) ||
          exit_requested_.load(std::memory_order_seq_cst);
+}
+
+// Makes a new edge, for what the caller does not get though there is room.
+void Queue::AnnounceAnew() {
+  Withdraw();
+  Announce();
 }
 
 // Switches the announcement off; true when it was on.

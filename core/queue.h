@@ -341,7 +341,7 @@ class Queue {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool LookAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReadClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Axis* LongestDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Axis* LongestDue(Nanoseconds* late_by) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Claim(Axis& axis, ukevent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned CountDue(unsigned limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigned* count)
@@ -350,6 +350,7 @@ class Queue {
   static Nanoseconds NextOf(const Axis& axis, const HeapEntry& entry);
   Nanoseconds NextNotDueBelow(Axis& axis, uint32_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Settle(bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void AnnounceAnew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Withdraw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Rearm(Axis& axis, Nanoseconds next, bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool ReadableInVain(Axis& axis);
@@ -396,6 +397,11 @@ class Queue {
   std::atomic<uint32_t> axis_count_;
   std::atomic<uint32_t> deleted_;  // timers that wait for Release
   uint32_t timers_ ABSL_GUARDED_BY(lock_);
+
+  // Of this collection: how late the last claimed was, and whether one that is
+  // later was armed after that, which is for the next.
+  Nanoseconds batch_late_ ABSL_GUARDED_BY(lock_);
+  bool out_of_order_ ABSL_GUARDED_BY(lock_);
 
   // Slots that Release has unlinked, to be freed together; plus one.
   uint32_t released_first_ ABSL_GUARDED_BY(lock_);

@@ -270,6 +270,32 @@ TEST_F(Timers, TheClockOfAThreadWhoseIdIsUsedAgain) {
   EXPECT_EQ(Delete(left), 0);
 }
 
+// By another thread, while this one collects: what is later than what is in the
+// batch already is for the next.
+TEST_F(Timers, WhatIsArmedIntoThePastDuringACollectionKeepsTheOrder) {
+  const Handle first = Create(queue_, CLOCK_MONOTONIC);
+  const Handle second = Create(queue_, CLOCK_MONOTONIC);
+  const uint64_t now = Sim().Now(CLOCK_MONOTONIC);
+  for (const bool before_the_first : {true, false}) {
+    ASSERT_EQ(Set(first, TIMER_ABSTIME, now - 10), 0);
+    bool armed = false;
+    Sim().before_call = [&](const std::string& function) {
+      if (armed || function != "EpollDelete") return;
+      armed = true;
+      EXPECT_EQ(Set(second, TIMER_ABSTIME, before_the_first ? now - 20 : now - 5), 0);
+    };
+    const std::vector<ukevent> events = Collect(queue_);
+    Sim().before_call = nullptr;
+    EXPECT_TRUE(armed);
+    ASSERT_EQ(events.size(), before_the_first ? 1 : 2);
+    EXPECT_EQ(events[0].id.raw_u64, first.bits());
+    EXPECT_EQ(readable(), before_the_first);
+    EXPECT_EQ(Collect(queue_).size(), before_the_first ? 1 : 0);
+  }
+  EXPECT_EQ(Delete(first), 0);
+  EXPECT_EQ(Delete(second), 0);
+}
+
 TEST_F(Timers, EqualDeadlinesInTheOrderOfArming) {
   std::vector<Handle> timers;
   timers.reserve(6);
