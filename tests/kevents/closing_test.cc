@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -114,11 +116,11 @@ TEST_F(Closing, OnlyWhenItIsClosed) {
     _exit(0);
   }
   EXPECT_EQ(ExitStatus(child), 0);
-  const pid_t of_vfork = vfork();
-  if (of_vfork == 0) {
-    close(number_);
-    _exit(0);
-  }
+  // In our memory, with descriptors of its own.
+  alignas(16) static std::array<char, 1 << 18> s_stack;
+  const pid_t of_vfork =
+      clone([](void* number_of) { return close(*static_cast<const int*>(number_of)); },
+            s_stack.data() + s_stack.size(), CLONE_VM | CLONE_VFORK | SIGCHLD, &number_);
   EXPECT_EQ(ExitStatus(of_vfork), 0);
   EXPECT_EQ(Take(queue_.fd()).size(), 1);
   close(number_);

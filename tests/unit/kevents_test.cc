@@ -15,7 +15,6 @@
 namespace kevent_test {
 namespace {
 
-using kevent::core::CloseDescriptor;
 using kevent::core::ControlKevents;
 
 class Kevents : public EngineTest {};
