@@ -153,37 +153,11 @@ void LookingUp(Stage& stage) {
   stage.See("no others", stage.Others());
 }
 
-// Some are cancelled, some are done by then: the list is told of all the same.
-void CancellingNames(Stage& stage) {
-  for (int round = 0; round < 20; ++round) {
-    Names names;
-    std::vector<gaicb> requests(64, names.requests[0]);
-    std::vector<gaicb*> list;
-    for (gaicb& each : requests) list.push_back(&each);
-    sigevent request = stage.Request(&list);
-    stage.See("many", getaddrinfo_a(GAI_NOWAIT, list.data(), 64, &request));
-    int odd = 0;
-    for (gaicb& each : requests) {
-      const int result = gai_cancel(&each);
-      if (result != EAI_CANCELED && result != EAI_NOTCANCELED && result != EAI_ALLDONE) ++odd;
-    }
-    stage.See("notified", stage.NotifiedOf(&list));
-    for (gaicb& each : requests) {
-      const int error = gai_error(&each);
-      if (error != 0 && error != EAI_CANCELED) ++odd;
-      if (each.ar_result != nullptr) freeaddrinfo(each.ar_result);
-    }
-    stage.See("odd results", odd);
-  }
-  stage.See("no others", stage.Others());
-}
-
 }  // namespace
 
 const std::vector<Named> kOtherScenarios = {
     {"mq_notify", Notifying},
     {"getaddrinfo_a", LookingUp},
-    {"cancelling names", CancellingNames},
 };
 
 }  // namespace aio_conformance
