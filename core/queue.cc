@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "core/internal_descriptors.h"
 #include "core/process.h"
 #include "core/registry.h"
 #include "core/signals_blocked.h"
@@ -94,97 +93,6 @@ bool Queue::Reusable() {
   if (KeventSet* set = kevents(); set != nullptr) set->Clear();
   if (deleted_.load(std::memory_order_acquire) != 0) DrainInbox();
   return timers_ == 0;
-}
-
-// ---- Internal descriptors ---------------------------------------------------
-
-// Takes over `fd`, or the error that it is.
-int Queue::AddInternal(int fd, uint16_t role, std::atomic<int>* number) {
-  fd = AdoptDescriptor(fd, number_, role);
-  if (fd < 0) return -fd;
-  number->store(fd + 1, std::memory_order_release);
-  return 0;
-}
-
-void Queue::CloseInternal(std::atomic<int>* number, uint16_t role) {
-  const int fd = number->exchange(0, std::memory_order_acq_rel) - 1;
-  if (fd >= 0) ReleaseDescriptor(fd, number_, role);
-}
-
-// By the last pin; async-signal-safe.
-void Queue::CloseInternals() {
-  const uint32_t count = axis_count_.load(std::memory_order_acquire);
-  for (uint32_t i = 0; i < count; ++i) CloseSource(static_cast<uint8_t>(i));
-  if (kevents() != nullptr) CloseKeventInternals();
-  CloseInternal(&always_ready_, kRoleAlwaysReady);
-  CloseInternal(&epoll_, kRoleEpoll);
-  internals_open_.store(false, std::memory_order_release);
-}
-
-void Queue::CloseSource(uint8_t index) {
-  Axis& axis = axes_[index];
-  if (axis.kind.load(std::memory_order_acquire) != AxisKind::kCpuTime) {
-    CloseInternal(&axis.source, index);
-  } else if (const int alarm = axis.source.exchange(0, std::memory_order_acq_rel); alarm != 0) {
-    sys::DeleteAlarm(alarm - 1);
-  }
-}
-
-std::atomic<int>* Queue::NumberOf(uint16_t role) {
-  switch (role) {
-    case kRoleEpoll:
-      return &epoll_;
-    case kRoleAlwaysReady:
-      return &always_ready_;
-    default:
-      return role < kMaxAxes ? &axes_[role].source : nullptr;
-  }
-}
-
-// Waits, but not for long: for those who collect, and then for those who may be
-// about to use the old number.  What they wait for in turn may be this thread,
-// when a signal handler calls dup2.
-int Queue::MoveInternal(int fd, uint16_t role) {
-  constexpr int kPatience = 30;  // of 0.1 ms and more
-  if (NumberOf(role) == nullptr || !Pin()) return EBUSY;
-  int left = kPatience;
-  while (left != 0 && !lock_.TryAcquire()) sys::Pause(), --left;
-  int error = EBUSY;
-  if (left != 0) {
-    error = MoveInternalLocked(fd, role);
-    lock_.Release();
-  }
-  if (error == 0) {
-    while (left != 0 && telling_.load(std::memory_order_seq_cst) != 0) sys::Pause(), --left;
-    error =
-        left != 0 && Registry::Change(fd, Registration::Internal(number_, role), {}) ? 0 : EBUSY;
-  }
-  Unpin();
-  return error;
-}
-
-// Leaves the old number open and registered.
-int Queue::MoveInternalLocked(int fd, uint16_t role) {
-  std::atomic<int>* const number = NumberOf(role);
-  if (number->load(std::memory_order_acquire) != fd + 1) return 0;  // by a call that was EBUSY
-  const int moved = sys::DuplicateHigh(fd);
-  if (moved < 0) return EBUSY;
-  int error = Registry::Reserve(moved);
-  // epoll knows its members by number as well: a timerfd is a member under the
-  // new one before the old one goes.
-  if (error == 0 && role < kMaxAxes) error = -sys::EpollAdd(epoll(), moved, EPOLLIN);
-  if (error != 0) {
-    sys::Close(moved);
-    return EBUSY;
-  }
-  Registry::Set(moved, Registration::Internal(number_, role));
-  number->store(moved + 1, std::memory_order_seq_cst);
-  if (role == kMonotonicAxis) {
-    memory_->monotonic_timerfd.store(moved + 1, std::memory_order_release);
-  }
-  if (role != kRoleEpoll) sys::EpollDelete(epoll(), fd);
-  if (role == kRoleAlwaysReady) TellAnnounced();
-  return 0;
 }
 
 // ---- Axes -------------------------------------------------------------------

@@ -5,6 +5,7 @@
 //
 // Its parts live in
 //   queue.cc      opening, pinning, closing, and the axes
+//   queue_descriptors.cc  the descriptors that it has inside
 //   telling.cc    what armers do to have the queue look at a timer
 //   indexing.cc   moving what was armed into the index, under the lock
 //   collector.cc  taking what is due, under the lock
@@ -21,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/axis.h"
 #include "core/clocks.h"
 #include "core/deadline_heap.h"
 #include "core/deadline_run.h"
@@ -32,41 +34,11 @@
 #include "core/lock.h"
 #include "core/setting.h"
 #include "core/slot_table.h"
+#include "core/waiter.h"
 
 namespace kevent::core {
 
 inline constexpr uint32_t kMaxQueues = (1u << 14) - 1;  // numbers plus one have 14 bits
-inline constexpr uint32_t kMaxAxes = 250;
-inline constexpr uint8_t kMonotonicAxis = 0;
-
-// What an axis's KernelRegister holds: larger is earlier, 0 is no deadline, so
-// that zeroed memory is a disarmed timerfd.
-inline constexpr uint64_t Earliness(Nanoseconds deadline) {
-  return deadline == 0 ? 0 : kLatest + 1 - deadline;
-}
-inline constexpr Nanoseconds DeadlineOf(uint64_t earliness) {
-  return earliness == 0 ? 0 : kLatest + 1 - earliness;
-}
-
-// A clock on which timers of a queue have deadlines, and the kernel object that
-// makes the queue readable when the earliest has come.
-struct Axis {
-  KernelRegister armed;
-  std::atomic<int> source;  // number of its timerfd or alarm, plus one; 0: none
-  std::atomic<clockid_t> clock;
-  std::atomic<AxisKind> kind;
-  std::atomic<bool> relative_on_monotonic;
-  std::atomic<bool> alarm_fired;  // CPU time: the kernel's timer is spent
-
-  // Under the queue's lock:
-  uint32_t members;  // timers that can have a deadline here
-  uint32_t heap_size;
-  RunState run;
-  FarState far;
-  Nanoseconds now;   // as read by this collection; 0: not read
-  Nanoseconds read;  // when it was read last
-};
-
 // The part of a queue that a fork leaves in place: addresses of pages whose
 // contents it wipes.
 struct QueueMemory {
@@ -83,23 +55,6 @@ struct QueueMemory {
   // Mapped when the first kevent is registered; the set is wiped.
   std::atomic<KeventSet*> kevents;
   std::atomic<KeventPages*> kevent_pages;
-};
-
-// A thread asleep in kevent_get_events.  Lives on its stack; under the queue's
-// lock, but for `woken`.
-struct Waiter {
-  enum class Role { kNone, kLeader, kHoldingLeader, kFollower };
-
-  explicit Waiter(unsigned min) : min_nr(min) {}
-
-  const unsigned min_nr;
-  std::atomic<uint32_t> woken{0};  // promoted to leader
-  int error = 0;                   // why it cannot sleep, without a role
-  int timer = -1;                  // a timerfd to wake it by, if not by `woken`
-  Role role = Role::kNone;
-  bool linked = false;  // among the followers
-  Waiter* previous = nullptr;
-  Waiter* next = nullptr;
 };
 
 class Queue {
@@ -281,7 +236,7 @@ class Queue {
                {number_, index});
   }
 
-  // queue.cc
+  // queue_descriptors.cc
   void CloseInternals();
   int AddInternal(int fd, uint16_t role, std::atomic<int>* number);
   void CloseInternal(std::atomic<int>* number, uint16_t role);
