@@ -38,6 +38,7 @@ struct Axis {
   std::atomic<AxisKind> kind;
   std::atomic<bool> relative_on_monotonic;
   std::atomic<bool> alarm_fired;  // CPU time: the kernel's timer is spent
+  std::atomic<bool> ended;        // CPU time: of a thread that has gone, as is known by now
 
   // Under the queue's lock:
   uint32_t members;  // timers that can have a deadline here

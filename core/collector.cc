@@ -122,8 +122,9 @@ void Queue::ReadClocks() {
 // By the CPU time of a thread that has the id of the axis's, which has gone.
 bool Queue::IsDueByAnotherThread(Axis& axis) {
   if (axis.clock.load(std::memory_order_relaxed) >= 0) return false;
+  if (axis.ended.load(std::memory_order_relaxed)) return true;
   const Nanoseconds armed = DeadlineOf(axis.armed.Load().value());
-  return armed != 0 && armed <= axis.now && !SourceLives(axis);
+  return armed != 0 && armed <= axis.now && !SourceOfPastLives(axis);
 }
 
 // The axis whose earliest entry has been due longest, and how long; or nullptr.

@@ -25,10 +25,8 @@ bool IsInternal(int fd) {
   return false;
 }
 
-// The number no longer names what was registered for it.
-void Forget(Registration taken) {
-  if (taken.is_name()) Process::QueueAt(taken.queue()).DropName();
-}
+// Whether the program has one open; an internal number is not its own.
+bool IsOpen(int fd) { return !IsInternal(fd) && sys::DescriptorFlags(fd) >= 0; }
 
 // Another file is there now.
 void Replaced(int fd, Registration before) {
@@ -91,6 +89,10 @@ void NameQueue(int fd, uint32_t queue) {
   Forget(other);
 }
 
+void Forget(Registration before) {
+  if (before.is_name()) Process::QueueAt(before.queue()).DropName();
+}
+
 bool ConcernsRange(unsigned first, unsigned last) {
   if (first > last || first > INT_MAX) return false;
   return Registry::Next(static_cast<int>(first),
@@ -141,7 +143,12 @@ unsigned CloseOneByOne(unsigned first) {
   return end;
 }
 
-bool IsOpen(int fd) { return !IsInternal(fd) && sys::DescriptorFlags(fd) >= 0; }
+bool WouldReplace(int fd, int target, int flags) {
+  return Process::Owns() && fd != target && (flags & ~O_CLOEXEC) == 0 && IsOpen(fd) &&
+         target < sys::DescriptorLimit();
+}
+
+bool CanCloseRanges() { return sys::CloseRange(INT_MAX, INT_MAX, 0) == 0; }
 
 int Duplicate(int fd) {
   if (!Process::Owns()) return sys::Duplicate(fd);
@@ -167,18 +174,25 @@ int DuplicateTo(int fd, int target) {
 int DuplicateTo(int fd, int target, int flags) {
   if (!Process::Owns() || fd == target) return sys::DuplicateTo(fd, target, flags);
   if (!IsOpen(fd)) return -EBADF;
-  if (Registry::Get(fd).is_name()) {
-    if (const int error = target < 0 ? 0 : Registry::Reserve(target); error != 0) return -error;
+  if ((flags & ~O_CLOEXEC) != 0) return -EINVAL;
+  // Beyond what can be registered the call itself fails.
+  if (Registry::Get(fd).is_name() && target >= 0 && Registry::Reserve(target) == ENOMEM) {
+    return -ENOMEM;
   }
   const SignalsBlocked blocked;
-  if (IsInternal(target)) {
+  const bool moves = IsInternal(target);
+  if (moves) {
     const Registration taken = Registry::Get(target);
     const int error = Process::QueueAt(taken.queue()).MoveInternal(target, taken.role());
     if (error != 0) return -error;
   }
   const Registration before = Registry::Get(target);
   const int result = CopyName(fd, [=] { return sys::DuplicateTo(fd, target, flags); });
-  if (result >= 0) Replaced(target, before);
+  if (result >= 0) {
+    Replaced(target, before);
+  } else if (moves) {
+    sys::Close(target);
+  }
   return result;
 }
 

@@ -19,8 +19,13 @@ bool ConcernsRange(unsigned first, unsigned last);
 // counted the name.
 void NameQueue(int fd, uint32_t queue);
 
-// Whether the program has one open; an internal number is not its own.
-bool IsOpen(int fd);
+// Whether dup3 would put another file under `target`.
+bool WouldReplace(int fd, int target, int flags);
+// Whether the system has close_range: a sandbox may refuse it.
+bool CanCloseRanges();
+
+// A number no longer names what was registered for it.
+void Forget(Registration before);
 
 // For these some descriptor of the call concerns us.
 int CloseDescriptor(int fd);

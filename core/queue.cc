@@ -27,6 +27,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
   internals_open_.store(true, std::memory_order_relaxed);
   held_.store(false, std::memory_order_relaxed);
   timerfd_announces_.store(false, std::memory_order_relaxed);
+  left_a_number_.store(false, std::memory_order_relaxed);
   exit_requested_.store(false, std::memory_order_relaxed);
   announced_.Reset();
 
@@ -106,7 +107,7 @@ int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made) {
     if (kind == AxisKind::kUnused) {
       unused = i;
     } else if (axes_[i].clock.load(std::memory_order_relaxed) == plan.clock &&
-               SourceLives(axes_[i])) {
+               ServesNewTimers(axes_[i])) {
       *index = static_cast<uint8_t>(i);
       return 0;
     }
@@ -121,15 +122,42 @@ int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made) {
 
 // Not if it is the kernel timer of a thread that has gone: timers on its clock
 // may be left when a thread is made that has the same id.
-bool Queue::SourceLives(Axis& axis) {
+bool Queue::ServesNewTimers(Axis& axis) {
   if (axis.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime) return true;
+  if (!IsPast(axis)) return SourceLives(axis);
+  const bool lives = SourceOfPastLives(axis);
+  // It may have been put off before it expired.
+  if (lives) AlarmFired(IndexOf(axis));
+  return lives;
+}
+
+// Whether the moment that the kernel was told has come.
+bool Queue::IsPast(const Axis& axis) {
+  const Nanoseconds armed = DeadlineOf(axis.armed.Load().value());
+  Nanoseconds now;
+  return armed != 0 && sys::Now(axis.clock.load(std::memory_order_relaxed), &now) == 0 &&
+         armed <= now;
+}
+
+// Only the kernel's timer knows whether the thread or process that it is of has
+// gone, and says so when it is set.  One whose moment has come would expire again
+// by that: then it is for the next collection to find out.
+bool Queue::SourceLives(Axis& axis) {
+  if (axis.ended.load(std::memory_order_relaxed)) return false;
   const int alarm = axis.source.load(std::memory_order_relaxed) - 1;
-  if (alarm < 0) return true;
-  int result = 0;
-  axis.armed.Tell([alarm, &result](uint64_t earliness) {
-    result = sys::ArmAlarm(alarm, DeadlineOf(earliness));
+  if (alarm < 0 || IsPast(axis)) return true;
+  axis.armed.Tell([alarm, &axis](uint64_t earliness) {
+    if (sys::ArmAlarm(alarm, DeadlineOf(earliness)) == -ESRCH) axis.ended = true;
   });
-  return result != -ESRCH;
+  return !axis.ended.load(std::memory_order_relaxed);
+}
+
+// The same of one whose moment has come: it is put off, as it will be anyhow when
+// the collection settles.
+bool Queue::SourceOfPastLives(Axis& axis) {
+  const int alarm = axis.source.load(std::memory_order_relaxed) - 1;
+  if (alarm >= 0 && sys::ArmAlarm(alarm, kLatest) == -ESRCH) axis.ended = true;
+  return !axis.ended.load(std::memory_order_relaxed);
 }
 
 bool Queue::ClockLives(uint8_t axis) {
@@ -145,6 +173,7 @@ int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
   axis.clock.store(plan.clock, std::memory_order_relaxed);
   axis.relative_on_monotonic.store(plan.relative_on_monotonic, std::memory_order_relaxed);
   axis.alarm_fired.store(false, std::memory_order_relaxed);
+  axis.ended.store(false, std::memory_order_relaxed);
   if (plan.kind == AxisKind::kCpuTime) {
     const int thread = Process::AlarmThread();
     if (thread < 0) return -thread;

@@ -89,6 +89,9 @@ class Queue {
   // Async-signal-safe.
   int MoveInternal(int fd, uint16_t role);
 
+  // Whether the epoll's number is not a stranger's.
+  bool OwnsEpoll() const;
+
   int epoll() const { return epoll_.load(std::memory_order_acquire) - 1; }
   int always_ready() const { return always_ready_.load(std::memory_order_acquire) - 1; }
   const Axis& axis(uint8_t index) const { return axes_[index]; }
@@ -204,6 +207,8 @@ class Queue {
                &axis.run, Positions());
   }
 
+  uint8_t IndexOf(const Axis& axis) const { return static_cast<uint8_t>(&axis - axes_); }
+
   static constexpr size_t EntryBytes(uint32_t capacity) {
     return size_t{capacity + RunSize(capacity)} * sizeof(HeapEntry);
   }
@@ -238,6 +243,8 @@ class Queue {
 
   // queue_descriptors.cc
   void CloseInternals();
+  void CloseOthers();
+  bool Owns(int fd, uint16_t role) const;
   int AddInternal(int fd, uint16_t role, std::atomic<int>* number);
   void CloseInternal(std::atomic<int>* number, uint16_t role);
   std::atomic<int>* NumberOf(uint16_t role);
@@ -247,8 +254,10 @@ class Queue {
   int AllocateSlot(uint32_t* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags, Handle* handle)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void CloseKeventInternals();
+  bool ServesNewTimers(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static bool IsPast(const Axis& axis);
   static bool SourceLives(Axis& axis);
+  static bool SourceOfPastLives(Axis& axis);
   static bool IsDueByAnotherThread(Axis& axis);
   int MakeSource(uint8_t index, const ClockPlan& plan) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int JoinAxes(uint8_t index, bool relative_on_monotonic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -264,7 +273,7 @@ class Queue {
   void Ring();
   class Telling;
   template <typename Calls>
-  void UntilUnmoved(const std::atomic<int>& number, Calls calls);
+  void UntilUnmoved(const std::atomic<int>& number, uint16_t role, Calls calls);
   void TellAnnounced();
   void SwitchOn();
   void Lower(Axis& axis, Nanoseconds deadline);
@@ -338,6 +347,8 @@ class Queue {
   // Threads that have read internal numbers, not under the lock, and have yet to
   // make the system calls on them.
   std::atomic<uint32_t> telling_;
+  // An old number was left open, by a dup2 that was EBUSY in the end.
+  std::atomic<bool> left_a_number_;
 
   // 1: the always-ready eventfd is a member of the epoll, the queue is readable.
   KernelRegister announced_;

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "core/descriptors.h"
 #include "core/internal_descriptors.h"
 #include "core/queue.h"
 #include "core/registry.h"
@@ -31,11 +32,25 @@ void Queue::CloseInternal(std::atomic<int>* number, uint16_t role) {
 void Queue::CloseInternals() {
   const uint32_t count = axis_count_.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < count; ++i) CloseSource(static_cast<uint8_t>(i));
-  if (kevents() != nullptr) CloseKeventInternals();
   CloseInternal(&always_ready_, kRoleAlwaysReady);
   CloseInternal(&epoll_, kRoleEpoll);
+  if (kevents() != nullptr || left_a_number_.load(std::memory_order_acquire)) CloseOthers();
   internals_open_.store(false, std::memory_order_release);
 }
+
+// Those of kevents, and numbers that were left open.
+void Queue::CloseOthers() {
+  constexpr int kLast = Registry::kMaxDescriptor - 1;
+  for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
+    const Registration found = Registry::Get(fd);
+    if (!found.is_internal() || found.queue() != number_ || found.role() == kRoleProcess) continue;
+    ReleaseDescriptor(fd, number_, found.role());
+  }
+}
+
+bool Queue::Owns(int fd, uint16_t role) const { return OwnsDescriptor(fd, number_, role); }
+
+bool Queue::OwnsEpoll() const { return Owns(epoll(), kRoleEpoll); }
 
 void Queue::CloseSource(uint8_t index) {
   Axis& axis = axes_[index];
@@ -72,6 +87,7 @@ int Queue::MoveInternal(int fd, uint16_t role) {
   }
   if (error == 0) {
     while (left != 0 && telling_.load(std::memory_order_seq_cst) != 0) sys::Pause(), --left;
+    if (left == 0) left_a_number_.store(true, std::memory_order_release);
     error =
         left != 0 && Registry::Change(fd, Registration::Internal(number_, role), {}) ? 0 : EBUSY;
   }
@@ -93,7 +109,7 @@ int Queue::MoveInternalLocked(int fd, uint16_t role) {
     sys::Close(moved);
     return EBUSY;
   }
-  Registry::Set(moved, Registration::Internal(number_, role));
+  Forget(Registry::Replace(moved, Registration::Internal(number_, role)));
   number->store(moved + 1, std::memory_order_seq_cst);
   if (role == kMonotonicAxis) {
     memory_->monotonic_timerfd.store(moved + 1, std::memory_order_release);

@@ -4,7 +4,6 @@
 
 #include <cerrno>
 
-#include "core/internal_descriptors.h"
 #include "core/queue.h"
 #include "core/system.h"
 #include "core/timers.h"
@@ -45,16 +44,6 @@ int Queue::OpenKevents(KeventSet** opened) {
   if (held_.load(std::memory_order_relaxed)) Lower(axes_[kMonotonicAxis], 1);
   *opened = set;
   return 0;
-}
-
-// By the last pin; async-signal-safe.
-void Queue::CloseKeventInternals() {
-  constexpr int kLast = Registry::kMaxDescriptor - 1;
-  for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
-    const Registration found = Registry::Get(fd);
-    if (!found.is_internal() || found.queue() != number_ || found.role() != kRoleSource) continue;
-    ReleaseDescriptor(fd, number_, kRoleSource);
-  }
 }
 
 }  // namespace kevent::core

@@ -87,6 +87,7 @@ int Duplicate(int fd);
 int DuplicateFrom(int fd, int lowest, bool close_on_exec);
 int DuplicateTo(int fd, int target, int flags);  // dup3
 int DescriptorFlags(int fd);                     // F_GETFD
+int DescriptorLimit();                           // RLIMIT_NOFILE: numbers are below
 int StatusFlags(int fd);                         // F_GETFL
 int SetStatusFlags(int fd, int flags);           // F_SETFL
 int Fcntl(int fd, int command, void* argument);

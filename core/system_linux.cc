@@ -13,6 +13,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -125,15 +126,17 @@ int CreateTimerfd(clockid_t clock) {
   return CallInt(SYS_timerfd_create, clock, TFD_CLOEXEC | TFD_NONBLOCK);
 }
 
+int DescriptorLimit() {
+  rlimit limit;
+  if (Call(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit) < 0) return INT_MAX;
+  return limit.rlim_cur < INT_MAX ? static_cast<int>(limit.rlim_cur) : INT_MAX;
+}
+
 int DuplicateHigh(int fd) {
   // Programs take the lowest numbers, and select(2) works up to 1023; the
   // kernel's table grows with the highest number, and fork copies it.
-  constexpr rlim_t kBelow = 1024;
-  rlimit limit;
-  const int error = CallInt(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
-  if (error < 0) return error;
-  const rlim_t room = limit.rlim_cur < kBelow ? limit.rlim_cur : kBelow;
-  return DuplicateFrom(fd, static_cast<int>(room / 4 * 3), true);
+  constexpr int kBelow = 1024;
+  return DuplicateFrom(fd, std::min(DescriptorLimit(), kBelow) / 4 * 3, true);
 }
 
 int MoveHigh(int fd) {

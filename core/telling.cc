@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "core/queue.h"
+#include "core/registry.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
 #include "core/timespec.h"
@@ -93,8 +94,8 @@ void Queue::Announce() {
   if (!announced_.Load().told()) TellAnnounced();
 }
 
-// Before dup2 takes a number it waits until nobody is between reading it and his
-// system calls.
+// Before dup2 takes a number it waits until nobody who is not going to sleep is
+// between reading it and his system calls.
 class Queue::Telling {
  public:
   explicit Telling(Queue& queue) : count_(queue.telling_) {
@@ -112,7 +113,7 @@ class Queue::Telling {
 // is about to take one of them meanwhile, since the calls may have come too late,
 // and without what they did for the old one.
 template <typename Calls>
-void Queue::UntilUnmoved(const std::atomic<int>& number, Calls calls) {
+void Queue::UntilUnmoved(const std::atomic<int>& number, uint16_t role, Calls calls) {
   const Telling telling(*this);
   for (;;) {
     const int before = number.load(std::memory_order_seq_cst);
@@ -120,18 +121,16 @@ void Queue::UntilUnmoved(const std::atomic<int>& number, Calls calls) {
     calls();
     const bool moved = number.load(std::memory_order_seq_cst) != before;
     if (!moved && epoll_.load(std::memory_order_seq_cst) == epoll_before) return;
-    if (moved && before != 0) sys::EpollDelete(epoll(), before - 1);
+    if (moved && Owns(before - 1, role)) sys::EpollDelete(epoll(), before - 1);
   }
 }
 
 void Queue::TellAnnounced() {
   announced_.Tell([this](uint64_t on) {
-    UntilUnmoved(always_ready_, [this, on] {
-      if (on != 0) {
-        SwitchOn();
-      } else if (sys::IsMarked(epoll())) {
-        sys::EpollDelete(epoll(), always_ready());
-      }
+    UntilUnmoved(always_ready_, kRoleAlwaysReady, [this, on] {
+      if (on != 0) return SwitchOn();
+      if (OwnsEpoll()) sys::EpollDelete(epoll(), always_ready());
+      timerfd_announces_.store(false, std::memory_order_seq_cst);
     });
   });
 }
@@ -145,7 +144,7 @@ void Queue::TellAnnounced() {
 // a slower thread's that has yet to look again: its wake-up may be long past.
 void Queue::SwitchOn() {
   // Closed by a system call that we don't see, they may be a stranger's.
-  if (!sys::IsMarked(epoll()) || !sys::IsMarked(always_ready())) return;
+  if (!OwnsEpoll() || !Owns(always_ready(), kRoleAlwaysReady)) return;
   int result = sys::EpollAdd(epoll(), always_ready(), EPOLLIN);
   if (result == -EEXIST) {
     sys::EpollDelete(epoll(), always_ready());
@@ -160,7 +159,8 @@ void Queue::SwitchOn() {
 // Whether what is announced stays so when the timerfds are set; tries again.
 bool Queue::AnnouncedByMember() {
   if (!timerfd_announces_.load(std::memory_order_seq_cst)) return true;
-  UntilUnmoved(always_ready_, [this] { SwitchOn(); });
+  if (announced_.Load().value() == 0) return true;
+  UntilUnmoved(always_ready_, kRoleAlwaysReady, [this] { SwitchOn(); });
   return !timerfd_announces_.load(std::memory_order_seq_cst);
 }
 
@@ -168,9 +168,9 @@ bool Queue::AnnouncedByMember() {
 // sleeping.  For a queue that is closed: nothing is to quieten it again (model:
 // CLOSE_DOES_NOT_RING).
 void Queue::Ring() {
-  UntilUnmoved(always_ready_, [this] { SwitchOn(); });
+  UntilUnmoved(always_ready_, kRoleAlwaysReady, [this] { SwitchOn(); });
   Axis& monotonic = axes_[kMonotonicAxis];
-  UntilUnmoved(monotonic.source, [this, &monotonic] { ArmSource(monotonic, 1); });
+  UntilUnmoved(monotonic.source, kMonotonicAxis, [this, &monotonic] { ArmSource(monotonic, 1); });
 }
 
 void Queue::Lower(Axis& axis, Nanoseconds deadline) {
@@ -180,7 +180,8 @@ void Queue::Lower(Axis& axis, Nanoseconds deadline) {
 
 void Queue::TellArmed(Axis& axis) {
   axis.armed.Tell([this, &axis](uint64_t earliness) {
-    UntilUnmoved(axis.source, [this, earliness, &axis] { ArmSource(axis, DeadlineOf(earliness)); });
+    UntilUnmoved(axis.source, IndexOf(axis),
+                 [this, earliness, &axis] { ArmSource(axis, DeadlineOf(earliness)); });
   });
 }
 
@@ -193,7 +194,7 @@ void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {
     return;
   }
   // Closed by a system call that we don't see, the number may be a stranger's.
-  if (!sys::IsMarked(source)) return;
+  if (!Owns(source, IndexOf(axis))) return;
   if (kind != AxisKind::kTai || deadline == 0) {
     // Disarmed, it does not become readable when the clock is set either.
     sys::ArmTimerfd(source, deadline, false);

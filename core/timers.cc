@@ -49,13 +49,14 @@ bool RelativeOnMonotonic(const TimerSlot& timer, const Queue& queue) {
 }
 
 // What timer_gettime and timer_settime report of a setting.
-itimerspec Report(const TimerSlot& timer, Queue& queue, const Setting& setting) {
+itimerspec Report(const TimerSlot& timer, const Queue& queue, const Setting& setting) {
   Nanoseconds remaining = 0;
   if (setting.armed()) {
     Nanoseconds now;
     const clockid_t clock = ClockOf(timer, queue, setting.on_monotonic_axis);
     // The clock of a thread that has gone: nothing remains, as in the kernel.
-    if (sys::Now(clock, &now) == 0 && ClockLives(timer, queue, clock)) {
+    const uint8_t axis = timer.axis.load(std::memory_order_relaxed);
+    if (sys::Now(clock, &now) == 0 && !queue.axis(axis).ended.load(std::memory_order_relaxed)) {
       remaining = RemainingAt(setting, now);
     }
   }
@@ -144,7 +145,7 @@ int GetTimer(Handle handle, itimerspec* value) {
   TimerSlot* timer = SlotTable::Find(handle);
   if (timer == nullptr) return EINVAL;
   const PackedSetting word = timer->word.Read();
-  Queue* queue = QueueOf(*timer);
+  const Queue* queue = QueueOf(*timer);
   if (queue == nullptr) return EINVAL;
   const itimerspec report = Report(*timer, *queue, word.Unpack());
   if (!timer->live_as(handle.generation())) return EINVAL;

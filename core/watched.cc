@@ -19,7 +19,7 @@ namespace {
 void TakeOut(Queue& queue, int fd) {
   if (!queue.Pin()) return;
   // Its epolls may be strangers', if the program has closed ours behind our back.
-  if (sys::IsMarked(queue.epoll())) {
+  if (queue.OwnsEpoll()) {
     if (const KeventSet* set = queue.kevents(); set != nullptr) set->LetGo(fd);
   }
   queue.Unpin();

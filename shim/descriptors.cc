@@ -33,7 +33,7 @@ void Loses(int fd) {
 // them alone.
 void Replaces(int fd, int target, int flags = 0) {
   if (ABSL_PREDICT_TRUE(!core::Watched::Is(target) && !core::AnyToLoseDescriptors())) return;
-  if (fd != target && (flags & ~O_CLOEXEC) == 0 && core::IsOpen(fd)) Loses(target);
+  if (core::WouldReplace(fd, target, flags)) Loses(target);
 }
 
 // fcntl takes one argument of pointer size at most, and passes it on unread.
@@ -101,7 +101,7 @@ KEVENT_EXPORT int fcntl64(int fd, int command, ...) {
 }
 
 KEVENT_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
-  if (flags == 0) Loses(first, last);
+  if (flags == 0 && first <= last && core::CanCloseRanges()) Loses(first, last);
   if (core::ConcernsRange(first, last)) return Finish(core::CloseDescriptors(first, last, flags));
   const auto libc = KEVENT_LIBC(close_range);
   return libc != nullptr ? libc(first, last, flags) : Finish(sys::CloseRange(first, last, flags));

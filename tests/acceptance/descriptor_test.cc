@@ -177,6 +177,8 @@ TEST(Replacing, ThatFailsChangesNothing) {
   EXPECT_EQ(errno, EBADF);
   EXPECT_EQ(dup3(queue.fd(), kFree, 0x40), -1);
   EXPECT_EQ(errno, EINVAL);
+  EXPECT_EQ(dup2(queue.fd(), 3'000'000), -1);
+  EXPECT_EQ(errno, EBADF);
   EXPECT_EQ(fcntl(queue.fd(), F_DUPFD, -1), -1);
   EXPECT_EQ(errno, EINVAL);
   EXPECT_EQ(CollectReady(queue.fd()), std::vector<uintptr_t>{1});
@@ -248,6 +250,16 @@ TEST_F(Internals, MoveAwayForDup2) {
   }
   ExpectWorking();
   for (const int fd : taken) EXPECT_EQ(close(fd), 0);
+  ExpectWorking();
+}
+
+TEST_F(Internals, StayWhenDup3Fails) {
+  for (const int fd : internal_) {
+    EXPECT_EQ(dup3(0, fd, 0x40), -1);
+    EXPECT_EQ(errno, EINVAL);
+    EXPECT_EQ(close(fd), -1);
+    EXPECT_EQ(errno, EBADF);
+  }
   ExpectWorking();
 }
 

@@ -32,7 +32,7 @@ class Watchdog {
   Watchdog& operator=(const Watchdog&) = delete;
 
  private:
-  static constexpr unsigned kSeconds = 60;
+  static constexpr unsigned kSeconds = 280;
   static inline char s_message[256];
   static inline size_t s_length = 0;
 };

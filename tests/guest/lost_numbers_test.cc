@@ -112,6 +112,25 @@ TEST(LostNumbers, MembersOfAStrangersEpollStayWhatTheyAre) {
   for (const int number : {queue.epoll(), queue.eventfd(), queue.timerfd()}) close(number);
 }
 
+// Not only strangers': of another queue, which gets the numbers of the first.
+TEST(LostNumbers, OfOneQueueAreNotUsedWhenAnotherHasThem) {
+  OpenedQueue first;
+  const Timer firsts(first.fd(), 1);
+  for (const int number : first.internal()) ASSERT_EQ(syscall(SYS_close, number), 0);
+  OpenedQueue second;
+  EXPECT_EQ(second.internal(), first.internal());
+  const Timer seconds(second.fd(), 2);
+  seconds.ArmIn(20 * kMillisecond);
+  firsts.ArmIn(kHour);
+  firsts.ArmIn(10 * kMillisecond);
+  firsts.ArmIn(kHour);
+  AwaitReadable(second.fd());
+  EXPECT_EQ(CollectReady(second.fd()), std::vector<uintptr_t>{2});
+  first.Close();
+  seconds.Expire();
+  EXPECT_EQ(CollectReady(second.fd()), std::vector<uintptr_t>{2});
+}
+
 // A number that can be closed again, by whoever has it next, as any other.
 TEST(LostNumbers, CanBeClosedByWhoHasThemNext) {
   const OpenedQueue queue;

@@ -199,6 +199,30 @@ TEST_F(Descriptors, AnAnnouncementThatFailsIsNotSilencedByWhoWaitsForMore) {
   EXPECT_EQ(Delete(later), 0);
 }
 
+// And is forgotten once it was collected.
+TEST_F(Descriptors, AnAnnouncementThatFailedIsNotMadeLater) {
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  Sim().FailCall(1, ENOSPC);
+  ASSERT_EQ(Set(timer, TIMER_ABSTIME, 1), 0);
+  EXPECT_EQ(Collect(queue_).size(), 1);
+  // Something that the kernel knows of, for a call that wants more.
+  const int file = Sim().OpenStranger();
+  ukevent request = {};
+  request.id.raw[0] = static_cast<uint32_t>(file);
+  request.type = KEVENT_POLL;
+  request.event = KEVENT_POLL_POLLIN;
+  ASSERT_EQ(kevent::core::ControlKevents(queue_, KEVENT_CTL_ADD, 1, &request), 0);
+  Sim().SetReady(file, EPOLLIN);
+  ukevent events[2];
+  const timespec patience = {0, 10};
+  const kevent::core::Queue::Request two = {2, 2, events, &patience, 0, nullptr};
+  EXPECT_EQ(kevent::core::GetEvents(queue_, two), 1);
+  Sim().SetReady(file, 0);
+  EXPECT_TRUE(Collect(queue_).empty());
+  EXPECT_FALSE(readable());
+  EXPECT_EQ(Delete(timer), 0);
+}
+
 TEST_F(Descriptors, QueuesAreUsedAgain) {
   const size_t before = Sim().mapped_bytes;
   for (int i = 0; i < 50; ++i) {

@@ -309,6 +309,8 @@ int CreateTimerfd(clockid_t clock) {
   return Create(Kind::kTimerfd, clock);
 }
 
+int DescriptorLimit() { return 1024; }
+
 int DuplicateHigh(int fd) {
   ENTER();
   return Sim().Install(Sim().File(fd), 768);

@@ -232,6 +232,39 @@ TEST_F(Timers, AnAlarmBeforeItsTimeIsArmedAgain) {
   EXPECT_EQ(Delete(timer), 0);
 }
 
+// Asked whether its thread lives, an alarm whose moment has come would expire again.
+TEST_F(Timers, AnAlarmOfAThreadExpiresOnce) {
+  constexpr clockid_t kClock = -5678 * 8 + 6;
+  const Handle timer = Create(queue_, kClock);
+  ASSERT_EQ(SetIn(timer, kSecond), 0);
+  Sim().Advance(2 * kSecond);  // of which the thread has half
+  EXPECT_TRUE(readable());
+  Get(timer);
+  const Handle other = Create(queue_, kClock);
+  EXPECT_EQ(Collect(queue_).size(), 1);
+  Sim().Advance(1);
+  EXPECT_FALSE(readable());
+  EXPECT_EQ(Delete(timer), 0);
+  EXPECT_EQ(Delete(other), 0);
+}
+
+// The number of its alarm is no descriptor.
+TEST_F(Timers, AnAlarmThatGoesWhileItIsSetTouchesNoDescriptor) {
+  constexpr clockid_t kClock = -6789 * 8 + 6;
+  const Handle timer = Create(queue_, kClock);
+  int arms = 0;  // the first asks whether the thread lives
+  Sim().before_call = [&](const std::string& function) {
+    if (function != "ArmAlarm" || ++arms != 2) return;
+    EXPECT_EQ(Delete(timer), 0);
+    Collect(queue_);
+  };
+  const int before = Sim().calls["EpollDelete"];
+  EXPECT_EQ(SetIn(timer, kSecond), 0);
+  Sim().before_call = nullptr;
+  EXPECT_EQ(Sim().calls["EpollDelete"], before);
+  Sim().violations.clear();  // it is set although it has gone, as in the kernel
+}
+
 TEST_F(Timers, TheClockOfAThreadThatHasEnded) {
   constexpr clockid_t kClock = -1234 * 8 + 6;
   const Handle timer = Create(queue_, kClock);
