@@ -115,7 +115,10 @@ static void copy_link(const FTSENT *entry, const char *target) {
 
 static void remember_directory(const FTSENT *entry, char *target) {
   struct directory *directory = malloc(sizeof *directory);
-  must(directory != NULL, target);
+  if (directory == NULL) {
+    complain(target);
+    exit(EXIT_FAILURE);
+  }
   *directory = (struct directory){target, entry->fts_statp->st_mode & 07777, NULL};
   *copy.done_end = directory;
   copy.done_end = &directory->next;

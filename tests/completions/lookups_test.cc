@@ -129,8 +129,8 @@ TEST_F(Lookups, ThoseThatAreCancelledAreDone) {
   int cancelled = 0;
   for (int round = 0; round < kLists; ++round) {
     std::vector<gaicb> requests(64, requests_[0]);
-    std::vector<gaicb*> list;
-    for (gaicb& request : requests) list.push_back(&request);
+    std::vector<gaicb*> list(requests.size());
+    for (size_t i = 0; i < list.size(); ++i) list[i] = &requests[i];
     ASSERT_EQ(getaddrinfo_a(GAI_NOWAIT, list.data(), 64, &notification_), 0);
     for (gaicb* request : list) cancelled += gai_cancel(request) == EAI_CANCELED ? 1 : 0;
     ExpectEvent(list[0]);

@@ -121,7 +121,7 @@ TEST_F(KeventFailures, NothingIsHalfModified) {
 // The ring, and a thread that waits for room in it or for several.
 TEST_F(KeventFailures, NothingIsLostByThoseWhoWait) {
   constexpr unsigned kSize = 2;
-  const int failed = FailInTurn([this](int n) {
+  const int failed = FailInTurn([](int n) {
     auto* ring =
         static_cast<kevent_ring*>(std::calloc(1, sizeof(kevent_ring) + kSize * sizeof(ukevent)));
     Sim().FailCall(n, ENOMEM);
