@@ -113,7 +113,8 @@ class KeventSet {
   // A record watches an epoll: 0, or a negative errno when it is too deep.
   // Unwatch undoes it.
   int Nest(uint32_t number);
-  // The program is about to close this number.  Async-signal-safe.
+  // The program is about to close this number, and Watched has it no more.
+  // Async-signal-safe: waits for no more than two system calls of another thread.
   void LetGo(int fd) const;
   // Whether a record's descriptor is still what it was.
   bool StillWatches(uint32_t number);
@@ -171,6 +172,7 @@ class KeventSet {
   uint32_t nested_;   // of them, an epoll
   uint32_t layers_to_harvest_;
   uint32_t announcements_;
+  std::atomic<uint32_t> probing_;  // whether a number is still watched
 
   // Under the table's lock, linked by injected_after; plus one.
   std::atomic<uint32_t> injected_;

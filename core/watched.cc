@@ -60,7 +60,7 @@ void Watched::LetGoOf(int fd) {
   const SignalsBlocked blocked;  // a handler that leaves would leave its pin behind
   // A child of vfork closes in its own table of descriptors, with our memory.
   if (!Process::Owns()) return;
-  const uint32_t watching = Entry(fd)->exchange(0, std::memory_order_acq_rel);
+  const uint32_t watching = Entry(fd)->exchange(0, std::memory_order_seq_cst);
   if (watching == 0) return;
   if (watching != kSeveral) return TakeOut(Process::QueueAt(watching - 1), fd);
   Queue* queue;

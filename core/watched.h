@@ -26,6 +26,11 @@ class Watched {
   static void Remove(int fd, uint32_t queue);
 
   static bool Is(int fd) { return Get(fd) != 0; }
+  // This queue does, or perhaps it and others.
+  static bool Is(int fd, uint32_t queue) {
+    const uint32_t watching = Get(fd);
+    return watching == queue + 1 || watching == kSeveral;
+  }
 
   // The program is about to close these: nothing watches them any more.
   static void LetGo(unsigned first, unsigned last);
@@ -47,7 +52,7 @@ class Watched {
   }
   static uint32_t Get(int fd) {
     const std::atomic<uint32_t>* entry = Entry(fd);
-    return entry == nullptr ? 0 : entry->load(std::memory_order_acquire);
+    return entry == nullptr ? 0 : entry->load(std::memory_order_seq_cst);
   }
   static void LetGoOf(int fd);
 };

@@ -15,6 +15,7 @@
 #include "core/kevent_set.h"
 #include "core/queue.h"
 #include "core/registry.h"
+#include "core/signals_blocked.h"
 #include "core/watched.h"
 
 namespace kevent::core {
@@ -53,10 +54,10 @@ int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
         sys::EpollAdd(Epoll(layer), fd, epoll_events, Token(record.generation, number));
     if (result == -EEXIST) continue;
     if (result < 0) return result;
-    DropStale(fd, layer, number);
     record.fd = fd;
     record.layer = static_cast<uint8_t>(layer);
     LinkWatcher(number);
+    DropStale(fd, layer, number);  // with this one linked: the number stays in Watched
     return 0;
   }
 }
@@ -79,16 +80,26 @@ void KeventSet::Unwatch(uint32_t number) {
   record.fd_is_ours = false;
 }
 
+// The number is not closed between the two calls on it: afterwards nobody could
+// take out what the first has put in.  Whoever is about to close it clears its
+// entry, and then waits until nobody probes.
 bool KeventSet::StillWatches(uint32_t number) {
   const Kevent& record = At(number);
   if (record.fd < 0) return true;
-  // A member that is there is left alone by this, its edges too.
-  const int result = sys::EpollAdd(Epoll(record.layer), record.fd, 0, 0);
-  if (result == 0) sys::EpollDelete(Epoll(record.layer), record.fd);
+  const SignalsBlocked blocked;  // a handler that closes would wait for this
+  probing_.fetch_add(1, std::memory_order_seq_cst);
+  int result = -EBADF;
+  if (Registry::Get(record.fd).is_internal() || Watched::Is(record.fd, queue_->number())) {
+    // A member that is there is left alone by this, its edges too.
+    result = sys::EpollAdd(Epoll(record.layer), record.fd, EPOLLET | EPOLLONESHOT, 0);
+    if (result == 0) sys::EpollDelete(Epoll(record.layer), record.fd);
+  }
+  probing_.fetch_sub(1, std::memory_order_seq_cst);
   return result == -EEXIST;
 }
 
 void KeventSet::LetGo(int fd) const {
+  while (probing_.load(std::memory_order_seq_cst) != 0) sys::Pause();
   sys::EpollDelete(queue_->epoll(), fd);
   for (const std::atomic<int>& layer : layers_) {
     const int epoll = layer.load(std::memory_order_acquire) - 1;
