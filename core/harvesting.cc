@@ -101,6 +101,8 @@ void KeventSet::Found(uint64_t token, uint32_t events) {
   Kevent* record = table_.Find(number, generation);
   // None: of the engine, or of a file that outlived its descriptor.
   if (record == nullptr || generation % 2 == 0) return;
+  // Reported for the last time: what happens now is for the others.
+  if (record->leaving) return;
   const bool by_level = (record->req_flags & KEVENT_REQ_ET) == 0;
   // It has been in this batch.
   if (by_level && record->round == round_ && !record->ready) return;

@@ -291,6 +291,7 @@ bool KeventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t latene
 void KeventSet::Leave(uint32_t number) {
   if (At(number).leaving) return;
   At(number).leaving = true;
+  if (At(number).fd >= 0) ForgetTold(At(number).fd);
   At(number).ready_after = leaving_first_;
   leaving_first_ = number + 1;
 }

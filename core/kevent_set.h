@@ -153,6 +153,7 @@ class KeventSet {
   int AddLayer();
   void LinkWatcher(uint32_t number);
   void UnlinkWatcher(uint32_t number);
+  void ForgetTold(int fd);
   void DropStale(int fd, uint32_t layer, uint32_t but);
 
   Queue* queue_;

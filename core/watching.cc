@@ -64,7 +64,7 @@ int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
 
 int KeventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
   Kevent& record = At(number);
-  record.told_to_others = 0;
+  ForgetTold(record.fd);
   return sys::EpollModify(Epoll(record.layer), record.fd, epoll_events,
                           Token(record.generation, number));
 }
@@ -122,13 +122,17 @@ void KeventSet::UnlinkWatcher(uint32_t number) {
   while (*link != number + 1) link = &At(*link - 1).same_descriptor;
   *link = record.same_descriptor;
   if (table_.WatchersOf(record.fd) == 0) Watched::Remove(record.fd, queue_->number());
-  // What was told to it is told no more.
-  for (uint32_t other = table_.WatchersOf(record.fd); other != 0;
-       other = At(other - 1).same_descriptor) {
-    At(other - 1).told_to_others = 0;
-  }
+  ForgetTold(record.fd);
   record.fd = -1;
   --watched_;
+}
+
+// One of those that watch it is gone, or another one: what was told to it is told
+// no more.
+void KeventSet::ForgetTold(int fd) {
+  for (uint32_t link = table_.WatchersOf(fd); link != 0; link = At(link - 1).same_descriptor) {
+    At(link - 1).told_to_others = 0;
+  }
 }
 
 // The number could be added: who says that he watches it there does not.

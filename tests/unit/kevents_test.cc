@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "core/system.h"
-#include "core/watched.h"
 #include "tests/unit/kevent_life.h"
 
 namespace kevent_test {
@@ -321,60 +320,6 @@ TEST_F(Kevents, AnEdgeOfAClosedDescriptorIsNotReported) {
   EXPECT_TRUE(SleepsFor(queue_, 2, &found));
   EXPECT_TRUE(closed);
   EXPECT_EQ(found, 0);
-}
-
-// Nor does the look whether it is still there leave anything behind, which a
-// thread that closes one of several numbers of the file could not take out.
-TEST_F(Kevents, LookingForAClosedDescriptorLeavesNothing) {
-  const int copy = Sim().OpenStranger();
-  const int socket = kevent::sys::Duplicate(copy);
-  const auto id = static_cast<uint64_t>(socket);
-  const ukevent request = Request(KEVENT_POLL, id, KEVENT_POLL_POLLIN, KEVENT_REQ_ET);
-  ASSERT_EQ(Add(queue_, request), 0);
-  Sim().SetReady(copy, KEVENT_POLL_POLLIN);
-  bool let_go = false;
-  Sim().before_call = [&](const std::string& function) {
-    if (function == "Poll" && !let_go) {
-      kevent::core::Watched::LetGo(socket);
-      let_go = true;
-    } else if (function == "EpollDelete" && let_go && Sim().IsOpen(socket)) {
-      kevent::sys::Close(socket);
-    }
-  };
-  size_t found;
-  EXPECT_TRUE(SleepsFor(queue_, 2, &found));
-  EXPECT_EQ(found, 0);
-  Sim().before_call = nullptr;
-  if (Sim().IsOpen(socket)) kevent::sys::Close(socket);
-  Sim().SetReady(copy, KEVENT_POLL_POLLHUP);
-  EXPECT_FALSE(readable());
-  // The same number for the same file.
-  ASSERT_EQ(kevent::sys::Duplicate(copy), socket);
-  const int epolls = CallCount("CreateEpoll");
-  EXPECT_EQ(Add(queue_, Request(KEVENT_POLL, id, KEVENT_POLL_POLLIN,
-                                KEVENT_REQ_ET | KEVENT_REQ_ALWAYS_QUEUE, 1)),
-            0);
-  EXPECT_EQ(CallCount("CreateEpoll"), epolls) << "is taken for a second one";
-  for (const int fd : {socket, copy}) kevent::sys::Close(fd);
-}
-
-// A number that was closed by a system call that we don't see, and is watched again,
-// is taken out when it is closed.
-TEST_F(Kevents, ANumberThatIsWatchedAgainIsLetGo) {
-  const int copy = Sim().OpenStranger();
-  const int socket = Sim().OpenStranger();
-  const auto request = [socket](uintptr_t cookie) {
-    return Request(KEVENT_POLL, static_cast<uint64_t>(socket), KEVENT_POLL_POLLIN, 0, cookie);
-  };
-  ASSERT_EQ(Add(queue_, request(1)), 0);
-  kevent::sys::Close(socket);
-  ASSERT_EQ(kevent::sys::Duplicate(copy), socket);
-  ASSERT_EQ(Add(queue_, request(2)), 0);
-  kevent::core::Watched::LetGo(socket);
-  kevent::sys::Close(socket);
-  Sim().SetReady(copy, KEVENT_POLL_POLLIN);
-  EXPECT_FALSE(readable());
-  kevent::sys::Close(copy);
 }
 
 // ---- A random life ----------------------------------------------------------------

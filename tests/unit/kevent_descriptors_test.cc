@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+//
+// Descriptors that are closed while a kevent watches them, and several kevents on
+// one, on the simulated system.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/system.h"
+#include "core/watched.h"
+#include "tests/unit/kevent_requests.h"
+
+namespace kevent_test {
+namespace {
+
+class KeventDescriptors : public EngineTest {};
+
+// ---- Closed ones --------------------------------------------------------------------
+
+// The look whether it is still there leaves nothing behind, which a thread that
+// closes one of several numbers of the file could not take out.
+TEST_F(KeventDescriptors, LookingForAClosedDescriptorLeavesNothing) {
+  const int copy = Sim().OpenStranger();
+  const int socket = kevent::sys::Duplicate(copy);
+  const auto id = static_cast<uint64_t>(socket);
+  const ukevent request = Request(KEVENT_POLL, id, KEVENT_POLL_POLLIN, KEVENT_REQ_ET);
+  ASSERT_EQ(Add(queue_, request), 0);
+  Sim().SetReady(copy, KEVENT_POLL_POLLIN);
+  bool let_go = false;
+  Sim().before_call = [&](const std::string& function) {
+    if (function == "Poll" && !let_go) {
+      kevent::core::Watched::LetGo(socket);
+      let_go = true;
+    } else if (function == "EpollDelete" && let_go && Sim().IsOpen(socket)) {
+      kevent::sys::Close(socket);
+    }
+  };
+  const timespec patience = {1, 0};
+  EXPECT_TRUE(Collect(queue_, 2, 8, &patience).empty());
+  Sim().before_call = nullptr;
+  if (Sim().IsOpen(socket)) kevent::sys::Close(socket);
+  Sim().SetReady(copy, KEVENT_POLL_POLLHUP);
+  EXPECT_FALSE(readable());
+  // The same number for the same file.
+  ASSERT_EQ(kevent::sys::Duplicate(copy), socket);
+  const int epolls = CallCount("CreateEpoll");
+  EXPECT_EQ(Add(queue_, Request(KEVENT_POLL, id, KEVENT_POLL_POLLIN,
+                                KEVENT_REQ_ET | KEVENT_REQ_ALWAYS_QUEUE, 1)),
+            0);
+  EXPECT_EQ(CallCount("CreateEpoll"), epolls) << "is taken for a second one";
+  for (const int fd : {socket, copy}) kevent::sys::Close(fd);
+}
+
+// A number that was closed by a system call that we don't see, and is watched again,
+// is taken out when it is closed.
+TEST_F(KeventDescriptors, ANumberThatIsWatchedAgainIsLetGo) {
+  const int copy = Sim().OpenStranger();
+  const int socket = Sim().OpenStranger();
+  const auto request = [socket](uintptr_t cookie) {
+    return Request(KEVENT_POLL, static_cast<uint64_t>(socket), KEVENT_POLL_POLLIN, 0, cookie);
+  };
+  ASSERT_EQ(Add(queue_, request(1)), 0);
+  kevent::sys::Close(socket);
+  ASSERT_EQ(kevent::sys::Duplicate(copy), socket);
+  ASSERT_EQ(Add(queue_, request(2)), 0);
+  kevent::core::Watched::LetGo(socket);
+  kevent::sys::Close(socket);
+  Sim().SetReady(copy, KEVENT_POLL_POLLIN);
+  EXPECT_FALSE(readable());
+  kevent::sys::Close(copy);
+}
+
+// ---- Several on one -----------------------------------------------------------------
+
+// What was told to the first before it was changed is not what comes afterwards.
+TEST_F(KeventDescriptors, AnEdgeIsToldToTheNextWhenTheFirstWaitsForItNoMore) {
+  const int socket = Sim().OpenStranger();
+  const auto id = static_cast<uint64_t>(socket);
+  constexpr uint32_t kIn = KEVENT_POLL_POLLIN;
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, id, kIn, 0, 1)), 0);
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, id, kIn, KEVENT_REQ_ET, 2)), 0);
+  Sim().SetReady(socket, kIn);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Collect(queue_).size(), 1);
+  Sim().SetReady(socket, 0);
+  ASSERT_EQ(Control(queue_, KEVENT_CTL_MODIFY, Request(KEVENT_POLL, id, KEVENT_POLL_POLLPRI, 0, 1)),
+            0);
+  Sim().SetReady(socket, kIn);
+  const auto events = Collect(queue_);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(events[0].ptr, reinterpret_cast<void*>(2));
+  kevent::sys::Close(socket);
+}
+
+// Nor does one that was delivered for the last time take what comes then.
+TEST_F(KeventDescriptors, AnEdgeIsToldToTheNextWhenTheFirstIsLeaving) {
+  const int socket = Sim().OpenStranger();
+  const auto id = static_cast<uint64_t>(socket);
+  constexpr uint32_t kIn = KEVENT_POLL_POLLIN;
+  constexpr uint32_t kOnce = KEVENT_REQ_ET | KEVENT_REQ_ONESHOT;
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, id, kIn, kOnce, 1)), 0);
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, id, kIn, KEVENT_REQ_ET, 2)), 0);
+  // A timer that is set again meanwhile leaves room in the call, which looks once
+  // more; there it happens again.
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  ASSERT_EQ(Set(timer, TIMER_ABSTIME, 1), 0);
+  Sim().SetReady(socket, kIn);
+  int takes = 0;
+  Sim().before_call = [&](const std::string& function) {
+    if (function != "EpollTake") return;
+    ++takes;
+    if (takes == 1) (void)SetIn(timer, kSecond);
+    if (takes == 3) Sim().SetReady(socket, kIn);
+  };
+  std::vector<uintptr_t> found;
+  for (int i = 0; i < 3; ++i) {
+    for (const ukevent& event : Collect(queue_, 0, 2)) {
+      found.push_back(reinterpret_cast<uintptr_t>(event.ptr));
+    }
+  }
+  Sim().before_call = nullptr;
+  EXPECT_EQ(found, (std::vector<uintptr_t>{1, 2}));
+  EXPECT_EQ(Delete(timer), 0);
+  kevent::sys::Close(socket);
+}
+
+}  // namespace
+}  // namespace kevent_test
