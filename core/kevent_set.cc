@@ -64,8 +64,8 @@ constexpr uint32_t kEdges = EPOLLIN | EPOLLET;
 // wake-up in the kernel.
 int KeventSet::WatchEdges() {
   if (edges_watched_) return 0;
-  const int error = nested_ != 0 ? sys::EpollModify(edges(), queue_->epoll(), kEdges)
-                                 : sys::EpollAdd(edges(), queue_->epoll(), kEdges);
+  const int error =
+      nested_ != 0 ? PutIntoEdges(kEdges) : sys::EpollAdd(edges(), queue_->epoll(), kEdges);
   edges_watched_ = error == 0;
   return error;
 }
@@ -86,6 +86,8 @@ void KeventSet::IgnoreEdges() {
 int KeventSet::Nest(uint32_t number) {
   At(number).nests = true;
   ++nested_;
+  // Taken out and put in again, since only then does every kernel count.
+  sys::EpollDelete(edges(), queue_->epoll());
   return KeepRoom();
 }
 
@@ -96,11 +98,24 @@ void KeventSet::Unnest(uint32_t number) {
   KeepRoom();
 }
 
-// Taken out and put in again, since only then does every kernel count.
 int KeventSet::KeepRoom() {
+  if (nested_ != 0 || edges_watched_) return PutIntoEdges(edges_watched_ ? kEdges : 0);
   sys::EpollDelete(edges(), queue_->epoll());
+  return 0;
+}
+
+// What is there needs no memory; it is not, where the kernel had none before.
+int KeventSet::PutIntoEdges(uint32_t epoll_events) {
+  const int error = sys::EpollModify(edges(), queue_->epoll(), epoll_events);
+  return error == -ENOENT ? sys::EpollAdd(edges(), queue_->epoll(), epoll_events) : error;
+}
+
+// Whoever sleeps on the edges goes on doing so.
+int KeventSet::MoveEpoll(int from, int to) {
   if (nested_ == 0 && !edges_watched_) return 0;
-  return sys::EpollAdd(edges(), queue_->epoll(), edges_watched_ ? kEdges : 0);
+  const int error = sys::EpollAdd(edges(), to, edges_watched_ ? kEdges : 0);
+  if (error == 0) sys::EpollDelete(edges(), from);
+  return error;
 }
 
 // ---- The list of the ready ------------------------------------------------------

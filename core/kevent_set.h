@@ -98,6 +98,8 @@ class KeventSet {
   int WatchEdges();  // 0 or a negative errno
   void TakeEdges();
   void IgnoreEdges();
+  // The queue's epoll is about to have another number: 0 or a negative errno.
+  int MoveEpoll(int from, int to);
   int edges() const { return edges_.load(std::memory_order_acquire) - 1; }
 
   // ---- For sources ----
@@ -149,6 +151,7 @@ class KeventSet {
 
   void Unnest(uint32_t number);
   int KeepRoom();
+  int PutIntoEdges(uint32_t epoll_events);
   int Epoll(uint32_t layer) const;
   int AddLayer();
   void LinkWatcher(uint32_t number);

@@ -9,6 +9,7 @@
 
 #include "core/descriptors.h"
 #include "core/internal_descriptors.h"
+#include "core/kevent_set.h"
 #include "core/queue.h"
 #include "core/registry.h"
 #include "core/system.h"
@@ -103,8 +104,11 @@ int Queue::MoveInternalLocked(int fd, uint16_t role) {
   if (moved < 0) return EBUSY;
   int error = Registry::Reserve(moved);
   // epoll knows its members by number as well: a timerfd is a member under the
-  // new one before the old one goes.
+  // new one before the old one goes, and so is the epoll where it is a member.
   if (error == 0 && role < kMaxAxes) error = -sys::EpollAdd(epoll(), moved, EPOLLIN);
+  if (KeventSet* set = kevents(); error == 0 && role == kRoleEpoll && set != nullptr) {
+    error = -set->MoveEpoll(fd, moved);
+  }
   if (error != 0) {
     sys::Close(moved);
     return EBUSY;

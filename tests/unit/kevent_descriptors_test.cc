@@ -7,12 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "core/registry.h"
 #include "core/system.h"
 #include "core/watched.h"
 #include "tests/unit/kevent_requests.h"
 
 namespace kevent_test {
 namespace {
+
+using kevent::core::Registry;
 
 class KeventDescriptors : public EngineTest {};
 
@@ -69,6 +72,71 @@ TEST_F(KeventDescriptors, ANumberThatIsWatchedAgainIsLetGo) {
   Sim().SetReady(copy, KEVENT_POLL_POLLIN);
   EXPECT_FALSE(readable());
   kevent::sys::Close(copy);
+}
+
+// ---- Inner numbers that are moved ---------------------------------------------------
+
+// The number of the queue's own epoll.
+int EpollOf(int queue) {
+  const uint32_t number = Registry::Get(queue).queue();
+  for (int fd = Registry::Next(0, Registry::kMaxDescriptor - 1); fd >= 0;
+       fd = Registry::Next(fd + 1, Registry::kMaxDescriptor - 1)) {
+    const auto found = Registry::Get(fd);
+    if (found.is_internal() && found.queue() == number && found.role() == kevent::core::kRoleEpoll)
+      return fd;
+  }
+  return -1;
+}
+
+// Who waits for several sleeps on what an epoll inside leaves room for, under
+// whatever number.
+TEST_F(KeventDescriptors, OneSleepsWithAMovedEpollAndAnotherInside) {
+  const int inner = kevent::core::InitQueue(nullptr, 0, 0);
+  const int stranger = Sim().OpenStranger();
+  ASSERT_EQ(Add(queue_, Request(KEVENT_KEVENT, static_cast<uint64_t>(inner), KEVENT_KEVENT_READY)),
+            0);
+  ukevent user = Request(KEVENT_UNOTIFY, 1, KEVENT_UNOTIFY_EVENT);
+  ASSERT_EQ(Add(queue_, user), 0);
+  const timespec patience = {1, 0};
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(kevent::core::ControlKevents(queue_, KEVENT_CTL_READY, 1, &user), 1);
+    const uint64_t before = Sim().Now(CLOCK_MONOTONIC);
+    EXPECT_EQ(Collect(queue_, 2, 8, &patience).size(), 1);
+    EXPECT_EQ(Sim().Now(CLOCK_MONOTONIC) - before, kSecond);
+    const int epoll = EpollOf(queue_);
+    ASSERT_EQ(kevent::core::DuplicateTo(stranger, epoll), epoll);
+    kevent::sys::Close(epoll);
+  }
+  EXPECT_EQ(kevent::core::CloseDescriptor(inner), 0);
+  kevent::sys::Close(stranger);
+}
+
+// And is woken, when the number is moved while he sleeps.
+TEST_F(KeventDescriptors, OneWhoSleepsIsWokenThoughTheEpollIsMoved) {
+  const int stranger = Sim().OpenStranger();
+  for (uint64_t i = 0; i < 2; ++i) {
+    ASSERT_EQ(Add(queue_, Request(KEVENT_UNOTIFY, i, KEVENT_UNOTIFY_EVENT)), 0);
+  }
+  const auto make_ready = [this](uint64_t id) {
+    ukevent user = Request(KEVENT_UNOTIFY, id, KEVENT_UNOTIFY_EVENT);
+    EXPECT_EQ(kevent::core::ControlKevents(queue_, KEVENT_CTL_READY, 1, &user), 1);
+  };
+  make_ready(0);
+  bool moved = false;
+  Sim().before_call = [&](const std::string& function) {
+    if (function != "Poll" || moved) return;
+    moved = true;
+    const int epoll = EpollOf(queue_);
+    EXPECT_EQ(kevent::core::DuplicateTo(stranger, epoll), epoll);
+    kevent::sys::Close(epoll);
+    make_ready(1);
+  };
+  const timespec patience = {1, 0};
+  const uint64_t before = Sim().Now(CLOCK_MONOTONIC);
+  EXPECT_EQ(Collect(queue_, 2, 8, &patience).size(), 2);
+  EXPECT_EQ(Sim().Now(CLOCK_MONOTONIC), before);
+  EXPECT_TRUE(moved);
+  kevent::sys::Close(stranger);
 }
 
 // ---- Several on one -----------------------------------------------------------------
