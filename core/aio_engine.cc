@@ -215,23 +215,28 @@ void AioEngine::Cancelled(void* engine) {
 
 // ---- Cancelling -----------------------------------------------------------------
 
-bool AioEngine::TakeOut(uint32_t number, AioFiles::Runnable* handed) {
-  AioFiles::Runnable others;
-  bool found = false;
-  while (const uint32_t link = handed->Take()) {
-    if (link == number + 1) {
-      found = true;
-      continue;
-    }
-    others.Append(link - 1);
-  }
-  *handed = others;
-  return found;
+namespace {
+
+bool IsMeant(const Operation& operation, const aiocb* control) {
+  return control == nullptr || operation.control.load(std::memory_order_relaxed) == control;
 }
 
-// It was handed to a thread that has not begun with it.
-bool AioEngine::TakeBack(uint32_t number) {
-  return TakeOut(number, IsForRing(number) ? &for_ring_ : &for_pool_);
+}  // namespace
+
+// Those of a descriptor that were handed to a thread which has not begun with
+// them, in one pass: there may be very many.
+void AioEngine::TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing) {
+  AioFiles::Runnable others;
+  while (const uint32_t link = handed->Take()) {
+    Operation& operation = Operations::At(link - 1);
+    if (operation.transfer.fd == fd && IsMeant(operation, control) &&
+        (closing || !operation.begun)) {
+      operation.state = State::kTakenBack;
+    } else {
+      others.Append(link - 1);
+    }
+  }
+  *handed = others;
 }
 
 AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool closing) {
@@ -240,9 +245,7 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
     lock_.AssertHeld();
     files_.ForEach(fd, from, [&](uint32_t number) {
       const Operation& operation = Operations::At(number);
-      const bool wanted =
-          control == nullptr || operation.control.load(std::memory_order_relaxed) == control;
-      if (wanted && operation.state == state) visit(number);
+      if (operation.state == state && IsMeant(operation, control)) visit(number);
     });
   };
   each(State::kStarted, AioFiles::From::kOldest, [&](uint32_t number) {
@@ -257,18 +260,22 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
     files_.GiveUp(number, &withdrawal.next);
     waiting.Prepend(number);
   });
-  each(State::kHanded, AioFiles::From::kOldest, [&](uint32_t number) {
-    lock_.AssertHeld();
-    const bool begun_before = Operations::At(number).begun;
-    if ((closing || !begun_before) && TakeBack(number)) {
+  bool any_handed = false;
+  each(State::kHanded, AioFiles::From::kOldest, [&](uint32_t) { any_handed = true; });
+  if (any_handed) {
+    TakeBack(&for_ring_, fd, control, closing);
+    TakeBack(&for_pool_, fd, control, closing);
+    // To go on; or about to be handed on, by Ended or by another Cancel.
+    each(State::kHanded, AioFiles::From::kOldest, [&](uint32_t number) {
+      Operations::At(number).given_up |= closing;
+      withdrawal.any_started = true;
+    });
+    each(State::kTakenBack, AioFiles::From::kOldest, [&](uint32_t number) {
+      lock_.AssertHeld();
       files_.Remove(number, &withdrawal.next);
       withdrawal.cancelled.Append(number);
-      return;
-    }
-    // To go on; or about to be handed on, by Ended or by another Cancel.
-    if (closing) Operations::At(number).given_up = true;
-    withdrawal.any_started = true;
-  });
+    });
+  }
   withdrawal.cancelled.Append(waiting);
   for (uint32_t link = withdrawal.cancelled.first; link != 0;
        link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {

@@ -88,8 +88,7 @@ class AioEngine {
   };
   Withdrawal Withdraw(int fd, const aiocb* control, bool closing)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static bool TakeOut(uint32_t number, AioFiles::Runnable* handed);
-  bool TakeBack(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static void TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing);
   void Settle(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Ended(uint32_t number, int64_t result);
   void Tell(uint32_t number);

@@ -269,27 +269,28 @@ bool AioFiles::IsBeingWritten(const sys::Transfer& read) const {
 // Before those that are less important: usually nobody is.
 void AioFiles::Enqueue(Line& line, uint32_t number) {
   Operation& operation = Operations::At(number);
-  uint32_t* link = &line.first;
+  uint32_t before = 0;
+  uint32_t after = line.first;
   if (line.last != 0 && Operations::At(line.last - 1).priority >= operation.priority) {
-    link = &Operations::At(line.last - 1).line_after;
+    before = line.last;
+    after = 0;
   }
-  while (*link != 0 && Operations::At(*link - 1).priority >= operation.priority) {
-    link = &Operations::At(*link - 1).line_after;
+  while (after != 0 && Operations::At(after - 1).priority >= operation.priority) {
+    before = after;
+    after = Operations::At(after - 1).line_after;
   }
-  operation.line_after = *link;
-  *link = number + 1;
-  if (operation.line_after == 0) line.last = number + 1;
+  operation.line_before = before;
+  operation.line_after = after;
+  (before == 0 ? line.first : Operations::At(before - 1).line_after) = number + 1;
+  (after == 0 ? line.last : Operations::At(after - 1).line_before) = number + 1;
 }
 
 void AioFiles::Dequeue(Line& line, uint32_t number) {
-  uint32_t before = 0;
-  uint32_t* link = &line.first;
-  while (*link != number + 1) {
-    before = *link;
-    link = &Operations::At(*link - 1).line_after;
-  }
-  *link = Operations::At(number).line_after;
-  if (line.last == number + 1) line.last = before;
+  const Operation& operation = Operations::At(number);
+  (operation.line_before == 0 ? line.first : Operations::At(operation.line_before - 1).line_after) =
+      operation.line_after;
+  (operation.line_after == 0 ? line.last : Operations::At(operation.line_after - 1).line_before) =
+      operation.line_before;
 }
 
 }  // namespace kevent::core

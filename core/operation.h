@@ -44,7 +44,7 @@ struct Operation {
 
   // ---- Of asynchronous I/O, under its lock (aio_engine.h) ----
 
-  enum class State : uint8_t { kWaiting, kHanded, kStarted };
+  enum class State : uint8_t { kWaiting, kHanded, kTakenBack, kStarted };
   State state;
   bool begun;      // was started before, and is to go on
   bool given_up;   // to be done without doing anything
@@ -58,8 +58,9 @@ struct Operation {
   uint32_t file;                // plus one
   uint32_t file_before;         // operations of this file, oldest first
   uint32_t file_after;
-  uint32_t keepers;     // how many it waits for
-  uint32_t line_after;  // that wait in its line
+  uint32_t keepers;      // how many it waits for
+  uint32_t line_before;  // that wait in its line
+  uint32_t line_after;
 };
 
 class Operations {

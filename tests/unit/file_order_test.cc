@@ -141,6 +141,24 @@ TEST_F(FileOrder, ALineIsServedByPriorityAndThenInTheOrderOfTheCalls) {
   Done(read);
 }
 
+TEST_F(FileOrder, ALineGoesOnWithoutThoseThatAreGivenUpAnywhereInIt) {
+  const uint32_t a = Add(Kind::kRead, true);
+  std::vector<uint32_t> waiting;
+  for (int i = 0; i < 6; ++i) waiting.push_back(Add(Kind::kRead, true));
+  EXPECT_EQ(Begun(), List{a});
+  for (const size_t i : {5, 2, 0, 3}) GiveUp(waiting[i]);
+  const uint32_t last = Add(Kind::kRead, true);
+  Done(a);
+  EXPECT_EQ(Begun(), List{waiting[1]});
+  Done(waiting[1]);
+  EXPECT_EQ(Begun(), List{waiting[4]});
+  GiveUp(last);
+  const uint32_t again = Add(Kind::kRead, true);
+  Done(waiting[4]);
+  EXPECT_EQ(Begun(), List{again});
+  Done(again);
+}
+
 TEST_F(FileOrder, ASyncWaitsForThoseBeforeItAlone) {
   const uint32_t a = Add(Kind::kWrite);
   const uint32_t b = Add(Kind::kWrite);
