@@ -291,7 +291,8 @@ int AioEngine::Cancel(int fd, const aiocb* control, bool closing) {
     const Locked locked(lock_);
     withdrawal = Withdraw(fd, control, closing);
   }
-  // What has begun is with the kernel, which holds the file, when this was free.
+  // When this was free, what has begun is with the kernel, which holds the file, or
+  // the kernel has refused it, and it is put back to end without its descriptor.
   if (closing && withdrawal.any_started) const Locked submitted(submitting_);
   const bool any_cancelled = withdrawal.cancelled.first != 0;
   TellAll(&withdrawal.cancelled, withdrawal.next);

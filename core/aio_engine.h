@@ -99,6 +99,7 @@ class AioEngine {
   int StartRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int OpenRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void LeaveToPool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LoseRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static bool GoesOn(Operation* operation, int64_t* result);
   void Take(const sys::RingResult* completed, int count);
@@ -129,7 +130,6 @@ class AioEngine {
   int ring_ ABSL_GUARDED_BY(lock_);
   bool has_ring_thread_ ABSL_GUARDED_BY(lock_);
   bool asleep_ ABSL_GUARDED_BY(lock_);         // that thread
-  bool left_in_ring_;                          // by the last submission; the thread's own
   uint32_t in_kernel_ ABSL_GUARDED_BY(lock_);  // operations that the ring was given
   uint32_t threads_ ABSL_GUARDED_BY(lock_);    // of the pool
   uint32_t idle_ ABSL_GUARDED_BY(lock_);

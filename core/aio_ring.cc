@@ -42,8 +42,22 @@ void AioEngine::RingBell() {
   if (!asleep_) return;
   sys::RingAdd({}, kBell);
   const int result = sys::RingSubmit();
-  asleep_ = result == -EAGAIN;
-  if (result < 0 && !asleep_) LoseRing();
+  if (result == -EAGAIN) return LeaveToPool();
+  asleep_ = false;
+  if (result < 0) LoseRing();
+}
+
+// The kernel has no memory for the bell: what the ring's thread sleeps through is
+// for the pool; without a thread there either, the next that is handed over rings.
+void AioEngine::LeaveToPool() {
+  uint64_t tokens[sys::kRingEntries];
+  sys::RingTakeOut(tokens);
+  if (threads_ == 0 && AddThread() != 0) return;
+  while (const uint32_t link = for_ring_.Take()) {
+    Operations::At(link - 1).blocks = true;
+    for_pool_.Append(link - 1);
+  }
+  WakePool();
 }
 
 // The program has closed its descriptor by a system call that we don't see, and
@@ -82,14 +96,17 @@ bool AioEngine::FillRing() {
   return count != 0;
 }
 
-// Its descriptor is no longer there: what the kernel has not taken is for others.
+// What the kernel has not taken has not begun: before what was handed over since.
+// In the ring it would go on with its descriptor's number after a close.
 void AioEngine::EmptyRing() {
+  const AioFiles::Runnable newer = for_ring_;
+  for_ring_ = {};
   uint64_t tokens[sys::kRingEntries];
-  const unsigned left = sys::RingLeft(tokens);
+  const unsigned left = sys::RingTakeOut(tokens);
   for (unsigned i = 0; i < left; ++i) {
     if (tokens[i] != kBell) PutBack(static_cast<uint32_t>(tokens[i]) - 1);
   }
-  LoseRing();
+  for_ring_.Append(newer);
 }
 
 // A worker of the kernel was interrupted, where a call of the C library's would
@@ -145,8 +162,7 @@ bool AioEngine::Turn() {
     {
       const Locked locked(lock_);
       if (backend_ != Backend::kRing) return false;
-      // Once at least, for what is left of the last turn.
-      if (!FillRing() && !left_in_ring_) {
+      if (!FillRing()) {
         asleep_ = true;
         return true;
       }
@@ -154,10 +170,10 @@ bool AioEngine::Turn() {
     }
     const int result = sys::RingSubmit();
     submitting_.Release();
-    left_in_ring_ = result == -EAGAIN;
     if (result == 0) continue;
     const Locked locked(lock_);
-    if (!left_in_ring_) EmptyRing();
+    EmptyRing();
+    if (result != -EAGAIN) LoseRing();
     return false;
   }
 }

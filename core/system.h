@@ -169,8 +169,9 @@ bool RingAdd(const Transfer& transfer, uint64_t token);
 // 0; -EAGAIN when the kernel will take the rest another time; or another negative
 // errno: its descriptor was closed by a call that we don't see.
 int RingSubmit();
-// The tokens of those that were added and that the kernel has not taken: how many.
-unsigned RingLeft(uint64_t (&tokens)[kRingEntries]);
+// Takes those out again that were added and that the kernel has not taken: how
+// many, and their tokens.
+unsigned RingTakeOut(uint64_t (&tokens)[kRingEntries]);
 // What has completed, `max` at most; sleeps until something has if it is to.  A
 // negative errno as above.  Not together with another RingTake.
 struct RingResult {

@@ -149,12 +149,16 @@ int RingSubmit() {
   return io_uring_sq_ready(&g_ring) == 0 ? 0 : -EAGAIN;
 }
 
-unsigned RingLeft(uint64_t (&tokens)[kRingEntries]) {
+// The kernel looks at the tail in a call that submits, and nobody makes one
+// meanwhile.
+unsigned RingTakeOut(uint64_t (&tokens)[kRingEntries]) {
   const unsigned count = io_uring_sq_ready(&g_ring);
   const unsigned first = g_ring.sq.sqe_tail - count;
   for (unsigned i = 0; i < count; ++i) {
     tokens[i] = g_ring.sq.sqes[(first + i) & *g_ring.sq.kring_mask].user_data;
   }
+  io_uring_smp_store_release(g_ring.sq.ktail, first);
+  g_ring.sq.sqe_head = g_ring.sq.sqe_tail = first;
   return count;
 }
 
@@ -183,7 +187,7 @@ int OpenRing() { return -ENOSYS; }
 void RingMoved(int) {}
 bool RingAdd(const Transfer&, uint64_t) { return false; }
 int RingSubmit() { return -ENOSYS; }
-unsigned RingLeft(uint64_t (&)[kRingEntries]) { return 0; }
+unsigned RingTakeOut(uint64_t (&)[kRingEntries]) { return 0; }
 int RingTake(RingResult*, unsigned, bool) { return -ENOSYS; }
 
 }  // namespace kevent::sys

@@ -57,9 +57,10 @@ int RingSubmit() {
   return 0;
 }
 
-unsigned RingLeft(uint64_t (&tokens)[kRingEntries]) {
+unsigned RingTakeOut(uint64_t (&tokens)[kRingEntries]) {
   unsigned count = 0;
   for (const SimulatedRing::Given& given : Sim().ring.added) tokens[count++] = given.token;
+  Sim().ring.added.clear();
   return count;
 }
 
