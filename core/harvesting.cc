@@ -38,6 +38,7 @@ bool KeventSet::HarvestMore(unsigned wanted) {
   if (wanted == 0 || watched_ == 0) return watched_ != 0;
   HarvestEpoll(queue_->epoll(), wanted);
   for (uint32_t layer = 1; layer <= layer_count_; ++layer) {
+    if (ready_count_ >= wanted) break;
     if ((layers_to_harvest_ & 1u << layer) != 0) HarvestEpoll(Epoll(layer), wanted);
   }
   return ready_count_ >= wanted;
@@ -65,13 +66,24 @@ void KeventSet::HarvestEpoll(int epoll, unsigned wanted) {
     const unsigned room = std::clamp(missing + others, 1u, kBatch);
     const int count = sys::EpollTake(epoll, found, room);
     over = count < static_cast<int>(room);
+    uint32_t layers = 0;
     for (int i = 0; i < count; ++i) {
       if (ComesRound(found[i].data.u64, &strangers)) over = true;
+      if (IsLayer(found[i].data.u64)) layers |= 1u << static_cast<uint32_t>(found[i].data.u64);
       Found(found[i].data.u64, found[i].events);
+    }
+    // A layer comes round as a member does, and one of its own takes the place.
+    // It comes after the others, which as a rule are the first on their descriptor.
+    for (uint32_t layer = 1; layers >> layer != 0; ++layer) {
+      if ((layers & 1u << layer) != 0 && ready_count_ < wanted) {
+        HarvestEpoll(Epoll(layer), ready_count_ + 1);
+      }
     }
     if (ready_count_ >= wanted) over = true;
   }
 }
+
+bool KeventSet::IsLayer(uint64_t token) { return token >> 32 == kLayerToken; }
 
 // Whether a harvest meets a member that it has met before.
 bool KeventSet::ComesRound(uint64_t token, Strangers* strangers) {
@@ -93,7 +105,7 @@ bool KeventSet::ComesRound(uint64_t token, Strangers* strangers) {
 void KeventSet::Found(uint64_t token, uint32_t events) {
   const auto number = static_cast<uint32_t>(token);
   const auto generation = static_cast<uint32_t>(token >> 32);
-  if (generation == kLayerToken) {
+  if (IsLayer(token)) {
     layers_to_harvest_ |= 1u << number;
     return;
   }
@@ -107,9 +119,12 @@ void KeventSet::Found(uint64_t token, uint32_t events) {
   // It has been in this batch.
   if (by_level && record->round == round_ && !record->ready) return;
   if (!SourceOf(record->key.type)->harvest(*this, *record, events)) return;
+  // Those before it were told, and their edges met, if that has set anything.
+  const bool alone =
+      !by_level && record->told_to_others == 0 && (record->req_flags & KEVENT_REQ_WAKEUP_ALL) == 0;
   if (layer_count_ != 0 && Shadowed(number)) return;
   record->round = round_;
-  if (layer_count_ != 0) Shadow(*record);
+  if (layer_count_ != 0) Shadow(*record, alone);
   MakeReady(number, by_level);
 }
 
@@ -122,8 +137,13 @@ bool KeventSet::Shadowed(uint32_t number) {
   if (told != 0 && (record.found_data[0] & ~told) == 0) return true;
   for (uint32_t link = table_.WatchersOf(record.fd); link != 0;) {
     const Kevent& other = At(link - 1);
-    if (link != number + 1 && other.ready && other.round == round_ &&
-        other.key.type == record.key.type && (record.found_data[0] & ~other.event) == 0) {
+    const bool earlier = other.layer < record.layer;
+    // By level an earlier one is ready as well, if it was not met yet.
+    const bool ready_too = earlier && !other.leaving && (other.req_flags & KEVENT_REQ_ET) == 0;
+    const bool met_before = other.ready && other.round == round_ &&
+                            (earlier || (other.req_flags & KEVENT_REQ_WAKEUP_ALL) == 0);
+    if (link != number + 1 && (ready_too || met_before) && other.key.type == record.key.type &&
+        (record.found_data[0] & ~other.event) == 0) {
       return true;
     }
     link = other.same_descriptor;
@@ -131,15 +151,16 @@ bool KeventSet::Shadowed(uint32_t number) {
   return false;
 }
 
-// An edge that a later harvest meets may be of what was told to the first now.
-// Layers come after the queue's own epoll.
-void KeventSet::Shadow(const Kevent& first) {
+// An edge that a later harvest meets may be of what was told to the first now.  As a
+// rule that is in a layer, or before one whose layer was met first.
+void KeventSet::Shadow(const Kevent& first, bool alone) {
   if (first.fd < 0) return;
   for (uint32_t link = table_.WatchersOf(first.fd); link != 0;) {
     Kevent& other = At(link - 1);
     link = other.same_descriptor;
-    if (other.layer > first.layer && other.key.type == first.key.type &&
-        (other.req_flags & KEVENT_REQ_ET) != 0 && !other.ready) {
+    if ((other.layer > first.layer || (alone && other.layer < first.layer)) &&
+        other.key.type == first.key.type && (other.req_flags & KEVENT_REQ_ET) != 0 &&
+        !other.ready) {
       other.told_to_others = first.event;
     }
   }

@@ -141,10 +141,11 @@ class KeventSet {
   void TakeInjected();
   void HarvestEpoll(int epoll, unsigned wanted);
   struct Strangers;
+  static bool IsLayer(uint64_t token);
   bool ComesRound(uint64_t token, Strangers* strangers);
   void Found(uint64_t token, uint32_t events);
   bool Shadowed(uint32_t number);
-  void Shadow(const Kevent& first);
+  void Shadow(const Kevent& first, bool alone);
   bool StillReady(uint32_t number);
   bool DeliverFirst(ukevent* event);
   static void Describe(const Kevent& record, ukevent* event);

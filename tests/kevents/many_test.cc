@@ -59,5 +59,24 @@ TEST_F(Many, EachHasItsTurn) {
   EXPECT_GE(*std::min_element(found.begin(), found.end()), 2);
 }
 
+// Second kevents on some of them, which are in a layer.
+TEST_F(Many, EachHasItsTurnInLayersToo) {
+  constexpr unsigned kSecond = 4;
+  for (unsigned i = 0; i < kCount + kSecond; ++i) {
+    ukevent request = RequestOf(i % kCount);
+    request.ptr = reinterpret_cast<void*>(uintptr_t{i});
+    request.req_flags = KEVENT_REQ_WAKEUP_ALL;
+    ASSERT_EQ(Add(queue_.fd(), request), 0);
+  }
+  SendToAll();
+  std::vector<unsigned> found(kCount + kSecond);
+  for (unsigned i = 0; i < 2 * kSecond * (kCount + 1); ++i) {
+    for (const ukevent& event : Take(queue_.fd(), 1, 1)) {
+      ++found[reinterpret_cast<uintptr_t>(event.ptr)];
+    }
+  }
+  EXPECT_GE(*std::min_element(found.begin(), found.end()), 2);
+}
+
 }  // namespace
 }  // namespace kevent_test

@@ -3,6 +3,7 @@
 // Descriptors that are closed while a kevent watches them, and several kevents on
 // one, on the simulated system.
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -190,6 +191,32 @@ TEST_F(KeventDescriptors, AnEdgeIsToldToTheNextWhenTheFirstIsLeaving) {
   EXPECT_EQ(found, (std::vector<uintptr_t>{1, 2}));
   EXPECT_EQ(Delete(timer), 0);
   kevent::sys::Close(socket);
+}
+
+// What stays ready has its turn in a layer as well, with however little room.
+TEST_F(KeventDescriptors, EachHasItsTurnInLayersToo) {
+  constexpr unsigned kFirst = 4;
+  constexpr unsigned kSecond = 2;
+  constexpr unsigned kCount = kFirst + kSecond;
+  std::vector<int> sockets;
+  for (unsigned i = 0; i < kFirst; ++i) sockets.push_back(Sim().OpenStranger());
+  for (unsigned i = 0; i < kCount; ++i) {
+    ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, static_cast<uint64_t>(sockets[i % kFirst]),
+                                  KEVENT_POLL_POLLIN, KEVENT_REQ_WAKEUP_ALL, i)),
+              0);
+  }
+  for (const int socket : sockets) Sim().SetReady(socket, KEVENT_POLL_POLLIN);
+  for (unsigned max = 1; max <= kCount; ++max) {
+    SCOPED_TRACE(testing::Message() << "room for " << max);
+    std::vector<unsigned> found(kCount);
+    for (unsigned i = 0; i < 10 * kCount; ++i) {
+      const auto events = Collect(queue_, 0, max);
+      EXPECT_EQ(events.size(), max);
+      for (const ukevent& event : events) ++found[reinterpret_cast<uintptr_t>(event.ptr)];
+    }
+    EXPECT_GE(*std::min_element(found.begin(), found.end()), 5);
+  }
+  for (const int socket : sockets) kevent::sys::Close(socket);
 }
 
 }  // namespace
