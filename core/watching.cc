@@ -104,7 +104,7 @@ void KeventSet::LetGo(int fd) const {
   for (const std::atomic<int>& layer : layers_) {
     const int epoll = layer.load(std::memory_order_acquire) - 1;
     if (epoll < 0) return;
-    sys::EpollDelete(epoll, fd);
+    if (sys::IsMarked(epoll)) sys::EpollDelete(epoll, fd);
   }
 }
 

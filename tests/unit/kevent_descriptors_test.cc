@@ -4,6 +4,7 @@
 // one, on the simulated system.
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -73,6 +74,27 @@ TEST_F(KeventDescriptors, ANumberThatIsWatchedAgainIsLetGo) {
   Sim().SetReady(copy, KEVENT_POLL_POLLIN);
   EXPECT_FALSE(readable());
   kevent::sys::Close(copy);
+}
+
+// A layer's number that the program has taken over behind our back is left alone.
+TEST_F(KeventDescriptors, AStrangersEpollInPlaceOfALayerIsLeftAlone) {
+  const int socket = Sim().OpenStranger();
+  for (uintptr_t i = 0; i < 2; ++i) {
+    ASSERT_EQ(
+        Add(queue_, Request(KEVENT_POLL, static_cast<uint64_t>(socket), KEVENT_POLL_POLLIN, 0, i)),
+        0);
+  }
+  // The layer was made last.
+  int layer = 768;
+  while (Sim().IsOpen(layer + 1)) ++layer;
+  const int stranger = kevent::sys::CreateEpoll();
+  ASSERT_EQ(Sim().File(layer)->kind, SimulatedFile::Kind::kEpoll);
+  kevent::sys::DuplicateTo(stranger, layer, 0);
+  ASSERT_EQ(kevent::sys::EpollAdd(stranger, socket, 0), 0);
+  ASSERT_EQ(kevent::sys::EpollAdd(layer, socket, 0), -EEXIST);
+  kevent::core::Watched::LetGo(socket);
+  EXPECT_EQ(kevent::sys::EpollDelete(stranger, socket), 0);
+  for (const int fd : {stranger, layer, socket}) kevent::sys::Close(fd);
 }
 
 // ---- Inner numbers that are moved ---------------------------------------------------
