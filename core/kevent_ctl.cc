@@ -104,6 +104,8 @@ void KeventSet::Modify(ukevent* entry) {
   const Source* source = SourceOf(entry->type);
   if (const int error = Check(*source, *entry); error != 0) return Answer(entry, error);
 
+  // What has happened before is found as it was asked for.
+  if (entry->type == KEVENT_INODE) HarvestInotify(*this);
   const uint32_t event = record.event;
   const uint32_t req_flags = record.req_flags;
   record.event = entry->event == KEVENT_MASK_ALL ? source->events : entry->event;

@@ -88,8 +88,6 @@ int Change(KeventSet& set, uint32_t number, const ukevent& request) {
     if (request.event != KEVENT_MASK_ALL) return -ENOTDIR;
     record.event &= ~kOfDirectories;
   }
-  // What has happened before is dropped with what was found.
-  HarvestInotify(set);
   const int watch =
       sys::InotifyAdd(set.Inotify(), static_cast<int>(record.key.id), ToInotify(record.event));
   // Another file has the number by now.

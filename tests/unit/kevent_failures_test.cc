@@ -3,6 +3,7 @@
 // Every call of kevent_ctl, and of those who wait, that can fail is made to fail in
 // turn: nothing is left half done, and the same call does it afterwards.
 
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 #include <cstdlib>
@@ -116,6 +117,19 @@ TEST_F(KeventFailures, NothingIsHalfModified) {
     EXPECT_EQ(CloseDescriptor(queue), 0);
   });
   EXPECT_GE(failed, 1);
+}
+
+// Nor is what happened to a file before.
+TEST_F(KeventFailures, WhatHappenedBeforeAFailedModificationIsReported) {
+  const auto id = static_cast<uint64_t>(other_);
+  ASSERT_EQ(Add(queue_, Request(KEVENT_INODE, id, KEVENT_INODE_MODIFY)), 0);
+  Sim().Happen(other_, IN_MODIFY);
+  Sim().FailCall(1, ENOMEM);
+  EXPECT_EQ(Control(queue_, KEVENT_CTL_MODIFY, Request(KEVENT_INODE, id, KEVENT_INODE_ATTRIB)),
+            -ENOMEM);
+  const auto events = Collect(queue_);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(events[0].ret_data[0], KEVENT_INODE_MODIFY);
 }
 
 // The ring, and a thread that waits for room in it or for several.
