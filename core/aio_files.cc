@@ -2,7 +2,6 @@
 
 #include "core/aio_files.h"
 
-#include <algorithm>
 #include <cerrno>
 
 namespace kevent::core {
@@ -140,7 +139,7 @@ int AioFiles::Add(uint32_t number, Runnable* runnable) {
     runnable->Append(number);
   }
   if (HasPlace(operation)) {
-    (IsWrite(operation) ? file.writes : file.reads).Add(SpanOf(operation));
+    (IsWrite(operation) ? file.writes : file.reads).Add(number);
     if (IsWrite(operation)) writes_.fetch_add(1, std::memory_order_relaxed);
   }
   return 0;
@@ -177,7 +176,7 @@ void AioFiles::Leave(uint32_t number, Runnable* runnable) {
   const Operation& operation = Operations::At(number);
   File& file = At(operation.file);
   if (HasPlace(operation)) {
-    --(IsWrite(operation) ? file.writes : file.reads).count;
+    (IsWrite(operation) ? file.writes : file.reads).Remove(number);
     if (IsWrite(operation)) writes_.fetch_sub(1, std::memory_order_relaxed);
     ReleaseKeptBack(file, operation, runnable);
   }
@@ -206,41 +205,19 @@ void AioFiles::ReleaseSyncs(const File& file, Runnable* runnable) {
 
 // ---- Operations on places ---------------------------------------------------------
 
-void AioFiles::Places::Add(const Span& span) {
-  if (count++ == 0) {
-    within = span;
-    return;
-  }
-  within = {std::min(within.begin, span.begin), std::max(within.end, span.end)};
-}
-
 bool AioFiles::HasPlace(const Operation& operation) {
   return !IsSync(operation) && operation.transfer.offset != sys::Transfer::kStream;
 }
 
-// Where one with O_APPEND will write, is not known.
-AioFiles::Span AioFiles::SpanOf(const Operation& operation) {
-  if (operation.in_line) return {0, UINT64_MAX};
-  const auto begin = static_cast<uint64_t>(operation.transfer.offset);
-  return {begin, begin + operation.transfer.bytes};
-}
-
 bool AioFiles::KeepsBack(const Operation& older, const Operation& newer) {
   return HasPlace(older) && (IsWrite(older) || IsWrite(newer)) &&
-         SpanOf(older).Overlaps(SpanOf(newer));
+         AioPlaces::SpanOf(older).Overlaps(AioPlaces::SpanOf(newer));
 }
 
 // How many of those that there are the newer one must wait for.
 uint32_t AioFiles::CountKeepers(const File& file, const Operation& newer) {
-  const Span span = SpanOf(newer);
-  if (!file.writes.MayMeet(span) && !(IsWrite(newer) && file.reads.MayMeet(span))) return 0;
-  uint32_t keepers = 0;
-  for (uint32_t link = file.first; link != 0;) {
-    const Operation& older = Operations::At(link - 1);
-    link = older.file_after;
-    if (&older != &newer && KeepsBack(older, newer)) ++keepers;
-  }
-  return keepers;
+  const AioPlaces::Span span = AioPlaces::SpanOf(newer);
+  return file.writes.CountMeeting(span) + (IsWrite(newer) ? file.reads.CountMeeting(span) : 0);
 }
 
 void AioFiles::ReleaseKeptBack(File& file, const Operation& done, Runnable* runnable) {

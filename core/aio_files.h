@@ -17,6 +17,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "core/aio_places.h"
 #include "core/operation.h"
 
 namespace kevent::core {
@@ -71,28 +72,14 @@ class AioFiles {
     uint32_t first;  // that wait, the next one first
     uint32_t last;
   };
-  // Bytes of a file.
-  struct Span {
-    uint64_t begin;
-    uint64_t end;
-    bool Overlaps(const Span& other) const { return begin < other.end && other.begin < end; }
-  };
-  // Operations on places, and what they are all within: a scan of them is for
-  // those that may meet one.
-  struct Places {
-    uint32_t count;
-    Span within;
-    void Add(const Span& span);
-    bool MayMeet(const Span& span) const { return count != 0 && within.Overlaps(span); }
-  };
   struct File {
     int fd;
     uint32_t same_hash;  // or the next free one
     uint32_t first;      // operations, oldest first
     uint32_t last;
     Line lines[2];
-    Places reads;
-    Places writes;
+    AioPlaces reads;
+    AioPlaces writes;
     uint32_t kept_back;  // operations on places that wait
   };
   static constexpr uint32_t kBuckets = 1u << 10;
@@ -106,7 +93,6 @@ class AioFiles {
   static void Enqueue(Line& line, uint32_t number);
   static void Dequeue(Line& line, uint32_t number);
   static bool HasPlace(const Operation& operation);
-  static Span SpanOf(const Operation& operation);
   static bool KeepsBack(const Operation& older, const Operation& newer);
   static uint32_t CountKeepers(const File& file, const Operation& newer);
   void Unlink(uint32_t number);

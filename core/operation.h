@@ -61,6 +61,9 @@ struct Operation {
   uint32_t keepers;      // how many it waits for
   uint32_t line_before;  // that wait in its line
   uint32_t line_after;
+  uint32_t place_before;  // subtrees of those on places (aio_places.h)
+  uint32_t place_after;
+  uint64_t places_end;
 };
 
 class Operations {

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+//
+// Operations in flight by the bytes of a file that they are on, so that those which
+// meet some bytes are found without a look at the others: a treap by the first
+// byte, in which each knows where its subtree ends.  Its ranks are hashes of the
+// numbers, so the depth is logarithmic whatever the order of the calls.
+
+#ifndef KEVENT_CORE_AIO_PLACES_H_
+#define KEVENT_CORE_AIO_PLACES_H_
+
+#include <cstdint>
+
+#include "core/operation.h"
+
+namespace kevent::core {
+
+// Zeroed memory is one without operations.
+class AioPlaces {
+ public:
+  // Bytes of a file.
+  struct Span {
+    uint64_t begin;
+    uint64_t end;
+    bool Overlaps(const Span& other) const { return begin < other.end && other.begin < end; }
+  };
+  static Span SpanOf(const Operation& operation);
+
+  void Add(uint32_t number);
+  void Remove(uint32_t number);
+  // How many meet it.
+  uint32_t CountMeeting(const Span& span) const { return Count(root_, span); }
+
+ private:
+  static uint32_t Count(uint32_t link, const Span& span);
+  static bool IsBefore(uint32_t link, uint32_t other);
+  static void Update(uint32_t link);
+  // Those before `at`, and the others.
+  static void Split(uint32_t link, uint32_t at, uint32_t* before, uint32_t* others);
+  static uint32_t Without(uint32_t root, uint32_t link);
+  static uint32_t Merge(uint32_t before, uint32_t after);
+
+  uint32_t root_;  // a number plus one
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_AIO_PLACES_H_
