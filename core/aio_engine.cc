@@ -305,12 +305,12 @@ void AioEngine::Lose(unsigned first, unsigned last) {
     Cancel(static_cast<int>(first), nullptr, true);
     return;
   }
-  for (;;) {
+  for (uint32_t bucket = 0;;) {
     int fd;
     {
       const SignalsBlocked blocked;
       const Locked locked(lock_);
-      fd = files_.AnyInUse(first, last);
+      fd = files_.AnyInUse(first, last, &bucket);
     }
     if (fd < 0) return;
     Cancel(fd, nullptr, true);

@@ -95,9 +95,9 @@ void AioFiles::Drop(uint32_t file) {
   first_free_ = file;
 }
 
-int AioFiles::AnyInUse(unsigned first, unsigned last) const {
-  for (const uint32_t bucket : buckets_) {
-    for (uint32_t file = bucket; file != 0; file = At(file).same_hash) {
+int AioFiles::AnyInUse(unsigned first, unsigned last, uint32_t* bucket) const {
+  for (; *bucket < kBuckets; ++*bucket) {
+    for (uint32_t file = buckets_[*bucket]; file != 0; file = At(file).same_hash) {
       const auto fd = static_cast<unsigned>(At(file).fd);
       if (fd < first || fd > last) continue;
       for (uint32_t link = At(file).first; link != 0; link = Operations::At(link - 1).file_after) {

@@ -43,7 +43,8 @@ class AioFiles {
   void GiveUp(uint32_t number, Runnable* runnable);
 
   // A descriptor in [first, last] with an operation that takes it for open, or -1.
-  int AnyInUse(unsigned first, unsigned last) const;
+  // Looks from `bucket` on, and leaves there where it found it.
+  int AnyInUse(unsigned first, unsigned last, uint32_t* bucket) const;
 
   // Whether a read of this must wait for a write in flight.
   bool IsBeingWritten(const sys::Transfer& read) const;
