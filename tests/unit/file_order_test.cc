@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -143,8 +144,8 @@ TEST_F(FileOrder, ALineIsServedByPriorityAndThenInTheOrderOfTheCalls) {
 
 TEST_F(FileOrder, ALineGoesOnWithoutThoseThatAreGivenUpAnywhereInIt) {
   const uint32_t a = Add(Kind::kRead, true);
-  std::vector<uint32_t> waiting;
-  for (int i = 0; i < 6; ++i) waiting.push_back(Add(Kind::kRead, true));
+  std::array<uint32_t, 6> waiting;
+  for (uint32_t& each : waiting) each = Add(Kind::kRead, true);
   EXPECT_EQ(Begun(), List{a});
   for (const size_t i : {5, 2, 0, 3}) GiveUp(waiting[i]);
   const uint32_t last = Add(Kind::kRead, true);
