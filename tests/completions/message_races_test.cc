@@ -116,6 +116,11 @@ int RaceWithAMessage(const MessageQueue& mq, const Queue& queue, Race race) {
     mq.Send();
     EXPECT_EQ(Events(queue, 0), 0);
     EXPECT_TRUE(mq.Receive());
+    // And where nobody races, there is one.
+    EXPECT_EQ(Ask(queue, mq.id()), 0);
+    mq.Send();
+    EXPECT_EQ(Events(queue, 1), 1);
+    EXPECT_TRUE(mq.Receive());
   }
   return told;
 }
