@@ -103,7 +103,7 @@ class Together : public testing::Test {
       case kPosixTimer:
         if (Outstanding(cookie)) return;
         i % 2 == 0 ? timers_[i].Expire()
-                   : timers_[i].ArmIn(static_cast<Nanos>(random_() % 300'000));
+                   : timers_[i].ArmIn(static_cast<Nanos>(1 + random_() % 300'000));
         break;
       case kTimer: {
         if (Outstanding(cookie)) return;
