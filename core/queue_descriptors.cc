@@ -80,11 +80,14 @@ int Queue::MoveInternal(int fd, uint16_t role) {
   constexpr int kPatience = 30;  // of 0.1 ms and more
   if (NumberOf(role) == nullptr || !Pin()) return EBUSY;
   int left = kPatience;
-  while (left != 0 && !lock_.TryAcquire()) sys::Pause(), --left;
   int error = EBUSY;
-  if (left != 0) {
-    error = MoveInternalLocked(fd, role);
-    lock_.Release();
+  for (; left != 0; --left) {
+    if (lock_.TryAcquire()) {
+      error = MoveInternalLocked(fd, role);
+      lock_.Release();
+      break;
+    }
+    sys::Pause();
   }
   if (error == 0) {
     while (left != 0 && telling_.load(std::memory_order_seq_cst) != 0) sys::Pause(), --left;
