@@ -30,6 +30,8 @@ namespace kevent::sys {
 // Reads a clock.  Never fails for the clocks that a timerfd knows and for
 // CLOCK_TAI; a CPU-time clock fails with EINVAL when its thread has gone.
 int Now(clockid_t clock, uint64_t* nanoseconds);
+// CLOCK_MONOTONIC, which every relative setting waits for.
+uint64_t MonotonicNow();
 
 // Whether the kernel would make a POSIX timer on this clock: 0 or the error of
 // its timer_create.

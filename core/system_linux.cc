@@ -49,6 +49,15 @@ static_assert(sizeof(KernelSigevent) == 64);
 
 // ---- Time -----------------------------------------------------------------
 
+namespace {
+
+uint64_t Nanoseconds(const timespec& time) {
+  return static_cast<uint64_t>(time.tv_sec) * core::kNanosecondsPerSecond +
+         static_cast<uint64_t>(time.tv_nsec);
+}
+
+}  // namespace
+
 int Now(clockid_t clock, uint64_t* nanoseconds) {
   const int before = errno;
   timespec now;
@@ -57,9 +66,15 @@ int Now(clockid_t clock, uint64_t* nanoseconds) {
     errno = before;
     return -error;
   }
-  *nanoseconds = static_cast<uint64_t>(now.tv_sec) * core::kNanosecondsPerSecond +
-                 static_cast<uint64_t>(now.tv_nsec);
+  *nanoseconds = Nanoseconds(now);
   return 0;
+}
+
+// Does not fail, so that there is no errno to be kept: to look for it costs a call.
+uint64_t MonotonicNow() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return Nanoseconds(now);
 }
 
 int ProbeTimerClock(clockid_t clock) {

@@ -64,13 +64,10 @@ itimerspec Report(const TimerSlot& timer, const Queue& queue, const Setting& set
 }
 
 // About to replace the setting that the word was found to hold: the overruns of
-// what was collected from it are forgotten.  False when the timer is gone.
-//
-// From a one-shot that is still armed nothing was collected, and if it is
-// before the swap, the swap fails.
+// what was collected from it are forgotten, which only periodic timers have.  False
+// when the timer is gone.
 bool BeginSetting(TimerSlot& timer, uint32_t generation, const Setting& before) {
-  if (before.armed() && before.interval == 0) return timer.live_as(generation);
-  return timer.life.NextSetting(generation);
+  return before.interval == 0 ? timer.live_as(generation) : timer.life.NextSetting(generation);
 }
 
 }  // namespace
@@ -105,8 +102,7 @@ int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_
   Setting next;
   next.deadline = ToNanoseconds(value->it_value);
   const bool relative = next.armed() && (flags & TIMER_ABSTIME) == 0;
-  Nanoseconds monotonic_now = 0;
-  if (relative) sys::Now(CLOCK_MONOTONIC, &monotonic_now);
+  const Nanoseconds monotonic_now = relative ? sys::MonotonicNow() : 0;
   if (ABSL_PREDICT_FALSE(!timer->live_as(handle.generation()))) return EINVAL;
   Queue* queue = QueueOf(*timer);
   if (ABSL_PREDICT_FALSE(queue == nullptr)) return EINVAL;

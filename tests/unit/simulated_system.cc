@@ -259,6 +259,12 @@ int Now(clockid_t clock, uint64_t* nanoseconds) {
   return 0;
 }
 
+uint64_t MonotonicNow() {
+  uint64_t now = 0;
+  Now(CLOCK_MONOTONIC, &now);
+  return now;
+}
+
 int ProbeTimerClock(clockid_t clock) {
   ENTER();
   if (clock < 0) return (clock & 3) == 3 ? -EOPNOTSUPP : 0;
