@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "core/kevent_set.h"
 #include "core/queue.h"
@@ -24,48 +25,91 @@ uint32_t Saturate(uint64_t value, uint64_t limit) {
 
 }  // namespace
 
+// What has come of a collection before it settles.
+struct Queue::Batch {
+  unsigned claimed = 0;
+  bool enough = true;
+  bool more = false;       // the kernel may have more that is ready
+  bool withdrawn = false;  // the announcement was
+};
+
 // Takes up to `max` completions when at least `min` are due; *due is how many
 // are, exactly if they are fewer than `min`.
 unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* due) {
   DrainInbox();
   ReadClocks();
-  KeventSet* const set = kevents();
-  const bool watches = set != nullptr && set->watches();
-  const unsigned timers = min > 1 || watches ? CountDue(std::max(min, max)) : 0;
-  bool more = set != nullptr && set->Harvest(watches ? RoomForKevents(min, max, timers) : 0);
-  if (min > 1 && set != nullptr) more = CountKevents(min - std::min(timers, min), more, set);
-  unsigned claimed = 0;
   batch_late_ = kLatest;
   out_of_order_ = false;
-  *due = min > 1 ? timers + (set == nullptr ? 0 : set->ready_count()) : 0;
-  const bool enough = min <= 1 || *due >= min;
+  *due = 0;
+  KeventSet* const set = kevents();
+  Batch batch;
+  if (set != nullptr) {
+    kevents_first_ = !kevents_first_;
+    set->BeginBatch();
+    if (min <= 1 && set->watches()) batch = TakeAndAsk(max, events, set);
+  }
+  if (min > 1) batch = Count(min, max, set, due);
   bool left;
   do {
-    if (enough) claimed += Take(max - claimed, events + claimed, set);
+    if (batch.enough) batch.claimed += Take(max - batch.claimed, events + batch.claimed, set);
     // Timers were set again meanwhile, or kevents are ready no more.
-    while (more && enough && claimed < max) {
-      more = set->HarvestMore(max - claimed);
-      claimed += Take(max - claimed, events + claimed, set);
+    while (batch.more && batch.enough && batch.claimed < max) {
+      batch.more = set->HarvestMore(max - batch.claimed);
+      batch.claimed += Take(max - batch.claimed, events + batch.claimed, set);
     }
-    left = Settle(claimed == 0);
+    // (model: WITHDRAWAL_IS_FORGOTTEN)
+    left = Settle(batch.claimed == 0, std::exchange(batch.withdrawn, false));
     // Armed meanwhile, by a thread that saw the queue readable and left it at
     // that.  It goes with this batch: who gets less than it asked for takes the
     // queue for empty, and if edge-triggered waits for the next edge.
-  } while (left && enough && claimed < max && !out_of_order_);
-  if (left && out_of_order_ && claimed < max) AnnounceAnew();
+  } while (left && batch.enough && batch.claimed < max && !out_of_order_);
+  if (left && out_of_order_ && batch.claimed < max) AnnounceAnew();
   if (set != nullptr) set->EndBatch();
   FreeReleased();
-  return claimed;
+  return batch.claimed;
+}
+
+// Takes the timers that there is room for beside other kevents, then asks the
+// kernel what else is ready.
+Queue::Batch Queue::TakeAndAsk(unsigned max, ukevent* events, KeventSet* set) {
+  Batch batch;
+  const unsigned timers = max - ShareOfKevents(max);
+  batch.claimed = ClaimTimers(timers, events);
+  const unsigned wanted = max - batch.claimed;
+  if (batch.claimed < timers) {
+    // All are taken that are due: in the end the announcement would be withdrawn.
+    batch.withdrawn = WithdrawByHarvest(wanted, set, &batch.more);
+  } else {
+    batch.more = set->Harvest(wanted);
+  }
+  batch.claimed += set->Deliver(max - batch.claimed, events + batch.claimed);
+  return batch;
+}
+
+// Finds out whether so many are due.
+Queue::Batch Queue::Count(unsigned min, unsigned max, KeventSet* set, unsigned* due) {
+  Batch batch;
+  const unsigned timers = CountDue(std::max(min, max));
+  *due = timers;
+  if (set != nullptr) {
+    batch.more = set->Harvest(set->watches() ? RoomForKevents(min, max, timers) : 0);
+    batch.more = CountKevents(min - std::min(timers, min), batch.more, set);
+    *due += set->ready_count();
+  }
+  batch.enough = *due >= min;
+  return batch;
 }
 
 // Timers and other kevents, each with half of the room if both need it.
 unsigned Queue::Take(unsigned max, ukevent* events, KeventSet* set) {
-  if (set == nullptr) return ClaimTimers(max, events);
-  kevents_first_ = !kevents_first_;
-  const unsigned half = max / 2 + (kevents_first_ ? max % 2 : 0);
-  unsigned count = ClaimTimers(max - std::min(half, set->ready_count()), events);
+  if (set == nullptr || max == 0) return ClaimTimers(max, events);
+  unsigned count = ClaimTimers(max - std::min(ShareOfKevents(max), set->ready_count()), events);
   count += set->Deliver(max - count, events + count);
   return count + ClaimTimers(max - count, events + count);
+}
+
+unsigned Queue::ShareOfKevents(unsigned max) const {
+  return max / 2 + (kevents_first_ ? max % 2 : 0);
 }
 
 // Leaves only those ready that will be reported, so many if there are.  Whether
@@ -81,8 +125,8 @@ bool Queue::CountKevents(unsigned wanted, bool more, KeventSet* set) {
 
 // How many kevents Take will want, and no more than it needs to reach `min`.
 unsigned Queue::RoomForKevents(unsigned min, unsigned max, unsigned timers) const {
-  const unsigned half = max / 2 + (kevents_first_ ? 0 : max % 2);
-  return std::max(max - std::min(timers, max - half), min - std::min(timers, min));
+  const unsigned share = ShareOfKevents(max);
+  return std::max(max - std::min(timers, max - share), min - std::min(timers, min));
 }
 
 unsigned Queue::ClaimTimers(unsigned max, ukevent* events) {
@@ -280,9 +324,10 @@ Nanoseconds Queue::NextNotDueBelow(Axis& axis, uint32_t position) {
 // Leaves the descriptor readable if and only if something is due, and the
 // kernel's timers no later than the earliest deadlines.  Whether something is
 // due.
-bool Queue::Settle(bool found_nothing) {
+bool Queue::Settle(bool found_nothing, bool withdrawn) {
+  KeventSet* const set = kevents();
+  bool taken = set != nullptr && set->TookAnnouncement();
   for (;;) {
-    const KeventSet* const set = kevents();
     bool due = set != nullptr && set->kernel_does_not_know();
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
       Axis& axis = axes_[i];
@@ -291,10 +336,15 @@ bool Queue::Settle(bool found_nothing) {
       if (top != nullptr && top->deadline() <= axis.now) due = true;
     }
     if (due || exit_requested_.load(std::memory_order_seq_cst)) {
-      if (ReadableMembers() == 0) Announce();
+      if (taken) {
+        AnnounceToStay();
+      } else if (ReadableMembers() == 0) {
+        Announce();
+      }
       return due;
     }
-    bool relaxed = Withdraw();
+    bool relaxed = std::exchange(withdrawn, false);
+    if (Withdraw(std::exchange(taken, false))) relaxed = true;
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
       Axis& axis = axes_[i];
       const HeapEntry* const top = Top(axis);
@@ -316,17 +366,8 @@ bool Queue::LookAgain() {
 
 // Makes a new edge, for what the caller does not get though there is room.
 void Queue::AnnounceAnew() {
-  Withdraw();
+  Withdraw(false);
   Announce();
-}
-
-// Switches the announcement off; true when it was on.
-bool Queue::Withdraw() {
-  KernelRegister::State seen = announced_.Load();
-  if (seen.value() == 0 && seen.told()) return false;
-  while (seen.value() != 0 && !announced_.Replace(seen, 0)) seen = announced_.Load();
-  if (!announced_.Load().told()) TellAnnounced();
-  return true;
 }
 
 // Sets the kernel's timer of this axis to the next deadline, if what it is set

@@ -16,7 +16,7 @@
 
 namespace kevent::core {
 
-bool KeventSet::Harvest(unsigned wanted) {
+void KeventSet::BeginBatch() {
   // What was ready by level and was not collected: it is asked again.  It came
   // last, so the end of the list has it, however long the list is.
   for (uint32_t link = ready_last_; ready_by_level() != 0;) {
@@ -30,6 +30,9 @@ bool KeventSet::Harvest(unsigned wanted) {
   completions_.Harvest();
   ++round_;
   layers_to_harvest_ = 0;
+}
+
+bool KeventSet::Harvest(unsigned wanted) {
   const unsigned half = wanted / 2 + (completions_first_ ? 0 : wanted % 2);
   return HarvestMore(wanted - std::min(half, completions_.count()));
 }
@@ -87,7 +90,10 @@ bool KeventSet::IsLayer(uint64_t token) { return token >> 32 == kLayerToken; }
 
 // Whether a harvest meets a member that it has met before.
 bool KeventSet::ComesRound(uint64_t token, Strangers* strangers) {
-  if (token == 0) return ++strangers->nameless > queue_->axis_count() + 1;
+  if (token == kAnnouncedOnce) return false;
+  if (token == 0 || token == kAnnounced) {
+    return ++strangers->nameless > queue_->axis_count() + 1;
+  }
   const auto generation = static_cast<uint32_t>(token >> 32);
   Kevent* record = table_.Find(static_cast<uint32_t>(token), generation);
   if (record != nullptr && generation % 2 != 0) {
@@ -110,6 +116,10 @@ void KeventSet::Found(uint64_t token, uint32_t events) {
     return;
   }
   if (generation == kInotifyToken) return HarvestInotify(*this);
+  if (token == kAnnouncedOnce) {
+    took_announcement_ = true;
+    return;
+  }
   Kevent* record = table_.Find(number, generation);
   // None: of the engine, or of a file that outlived its descriptor.
   if (record == nullptr || generation % 2 == 0) return;

@@ -20,6 +20,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 #include "core/completions.h"
 #include "core/kevent_table.h"
@@ -75,11 +76,15 @@ class KeventSet {
 
   // Whether the kernel is to be asked what is ready.
   bool watches() const { return watched_ != 0; }
+  // Forgets what was ready by level, and takes in what was injected or has completed.
+  void BeginBatch();
   // Finds out what is ready, so many if there are; the kernel is not asked for
   // none.  Whether there may be more: then HarvestMore finds what this call has
   // not met yet.
   bool Harvest(unsigned wanted);
   bool HarvestMore(unsigned wanted);
+  // Whether a harvest has met the queue's announcement since this was last asked.
+  bool TookAnnouncement() { return std::exchange(took_announcement_, false); }
   void DropVain();
   unsigned ready_count() const { return ready_count_ + completions_.count(); }
   unsigned ready_by_level() const { return ready_count_ - unlevelled_count_; }
@@ -173,6 +178,7 @@ class KeventSet {
   unsigned unlevelled_count_;  // of them, those that are not by level
   uint32_t leaving_first_;     // plus one; linked by ready_after
   uint32_t round_;
+  bool took_announcement_;
   uint32_t watched_;  // how many records watch a descriptor
   uint32_t nested_;   // of them, an epoll
   uint32_t layers_to_harvest_;

@@ -274,8 +274,19 @@ class Queue {
   class Telling;
   template <typename Calls>
   void UntilUnmoved(const std::atomic<int>& number, uint16_t role, Calls calls);
+  class Announcing;
   void TellAnnounced();
-  void SwitchOn();
+  void SwitchOn(uint64_t how);
+  int AddAnew(uint32_t events, uint64_t token);
+  void SwitchOff();
+  void TakeAnnouncement() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Withdraw(bool taken) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool WithdrawByHarvest(unsigned wanted, KeventSet* set, bool* more)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Unannounced() const;
+  void WantUnannounced();
+  void TellWithdrawn(bool taken) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void AnnounceToStay();
   void Lower(Axis& axis, Nanoseconds deadline);
   void TellArmed(Axis& axis);
   void ArmSource(Axis& axis, Nanoseconds deadline);
@@ -298,9 +309,15 @@ class Queue {
   // collector.cc
   unsigned Collect(unsigned min, unsigned max, ukevent* events, unsigned* due)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  struct Batch;
+  Batch TakeAndAsk(unsigned max, ukevent* events, KeventSet* set)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Batch Count(unsigned min, unsigned max, KeventSet* set, unsigned* due)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned ClaimTimers(unsigned max, ukevent* events) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned Take(unsigned max, ukevent* events, KeventSet* set) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static bool CountKevents(unsigned wanted, bool more, KeventSet* set);
+  unsigned ShareOfKevents(unsigned max) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned RoomForKevents(unsigned min, unsigned max, unsigned timers) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool LookAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -313,9 +330,8 @@ class Queue {
   Nanoseconds NextNotDue(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static Nanoseconds NextOf(const Axis& axis, const HeapEntry& entry);
   Nanoseconds NextNotDueBelow(Axis& axis, uint32_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Settle(bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Settle(bool found_nothing, bool withdrawn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void AnnounceAnew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Withdraw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Rearm(Axis& axis, Nanoseconds next, bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool ReadableInVain(Axis& axis);
 
@@ -350,8 +366,9 @@ class Queue {
   // An old number was left open, by a dup2 that was EBUSY in the end.
   std::atomic<bool> left_a_number_;
 
-  // 1: the always-ready eventfd is a member of the epoll, the queue is readable.
+  // How the queue is announced as readable, by the always-ready eventfd; 0: not.
   KernelRegister announced_;
+  std::atomic<uint32_t> announcing_;     // threads that are about to tell that
   std::atomic<bool> timerfd_announces_;  // for want of memory, in the eventfd's place
   // The leader sleeps on the timerfds with something due: `announced_` does not
   // wake it.

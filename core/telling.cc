@@ -9,15 +9,23 @@
 #include <sys/epoll.h>
 
 #include <cerrno>
+#include <utility>
 
+#include "core/kevent_set.h"
 #include "core/queue.h"
 #include "core/registry.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
 #include "core/timespec.h"
+#include "core/watching.h"
 
 namespace kevent::core {
 namespace {
+
+// What `announced_` holds: how the queue is announced as readable.
+constexpr uint64_t kSilent = 0;
+constexpr uint64_t kOnce = 1;  // until the kernel has reported it
+constexpr uint64_t kToStay = 2;
 
 // The nearest, in nanoseconds.
 int64_t WholeSeconds(int64_t nanoseconds) {
@@ -89,8 +97,23 @@ void Queue::Wake() {
   Unpin();
 }
 
+// Whoever has changed what is to be announced, until he has told it.
+class Queue::Announcing {
+ public:
+  explicit Announcing(Queue& queue) : count_(queue.announcing_) {
+    count_.fetch_add(1, std::memory_order_seq_cst);
+  }
+  ~Announcing() { count_.fetch_sub(1, std::memory_order_seq_cst); }
+  Announcing(const Announcing&) = delete;
+  Announcing& operator=(const Announcing&) = delete;
+
+ private:
+  std::atomic<uint32_t>& count_;
+};
+
 void Queue::Announce() {
-  announced_.RaiseTo(1);
+  const Announcing announcing(*this);
+  announced_.RaiseTo(kOnce);
   if (!announced_.Load().told()) TellAnnounced();
 }
 
@@ -126,41 +149,126 @@ void Queue::UntilUnmoved(const std::atomic<int>& number, uint16_t role, Calls ca
 }
 
 void Queue::TellAnnounced() {
-  announced_.Tell([this](uint64_t on) {
-    UntilUnmoved(always_ready_, kRoleAlwaysReady, [this, on] {
-      if (on != 0) return SwitchOn();
-      if (OwnsEpoll()) sys::EpollDelete(epoll(), always_ready());
-      timerfd_announces_.store(false, std::memory_order_seq_cst);
-    });
-  });
+  announced_.Tell([this](uint64_t how) { how != kSilent ? SwitchOn(how) : SwitchOff(); });
 }
 
 // Makes the epoll readable, with a wake-up of whoever polls it, and a new edge
 // for edge-triggered pollers.
 //
-// Not by switching the event mask of a permanent member: EPOLL_CTL_MOD wakes
-// nobody while the member is still linked as ready from last time, which it is
-// until somebody polls (fs/eventpoll.c, ep_modify).  A member that is there is
-// a slower thread's that has yet to look again: its wake-up may be long past.
-void Queue::SwitchOn() {
-  // Closed by a system call that we don't see, they may be a stranger's.
-  if (!OwnsEpoll() || !Owns(always_ready(), kRoleAlwaysReady)) return;
-  int result = sys::EpollAdd(epoll(), always_ready(), EPOLLIN);
-  if (result == -EEXIST) {
-    sys::EpollDelete(epoll(), always_ready());
-    result = sys::EpollAdd(epoll(), always_ready(), EPOLLIN);
+// EPOLL_CTL_MOD wakes nobody while the member is linked as ready from last time,
+// which it is until it is taken (fs/eventpoll.c, ep_modify).  Who is alone finds it
+// taken.  Else it may be a slower thread's that has yet to look again, and whose
+// wake-up may be long past: then it is added anew.
+void Queue::SwitchOn(uint64_t how) {
+  const uint32_t events = how == kOnce ? EPOLLIN | EPOLLONESHOT : EPOLLIN;
+  const uint64_t token = how == kOnce ? kAnnouncedOnce : kAnnounced;
+  UntilUnmoved(always_ready_, kRoleAlwaysReady, [this, events, token] {
+    // Closed by a system call that we don't see, they may be a stranger's.
+    if (!OwnsEpoll() || !Owns(always_ready(), kRoleAlwaysReady)) return;
+    const bool alone = announcing_.load(std::memory_order_seq_cst) == 1;
+    int result = alone && token == kAnnouncedOnce
+                     ? sys::EpollModify(epoll(), always_ready(), events, token)
+                     : -ENOENT;
+    if (result == -ENOENT) result = AddAnew(events, token);
+    // No memory for the member: a timerfd in the past needs none.
+    const bool failed = result < 0;
+    timerfd_announces_.store(failed, std::memory_order_seq_cst);
+    if (failed) Lower(axes_[kMonotonicAxis], 1);
+  });
+}
+
+int Queue::AddAnew(uint32_t events, uint64_t token) {
+  const int result = sys::EpollAdd(epoll(), always_ready(), events, token);
+  if (result != -EEXIST) return result;
+  sys::EpollDelete(epoll(), always_ready());
+  const int again = sys::EpollAdd(epoll(), always_ready(), events, token);
+  return again == -EEXIST ? 0 : again;  // another thread's, added just now
+}
+
+// By anybody: what he took along might be for the collector.
+void Queue::SwitchOff() {
+  UntilUnmoved(always_ready_, kRoleAlwaysReady, [this] {
+    if (OwnsEpoll()) sys::EpollDelete(epoll(), always_ready());
+  });
+  timerfd_announces_.store(false, std::memory_order_seq_cst);
+}
+
+// By a collector, who takes it where nothing else can be taken along: with what it
+// takes to switch it on again, half of what deleting and adding costs.
+void Queue::TakeAnnouncement() {
+  const KeventSet* const set = kevents();
+  if (set != nullptr && set->watches()) return SwitchOff();
+  UntilUnmoved(always_ready_, kRoleAlwaysReady, [this] {
+    if (!OwnsEpoll()) return;
+    epoll_event found[kMaxAxes + 1];
+    const auto room = static_cast<int>(axis_count()) + 1;
+    const int count = sys::EpollTake(epoll(), found, static_cast<unsigned>(room));
+    bool stays = count == room;
+    for (int i = 0; i < count; ++i) stays = stays || found[i].data.u64 == kAnnounced;
+    if (stays) sys::EpollDelete(epoll(), always_ready());
+  });
+  timerfd_announces_.store(false, std::memory_order_seq_cst);
+}
+
+// Switches the announcement off; true when it was on.  `taken`: the kernel has
+// reported it for the only time.
+bool Queue::Withdraw(bool taken) {
+  if (Unannounced()) return false;
+  const Announcing announcing(*this);
+  WantUnannounced();
+  TellWithdrawn(taken);
+  return true;
+}
+
+// The same by a harvest, which takes the announcement along with what is ready;
+// *more as Harvest says.
+bool Queue::WithdrawByHarvest(unsigned wanted, KeventSet* set, bool* more) {
+  if (Unannounced()) {
+    *more = set->Harvest(wanted);
+    return false;
   }
-  // No memory for the member: a timerfd in the past needs none.
-  const bool failed = result < 0 && result != -EEXIST;
-  timerfd_announces_.store(failed, std::memory_order_seq_cst);
-  if (failed) Lower(axes_[kMonotonicAxis], 1);
+  const Announcing announcing(*this);
+  WantUnannounced();
+  *more = set->Harvest(wanted);
+  TellWithdrawn(set->TookAnnouncement());
+  return true;
+}
+
+bool Queue::Unannounced() const {
+  const KernelRegister::State seen = announced_.Load();
+  return seen.value() == kSilent && seen.told();
+}
+
+void Queue::WantUnannounced() {
+  KernelRegister::State seen = announced_.Load();
+  while (seen.value() != kSilent && !announced_.Replace(seen, kSilent)) seen = announced_.Load();
+}
+
+void Queue::TellWithdrawn(bool taken) {
+  if (announced_.Load().told()) return;
+  announced_.Tell([this, &taken](uint64_t how) {
+    lock_.AssertHeld();
+    if (how != kSilent) return SwitchOn(how);
+    if (!std::exchange(taken, false)) TakeAnnouncement();
+  });
+}
+
+// What a harvest has taken is to be left on (model: WHAT_WAS_TAKEN_IS_LEFT_OFF): so
+// that the next one does not take it again, which would wake a holding leader each
+// time.
+void Queue::AnnounceToStay() {
+  const Announcing announcing(*this);
+  const KernelRegister::State seen = announced_.Load();
+  if (seen.value() == kOnce) announced_.Replace(seen, kToStay);
+  announced_.RaiseTo(kOnce);
+  if (!announced_.Load().told()) TellAnnounced();
 }
 
 // Whether what is announced stays so when the timerfds are set; tries again.
 bool Queue::AnnouncedByMember() {
   if (!timerfd_announces_.load(std::memory_order_seq_cst)) return true;
   if (announced_.Load().value() == 0) return true;
-  UntilUnmoved(always_ready_, kRoleAlwaysReady, [this] { SwitchOn(); });
+  SwitchOn(kToStay);
   return !timerfd_announces_.load(std::memory_order_seq_cst);
 }
 
@@ -168,7 +276,7 @@ bool Queue::AnnouncedByMember() {
 // sleeping.  For a queue that is closed: nothing is to quieten it again (model:
 // CLOSE_DOES_NOT_RING).
 void Queue::Ring() {
-  UntilUnmoved(always_ready_, kRoleAlwaysReady, [this] { SwitchOn(); });
+  SwitchOn(kToStay);
   Axis& monotonic = axes_[kMonotonicAxis];
   UntilUnmoved(monotonic.source, kMonotonicAxis, [this, &monotonic] { ArmSource(monotonic, 1); });
 }

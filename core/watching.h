@@ -19,6 +19,10 @@ inline constexpr uint64_t Token(uint32_t upper, uint32_t lower) {
   return uint64_t{upper} << 32 | lower;
 }
 
+// Of the member that announces the queue.
+inline constexpr uint64_t kAnnounced = Token(6, 0);
+inline constexpr uint64_t kAnnouncedOnce = Token(8, 0);
+
 }  // namespace kevent::core
 
 #endif  // KEVENT_CORE_WATCHING_H_

@@ -167,21 +167,6 @@ TEST_F(AlreadyDue, SettingsOfTwoThreads) {
   }
 }
 
-// A member that a slower thread has added late, and has yet to take out again:
-// its edge was long ago.
-TEST_F(AlreadyDue, AMemberThatIsThereHasNoEdgeLeft) {
-  const OpenedQueue queue;
-  const Timer timer(queue.fd(), 1);
-  const EdgePoller poller(queue.fd());
-  epoll_event event = {EPOLLIN, {}};
-  ASSERT_EQ(epoll_ctl(queue.epoll(), EPOLL_CTL_ADD, queue.eventfd(), &event), 0);
-  ASSERT_TRUE(poller.TakeEdge());
-  timer.Expire();
-  EXPECT_TRUE(poller.TakeEdge());
-  EXPECT_EQ(CollectReady(queue.fd()).size(), 1);
-  EXPECT_FALSE(Readable(queue.fd()));
-}
-
 // From here on reading or writing any descriptor but the standard ones ends the
 // process.
 bool ForbidReadingAndWriting() {

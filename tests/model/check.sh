@@ -87,6 +87,11 @@ finds_by() {
 
 twice=("-DARMER=2,1,NO_MORE")
 thrice=("-DARMER=1,0,2")
+# Descriptors are watched: a collection that takes all has its harvest withdraw the
+# announcement, and one that does not finds it taken.
+watching=(-DWATCHES -DARMERS_OF_TWO -DTIMERS=2)
+takes_all=("${watching[@]}" -DFIRST_OF_SECOND=2 -DMAX_NR=2)
+takes_one=("${watching[@]}" -DFIRST_OF_SECOND=1 -DMAX_NR=1)
 two_to_come=(-DARMERS_OF_TWO -DTIMERS=2 -DFIRST_OF_SECOND=2 -DMIN_NR=2 -DMAX_NR=2)
 
 first() {
@@ -100,6 +105,8 @@ first() {
   finds INBOX_NOT_LOOKED_AT_AGAIN "${twice[@]}"
   finds WORD_IS_READ_FIRST "${thrice[@]}"
   finds MARK_IS_CLEARED_LAST "${thrice[@]}"
+  holds watching_takes_all "${takes_all[@]}"
+  finds WITHDRAWAL_IS_FORGOTTEN "${takes_all[@]}"
 }
 
 second() {
@@ -107,6 +114,8 @@ second() {
   holds two_collectors "${twice[@]}" -DCOLLECTORS=2
   holds two_timers_min_2 "${two_to_come[@]}"
   holds two_armers_of_one_timer -DARMERS_OF_ONE
+  holds watching_takes_one "${takes_one[@]}"
+  finds WHAT_WAS_TAKEN_IS_LEFT_OFF "${takes_one[@]}"
   finds SIGNALS_NOT_BLOCKED -DHANDLER
   finds CLOSE_DOES_NOT_RING -DCLOSE
   finds_deep LEADER_IS_NOT_SUCCEEDED "${twice[@]}" -DCOLLECTORS=2

@@ -46,7 +46,7 @@ typedef Register {
   byte count;
 };
 Register armed;     /* deadline; 0: none */
-Register announced; /* 1: the always-ready member is in the epoll */
+Register announced; /* 1: the always-ready member is reported by the epoll */
 byte timerfd;
 bool member;
 
@@ -374,10 +374,27 @@ inline Withdraw() {
   fi
 }
 
+inline AnnounceToStay() {
+#ifdef WHAT_WAS_TAKEN_IS_LEFT_OFF
+  skip
+#else
+  atomic {
+    if
+    :: announced.value != 0 -> announced.told = false; announced.count = (announced.count + 1) % 16
+    :: else -> Raise(announced, 1)
+    fi
+  }
+  TellAnnounced()
+#endif
+}
+
 /* `left` when something due stays behind. */
 inline Settle() {
   do
-  :: relaxed = false;
+  :: relaxed = withdrawn; withdrawn = false;
+#ifdef WITHDRAWAL_IS_FORGOTTEN
+     relaxed = false;
+#endif
      /* CleanTop */
      Top();
      do
@@ -387,7 +404,8 @@ inline Settle() {
      if
      :: top != TIMERS && slot[top].entry <= clock ->
         if
-        :: announced.value != 0 && announced.told
+        :: taken -> AnnounceToStay()
+        :: !taken && announced.value != 0 && announced.told
         :: else ->
            if
            :: armed.value != 0 && armed.told && armed.value <= clock
@@ -425,6 +443,14 @@ inline Collect(min) {
   od;
   i = 0
   }
+  withdrawn = false; taken = false;
+#ifdef WATCHES
+  if
+  :: due < MAX_NR && due >= min -> /* WithdrawByHarvest */
+     relaxed = false; Withdraw(); withdrawn = relaxed
+  :: else -> d_step { taken = member; member = false } /* by a harvest, once */
+  fi;
+#endif
   do
   :: do
      :: min <= 1 || due >= min ->
@@ -506,7 +532,7 @@ mtype = { LOOKS, LEADS, HOLDS, FOLLOWS, ENDS };
 /* kevent_get_events again and again, each for `min` completions. */
 proctype Collector(byte me; byte min) {
   byte i, top, seen, value, count, old_deadline, old_setting, life_seen, claimed, clock, next, due;
-  bool spent, relaxed, left, unmarked, marked, claim_failed;
+  bool spent, relaxed, withdrawn, taken, left, unmarked, marked, claim_failed;
   mtype role;
   do
   :: Lock();
@@ -524,6 +550,9 @@ proctype Collector(byte me; byte min) {
            LeaveQueue(me);
            if
            :: role = LOOKS
+#ifdef WATCHES
+           :: role = LEADS /* as who polls the descriptor */
+#endif
            :: me == 0 && COLLECTORS > 1 -> role = ENDS /* and never calls again */
            fi
         :: else ->

@@ -362,7 +362,9 @@ int EpollModify(int epoll, int fd, uint32_t events, uint64_t token) {
   if (file->kind != Kind::kEpoll) return -EINVAL;
   const auto found = file->members.find({fd, member.get()});
   if (found == file->members.end()) return -ENOENT;
-  found->second = {events, token, Sim().next_serial_++};
+  // One that is linked as ready wakes nobody (fs/eventpoll.c, ep_modify).
+  const bool linked = Sim().MemberEvents(*member, found->second) != 0;
+  found->second = {events, token, linked ? found->second.serial : Sim().next_serial_++};
   return 0;
 }
 
@@ -382,6 +384,7 @@ int EpollTake(int epoll, epoll_event* events, unsigned max) {
     events++->data.u64 = member->token;
     member->taken = Sim().Signature(*of);
     member->turn = Sim().next_serial_++;
+    if ((member->events & EPOLLONESHOT) != 0) member->events = 0;
   }
   return static_cast<int>(ready.size());
 }

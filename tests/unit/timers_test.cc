@@ -313,7 +313,7 @@ TEST_F(Timers, WhatIsArmedIntoThePastDuringACollectionKeepsTheOrder) {
     ASSERT_EQ(Set(first, TIMER_ABSTIME, now - 10), 0);
     bool armed = false;
     Sim().before_call = [&](const std::string& function) {
-      if (armed || function != "EpollDelete") return;
+      if (armed || function != "EpollTake") return;
       armed = true;
       EXPECT_EQ(Set(second, TIMER_ABSTIME, before_the_first ? now - 20 : now - 5), 0);
     };
@@ -327,6 +327,44 @@ TEST_F(Timers, WhatIsArmedIntoThePastDuringACollectionKeepsTheOrder) {
   }
   EXPECT_EQ(Delete(first), 0);
   EXPECT_EQ(Delete(second), 0);
+}
+
+// An armer that is slow has announced late what was collected meanwhile, and has
+// yet to see that: who comes then makes an edge nevertheless.
+TEST_F(Timers, ASlowerThreadsAnnouncementHasNoEdgeLeft) {
+  const int poller = kevent::sys::CreateEpoll();
+  ASSERT_EQ(kevent::sys::EpollAdd(poller, queue_, EPOLLIN | EPOLLET, 1), 0);
+  const auto edge = [poller] {
+    epoll_event event;
+    return kevent::sys::EpollTake(poller, &event, 1) == 1;
+  };
+  const Handle slow = Create(queue_, CLOCK_MONOTONIC);
+  const Handle next = Create(queue_, CLOCK_MONOTONIC);
+  ASSERT_EQ(Set(slow, TIMER_ABSTIME, 1), 0);
+  ASSERT_EQ(Collect(queue_).size(), 1);
+  edge();
+
+  std::vector<std::string> stages;
+  Sim().before_call = [&](const std::string& function) {
+    if (function == "EpollModify" && stages.empty()) {
+      stages.push_back(function);
+      EXPECT_EQ(Collect(queue_).size(), 1);
+    } else if (function == "EpollDelete" && stages.size() == 1) {
+      stages.push_back(function);
+      EXPECT_TRUE(edge());
+      EXPECT_EQ(Set(next, TIMER_ABSTIME, 1), 0);
+      EXPECT_TRUE(edge());
+    }
+  };
+  ASSERT_EQ(Set(slow, TIMER_ABSTIME, 1), 0);
+  Sim().before_call = nullptr;
+  EXPECT_EQ(stages.size(), 2);
+  EXPECT_TRUE(readable());
+  EXPECT_EQ(Collect(queue_).size(), 1);
+  EXPECT_FALSE(readable());
+  kevent::sys::Close(poller);
+  EXPECT_EQ(Delete(slow), 0);
+  EXPECT_EQ(Delete(next), 0);
 }
 
 TEST_F(Timers, EqualDeadlinesInTheOrderOfArming) {
