@@ -43,7 +43,7 @@ void KeventSet::Clear() {
   std::fill_n(layers_, kMaxLayers, 0);
   layer_count_ = leaving_first_ = watched_ = nested_ = 0;
   edges_.store(0, std::memory_order_relaxed);
-  edges_watched_ = false;
+  edges_watched_ = took_announcement_ = false;
   inotify_.store(0, std::memory_order_relaxed);
   open_.store(false, std::memory_order_seq_cst);
 }
@@ -99,9 +99,16 @@ void KeventSet::Unnest(uint32_t number) {
 }
 
 int KeventSet::KeepRoom() {
-  if (nested_ != 0 || edges_watched_) return PutIntoEdges(edges_watched_ ? kEdges : 0);
-  sys::EpollDelete(edges(), queue_->epoll());
-  return 0;
+  if (nested_ == 0 && !edges_watched_) {
+    sys::EpollDelete(edges(), queue_->epoll());
+    return 0;
+  }
+  const int error = PutIntoEdges(edges_watched_ ? kEdges : 0);
+  if (error == 0 || !edges_watched_) return error;
+  // Whoever sleeps on the edges would not be woken: it is to try for itself.
+  edges_watched_ = false;
+  queue_->Recall();
+  return error;
 }
 
 // What is there needs no memory; it is not, where the kernel had none before.

@@ -320,7 +320,7 @@ int Queue::AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags
   timer.life.set_generation(generation);
   ++timers_;
   // A holding leader sleeps on the timerfds that there were.
-  if (made && held_.load(std::memory_order_relaxed)) Lower(axes_[kMonotonicAxis], 1);
+  if (made) Recall();
   *handle = Handle(slot, generation);
   return 0;
 }

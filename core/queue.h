@@ -136,6 +136,9 @@ class Queue {
     change();
   }
 
+  // What a holding leader sleeps on has changed.
+  void Recall();
+
   EventRing& ring() { return ring_; }
   // The consumer of the ring has made room.
   int CommitRing(unsigned new_uidx, unsigned over);

@@ -41,7 +41,7 @@ int Queue::OpenKevents(KeventSet** opened) {
   }
   if (const int error = set->Open(this, pages); error != 0) return error;
   // A holding leader does not sleep on the set's epoll yet.
-  if (held_.load(std::memory_order_relaxed)) Lower(axes_[kMonotonicAxis], 1);
+  Recall();
   *opened = set;
   return 0;
 }

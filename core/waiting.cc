@@ -323,11 +323,20 @@ void Queue::StopHolding(const Waiter& waiter) {
   if (KeventSet* set = kevents(); set != nullptr) set->TakeEdges();
 }
 
+// Has a holding leader look again; what wakes it needs no memory.
+void Queue::Recall() {
+  lock_.AssertHeld();
+  if (held_.load(std::memory_order_relaxed)) Lower(axes_[kMonotonicAxis], 1);
+}
+
 // What a holding leader sleeps on: what becomes readable with what is new.
 unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
   if (const KeventSet* set = kevents(); set != nullptr) {
     descriptors[0] = {set->edges(), POLLIN, 0};
-    return 1;
+    // For Recall.
+    const int monotonic = axes_[kMonotonicAxis].source.load(std::memory_order_acquire) - 1;
+    descriptors[1] = {monotonic, POLLIN, 0};
+    return 2;
   }
   unsigned count = 0;
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_acquire); ++i) {
@@ -363,9 +372,7 @@ int Queue::CommitRing(unsigned new_uidx, unsigned over) {
   const bool was_full = ring_.exists() && ring_.full();
   const int count = ring_.Commit(new_uidx, over);
   // Who waits for room holds.
-  if (was_full && count > 0 && held_.load(std::memory_order_relaxed)) {
-    Lower(axes_[kMonotonicAxis], 1);
-  }
+  if (was_full && count > 0) Recall();
   return count;
 }
 

@@ -173,5 +173,47 @@ TEST_F(KeventFailures, NothingIsLostByThoseWhoWait) {
   EXPECT_GE(failed, 8);
 }
 
+// Another thread nests a queue while this one waits for a second event, and from
+// some addition on the kernel has no memory for more: what comes then wakes it
+// nevertheless.
+TEST_F(KeventFailures, ALeaderThatHoldsIsWokenAfterAFailedNesting) {
+  const int inner = InitQueue(nullptr, 0, 0);
+  const ukevent nested = Request(KEVENT_KEVENT, static_cast<uint64_t>(inner), KEVENT_KEVENT_READY);
+  ukevent user = Request(KEVENT_UNOTIFY, 1, KEVENT_UNOTIFY_EVENT);
+  bool refused = true;
+  for (int first = 1; refused; ++first) {
+    SCOPED_TRACE(testing::Message() << "from addition " << first);
+    const int outer = InitQueue(nullptr, 0, 0);
+    ASSERT_EQ(Add(outer, user), 0);
+    ASSERT_EQ(Add(outer, Request(KEVENT_POLL, static_cast<uint64_t>(other_), KEVENT_POLL_POLLIN)),
+              0);
+    ASSERT_EQ(ControlKevents(outer, KEVENT_CTL_READY, 1, &user), 1);
+
+    int sleeps = 0;
+    int additions = 0;
+    bool nests = false;
+    Sim().before_call = [&](const std::string& function) {
+      if (nests && function == "EpollAdd" && ++additions >= first) Sim().FailCall(1, ENOMEM);
+      // At first it sees that it holds.
+      if (function != "Poll" || ++sleeps != 2) return;
+      nests = true;
+      refused = Add(outer, nested) != 0;
+      Sim().SetReady(other_, EPOLLIN);
+    };
+    const timespec patience = {10, 0};
+    ukevent events[4];
+    const uint64_t begin = Sim().Now(CLOCK_MONOTONIC);
+    const int result = kevent::core::GetEvents(outer, {2, 4, events, &patience, 0, nullptr});
+    Sim().before_call = nullptr;
+    EXPECT_TRUE(result == 2 || (refused && result == -ENOMEM)) << result;
+    EXPECT_LT(Sim().Now(CLOCK_MONOTONIC) - begin, 10 * kSecond);
+    EXPECT_GE(sleeps, 2);
+    Sim().SetReady(other_, 0);
+    EXPECT_EQ(CloseDescriptor(outer), 0);
+    ASSERT_LT(first, 10);
+  }
+  EXPECT_EQ(CloseDescriptor(inner), 0);
+}
+
 }  // namespace
 }  // namespace kevent_test
