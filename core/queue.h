@@ -9,6 +9,7 @@
 //   telling.cc    what armers do to have the queue look at a timer
 //   indexing.cc   moving what was armed into the index, under the lock
 //   collector.cc  taking what is due, under the lock
+//   settling.cc   telling the kernel what comes next, under the lock
 //   waiting.cc    sleeping for it
 //   queue_kevents.cc  what it does for the set of other kevents, kevent_set.h
 
@@ -323,7 +324,6 @@ class Queue {
   unsigned ShareOfKevents(unsigned max) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned RoomForKevents(unsigned min, unsigned max, unsigned timers) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool LookAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReadClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Axis* LongestDue(Nanoseconds* late_by) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Claim(Axis& axis, ukevent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -333,7 +333,10 @@ class Queue {
   Nanoseconds NextNotDue(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static Nanoseconds NextOf(const Axis& axis, const HeapEntry& entry);
   Nanoseconds NextNotDueBelow(Axis& axis, uint32_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // settling.cc
   bool Settle(bool found_nothing, bool withdrawn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool LookAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void AnnounceAnew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Rearm(Axis& axis, Nanoseconds next, bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool ReadableInVain(Axis& axis);

@@ -294,7 +294,7 @@ inline Top() {
   }
 }
 
-/* ---- core/collector.cc ------------------------------------------------------------ */
+/* ---- core/collector.cc, core/settling.cc ------------------------------------------------------------ */
 
 inline Claim(t) {
   atomic { old_deadline = slot[t].deadline; old_setting = slot[t].setting }

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+//
+// The end of a collection: the kernel is told what comes next.
+
+#include <utility>
+
+#include "core/kevent_set.h"
+#include "core/queue.h"
+#include "core/system.h"
+
+namespace kevent::core {
+
+// Leaves the descriptor readable if and only if something is due, and the
+// kernel's timers no later than the earliest deadlines.  Whether something is
+// due.
+bool Queue::Settle(bool found_nothing, bool withdrawn) {
+  KeventSet* const set = kevents();
+  bool taken = set != nullptr && set->TookAnnouncement();
+  for (;;) {
+    bool due = set != nullptr && set->kernel_does_not_know();
+    for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+      Axis& axis = axes_[i];
+      CleanTop(axis);
+      const HeapEntry* const top = Top(axis);
+      if (top != nullptr && top->deadline() <= axis.now) due = true;
+    }
+    if (due || exit_requested_.load(std::memory_order_seq_cst)) {
+      if (taken) {
+        AnnounceToStay();
+      } else if (ReadableMembers() == 0) {
+        Announce();
+      }
+      return due;
+    }
+    bool relaxed = std::exchange(withdrawn, false);
+    if (Withdraw(std::exchange(taken, false))) relaxed = true;
+    for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+      Axis& axis = axes_[i];
+      const HeapEntry* const top = Top(axis);
+      if (Rearm(axis, top == nullptr ? 0 : top->deadline(), found_nothing)) relaxed = true;
+    }
+    // An armer may have relied on what was just withdrawn or put off: it has
+    // marked its timer before it looked (model: INBOX_NOT_LOOKED_AT_AGAIN).
+    if (!relaxed || !LookAgain()) return false;
+    DrainInbox();
+  }
+}
+
+// Whether something came that nobody has looked at yet.
+bool Queue::LookAgain() {
+  const KeventSet* const set = kevents();
+  return !inbox_.empty() || (set != nullptr && set->anything_new()) ||
+         exit_requested_.load(std::memory_order_seq_cst);
+}
+
+// Makes a new edge, for what the caller does not get though there is room.
+void Queue::AnnounceAnew() {
+  Withdraw(false);
+  Announce();
+}
+
+// Sets the kernel's timer of this axis to the next deadline, if what it is set
+// to has passed or is later.  Otherwise it stays: the kernel waking us in
+// vain once is cheaper than telling it of every timer that was put off.  True
+// when it was set later.
+bool Queue::Rearm(Axis& axis, Nanoseconds next, bool found_nothing) {
+  const uint64_t wanted = Earliness(next);
+  const auto passed = [&axis](KernelRegister::State armed) {
+    return armed.value() != 0 && DeadlineOf(armed.value()) <= axis.now;
+  };
+  KernelRegister::State seen = axis.armed.Load();
+  bool spent = passed(seen);
+  if (axis.alarm_fired.load(std::memory_order_seq_cst) &&
+      axis.alarm_fired.exchange(false, std::memory_order_seq_cst)) {
+    spent = true;
+  }
+  if (!spent && found_nothing && seen.value() != 0) spent = ReadableInVain(axis);
+
+  while (spent && !axis.armed.Replace(seen, wanted)) {
+    seen = axis.armed.Load();
+    spent = passed(seen);
+  }
+  if (!spent) axis.armed.RaiseTo(wanted);
+  if (!axis.armed.Load().told()) TellArmed(axis);
+  return spent && wanted < seen.value();
+}
+
+// Whether the timerfd is readable though its moment has not come: its clock was
+// set.
+bool Queue::ReadableInVain(Axis& axis) {
+  const AxisKind kind = axis.kind.load(std::memory_order_relaxed);
+  if (kind != AxisKind::kSettable && kind != AxisKind::kTai) return false;
+  return sys::IsReadable(axis.source.load(std::memory_order_relaxed) - 1);
+}
+
+unsigned Queue::ReadableMembers() const {
+  const KernelRegister::State announced = announced_.Load();
+  unsigned count = announced.value() != 0 && announced.told() ? 1 : 0;
+  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+    const Axis& axis = axes_[i];
+    const KernelRegister::State armed = axis.armed.Load();
+    if (axis.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime && armed.value() != 0 &&
+        armed.told() && DeadlineOf(armed.value()) <= axis.now) {
+      ++count;
+    }
+  }
+  return count;
+}
+
+}  // namespace kevent::core
