@@ -22,6 +22,7 @@ namespace {
 using Kind = sys::Transfer::Kind;
 
 constexpr int64_t kLater = INT64_MIN;
+constexpr int64_t kWithOthers = INT64_MIN + 1;  // in Call::reads
 
 // Where threads of real-time scheduling come before others (POSIX 2.8.2).
 void PutInLine(Operation* operation) {
@@ -39,20 +40,16 @@ int64_t StreamAtOnce(Operation* operation, int flags) {
   return kLater;
 }
 
-// A read of a file's data that are there already: what it moved or a negative
-// errno.  kLater if it would block or is not such a read.
-int64_t ReadAtOnce(Operation* operation, int flags) {
+// What a call may do while it holds up its caller.
+sys::Transfer PartAtOnce(const sys::Transfer& transfer) {
+  sys::Transfer part = transfer;
+  part.bytes = std::min(part.bytes, sys::Transfer::kMostAtOnce);
+  return part;
+}
+
+// A read of that has ended with this: the operation's result, or kLater.
+int64_t AfterRead(Operation* operation, int64_t result) {
   const sys::Transfer& transfer = operation->transfer;
-  // Without the page cache it would wait for the device (RWF_NOWAIT does not
-  // say otherwise).
-  if (transfer.bytes > sys::Transfer::kMostBytes) {
-    return sys::IsStream(transfer.fd) ? StreamAtOnce(operation, flags) : kLater;
-  }
-  if ((flags & O_DIRECT) != 0 || Process::aio().IsBeingWritten(transfer)) return kLater;
-  sys::Transfer at_once = transfer;
-  at_once.bytes = std::min(at_once.bytes, sys::Transfer::kMostAtOnce);
-  const int64_t result = sys::ReadAtOnce(at_once);
-  if (result == -ESPIPE) return StreamAtOnce(operation, flags);
   if (result == -EAGAIN || result == -EOPNOTSUPP || result == -ENOSYS) return kLater;
   if (result == 0 && transfer.bytes == 0) {
     // Nothing of a directory is an error to a call that may block.
@@ -64,6 +61,24 @@ int64_t ReadAtOnce(Operation* operation, int flags) {
   if (result <= 0 || static_cast<size_t>(result) == transfer.bytes) return result;
   operation->moved = static_cast<size_t>(result);
   return kLater;
+}
+
+// A read of a file's data that are there already: what it moved or a negative
+// errno.  kLater if it would block or is not such a read.
+int64_t ReadAtOnce(Operation* operation, Call* call) {
+  const int flags = call->status_flags;
+  const sys::Transfer& transfer = operation->transfer;
+  // Without the page cache it would wait for the device (RWF_NOWAIT does not
+  // say otherwise).
+  if (transfer.bytes > sys::Transfer::kMostBytes) {
+    return sys::IsStream(transfer.fd) ? StreamAtOnce(operation, flags) : kLater;
+  }
+  if ((flags & O_DIRECT) != 0 || Process::aio().IsBeingWritten(transfer)) return kLater;
+  if (call->has_places && call->list != 0) return kWithOthers;
+  const int64_t result = sys::ReadAtOnce(PartAtOnce(transfer));
+  if (result == -ESPIPE) return StreamAtOnce(operation, flags);
+  call->has_places = true;
+  return AfterRead(operation, result);
 }
 
 int64_t WriteAtOnce(Operation* operation, int flags) {
@@ -80,12 +95,13 @@ int64_t TransferAtOnce(Operation* operation, Call* call) {
     if (flags < 0) return flags;
     call->fd = transfer.fd;
     call->status_flags = flags;
+    call->has_places = false;
   }
   if (transfer.bytes > SSIZE_MAX) return sys::Perform(transfer);  // says what is wrong with it
   // More than there is room for is an error of the address, which an io_uring does
   // not see: it takes a count of 32 bits.
   if (transfer.bytes > sys::Transfer::kMostBytes) operation->blocks = true;
-  return transfer.kind == Kind::kRead ? ReadAtOnce(operation, call->status_flags)
+  return transfer.kind == Kind::kRead ? ReadAtOnce(operation, call)
                                       : WriteAtOnce(operation, call->status_flags);
 }
 
@@ -120,7 +136,31 @@ int TakeBack(uint32_t number) {
 
 }  // namespace
 
+void DoReads(Call* call) {
+  if (call->reads_count == 0) return;
+  sys::Transfer transfers[sys::kReadsTogether];
+  int64_t results[sys::kReadsTogether];
+  unsigned count = 0;
+  for (uint32_t link = call->reads.first; link != 0;
+       link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
+    transfers[count++] = PartAtOnce(Operations::At(link - 1).transfer);
+  }
+  AioEngine& engine = Process::aio();
+  engine.reads().AtOnce(transfers, count, results);
+  for (unsigned i = 0; i < count; ++i) {
+    const uint32_t number = call->reads.Take() - 1;
+    const int64_t result = AfterRead(&Operations::At(number), results[i]);
+    if (result == kLater) {
+      call->later.Append(number);
+    } else {
+      engine.Finish(number, result);
+    }
+  }
+  call->reads_count = 0;
+}
+
 uint32_t BeginLater(Call* call) {
+  DoReads(call);
   if (call->later.first == 0) return 0;
   AioFiles::Runnable refused;
   Process::aio().BeginAll(&call->later, &refused);
@@ -164,6 +204,12 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
 
   AioEngine& engine = Process::aio();
   const int64_t result = AtOnce(&operation, call);
+  if (result == kWithOthers) {
+    call->reads.Append(number);
+    if (++call->reads_count == sys::kReadsTogether) DoReads(call);
+    return 0;
+  }
+  DoReads(call);  // what was asked for before this one
   if (result != kLater) {
     engine.Finish(number, result);
     return 0;

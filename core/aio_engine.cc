@@ -20,6 +20,7 @@ constinit std::atomic<uint32_t> AioEngine::in_flight_{0};
 void AioEngine::Init() {
   lock_.Init();
   submitting_.Init();
+  reads_.Init();
   in_flight_.store(0, std::memory_order_relaxed);
   AioFiles::Forget();
 }

@@ -4,9 +4,9 @@
 // one thread with an io_uring, and a few threads that block for what an io_uring
 // would not end, and for all where there is none.
 //
-// No thread of the program ever submits: the kernel ends what could not be done
-// at once in the thread that submitted it, whose epoll_wait then fails with
-// EINTR although no handler has run.
+// No thread of the program submits what may not be done at once (aio_reads.h has
+// the rest): the kernel ends it in the thread that submitted it, whose epoll_wait
+// then fails with EINTR although no handler has run.
 
 #ifndef KEVENT_CORE_AIO_ENGINE_H_
 #define KEVENT_CORE_AIO_ENGINE_H_
@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "core/aio_files.h"
+#include "core/aio_reads.h"
 #include "core/lock.h"
 #include "core/operation.h"
 
@@ -33,6 +34,8 @@ class AioEngine {
   // Those of a list; what could not be begun is left in `refused`.
   void BeginAll(AioFiles::Runnable* operations, AioFiles::Runnable* refused);
 
+  // For reads that are done at once.
+  AioReads& reads() { return reads_; }
   // Whether a read of this must not be done at once.
   bool IsBeingWritten(const sys::Transfer& read);
 
@@ -134,6 +137,8 @@ class AioEngine {
   uint32_t threads_ ABSL_GUARDED_BY(lock_);    // of the pool
   uint32_t idle_ ABSL_GUARDED_BY(lock_);
   std::atomic<uint32_t> bell_;  // counts what was handed to the pool
+
+  AioReads reads_;
 
   std::atomic<uint32_t> finished_;  // counts completions
   std::atomic<uint32_t> sleepers_;  // threads that wait for that

@@ -42,7 +42,11 @@ inline Operation* MarkedBy(const aiocb* control) {
 struct Call {
   uint32_t list = 0;  // plus one
   int fd = -1;
-  int status_flags = 0;  // of fd
+  int status_flags = 0;     // of fd
+  bool has_places = false;  // fd has, as a read at once has shown
+  // Reads of a list that are to be tried at once, together.
+  AioFiles::Runnable reads = {};
+  unsigned reads_count = 0;
   // What cannot be done at once, of a list.
   AioFiles::Runnable later = {};
   bool writes_later = false;
@@ -50,7 +54,9 @@ struct Call {
 
 // Begins one operation: 0 or an errno.  A list's may be left for later.
 int StartOperation(sys::Transfer::Kind kind, aiocb* control, Call* call);
-// Begins those.  How many could not be, with EAGAIN.
+// Does a list's reads that can be done at once; the others are for later.
+void DoReads(Call* call);
+// Begins what is left for later.  How many could not be, with EAGAIN.
 uint32_t BeginLater(Call* call);
 
 }  // namespace kevent::core

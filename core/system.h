@@ -158,12 +158,21 @@ bool MayEndByTime(const Transfer& transfer);
 // its own, under which it runs constructors of the program's, which may call us.
 void LoadRing();
 
-// An io_uring, one for the process: its descriptor, or a negative errno.
+// An io_uring, one of each for the process: its descriptor, or a negative errno.
 // -ENOSYS without the library for it or where the kernel or a sandbox has none.
 // Not async-signal-safe.
-int OpenRing();
+enum class Ring : uint8_t { kOperations, kReads };
+int OpenRing(Ring ring);
 // Its descriptor was moved.
-void RingMoved(int fd);
+void RingMoved(Ring ring, int fd);
+
+// What ReadAtOnce does, many in one call by the ring for that: 0, or a negative
+// errno and nothing done.  They must be of files that have places, else the kernel
+// reads a stream.  Not together with another ReadTogether.
+inline constexpr unsigned kReadsTogether = 64;
+int ReadTogether(const Transfer* reads, unsigned count, int64_t* results);
+
+// The rest is the other one's.
 // Adds an operation to those that the next RingSubmit hands to the kernel; false
 // when there is no room.
 inline constexpr unsigned kRingEntries = 256;

@@ -11,6 +11,7 @@
 
 #include <dlfcn.h>
 #include <liburing.h>
+#include <sys/uio.h>
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
 #else
@@ -39,6 +40,9 @@ struct Liburing {
 constinit std::atomic<const Liburing*> g_liburing{nullptr};
 // Made anew by the first operation of a child of fork.
 io_uring g_ring;
+io_uring g_read_ring;
+
+io_uring& Get(Ring ring) { return ring == Ring::kOperations ? g_ring : g_read_ring; }
 
 const Liburing& Library() { return *g_liburing.load(std::memory_order_acquire); }
 
@@ -62,24 +66,55 @@ bool FindAll(Liburing* found) {
          Find(library, "io_uring_peek_batch_cqe", &found->peek);
 }
 
-int Open() {
+int Open(Ring which) {
   // It lets no other thread run while one sleeps in io_uring_enter (3.19; its bug
   // 463859): everything would hang.
   if (RUNNING_ON_VALGRIND) return -ENOSYS;
   const Liburing* liburing = g_liburing.load(std::memory_order_acquire);
   if (liburing == nullptr || liburing->open == nullptr) return -ENOSYS;
+  io_uring& ring = Get(which);
   io_uring_params parameters = {};
   parameters.flags = IORING_SETUP_CLAMP;
-  int result = liburing->open(kRingEntries, &g_ring, &parameters);
+  const unsigned entries = which == Ring::kOperations ? kRingEntries : kReadsTogether;
+  int result = liburing->open(entries, &ring, &parameters);
   if (result < 0) return result;
   // Nothing is lost when very many complete at once; and a read without an
   // offset is one of a stream.
   constexpr unsigned kNeeded = IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS;
   // Its pages are the parent's: a child that writes to them confuses both.
-  result = (parameters.features & kNeeded) != kNeeded ? -ENOSYS : liburing->dontfork(&g_ring);
-  if (result == 0) return g_ring.ring_fd;
-  liburing->close(&g_ring);
+  result = (parameters.features & kNeeded) != kNeeded ? -ENOSYS : liburing->dontfork(&ring);
+  if (result == 0) return ring.ring_fd;
+  liburing->close(&ring);
   return result;
+}
+
+// The kernel looks at the tail in a call that submits, and nobody makes one
+// meanwhile.
+void DropUnsubmitted(io_uring& ring) {
+  const unsigned first = ring.sq.sqe_tail - io_uring_sq_ready(&ring);
+  io_uring_smp_store_release(ring.sq.ktail, first);
+  ring.sq.sqe_head = ring.sq.sqe_tail = first;
+}
+
+// Takes what has completed into `results`, by its tokens.
+unsigned TakeReads(int64_t* results) {
+  io_uring_cqe* completed[kReadsTogether];
+  const unsigned count = Library().peek(&g_read_ring, completed, kReadsTogether);
+  for (unsigned i = 0; i < count; ++i) results[completed[i]->user_data] = completed[i]->res;
+  io_uring_cq_advance(&g_read_ring, count);
+  return count;
+}
+
+// Hands them to the kernel: how many it has taken, or a negative errno.
+int SubmitReads() {
+  unsigned taken = 0;
+  while (const unsigned left = io_uring_sq_ready(&g_read_ring)) {
+    const int result = Library().submit(&g_read_ring);
+    if (result < 0 && taken == 0) return result;
+    if (result <= 0) break;
+    taken += std::min(static_cast<unsigned>(result), left);
+  }
+  return static_cast<int>(taken);
 }
 
 // Whether a call will succeed another time.
@@ -101,14 +136,14 @@ void LoadRing() {
   if (!g_liburing.compare_exchange_strong(nobodys, found)) UnmapPages(found, sizeof(Liburing));
 }
 
-int OpenRing() {
+int OpenRing(Ring ring) {
   const int before = errno;
-  const int result = Open();
+  const int result = Open(ring);
   errno = before;
   return result;
 }
 
-void RingMoved(int fd) { g_ring.ring_fd = g_ring.enter_ring_fd = fd; }
+void RingMoved(Ring ring, int fd) { Get(ring).ring_fd = Get(ring).enter_ring_fd = fd; }
 
 bool RingAdd(const Transfer& transfer, uint64_t token) {
   io_uring_sqe* sqe = io_uring_get_sqe(&g_ring);
@@ -149,17 +184,37 @@ int RingSubmit() {
   return io_uring_sq_ready(&g_ring) == 0 ? 0 : -EAGAIN;
 }
 
-// The kernel looks at the tail in a call that submits, and nobody makes one
-// meanwhile.
 unsigned RingTakeOut(uint64_t (&tokens)[kRingEntries]) {
   const unsigned count = io_uring_sq_ready(&g_ring);
   const unsigned first = g_ring.sq.sqe_tail - count;
   for (unsigned i = 0; i < count; ++i) {
     tokens[i] = g_ring.sq.sqes[(first + i) & *g_ring.sq.kring_mask].user_data;
   }
-  io_uring_smp_store_release(g_ring.sq.ktail, first);
-  g_ring.sq.sqe_head = g_ring.sq.sqe_tail = first;
+  DropUnsubmitted(g_ring);
   return count;
+}
+
+int ReadTogether(const Transfer* reads, unsigned count, int64_t* results) {
+  for (unsigned i = 0; i < count; ++i) {
+    io_uring_sqe* sqe = io_uring_get_sqe(&g_read_ring);
+    io_uring_prep_read(sqe, reads[i].fd, reads[i].buffer, static_cast<unsigned>(reads[i].bytes),
+                       static_cast<uint64_t>(reads[i].offset));
+    sqe->rw_flags = RWF_NOWAIT;
+    sqe->user_data = i;
+    results[i] = -EAGAIN;
+  }
+  const int before = errno;
+  const int taken = SubmitReads();
+  DropUnsubmitted(g_read_ring);
+  // They have completed in that call, unless the file was made an O_DIRECT one
+  // meanwhile.
+  for (int left = taken; left > 0;) {
+    left -= static_cast<int>(TakeReads(results));
+    io_uring_cqe* one;
+    if (left > 0) Library().wait(&g_read_ring, &one, 1, nullptr, nullptr);
+  }
+  errno = before;
+  return MayPass(taken) ? 0 : taken;
 }
 
 int RingTake(RingResult* results, unsigned max, bool sleep) {
@@ -183,8 +238,9 @@ int RingTake(RingResult* results, unsigned max, bool sleep) {
 namespace kevent::sys {
 
 void LoadRing() {}
-int OpenRing() { return -ENOSYS; }
-void RingMoved(int) {}
+int OpenRing(Ring) { return -ENOSYS; }
+void RingMoved(Ring, int) {}
+int ReadTogether(const Transfer*, unsigned, int64_t*) { return -ENOSYS; }
 bool RingAdd(const Transfer&, uint64_t) { return false; }
 int RingSubmit() { return -ENOSYS; }
 unsigned RingTakeOut(uint64_t (&)[kRingEntries]) { return 0; }

@@ -31,6 +31,20 @@ int UseAio(int queue) {
   pipe.Put("x");
   const std::vector<ukevent> second = Collect(queue, 1, 2);
   if (second.size() != 1 || second[0].ptr != &later || byte != 'x') return 3;
+  // So many that they are read together.
+  std::vector<aiocb> reads(40);
+  std::vector<char> bytes(reads.size());
+  std::vector<aiocb*> list;
+  for (size_t i = 0; i < reads.size(); ++i) {
+    Prepare(&reads[i], queue, file.fd(), &bytes[i], 1);
+    reads[i].aio_lio_opcode = LIO_READ;
+    list.push_back(&reads[i]);
+  }
+  if (lio_listio(LIO_NOWAIT, list.data(), static_cast<int>(list.size()), nullptr) != 0) return 4;
+  if (Collect(queue, static_cast<unsigned>(list.size()), 64).size() != list.size()) return 5;
+  for (const char each : bytes) {
+    if (each != 'w') return 6;
+  }
   return 0;
 }
 

@@ -31,17 +31,25 @@ int64_t PerformWithoutSignals(const Transfer&) { return -EIO; }
 int64_t ReadAtOnce(const Transfer& transfer) {
   return Sim().files_are_cached ? static_cast<int64_t>(transfer.bytes) : -EAGAIN;
 }
-bool IsStream(int) { return true; }
+bool IsStream(int) { return !Sim().files_have_places; }
 bool MayEndByTime(const Transfer&) { return Sim().may_end_by_time; }
 
 void LoadRing() { Sim().Enter(__func__); }
-int OpenRing() {
+int OpenRing(Ring) {
   const int error = EnterFallible(__func__);
   if (error != 0) return error;
-  return Sim().ring.is_there ? Sim().Install(std::make_shared<SimulatedFile>(), 3) : -ENOSYS;
+  return Sim().ring.is_there ? Sim().Install(std::make_shared<SimulatedFile>(), 3)
+                             : Sim().ring.refusal;
 }
 
-void RingMoved(int) {}
+void RingMoved(Ring, int) {}
+
+int ReadTogether(const Transfer* reads, unsigned count, int64_t* results) {
+  if (const int error = EnterFallible(__func__); error != 0) return error;
+  if (Sim().ring.closed) return -EBADF;
+  for (unsigned i = 0; i < count; ++i) results[i] = ReadAtOnce(reads[i]);
+  return 0;
+}
 
 bool RingAdd(const Transfer& transfer, uint64_t token) {
   Sim().ring.added.push_back({transfer, token});

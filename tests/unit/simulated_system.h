@@ -10,6 +10,7 @@
 
 #include <time.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -58,8 +59,9 @@ struct SimulatedFile {
 // An io_uring that takes what it is given, and ends it when the test says so.
 struct SimulatedRing {
   bool is_there = false;
-  bool is_full = false;  // the kernel takes no more for now
-  bool closed = false;   // by a system call that the library does not see
+  int refusal = -ENOSYS;  // when it is not
+  bool is_full = false;   // the kernel takes no more for now
+  bool closed = false;    // by a system call that the library does not see
   std::function<void()> when_asleep;
   struct Given {
     kevent::sys::Transfer transfer;
@@ -103,6 +105,7 @@ class Simulation {
   SimulatedRing ring;
   bool may_end_by_time = false;  // streams
   bool files_are_cached = false;
+  bool files_have_places = false;  // as to writes
   // Runs the thread that was started last until it ends.
   void RunThread() { thread_(thread_argument_); }
 

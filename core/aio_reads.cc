@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/aio_reads.h"
+
+#include <cerrno>
+
+#include "core/internal_descriptors.h"
+#include "core/signals_blocked.h"
+
+namespace kevent::core {
+namespace {
+
+// For fewer a call each is cheaper than the ring (docs/performance.md).
+constexpr unsigned kFewest = 12;
+
+}  // namespace
+
+void AioReads::AtOnce(const sys::Transfer* reads, unsigned count, int64_t* results) {
+  if (count >= kFewest && Together(reads, count, results)) return;
+  for (unsigned i = 0; i < count; ++i) results[i] = sys::ReadAtOnce(reads[i]);
+}
+
+// False if there is no ring, or none for this thread.
+bool AioReads::Together(const sys::Transfer* reads, unsigned count, int64_t* results) {
+  sys::LoadRing();
+  const SignalsBlocked blocked;
+  if (!lock_.TryAcquire()) return false;
+  const bool done = HasRing() && sys::ReadTogether(reads, count, results) == 0;
+  if (state_ == State::kOpen && !done) state_ = State::kNone;
+  lock_.Release();
+  return done;
+}
+
+bool AioReads::HasRing() {
+  if (state_ == State::kOpen) {
+    // Closed by a system call that we don't see, it may be a stranger's ring.
+    return OwnsDescriptor(ring_, 0, kRoleProcess);
+  }
+  if (state_ == State::kNone) return false;
+  const int fd = AdoptDescriptor(sys::OpenRing(sys::Ring::kReads), 0, kRoleProcess);
+  if (fd == -EMFILE || fd == -ENFILE) return false;  // it may be there another time
+  state_ = fd < 0 ? State::kNone : State::kOpen;
+  if (fd < 0) return false;
+  sys::RingMoved(sys::Ring::kReads, fd);
+  ring_ = fd;
+  return true;
+}
+
+}  // namespace kevent::core
