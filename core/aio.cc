@@ -147,15 +147,19 @@ void DoReads(Call* call) {
   }
   AioEngine& engine = Process::aio();
   engine.reads().AtOnce(transfers, count, results);
+  AioFiles::Runnable done;
   for (unsigned i = 0; i < count; ++i) {
     const uint32_t number = call->reads.Take() - 1;
-    const int64_t result = AfterRead(&Operations::At(number), results[i]);
+    Operation& operation = Operations::At(number);
+    const int64_t result = AfterRead(&operation, results[i]);
     if (result == kLater) {
       call->later.Append(number);
     } else {
-      engine.Finish(number, result);
+      AioEngine::SetResult(&operation, result);
+      done.Append(number);
     }
   }
+  engine.Finish(&done);
   call->reads_count = 0;
 }
 
@@ -211,7 +215,10 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
   }
   DoReads(call);  // what was asked for before this one
   if (result != kLater) {
-    engine.Finish(number, result);
+    AioEngine::SetResult(&operation, result);
+    AioFiles::Runnable done;
+    done.Append(number);
+    engine.Finish(&done);
     return 0;
   }
   if (call->list != 0) {

@@ -133,9 +133,11 @@ int64_t Total(const Operation& operation, int64_t result) {
   return moved + (result > 0 ? result : 0);
 }
 
+}  // namespace
+
 // As the C library's aio_error and aio_return find it.  Then the control block is
 // the program's own again.
-void SetResult(Operation* operation, int64_t result) {
+void AioEngine::SetResult(Operation* operation, int64_t result) {
   const int error = result < 0 ? static_cast<int>(-result) : 0;
   const int64_t value = result < 0 ? -1 : result;
   operation->data[0] = static_cast<uint32_t>(value);
@@ -145,8 +147,6 @@ void SetResult(Operation* operation, int64_t result) {
   std::atomic_ref(control->__error_code).store(error, std::memory_order_seq_cst);
   operation->control.store(nullptr, std::memory_order_relaxed);
 }
-
-}  // namespace
 
 // It is no longer in flight, by what aio_cancel says and by what aio_error does.
 void AioEngine::Settle(uint32_t number, int64_t result) {
@@ -169,34 +169,41 @@ void AioEngine::Ended(uint32_t number, int64_t result) {
 
 // Who waited for them begins once they were told of.
 void AioEngine::TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next) {
-  while (const uint32_t link = done->Take()) Tell(link - 1);
+  Finish(done);
   if (next.first == 0) return;
   const Locked locked(lock_);
   Hand(next);
 }
 
-void AioEngine::Finish(uint32_t number, int64_t result) {
-  SetResult(&Operations::At(number), result);
-  Tell(number);
-}
-
 // Not under the lock: it may make a thread, and wait for it.
-void AioEngine::Tell(uint32_t number) {
-  const Operation& operation = Operations::At(number);
-  const uint32_t list = operation.list;
-  const bool failed = operation.data[1] != 0;
-  Complete(number);
-  if (list != 0) FinishMember(list - 1, failed);
+void AioEngine::Finish(AioFiles::Runnable* done) {
+  {
+    Teller teller;
+    while (const uint32_t link = done->Take()) Tell(link - 1, &teller);
+  }
   finished_.fetch_add(1, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) != 0) sys::FutexWakeAll(&finished_);
 }
 
-void AioEngine::FinishMember(uint32_t number, bool failed) {
+void AioEngine::Tell(uint32_t number, Teller* teller) {
+  const Operation& operation = Operations::At(number);
+  const uint32_t list = operation.list;
+  const bool failed = operation.data[1] != 0;
+  teller->Complete(number);
+  if (list != 0) MemberDone(list - 1, failed, teller);
+}
+
+void AioEngine::FinishMember(uint32_t list) {
+  Teller teller;
+  MemberDone(list, false, &teller);
+}
+
+void AioEngine::MemberDone(uint32_t number, bool failed, Teller* teller) {
   Operation& list = Operations::At(number);
   if (failed) list.failed.fetch_add(1, std::memory_order_relaxed);
   if (list.missing.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
   list.data[1] = list.failed.load(std::memory_order_relaxed);
-  Complete(number);
+  teller->Complete(number);
 }
 
 // ---- Waiting --------------------------------------------------------------------

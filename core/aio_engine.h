@@ -18,6 +18,7 @@
 
 #include "core/aio_files.h"
 #include "core/aio_reads.h"
+#include "core/completions.h"
 #include "core/lock.h"
 #include "core/operation.h"
 
@@ -48,10 +49,11 @@ class AioEngine {
 
   static bool any_in_flight() { return in_flight_.load(std::memory_order_relaxed) != 0; }
 
-  // It has completed without having begun here.
-  void Finish(uint32_t number, int64_t result);
+  // Has completed, as the program sees it; and whoever is to be told, is.
+  static void SetResult(Operation* operation, int64_t result);
+  void Finish(AioFiles::Runnable* done);
   // One member less of a list is in flight.
-  void FinishMember(uint32_t list, bool failed);
+  static void FinishMember(uint32_t list);
 
   // Sleeps until `done()`: 0, or -ETIMEDOUT or -EINTR; as in the C library a
   // handler with SA_RESTART does not end a sleep without a deadline.  A
@@ -94,7 +96,8 @@ class AioEngine {
   static void TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing);
   void Settle(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Ended(uint32_t number, int64_t result);
-  void Tell(uint32_t number);
+  static void Tell(uint32_t number, Teller* teller);
+  static void MemberDone(uint32_t list, bool failed, Teller* teller);
   void TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next);
   static sys::Transfer Rest(const Operation& operation);
 

@@ -36,7 +36,7 @@ Kind KindOf(const aiocb* control) {
 
 void Drop(void* number) {
   const SignalsBlocked blocked;
-  Process::aio().FinishMember(*static_cast<uint32_t*>(number), false);
+  AioEngine::FinishMember(*static_cast<uint32_t*>(number));
 }
 
 // LIO_WAIT: 0, EINTR, or EIO when one has failed.

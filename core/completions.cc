@@ -97,27 +97,31 @@ int PlanNotification(const sigevent& notification, Operation* operation) {
   return error != 0 ? EAGAIN : 0;
 }
 
-namespace {
-
 // False when it was closed meanwhile.
-bool PostTo(Queue& queue, uint32_t number, uint32_t incarnation) {
-  if (!queue.Pin()) return false;
-  const bool the_same = queue.incarnation() == incarnation;
-  if (the_same) {
-    queue.kevents()->completions().Post(number);
-    queue.Wake();
+bool Teller::Post(const Operation& operation, uint32_t number) {
+  Queue& queue = Process::QueueAt(operation.queue);
+  if (queue_ != &queue) {
+    Wake();
+    if (!queue.Pin()) return false;
+    queue_ = &queue;
   }
-  queue.Unpin();
-  return the_same;
+  if (queue.incarnation() != operation.incarnation) return false;
+  queue.kevents()->completions().Post(number);
+  return true;
 }
 
-}  // namespace
+void Teller::Wake() {
+  if (queue_ == nullptr) return;
+  if (queue_->kevents() != nullptr && queue_->kevents()->anything_new()) queue_->Wake();
+  queue_->Unpin();
+  queue_ = nullptr;
+}
 
-void Complete(uint32_t number) {
+void Teller::Complete(uint32_t number) {
   const Operation& operation = Operations::At(number);
   switch (operation.notify) {
     case Operation::Notify::kQueue:
-      if (PostTo(Process::QueueAt(operation.queue), number, operation.incarnation)) return;
+      if (Post(operation, number)) return;
       break;
     case Operation::Notify::kElsewhere:
       sys::Notify(operation.elsewhere);

@@ -15,6 +15,8 @@
 
 namespace kevent::core {
 
+class Queue;
+
 // What has completed into one queue.  Zeroed memory is an empty one.
 class Completions {
  public:
@@ -42,8 +44,24 @@ class Completions {
 // as the C library does.  0, EBADF or EINVAL for the queue, or EAGAIN.
 int PlanNotification(const sigevent& notification, Operation* operation);
 
-// Tells of its completion, and is the last to use it.
-void Complete(uint32_t operation);
+// Tells of completions: whom they are for is woken once for all that come one
+// after the other, lest he collect the first while the others follow.
+class Teller {
+ public:
+  Teller() = default;
+  ~Teller() { Wake(); }
+  Teller(const Teller&) = delete;
+  Teller& operator=(const Teller&) = delete;
+
+  // Tells of its completion, and is the last to use it.
+  void Complete(uint32_t operation);
+
+ private:
+  bool Post(const Operation& operation, uint32_t number);
+  void Wake();
+
+  Queue* queue_ = nullptr;  // pinned, and to be woken
+};
 
 }  // namespace kevent::core
 

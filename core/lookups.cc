@@ -89,7 +89,7 @@ void Lookups::Run() {
     auto* const* const list = static_cast<gaicb**>(lookup.transfer.buffer);
     for (size_t i = 0; i < lookup.transfer.bytes; ++i) sys::AwaitLookup(list[i]);
     FreeList(lookup);
-    Complete(number);
+    Teller().Complete(number);
     const Locked locked(lock_);
     --in_flight_;
   }
@@ -140,7 +140,7 @@ int PrepareLookup(gaicb* const list[], int count, const sigevent& notification, 
 void AwaitLookup(uint32_t number) {
   if (Operations::At(number).transfer.bytes == 0) {
     const SignalsBlocked blocked;
-    Complete(number);
+    Teller().Complete(number);
   } else {
     Process::lookups().Await(number);
   }

@@ -322,6 +322,36 @@ TEST_F(Ring, AReadOfVeryMuchIsNotDoneByTheCallAlone) {
   ExpectEvent(kAtOnce, 0);
 }
 
+// Whoever is woken finds all of it, though he collects at once.
+TEST_F(Ring, WhatCompletesTogetherIsToldOfTogether) {
+  std::vector<std::array<aiocb, 1>> reads(8);
+  for (size_t i = 0; i < reads.size(); ++i) {
+    aiocb& read = reads[i][0];
+    read = {};
+    read.aio_fildes = file_;
+    read.aio_buf = bytes_ + i;
+    read.aio_nbytes = 1;
+    read.aio_offset = static_cast<off_t>(i);
+    kevent_sigevent(&read.aio_sigevent, queue_, &read);
+    ASSERT_EQ(kevent::core::StartRead(&read), 0);
+  }
+  std::vector<size_t> batches;
+  bool collects = false;
+  Run({[&] {
+         for (const SimulatedRing::Given& given : Sim().ring.taken) {
+           Sim().ring.results.push_back({given.token, 1});
+         }
+         Sim().before_call = [&](const std::string& call) {
+           if (call != "RestoreSignals" || collects) return;
+           collects = true;
+           if (const size_t count = Collect(queue_).size(); count != 0) batches.push_back(count);
+           collects = false;
+         };
+       },
+       [] { Sim().before_call = nullptr; }});
+  EXPECT_EQ(batches, std::vector<size_t>{reads.size()});
+}
+
 // Before the ring has a thread, as the pool's would be the last that was started.
 TEST_F(Ring, WhatMayEndByTimeIsForThePool) {
   Sim().may_end_by_time = true;
