@@ -123,6 +123,7 @@ int AioFiles::Add(uint32_t number, Runnable* runnable) {
   file.last = number + 1;
   operation.state = State::kWaiting;
 
+  if (IsWrite(operation) && HasPlace(operation)) TrackReads(file);
   if (IsSync(operation)) {
     ReleaseSyncs(file, runnable);
   } else if (!operation.in_line) {
@@ -138,10 +139,7 @@ int AioFiles::Add(uint32_t number, Runnable* runnable) {
     line.busy = true;
     runnable->Append(number);
   }
-  if (HasPlace(operation)) {
-    (IsWrite(operation) ? file.writes : file.reads).Add(number);
-    if (IsWrite(operation)) writes_.fetch_add(1, std::memory_order_relaxed);
-  }
+  if (HasPlace(operation)) EnterPlace(file, number);
   return 0;
 }
 
@@ -176,8 +174,7 @@ void AioFiles::Leave(uint32_t number, Runnable* runnable) {
   const Operation& operation = Operations::At(number);
   File& file = At(operation.file);
   if (HasPlace(operation)) {
-    (IsWrite(operation) ? file.writes : file.reads).Remove(number);
-    if (IsWrite(operation)) writes_.fetch_sub(1, std::memory_order_relaxed);
+    LeavePlace(file, number);
     ReleaseKeptBack(file, operation, runnable);
   }
   Unlink(number);
@@ -207,6 +204,34 @@ void AioFiles::ReleaseSyncs(const File& file, Runnable* runnable) {
 
 bool AioFiles::HasPlace(const Operation& operation) {
   return !IsSync(operation) && operation.transfer.offset != sys::Transfer::kStream;
+}
+
+// Those that there are, and all from now on.
+void AioFiles::TrackReads(File& file) {
+  if (file.tracks_reads) return;
+  file.tracks_reads = true;
+  for (uint32_t link = file.first; link != 0; link = Operations::At(link - 1).file_after) {
+    const Operation& operation = Operations::At(link - 1);
+    if (HasPlace(operation) && !IsWrite(operation)) file.reads.Add(link - 1);
+  }
+}
+
+void AioFiles::EnterPlace(File& file, uint32_t number) {
+  if (IsWrite(Operations::At(number))) {
+    file.writes.Add(number);
+    writes_.fetch_add(1, std::memory_order_relaxed);
+  } else if (file.tracks_reads) {
+    file.reads.Add(number);
+  }
+}
+
+void AioFiles::LeavePlace(File& file, uint32_t number) {
+  if (IsWrite(Operations::At(number))) {
+    file.writes.Remove(number);
+    writes_.fetch_sub(1, std::memory_order_relaxed);
+  } else if (file.tracks_reads) {
+    file.reads.Remove(number);
+  }
 }
 
 bool AioFiles::KeepsBack(const Operation& older, const Operation& newer) {

@@ -81,6 +81,7 @@ class AioFiles {
     Line lines[2];
     AioPlaces reads;
     AioPlaces writes;
+    bool tracks_reads;   // those on places are in `reads`: only a write asks there
     uint32_t kept_back;  // operations on places that wait
   };
   static constexpr uint32_t kBuckets = 1u << 10;
@@ -94,6 +95,9 @@ class AioFiles {
   static void Enqueue(Line& line, uint32_t number);
   static void Dequeue(Line& line, uint32_t number);
   static bool HasPlace(const Operation& operation);
+  static void TrackReads(File& file);
+  static void EnterPlace(File& file, uint32_t number);
+  static void LeavePlace(File& file, uint32_t number);
   static bool KeepsBack(const Operation& older, const Operation& newer);
   static uint32_t CountKeepers(const File& file, const Operation& newer);
   void Unlink(uint32_t number);

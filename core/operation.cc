@@ -6,14 +6,6 @@
 
 namespace kevent::core {
 
-// A child of fork finds it zeroed: no operation is in flight there.
-struct Operations::Table {
-  // The first that is free, plus one, and a count that makes each head another.
-  std::atomic<uint64_t> free;
-  std::atomic<uint32_t> used;  // numbers below were handed out once
-  Operation records[kMax];
-};
-
 constinit std::atomic<Operations::Table*> Operations::table_{nullptr};
 
 namespace {
@@ -23,10 +15,6 @@ constexpr uint64_t Head(uint64_t before, uint32_t link) {
 }
 
 }  // namespace
-
-Operation& Operations::At(uint32_t number) {
-  return table_.load(std::memory_order_acquire)->records[number];
-}
 
 Operation* Operations::Find(uint32_t number) {
   Table* table = table_.load(std::memory_order_acquire);

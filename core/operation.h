@@ -85,6 +85,18 @@ class Operations {
   static std::atomic<Table*> table_;
 };
 
+// A child of fork finds it zeroed: no operation is in flight there.
+struct Operations::Table {
+  // The first that is free, plus one, and a count that makes each head another.
+  std::atomic<uint64_t> free;
+  std::atomic<uint32_t> used;  // numbers below were handed out once
+  Operation records[kMax];
+};
+
+inline Operation& Operations::At(uint32_t number) {
+  return table_.load(std::memory_order_acquire)->records[number];
+}
+
 }  // namespace kevent::core
 
 #endif  // KEVENT_CORE_OPERATION_H_
