@@ -48,6 +48,7 @@ void AioEngine::BeginAll(AioFiles::Runnable* operations, AioFiles::Runnable* ref
       refused->Append(number);
     } else {
       in_flight_.fetch_add(1, std::memory_order_relaxed);
+      if (Operations::At(number).blocks) ++blocking_;
     }
   }
   Hand(runnable);
@@ -152,6 +153,7 @@ void AioEngine::SetResult(Operation* operation, int64_t result) {
 void AioEngine::Settle(uint32_t number, int64_t result) {
   Operation& operation = Operations::At(number);
   in_flight_.fetch_sub(1, std::memory_order_relaxed);
+  if (operation.blocks) --blocking_;
   SetResult(&operation, Total(operation, operation.given_up ? -ECANCELED : result));
 }
 

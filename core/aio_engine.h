@@ -119,7 +119,9 @@ class AioEngine {
   // aio_pool.cc
   int AddThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void WakePool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool MayBeNeeded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool AwaitWork(uint32_t* number);
+  bool JoinPool();
   void RunPool();
 
   static std::atomic<uint32_t> in_flight_;  // that have begun
@@ -139,7 +141,8 @@ class AioEngine {
   uint32_t in_kernel_ ABSL_GUARDED_BY(lock_);  // operations that the ring was given
   uint32_t threads_ ABSL_GUARDED_BY(lock_);    // of the pool
   uint32_t idle_ ABSL_GUARDED_BY(lock_);
-  std::atomic<uint32_t> bell_;  // counts what was handed to the pool
+  uint32_t blocking_ ABSL_GUARDED_BY(lock_);  // operations in flight that are for the pool alone
+  std::atomic<uint32_t> bell_;                // counts what was handed to the pool
 
   AioReads reads_;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Threads that block: as many as are busy, and no more than the C library has by
-// default.  One that had nothing to do for a second goes.
+// default.  One that had nothing to do for a second goes, but not the last one
+// while there may be something to come.
 
 #include <cerrno>
 
@@ -32,6 +33,12 @@ void AioEngine::WakePool() {
   }
 }
 
+// Whether there may be something to do for it later, when perhaps no thread can be
+// made.
+bool AioEngine::MayBeNeeded() const {
+  return backend_ == Backend::kRing ? blocking_ != 0 : any_in_flight();
+}
+
 // False when there was nothing to do for long.
 bool AioEngine::AwaitWork(uint32_t* number) {
   bool last_look = false;
@@ -40,7 +47,8 @@ bool AioEngine::AwaitWork(uint32_t* number) {
     {
       const Locked locked(lock_);
       const uint32_t link = TakeHanded(&for_pool_);
-      if (link != 0 || last_look) {
+      const bool may_go = threads_ > 1 || !MayBeNeeded();
+      if (link != 0 || (last_look && may_go)) {
         *number = link - 1;
         if (link == 0) --threads_;
         return link != 0;
@@ -55,6 +63,14 @@ bool AioEngine::AwaitWork(uint32_t* number) {
     const Locked locked(lock_);
     --idle_;
   }
+}
+
+// The ring's thread has nothing to do there any more, but may be the only one.
+bool AioEngine::JoinPool() {
+  const Locked locked(lock_);
+  if (threads_ != 0 || !MayBeNeeded()) return false;
+  ++threads_;
+  return true;
 }
 
 void AioEngine::RunPool() {

@@ -55,6 +55,7 @@ void AioEngine::LeaveToPool() {
   if (threads_ == 0 && AddThread() != 0) return;
   while (const uint32_t link = for_ring_.Take()) {
     Operations::At(link - 1).blocks = true;
+    ++blocking_;
     for_pool_.Append(link - 1);
   }
   WakePool();
@@ -183,6 +184,8 @@ bool AioEngine::Woken(int count) {
   const Locked locked(lock_);
   asleep_ = false;
   if (count < 0) LoseRing();
+  // Once more for what no thread could be made for.
+  if (backend_ != Backend::kRing) WakePool();
   return backend_ == Backend::kRing || in_kernel_ != 0;
 }
 
@@ -195,6 +198,7 @@ void AioEngine::RunRing() {
     if (count > 0) Take(results, count);
     if (count == 0 && !sleeps) sys::Poll(nullptr, 0, &kSlice, nullptr);
   } while (Woken(count));
+  if (JoinPool()) RunPool();
 }
 
 }  // namespace kevent::core

@@ -512,6 +512,7 @@ int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sig
 void Pause() { Violation("waits for another thread, alone"); }
 
 int FutexWait(std::atomic<uint32_t>*, uint32_t, const timespec*) {
+  if (Sim().when_waiting) return Sim().when_waiting();
   Violation("sleeps as a follower, alone");
   return -EINTR;
 }
@@ -542,6 +543,7 @@ int AtForkInChild(void (*handler)()) {
 
 int StartThread(void (*body)(void*), void* argument) {
   ENTER_FALLIBLE();
+  if (Sim().no_threads) return -EAGAIN;
   Sim().thread_ = body;
   Sim().thread_argument_ = argument;
   return 7777;

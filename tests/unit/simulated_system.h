@@ -105,7 +105,9 @@ class Simulation {
   SimulatedRing ring;
   bool may_end_by_time = false;  // streams
   bool files_are_cached = false;
-  bool files_have_places = false;  // as to writes
+  bool files_have_places = false;     // as to writes
+  bool no_threads = false;            // can be made
+  std::function<int()> when_waiting;  // in a futex: what that returns
   // Runs the thread that was started last until it ends.
   void RunThread() { thread_(thread_argument_); }
 

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT
+//
+// Operations by an io_uring that does what the test says, and where it comes to
+// that by the pool.
+
+#include <aio.h>
+#include <fcntl.h>
+
+#include <array>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/aio.h"
+#include "tests/unit/engine.h"
+
+namespace kevent_test {
+namespace {
+
+class Ring : public testing::Test {
+ protected:
+  Ring() {
+    const int parents = kevent::core::InitQueue(nullptr, 0, 0);
+    Sim().Fork(true);  // which has no io_uring yet
+    EXPECT_EQ(kevent::core::CloseDescriptor(parents), 0);
+    Sim().ring = {};
+    Sim().ring.is_there = true;
+    queue_ = kevent::core::InitQueue(nullptr, 0, 0);
+    file_ = Sim().OpenStranger();
+    opened_ = Sim().calls["OpenRing"];
+  }
+  ~Ring() override {
+    EXPECT_TRUE(Collect(queue_).empty());
+    EXPECT_EQ(kevent::core::CloseDescriptor(queue_), 0);
+    Sim().ring = {};
+    Sim().no_threads = false;
+    Sim().when_waiting = nullptr;
+  }
+
+  void Write() {
+    control_.aio_fildes = file_;
+    control_.aio_buf = bytes_;
+    control_.aio_nbytes = sizeof bytes_;
+    kevent_sigevent(&control_.aio_sigevent, queue_, &control_);
+    ASSERT_EQ(kevent::core::StartWrite(&control_), 0);
+  }
+
+  // Each step is what happens while the thread waits; then the ring is closed,
+  // and the thread ends.
+  void Run(std::vector<std::function<void()>> steps) {
+    size_t next = 0;
+    Sim().ring.when_asleep = [&] {
+      if (next < steps.size()) return steps[next++]();
+      Sim().ring.closed = true;
+    };
+    Sim().RunThread();
+    EXPECT_EQ(next, steps.size());
+  }
+
+  // What the kernel took last ends.
+  static void End(int64_t result) {
+    ASSERT_FALSE(Sim().ring.taken.empty());
+    Sim().ring.results.push_back({Sim().ring.taken.back().token, result});
+  }
+
+  void ExpectEvent(uint32_t result, uint32_t error) const {
+    const std::vector<ukevent> events = Collect(queue_);
+    ASSERT_EQ(events.size(), 1);
+    EXPECT_EQ(events[0].ptr, &control_);
+    EXPECT_EQ(events[0].ret_data[0], result);
+    EXPECT_EQ(events[0].ret_data[1], error);
+  }
+
+  int queue_;
+  int file_;
+  int opened_;
+  char bytes_[10] = {};
+  // In an array, as it has an array of nothing and cannot be a member.
+  std::array<aiocb, 1> controls_ = {};
+  aiocb& control_ = controls_[0];
+};
+
+constexpr auto kFailed = static_cast<uint32_t>(-1);
+
+TEST_F(Ring, AnInterruptedOperationGoesOn) {
+  Write();
+  Run({[] { End(-EINTR); }, [] { End(10); }});
+  EXPECT_EQ(Sim().ring.taken.size(), 2);
+  ExpectEvent(10, 0);
+}
+
+// Where the C library's would block for the rest.
+TEST_F(Ring, AStreamIsWrittenToTheEnd) {
+  Write();
+  Run({[] { End(3); },
+       [this] {
+         EXPECT_EQ(Sim().ring.taken.back().transfer.buffer, bytes_ + 3);
+         EXPECT_EQ(Sim().ring.taken.back().transfer.bytes, 7);
+         EXPECT_EQ(kevent::core::CancelOperations(file_, &control_), AIO_NOTCANCELED);
+         End(7);
+       }});
+  ExpectEvent(10, 0);
+}
+
+TEST_F(Ring, WhatWasWrittenCountsWhenTheRestFails) {
+  Write();
+  Run({[] { End(3); }, [] { End(-EPIPE); }});
+  ExpectEvent(3, 0);
+}
+
+class RingAndALostDescriptor : public Ring, public testing::WithParamInterface<int64_t> {};
+
+TEST_P(RingAndALostDescriptor, IsNotUsedAgain) {
+  Write();
+  Run({[this] {
+    kevent::core::LosesDescriptors(static_cast<unsigned>(file_), static_cast<unsigned>(file_));
+    EXPECT_EQ(aio_error(&control_), EINPROGRESS);
+    End(GetParam());
+  }});
+  EXPECT_EQ(Sim().ring.taken.size(), 1);
+  if (GetParam() < 0) {
+    ExpectEvent(kFailed, ECANCELED);
+  } else {
+    ExpectEvent(static_cast<uint32_t>(GetParam()), 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(After, RingAndALostDescriptor, testing::Values(-EINTR, 3));
+
+TEST_F(Ring, WhatTheKernelHasEndsAfterTheRingWasClosed) {
+  Write();
+  Run({[] { Sim().ring.closed = true; },
+       [this] {
+         EXPECT_EQ(aio_error(&control_), EINPROGRESS);
+         End(10);
+       }});
+  ExpectEvent(10, 0);
+}
+
+TEST_F(Ring, WhatTheKernelHasNotTakenIsForThePool) {
+  Write();
+  Sim().ring.is_full = true;
+  Run({[] { EXPECT_TRUE(Sim().ring.added.empty()); }});
+  EXPECT_TRUE(Sim().ring.taken.empty());
+  EXPECT_EQ(kevent::core::CancelOperations(file_, &control_), AIO_CANCELED);
+  ExpectEvent(kFailed, ECANCELED);
+}
+
+TEST_F(Ring, WhatTheKernelHasNotTakenIsGivenToItAgain) {
+  Write();
+  Sim().ring.is_full = true;
+  Run({[] { Sim().ring.is_full = false; }, [] { End(10); }});
+  EXPECT_EQ(Sim().ring.taken.size(), 1);
+  ExpectEvent(10, 0);
+}
+
+// Its number may be a stranger's when the kernel takes more.
+TEST_F(Ring, WhatTheKernelHasNotTakenEndsWithItsDescriptor) {
+  Write();
+  Sim().ring.is_full = true;
+  Run({[this] {
+         kevent::core::LosesDescriptors(static_cast<unsigned>(file_), static_cast<unsigned>(file_));
+         EXPECT_EQ(aio_error(&control_), ECANCELED);
+         Sim().ring.is_full = false;
+       },
+       [] {}});
+  EXPECT_TRUE(Sim().ring.taken.empty());
+  ExpectEvent(kFailed, ECANCELED);
+}
+
+TEST_F(Ring, WhatItsThreadCannotBeWokenForIsForThePool) {
+  const int other = Sim().OpenStranger();
+  std::array<aiocb, 1> more = {};
+  more[0].aio_fildes = other;
+  kevent_sigevent(&more[0].aio_sigevent, queue_, more.data());
+  Write();
+  Run({[&] {
+    End(10);
+    const int threads = Sim().calls["StartThread"];
+    Sim().ring.is_full = true;
+    EXPECT_EQ(kevent::core::StartWrite(more.data()), 0);
+    EXPECT_GT(Sim().calls["StartThread"], threads);
+    EXPECT_TRUE(Sim().ring.added.empty());
+  }});
+  EXPECT_EQ(Sim().ring.taken.size(), 1);
+  EXPECT_EQ(kevent::core::CancelOperations(other, more.data()), AIO_CANCELED);
+  EXPECT_EQ(Collect(queue_).size(), 2);
+}
+
+TEST_F(Ring, AReadOfVeryMuchIsNotDoneByTheCallAlone) {
+  constexpr size_t kAtOnce = kevent::sys::Transfer::kMostAtOnce;
+  std::vector<char> bytes(kAtOnce + 10);
+  control_.aio_fildes = file_;
+  control_.aio_buf = bytes.data();
+  control_.aio_nbytes = bytes.size();
+  control_.aio_offset = 5;
+  kevent_sigevent(&control_.aio_sigevent, queue_, &control_);
+  Sim().files_are_cached = true;
+  ASSERT_EQ(kevent::core::StartRead(&control_), 0);
+  EXPECT_EQ(aio_error(&control_), EINPROGRESS);
+  Run({[&bytes] {
+    const kevent::sys::Transfer& rest = Sim().ring.taken.back().transfer;
+    EXPECT_EQ(rest.buffer, bytes.data() + kAtOnce);
+    EXPECT_EQ(rest.bytes, 10);
+    EXPECT_EQ(rest.offset, kAtOnce + 5);
+    End(10);
+  }});
+  ExpectEvent(kAtOnce + 10, 0);
+  control_.aio_nbytes = kAtOnce;
+  ASSERT_EQ(kevent::core::StartRead(&control_), 0);
+  Sim().files_are_cached = false;
+  ExpectEvent(kAtOnce, 0);
+}
+
+// Whoever is woken finds all of it, though he collects at once.
+TEST_F(Ring, WhatCompletesTogetherIsToldOfTogether) {
+  std::vector<std::array<aiocb, 1>> reads(8);
+  for (size_t i = 0; i < reads.size(); ++i) {
+    aiocb& read = reads[i][0];
+    read = {};
+    read.aio_fildes = file_;
+    read.aio_buf = bytes_ + i;
+    read.aio_nbytes = 1;
+    read.aio_offset = static_cast<off_t>(i);
+    kevent_sigevent(&read.aio_sigevent, queue_, &read);
+    ASSERT_EQ(kevent::core::StartRead(&read), 0);
+  }
+  std::vector<size_t> batches;
+  bool collects = false;
+  Run({[&] {
+         for (const SimulatedRing::Given& given : Sim().ring.taken) {
+           Sim().ring.results.push_back({given.token, 1});
+         }
+         Sim().before_call = [&](const std::string& call) {
+           if (call != "RestoreSignals" || collects) return;
+           collects = true;
+           if (const size_t count = Collect(queue_).size(); count != 0) batches.push_back(count);
+           collects = false;
+         };
+       },
+       [] { Sim().before_call = nullptr; }});
+  EXPECT_EQ(batches, std::vector<size_t>{reads.size()});
+}
+
+TEST_F(Ring, ItsThreadIsThePoolsWhenNoOtherCanBeMade) {
+  Write();
+  Sim().no_threads = true;
+  int waits = 0;
+  Sim().when_waiting = [&waits] {
+    ++waits;
+    return -ETIMEDOUT;
+  };
+  Sim().ring.is_full = true;
+  Run({[] {}});
+  EXPECT_EQ(waits, 1);
+  ExpectEvent(kFailed, EIO);  // as all that the simulated pool does
+}
+
+TEST_F(Ring, WhileItHasSomethingItsThreadLooksForAPool) {
+  std::array<aiocb, 1> more = {};
+  more[0].aio_fildes = Sim().OpenStranger();
+  kevent_sigevent(&more[0].aio_sigevent, queue_, more.data());
+  int tried = 0;
+  Write();
+  Run({[&] {
+         Sim().no_threads = true;
+         Sim().ring.closed = true;
+         EXPECT_EQ(kevent::core::StartWrite(more.data()), 0);
+       },
+       [&tried] {
+         Sim().no_threads = false;
+         tried = Sim().calls["StartThread"];
+       },
+       [&tried] {
+         EXPECT_EQ(Sim().calls["StartThread"], tried + 1);
+         End(10);
+       }});
+  EXPECT_EQ(kevent::core::CancelOperations(more[0].aio_fildes, more.data()), AIO_CANCELED);
+  EXPECT_EQ(Collect(queue_).size(), 2);
+}
+
+// Nobody could take its place.
+TEST_F(Ring, ThePoolsLastThreadStaysForWhatWaits) {
+  Write();
+  const auto ring_thread = [thread = Sim().thread_, engine = Sim().thread_argument_] {
+    size_t step = 0;
+    Sim().ring.when_asleep = [&step] {
+      if (step++ == 0) return End(10);
+      Sim().ring.closed = true;
+    };
+    thread(engine);
+  };
+  std::array<aiocb, 1> next = {};
+  next[0].aio_fildes = file_;
+  kevent_sigevent(&next[0].aio_sigevent, queue_, next.data());
+  Sim().may_end_by_time = true;
+  ASSERT_EQ(kevent::core::StartWrite(next.data()), 0);
+  Sim().may_end_by_time = false;
+  Sim().no_threads = true;
+  int waits = 0;
+  Sim().when_waiting = [&] {
+    if (++waits == 3) ring_thread();
+    return -ETIMEDOUT;
+  };
+  Sim().RunThread();
+  EXPECT_EQ(aio_error(next.data()), EIO);
+  EXPECT_EQ(Collect(queue_).size(), 2);
+}
+
+// Before the ring has a thread, as the pool's would be the last that was started.
+TEST_F(Ring, WhatMayEndByTimeIsForThePool) {
+  Sim().may_end_by_time = true;
+  Write();
+  Sim().may_end_by_time = false;
+  EXPECT_EQ(Sim().calls["OpenRing"], opened_ + 1);
+  EXPECT_TRUE(Sim().ring.added.empty());
+  EXPECT_EQ(kevent::core::CancelOperations(file_, &control_), AIO_CANCELED);
+  ExpectEvent(kFailed, ECANCELED);
+  Write();
+  Run({[] { End(10); }});
+  ExpectEvent(10, 0);
+}
+
+}  // namespace
+}  // namespace kevent_test
