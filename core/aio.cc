@@ -201,6 +201,7 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
   operation.transfer = {kind, control->aio_fildes, const_cast<void*>(control->aio_buf),
                         control->aio_nbytes, control->aio_offset};
   operation.moved = 0;
+  operation.file = 0;
   operation.control.store(control, std::memory_order_release);
   Mark(control, number);
   control->__return_value = 0;

@@ -6,14 +6,13 @@
 
 #include <cerrno>
 
+#include "core/aio_request.h"
 #include "core/completions.h"
 #include "core/process.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
 
 namespace kevent::core {
-
-using State = Operation::State;
 
 constinit std::atomic<uint32_t> AioEngine::in_flight_{0};
 
@@ -228,10 +227,27 @@ void AioEngine::Cancelled(void* engine) {
 namespace {
 
 bool IsMeant(const Operation& operation, const aiocb* control) {
-  return control == nullptr || operation.control.load(std::memory_order_relaxed) == control;
+  return control == nullptr || operation.control.load(std::memory_order_acquire) == control;
 }
 
 }  // namespace
+
+// Calls visit(number) for those of a descriptor in a state: one, found without a
+// look at the others, or all.
+template <typename Visit>
+void AioEngine::ForEachMeant(int fd, const aiocb* control, State state, AioFiles::From from,
+                             Visit visit) {
+  if (control == nullptr) {
+    files_.ForEach(fd, from, [state, &visit](uint32_t number) {
+      if (Operations::At(number).state == state) visit(number);
+    });
+    return;
+  }
+  const Operation* operation = MarkedBy(control);
+  if (operation == nullptr || !IsMeant(*operation, control) || operation->file == 0) return;
+  if (operation->transfer.fd != fd || operation->state != state) return;
+  visit(Operations::NumberOf(*operation));
+}
 
 // Those of a descriptor that were handed to a thread which has not begun with
 // them, in one pass: there may be very many.
@@ -253,10 +269,7 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
   Withdrawal withdrawal;
   const auto each = [&](State state, AioFiles::From from, auto visit) {
     lock_.AssertHeld();
-    files_.ForEach(fd, from, [&](uint32_t number) {
-      const Operation& operation = Operations::At(number);
-      if (operation.state == state && IsMeant(operation, control)) visit(number);
-    });
+    ForEachMeant(fd, control, state, from, visit);
   };
   each(State::kStarted, AioFiles::From::kOldest, [&](uint32_t number) {
     withdrawal.any_started = true;

@@ -74,6 +74,7 @@ class AioEngine {
   }
 
  private:
+  using State = Operation::State;
   enum class Backend : uint8_t { kUnknown, kRing, kPool };
   static constexpr uint32_t kMaxThreads = 20;
   static constexpr unsigned kRingBatch = 64;
@@ -91,6 +92,9 @@ class AioEngine {
     AioFiles::Runnable cancelled;
     AioFiles::Runnable next;
   };
+  template <typename Visit>
+  void ForEachMeant(int fd, const aiocb* control, State state, AioFiles::From from, Visit visit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Withdrawal Withdraw(int fd, const aiocb* control, bool closing)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static void TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing);

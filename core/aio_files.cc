@@ -3,6 +3,7 @@
 #include "core/aio_files.h"
 
 #include <cerrno>
+#include <utility>
 
 namespace kevent::core {
 namespace {
@@ -122,10 +123,11 @@ int AioFiles::Add(uint32_t number, Runnable* runnable) {
   (file.last == 0 ? file.first : Operations::At(file.last - 1).file_after) = number + 1;
   file.last = number + 1;
   operation.state = State::kWaiting;
+  operation.order = ++orders_;
 
   if (IsWrite(operation) && HasPlace(operation)) TrackReads(file);
   if (IsSync(operation)) {
-    ReleaseSyncs(file, runnable);
+    if (NothingButSyncs(operation.file_before)) runnable->Append(number);
   } else if (!operation.in_line) {
     operation.keepers = CountKeepers(file, operation);
     if (operation.keepers == 0) {
@@ -177,26 +179,34 @@ void AioFiles::Leave(uint32_t number, Runnable* runnable) {
     LeavePlace(file, number);
     ReleaseKeptBack(file, operation, runnable);
   }
-  Unlink(number);
-  if (file.first == 0) return Drop(operation.file);
-  ReleaseSyncs(file, runnable);
+  if (!IsSync(operation) && NothingButSyncs(operation.file_before)) {
+    ReleaseSyncs(operation.file_after, runnable);
+  }
+  const uint32_t link = std::exchange(Operations::At(number).file, 0);
+  Unlink(file, number);
+  if (file.first == 0) Drop(link);
 }
 
-void AioFiles::Unlink(uint32_t number) {
+void AioFiles::Unlink(File& file, uint32_t number) {
   const Operation& operation = Operations::At(number);
-  File& file = At(operation.file);
   (operation.file_before == 0 ? file.first : Operations::At(operation.file_before - 1).file_after) =
       operation.file_after;
   (operation.file_after == 0 ? file.last : Operations::At(operation.file_after - 1).file_before) =
       operation.file_before;
 }
 
-// Those that nothing but other syncs is before.
-void AioFiles::ReleaseSyncs(const File& file, Runnable* runnable) {
-  for (uint32_t link = file.first; link != 0; link = Operations::At(link - 1).file_after) {
-    const Operation& operation = Operations::At(link - 1);
-    if (!IsSync(operation)) return;
-    if (operation.state == State::kWaiting) runnable->Append(link - 1);
+// Whether this one, and what is before it: then it does not wait, and only then.
+bool AioFiles::NothingButSyncs(uint32_t link) {
+  if (link == 0) return true;
+  const Operation& operation = Operations::At(link - 1);
+  return IsSync(operation) && operation.state != State::kWaiting;
+}
+
+// Those from here on that nothing but other syncs is before.
+void AioFiles::ReleaseSyncs(uint32_t link, Runnable* runnable) {
+  while (link != 0 && IsSync(Operations::At(link - 1))) {
+    runnable->Append(link - 1);
+    link = Operations::At(link - 1).file_after;
   }
 }
 
@@ -234,28 +244,28 @@ void AioFiles::LeavePlace(File& file, uint32_t number) {
   }
 }
 
-bool AioFiles::KeepsBack(const Operation& older, const Operation& newer) {
-  return HasPlace(older) && (IsWrite(older) || IsWrite(newer)) &&
-         AioPlaces::SpanOf(older).Overlaps(AioPlaces::SpanOf(newer));
-}
-
 // How many of those that there are the newer one must wait for.
 uint32_t AioFiles::CountKeepers(const File& file, const Operation& newer) {
   const AioPlaces::Span span = AioPlaces::SpanOf(newer);
-  return file.writes.CountMeeting(span) + (IsWrite(newer) ? file.reads.CountMeeting(span) : 0);
+  uint32_t count = 0;
+  const auto counted = [&count](uint32_t) { ++count; };
+  file.writes.ForEachMeeting(span, counted);
+  if (IsWrite(newer)) file.reads.ForEachMeeting(span, counted);
+  return count;
 }
 
 void AioFiles::ReleaseKeptBack(File& file, const Operation& done, Runnable* runnable) {
-  uint32_t link = done.file_after;
-  while (link != 0 && file.kept_back != 0) {
-    const uint32_t number = link - 1;
+  if (file.kept_back == 0) return;
+  const AioPlaces::Span span = AioPlaces::SpanOf(done);
+  const auto release = [&](uint32_t number) {
     Operation& newer = Operations::At(number);
-    link = newer.file_after;
-    if (newer.state != State::kWaiting || newer.in_line || IsSync(newer)) continue;
-    if (!KeepsBack(done, newer) || --newer.keepers != 0) continue;
+    if (newer.state != State::kWaiting || newer.in_line || newer.order < done.order) return;
+    if (--newer.keepers != 0) return;
     --file.kept_back;
     runnable->Append(number);
-  }
+  };
+  file.writes.ForEachMeeting(span, release);
+  if (IsWrite(done)) file.reads.ForEachMeeting(span, release);
 }
 
 bool AioFiles::IsBeingWritten(const sys::Transfer& read) const {

@@ -98,12 +98,12 @@ class AioFiles {
   static void TrackReads(File& file);
   static void EnterPlace(File& file, uint32_t number);
   static void LeavePlace(File& file, uint32_t number);
-  static bool KeepsBack(const Operation& older, const Operation& newer);
   static uint32_t CountKeepers(const File& file, const Operation& newer);
-  void Unlink(uint32_t number);
+  static void Unlink(File& file, uint32_t number);
   static void ReleaseKeptBack(File& file, const Operation& done, Runnable* runnable);
   void Leave(uint32_t number, Runnable* runnable);
-  static void ReleaseSyncs(const File& file, Runnable* runnable);
+  static bool NothingButSyncs(uint32_t link);
+  static void ReleaseSyncs(uint32_t link, Runnable* runnable);
 
   static std::atomic<uint32_t> writes_;  // on places, in flight
 
@@ -111,6 +111,7 @@ class AioFiles {
   static std::atomic<File*> files_;
   static File& At(uint32_t link) { return files_.load(std::memory_order_relaxed)[link - 1]; }
 
+  uint64_t orders_;
   uint32_t used_;
   uint32_t first_free_;
   uint32_t buckets_[kBuckets];

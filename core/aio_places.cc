@@ -92,14 +92,4 @@ uint32_t AioPlaces::Without(uint32_t root, uint32_t link) {
   return root;
 }
 
-uint32_t AioPlaces::Count(uint32_t link, const Span& span) {
-  if (link == 0 || At(link).places_end <= span.begin) return 0;
-  const Operation& operation = At(link);
-  uint32_t count = Count(operation.place_before, span);
-  const Span own = SpanOf(operation);
-  if (own.begin >= span.end) return count;
-  if (own.Overlaps(span)) ++count;
-  return count + Count(operation.place_after, span);
-}
-
 }  // namespace kevent::core

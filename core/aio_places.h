@@ -27,11 +27,24 @@ class AioPlaces {
 
   void Add(uint32_t number);
   void Remove(uint32_t number);
-  // How many meet it.
-  uint32_t CountMeeting(const Span& span) const { return Count(root_, span); }
+  // Calls visit(number) for each that meets it, the first byte first.
+  template <typename Visit>
+  void ForEachMeeting(const Span& span, Visit visit) const {
+    ForEachMeetingBelow(root_, span, visit);
+  }
 
  private:
-  static uint32_t Count(uint32_t link, const Span& span);
+  template <typename Visit>
+  static void ForEachMeetingBelow(uint32_t link, const Span& span, Visit visit) {
+    if (link == 0) return;
+    const Operation& operation = Operations::At(link - 1);
+    if (operation.places_end <= span.begin) return;
+    ForEachMeetingBelow<Visit&>(operation.place_before, span, visit);
+    const Span own = SpanOf(operation);
+    if (own.begin >= span.end) return;
+    if (own.Overlaps(span)) visit(link - 1);
+    ForEachMeetingBelow<Visit&>(operation.place_after, span, visit);
+  }
   static bool IsBefore(uint32_t link, uint32_t other);
   static void Update(uint32_t link);
   // Those before `at`, and the others.

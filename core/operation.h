@@ -55,9 +55,10 @@ struct Operation {
   std::atomic<aiocb*> control;  // nullptr: completed
   sys::Transfer transfer;       // of look-ups: the list's copy, how many it has
   size_t moved;                 // by a first part
-  uint32_t file;                // plus one
+  uint32_t file;                // plus one; 0: it is in no file's list
   uint32_t file_before;         // operations of this file, oldest first
   uint32_t file_after;
+  uint64_t order;        // in which they were asked for
   uint32_t keepers;      // how many it waits for
   uint32_t line_before;  // that wait in its line
   uint32_t line_after;
@@ -77,6 +78,7 @@ class Operations {
 
   // Requires that it was allocated once.
   static Operation& At(uint32_t number);
+  static uint32_t NumberOf(const Operation& operation);
   // The record of this number if there ever was one.
   static Operation* Find(uint32_t number);
 
@@ -92,6 +94,10 @@ struct Operations::Table {
   std::atomic<uint32_t> used;  // numbers below were handed out once
   Operation records[kMax];
 };
+
+inline uint32_t Operations::NumberOf(const Operation& operation) {
+  return static_cast<uint32_t>(&operation - table_.load(std::memory_order_acquire)->records);
+}
 
 inline Operation& Operations::At(uint32_t number) {
   return table_.load(std::memory_order_acquire)->records[number];

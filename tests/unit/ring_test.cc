@@ -89,6 +89,17 @@ TEST_F(Ring, AnInterruptedOperationGoesOn) {
   ExpectEvent(10, 0);
 }
 
+TEST_F(Ring, AnOperationIsCancelledByItsOwnDescriptorAlone) {
+  Write();
+  EXPECT_EQ(kevent::core::CancelOperations(Sim().OpenStranger(), &control_), AIO_ALLDONE);
+  aiocb copy = control_;
+  EXPECT_EQ(kevent::core::CancelOperations(file_, &copy), AIO_ALLDONE);
+  EXPECT_EQ(aio_error(&control_), EINPROGRESS);
+  EXPECT_EQ(kevent::core::CancelOperations(file_, &control_), AIO_CANCELED);
+  EXPECT_EQ(kevent::core::CancelOperations(file_, &control_), AIO_ALLDONE);
+  ExpectEvent(kFailed, ECANCELED);
+}
+
 // Where the C library's would block for the rest.
 TEST_F(Ring, AStreamIsWrittenToTheEnd) {
   Write();
