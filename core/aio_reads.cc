@@ -26,7 +26,10 @@ bool AioReads::Together(const sys::Transfer* reads, unsigned count, int64_t* res
   const SignalsBlocked blocked;
   if (!lock_.TryAcquire()) return false;
   const bool done = HasRing() && sys::ReadTogether(reads, count, results) == 0;
-  if (state_ == State::kOpen && !done) state_ = State::kNone;
+  if (state_ == State::kOpen && !done) {
+    ReleaseDescriptor(ring_, 0, kRoleProcess);
+    state_ = State::kNone;
+  }
   lock_.Release();
   return done;
 }

@@ -121,9 +121,11 @@ TEST_F(ReadsTogether, OneByOneWithoutARing) {
 
 TEST_F(ReadsTogether, OneByOneWhenTheRingIsRefusedTheCall) {
   EXPECT_EQ(CallsFor(40), 1);
+  const size_t before = Sim().open_descriptors();
   Sim().ring.closed = true;
   EXPECT_EQ(CallsFor(40), 1);
   Sim().ring.closed = false;
+  EXPECT_EQ(Sim().open_descriptors(), before - 1);
   EXPECT_EQ(CallsFor(40), 0);
 }
 
