@@ -253,6 +253,30 @@ TEST_F(Ring, WhatCompletesTogetherIsToldOfTogether) {
   EXPECT_EQ(batches, std::vector<size_t>{reads.size()});
 }
 
+// To make a thread for that takes long, and may end this one.
+TEST_F(Ring, AQueueIsToldBeforeWhoeverIsToldInAnotherWay) {
+  std::array<aiocb, 1> other = {};
+  other[0].aio_fildes = Sim().OpenStranger();
+  other[0].aio_sigevent.sigev_notify = SIGEV_SIGNAL;
+  other[0].aio_sigevent.sigev_signo = SIGUSR1;
+  Write();
+  ASSERT_EQ(kevent::core::StartWrite(other.data()), 0);
+  int told = 0;
+  Run({[&] {
+         for (const SimulatedRing::Given& given : Sim().ring.taken) {
+           Sim().ring.results.push_back({given.token, 10});
+         }
+         Sim().before_call = [&](const std::string& call) {
+           if (call != "Notify") return;
+           EXPECT_TRUE(Sim().Readable(queue_));
+           ++told;
+         };
+       },
+       [] { Sim().before_call = nullptr; }});
+  EXPECT_EQ(told, 1);
+  ExpectEvent(10, 0);
+}
+
 TEST_F(Ring, ItsThreadIsThePoolsWhenNoOtherCanBeMade) {
   Write();
   Sim().no_threads = true;
