@@ -156,14 +156,28 @@ void AioEngine::Settle(uint32_t number, int64_t result) {
   SetResult(&operation, Total(operation, operation.given_up ? -ECANCELED : result));
 }
 
+// One for a queue is posted before anybody can ask for another on the same place,
+// which would be told of first if it were done at once.  Other ways of telling are
+// not for a lock, nor are lists, which may be told of in another way.
+void AioEngine::End(uint32_t number, int64_t result, Teller* teller, AioFiles::Runnable* done,
+                    AioFiles::Runnable* next) {
+  files_.Remove(number, next);
+  Settle(number, result);
+  const Operation& operation = Operations::At(number);
+  if (operation.notify == Operation::Notify::kQueue && operation.list == 0) {
+    Tell(number, teller);
+  } else {
+    done->Append(number);
+  }
+}
+
 void AioEngine::Ended(uint32_t number, int64_t result) {
   AioFiles::Runnable done;
   AioFiles::Runnable next;
   {
+    Teller teller;
     const Locked locked(lock_);
-    files_.Remove(number, &next);
-    Settle(number, result);
-    done.Append(number);
+    End(number, result, &teller, &done, &next);
   }
   TellAll(&done, next);
 }

@@ -99,6 +99,8 @@ class AioEngine {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static void TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing);
   void Settle(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void End(uint32_t number, int64_t result, Teller* teller, AioFiles::Runnable* done,
+           AioFiles::Runnable* next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Ended(uint32_t number, int64_t result);
   static void Tell(uint32_t number, Teller* teller);
   static void MemberDone(uint32_t list, bool failed, Teller* teller);

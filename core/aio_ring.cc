@@ -134,6 +134,7 @@ void AioEngine::Take(const sys::RingResult* completed, int count) {
   AioFiles::Runnable done;
   AioFiles::Runnable next;
   {
+    Teller teller;
     const Locked locked(lock_);
     for (int i = 0; i < count; ++i) {
       if (completed[i].token == kBell) continue;
@@ -145,9 +146,7 @@ void AioEngine::Take(const sys::RingResult* completed, int count) {
         continue;
       }
       --in_kernel_;
-      files_.Remove(number, &next);
-      Settle(number, result);
-      done.Append(number);
+      End(number, result, &teller, &done, &next);
     }
   }
   TellAll(&done, next);
