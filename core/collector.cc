@@ -217,7 +217,7 @@ bool Queue::Claim(Axis& axis, ukevent* event) {
   if (expired.next == 0) setting.interval = 0;
   const PackedSetting claimed(setting);
   // Before the swap: an armer that comes after it marks.
-  timer.indexed.store(0, std::memory_order_seq_cst);
+  timer.indexed.exchange(0);
   // Fails when settime or delete came first (model: CLAIM_DOES_NOT_COMPARE).
   if (!timer.word.Swap(word, claimed)) {
     Reindex(entry.slot());
@@ -229,13 +229,11 @@ bool Queue::Claim(Axis& axis, ukevent* event) {
     Unindex(timer);
   } else {
     const Nanoseconds from = Place(entry.slot(), timer, timer.entry_axis, expired.next);
-    timer.indexed.store(AxisDeadline(from, setting.on_monotonic_axis).bits(),
-                        std::memory_order_seq_cst);
+    timer.indexed.exchange(AxisDeadline(from, setting.on_monotonic_axis).bits());
   }
 
   const uint32_t lateness = Saturate(axis.now - expired.last, UINT32_MAX);
-  if (ABSL_PREDICT_FALSE((timer.queue.load(std::memory_order_relaxed) & TimerSlot::kOfKevent) !=
-                         0)) {
+  if (ABSL_PREDICT_FALSE((timer.queue.load() & TimerSlot::kOfKevent) != 0)) {
     return kevents()->DeliverTimer(static_cast<uint32_t>(cookie), overruns, lateness, event);
   }
   *event = {};

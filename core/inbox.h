@@ -21,6 +21,7 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "core/seq_cst.h"
 #include "core/system.h"
 
 namespace kevent::core {
@@ -31,8 +32,8 @@ inline constexpr uint32_t kMaxChunks = 1u << 14;  // times kSlotsPerChunk is 2^2
 
 // The marks of kSlotsPerChunk slots.
 struct InboxChunk {
-  std::atomic<uint64_t> leaves[kSlotsPerChunk / 64];
-  std::atomic<uint64_t> summary[kSlotsPerChunk / 64 / 64];
+  SeqCst<uint64_t> leaves[kSlotsPerChunk / 64];
+  SeqCst<uint64_t> summary[kSlotsPerChunk / 64 / 64];
 };
 
 // Where a queue's chunks are; kept when a fork wipes the chunks themselves.
@@ -68,7 +69,7 @@ class Inbox {
 
   bool empty() const {
     for (uint32_t i = 0; i < top_words(); ++i) {
-      if (top_[i].load(std::memory_order_seq_cst) != 0) return false;
+      if (top_[i].load() != 0) return false;
     }
     return true;
   }
@@ -99,23 +100,23 @@ class Inbox {
     }
   }
 
-  static void Set(std::atomic<uint64_t>& word, uint32_t bit) {
+  static void Set(SeqCst<uint64_t>& word, uint32_t bit) {
     const uint64_t mask = uint64_t{1} << bit;
-    if (ABSL_PREDICT_TRUE((word.load(std::memory_order_seq_cst) & mask) != 0)) return;
-    word.fetch_or(mask, std::memory_order_seq_cst);
+    if (ABSL_PREDICT_TRUE((word.load() & mask) != 0)) return;
+    word.fetch_or(mask);
   }
 
   // Clears before it calls (model: MARK_IS_CLEARED_LAST).
   template <typename Take>
-  static void ForEachTaken(std::atomic<uint64_t>& word, Take take) {
-    if (word.load(std::memory_order_seq_cst) == 0) return;
-    for (uint64_t bits = word.exchange(0, std::memory_order_seq_cst); bits != 0; bits &= bits - 1) {
+  static void ForEachTaken(SeqCst<uint64_t>& word, Take take) {
+    if (word.load() == 0) return;
+    for (uint64_t bits = word.exchange(0); bits != 0; bits &= bits - 1) {
       take(static_cast<uint32_t>(std::countr_zero(bits)));
     }
   }
 
   std::atomic<uint32_t> chunks_;  // chunks that any timer of the queue was in
-  std::atomic<uint64_t> top_[kMaxChunks / 64];
+  SeqCst<uint64_t> top_[kMaxChunks / 64];
 };
 
 }  // namespace kevent::core

@@ -29,18 +29,17 @@ void Queue::Visit(uint32_t slot) {
 void Queue::Reindex(uint32_t slot) {
   TimerSlot& timer = SlotTable::At(slot);
   // From here on armers mark; the word is read after that (model: WORD_IS_READ_FIRST).
-  timer.indexed.exchange(0, std::memory_order_seq_cst);
+  timer.indexed.exchange(0);
   const AxisDeadline wanted = timer.word.axis_deadline();
   if (wanted.deadline() == 0) {
     Unindex(timer);
-    if ((timer.queue.load(std::memory_order_acquire) & TimerSlot::kAbandoned) != 0) Release(slot);
+    if ((timer.queue.load() & TimerSlot::kAbandoned) != 0) Release(slot);
     return;
   }
   const uint8_t index =
       wanted.on_monotonic_axis() ? kMonotonicAxis : timer.axis.load(std::memory_order_relaxed);
   const Nanoseconds from = Place(slot, timer, index, wanted.deadline());
-  timer.indexed.store(AxisDeadline(from, wanted.on_monotonic_axis()).bits(),
-                      std::memory_order_seq_cst);
+  timer.indexed.exchange(AxisDeadline(from, wanted.on_monotonic_axis()).bits());
 }
 
 // Puts a timer into the index of an axis; from when on it is looked at there.
@@ -125,7 +124,7 @@ void Queue::Release(uint32_t slot) {
   LeaveAxes(timer.axis.load(std::memory_order_relaxed));
   --timers_;
   deleted_.fetch_sub(1, std::memory_order_acq_rel);
-  timer.queue.store(0, std::memory_order_release);
+  timer.queue.exchange(0);
   // Handles have no more generations for it: it is never used again.
   if (timer.life.generation() >= kLastGeneration) return;
 

@@ -25,7 +25,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
     lock_.Init();
   }
   internals_open_.store(true, std::memory_order_relaxed);
-  held_.store(false, std::memory_order_relaxed);
+  held_.exchange(false);
   timerfd_announces_.store(false, std::memory_order_relaxed);
   left_a_number_.store(false, std::memory_order_relaxed);
   exit_requested_.store(false, std::memory_order_relaxed);
@@ -52,20 +52,20 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
     return error;
   }
   incarnation_.fetch_add(1, std::memory_order_relaxed);
-  calls_.store(kOpen, std::memory_order_seq_cst);
+  calls_.exchange(kOpen);
   return 0;
 }
 
 bool Queue::Pin() {
-  uint32_t calls = calls_.load(std::memory_order_relaxed);
+  uint32_t calls = calls_.load();
   do {
     if ((calls & kOpen) == 0) return false;
-  } while (!calls_.compare_exchange_weak(calls, calls + 1, std::memory_order_seq_cst));
+  } while (!calls_.compare_exchange_weak(calls, calls + 1));
   return true;
 }
 
 void Queue::Unpin() {
-  if (calls_.fetch_sub(1, std::memory_order_seq_cst) == 1) CloseInternals();
+  if (calls_.fetch_sub(1) == 1) CloseInternals();
 }
 
 bool Queue::AddFurtherName() {
@@ -79,15 +79,15 @@ bool Queue::AddFurtherName() {
 void Queue::DropName() {
   if (names_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   const SignalsBlocked blocked;
-  calls_.fetch_add(1, std::memory_order_seq_cst);
+  calls_.fetch_add(1);
   constexpr uint32_t kThisCallAlone = kOpen | 1;
   // If a call sleeps, it is woken, finds the queue closed, and wakes the next.
-  if (calls_.fetch_and(~kOpen, std::memory_order_seq_cst) != kThisCallAlone) Ring();
+  if (calls_.fetch_and(~kOpen) != kThisCallAlone) Ring();
   Unpin();
 }
 
 bool Queue::Reusable() {
-  if (calls_.load(std::memory_order_seq_cst) != 0) return false;
+  if (calls_.load() != 0) return false;
   if (internals_open_.load(std::memory_order_acquire)) return false;
   Locked locked(lock_);
   if (memory_ == nullptr) return true;  // wiped
@@ -312,10 +312,9 @@ int Queue::AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags
   TimerSlot& timer = SlotTable::At(slot);
   const uint32_t generation = timer.life.generation() + 1;
   timer.frozen_overruns.store(0, std::memory_order_relaxed);
-  timer.indexed.store(0, std::memory_order_relaxed);
   timer.cookie.store(cookie, std::memory_order_relaxed);
   timer.position_or_next_free = 0;
-  timer.queue.store(static_cast<uint16_t>((number_ + 1) | flags), std::memory_order_relaxed);
+  timer.queue.exchange(static_cast<uint16_t>((number_ + 1) | flags));
   timer.axis.store(index, std::memory_order_relaxed);
   timer.life.set_generation(generation);
   ++timers_;

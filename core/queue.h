@@ -33,6 +33,7 @@
 #include "core/kernel_register.h"
 #include "core/kevent_set.h"
 #include "core/lock.h"
+#include "core/seq_cst.h"
 #include "core/setting.h"
 #include "core/slot_table.h"
 #include "core/waiter.h"
@@ -69,7 +70,7 @@ class Queue {
   uint32_t number() const { return number_; }
   // Which of the queues that have had this number; while it is pinned.
   uint32_t incarnation() const { return incarnation_.load(std::memory_order_relaxed); }
-  bool open() const { return (calls_.load(std::memory_order_seq_cst) & kOpen) != 0; }
+  bool open() const { return (calls_.load() & kOpen) != 0; }
 
   // While a call is pinned the internal numbers stay what they are.  False when
   // the queue is closed.
@@ -355,7 +356,7 @@ class Queue {
   Lock lock_;  // taken by collectors, timer_create and timer_delete
 
   // kOpen, and the number of calls that hold a pin.
-  std::atomic<uint32_t> calls_;
+  SeqCst<uint32_t> calls_;
   std::atomic<uint32_t> names_;
   std::atomic<bool> internals_open_;
   uint32_t number_;
@@ -378,7 +379,7 @@ class Queue {
   std::atomic<bool> timerfd_announces_;  // for want of memory, in the eventfd's place
   // The leader sleeps on the timerfds with something due: `announced_` does not
   // wake it.
-  std::atomic<bool> held_;
+  SeqCst<bool> held_;
   std::atomic<bool> exit_requested_;
   bool kevents_first_ ABSL_GUARDED_BY(lock_);  // whose turn it is when there is room for one
   EventRing ring_;

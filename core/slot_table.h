@@ -14,6 +14,7 @@
 #include "core/handle.h"
 #include "core/inbox.h"
 #include "core/lock.h"
+#include "core/seq_cst.h"
 #include "core/setting.h"
 
 namespace kevent::core {
@@ -23,38 +24,36 @@ namespace kevent::core {
 // timer that has the slot now.
 class SlotLife {
  public:
-  uint32_t generation() const { return Generation(bits_.load(std::memory_order_acquire)); }
-  uint32_t setting() const { return static_cast<uint32_t>(bits_.load(std::memory_order_seq_cst)); }
+  uint32_t generation() const { return Generation(bits_.load()); }
+  uint32_t setting() const { return static_cast<uint32_t>(bits_.load()); }
 
   void set_generation(uint32_t generation) {
-    bits_.store(uint64_t{generation} << 32 | setting(), std::memory_order_release);
+    bits_.exchange(uint64_t{generation} << 32 | setting());
   }
 
   // Counts a setting of the timer of this generation; false when it is gone.
   bool NextSetting(uint32_t of_generation) {
-    uint64_t found = bits_.load(std::memory_order_seq_cst);
+    uint64_t found = bits_.load();
     do {
       if (Generation(found) != of_generation) return false;
     } while (!bits_.compare_exchange_weak(
-        found, uint64_t{of_generation} << 32 | static_cast<uint32_t>(found + 1),
-        std::memory_order_seq_cst));
+        found, uint64_t{of_generation} << 32 | static_cast<uint32_t>(found + 1)));
     return true;
   }
 
   // Ends it; of several callers one does.
   bool End(uint32_t of_generation) {
-    uint64_t found = bits_.load(std::memory_order_seq_cst);
+    uint64_t found = bits_.load();
     do {
       if (Generation(found) != of_generation) return false;
-    } while (!bits_.compare_exchange_weak(found, found + (uint64_t{1} << 32),
-                                          std::memory_order_seq_cst));
+    } while (!bits_.compare_exchange_weak(found, found + (uint64_t{1} << 32)));
     return true;
   }
 
  private:
   static uint32_t Generation(uint64_t bits) { return static_cast<uint32_t>(bits >> 32); }
 
-  std::atomic<uint64_t> bits_;
+  SeqCst<uint64_t> bits_;
 };
 
 // A slot's generation is odd while its timer lives, and even from timer_delete
@@ -78,7 +77,7 @@ struct alignas(64) TimerSlot {
   // Where the index has it, as AxisDeadline bits; 0: nowhere, or about to be
   // looked at again.  An armer whose deadline is later than this need not mark
   // the timer: the collector comes by and reads the word.
-  std::atomic<uint64_t> indexed;
+  SeqCst<uint64_t> indexed;
 
   std::atomic<uint64_t> cookie;  // sigev_value
 
@@ -89,14 +88,12 @@ struct alignas(64) TimerSlot {
   // On the free list (under the table's lock): the next slot, plus one.
   uint32_t position_or_next_free;
 
-  std::atomic<uint16_t> queue;  // number of its queue, plus one; 0: free; and flags
-  std::atomic<uint8_t> axis;    // of its clock, in its queue
-  uint8_t entry_axis;           // whose index position_or_next_free is about
+  SeqCst<uint16_t> queue;     // number of its queue, plus one; 0: free; and flags
+  std::atomic<uint8_t> axis;  // of its clock, in its queue
+  uint8_t entry_axis;         // whose index position_or_next_free is about
 
   // The number of its queue, plus one; 0: none.
-  uint32_t queue_link() const {
-    return queue.load(std::memory_order_acquire) & ~uint32_t{kAbandoned | kOfKevent};
-  }
+  uint32_t queue_link() const { return queue.load() & ~uint32_t{kAbandoned | kOfKevent}; }
 
   bool live_as(uint32_t handle_generation) const { return life.generation() == handle_generation; }
 };

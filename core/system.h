@@ -223,12 +223,12 @@ bool IsReadable(int fd);
 // is for ever.  0 when woken or when the word differs, -ETIMEDOUT, -EINTR.  A
 // cancellation point.  Not restarted after a signal handler, whatever its
 // SA_RESTART.
-int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline);
+int FutexWait(const std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline);
 // The same without a deadline, but restarted by the kernel after a handler with
 // SA_RESTART.
-int FutexWaitRestarted(std::atomic<uint32_t>* word, uint32_t expected);
-void FutexWake(std::atomic<uint32_t>* word);
-void FutexWakeAll(std::atomic<uint32_t>* word);
+int FutexWaitRestarted(const std::atomic<uint32_t>* word, uint32_t expected);
+void FutexWake(const std::atomic<uint32_t>* word);
+void FutexWakeAll(const std::atomic<uint32_t>* word);
 
 // What the C library knows of the calling thread's; 0 without real-time scheduling.
 // Not async-signal-safe.

@@ -238,7 +238,8 @@ void Pause() {
 
 namespace {
 
-int WaitCancellably(std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline) {
+int WaitCancellably(const std::atomic<uint32_t>* word, uint32_t expected,
+                    const timespec* deadline) {
   // The C library has no cancellation point that sleeps on a futex: the thread
   // may be cancelled anywhere between these two lines, where it owns nothing.
   int type;
@@ -251,22 +252,22 @@ int WaitCancellably(std::atomic<uint32_t>* word, uint32_t expected, const timesp
 
 }  // namespace
 
-int FutexWait(std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline) {
+int FutexWait(const std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline) {
   // The kernel restarts a futex wait without a timeout after a handler with
   // SA_RESTART, and not one with a timeout (signal(7)): there is always one.
   const timespec far = ToTimespec(core::kLatest);
   return WaitCancellably(word, expected, deadline == nullptr ? &far : deadline);
 }
 
-int FutexWaitRestarted(std::atomic<uint32_t>* word, uint32_t expected) {
+int FutexWaitRestarted(const std::atomic<uint32_t>* word, uint32_t expected) {
   return WaitCancellably(word, expected, nullptr);
 }
 
-void FutexWake(std::atomic<uint32_t>* word) {
+void FutexWake(const std::atomic<uint32_t>* word) {
   Call(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, nullptr, nullptr, 0);
 }
 
-void FutexWakeAll(std::atomic<uint32_t>* word) {
+void FutexWakeAll(const std::atomic<uint32_t>* word) {
   Call(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, nullptr, nullptr, 0);
 }
 

@@ -40,7 +40,7 @@ void Queue::Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline) {
   // An entry of the index that comes up earlier on the same axis has the
   // collector read the word in time.  The collector clears `indexed` before it
   // reads the word for the last time.
-  const AxisDeadline indexed(timer.indexed.load(std::memory_order_seq_cst));
+  const AxisDeadline indexed(timer.indexed.load());
   if (indexed.deadline() != 0 && indexed.deadline() < deadline.deadline() &&
       indexed.on_monotonic_axis() == deadline.on_monotonic_axis()) {
     return;
@@ -60,7 +60,7 @@ void Queue::Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline) {
   // looks there again after it has withdrawn the announcement, and the leader
   // after it has set held_ (model: ASKS_NOT_WHETHER_HELD).
   const KernelRegister::State announced = announced_.Load();
-  if (announced.value() != 0 && announced.told() && !held_.load(std::memory_order_seq_cst)) return;
+  if (announced.value() != 0 && announced.told() && !held_.load()) return;
   WakeKernel(axis, deadline.deadline());
 }
 
@@ -72,7 +72,7 @@ ABSL_ATTRIBUTE_NOINLINE void Queue::WakeKernel(Axis& axis, Nanoseconds deadline)
       sys::Now(axis.clock.load(std::memory_order_relaxed), &now) == 0 && deadline <= now;
   if (!due) {
     Lower(axis, deadline);
-  } else if (held_.load(std::memory_order_seq_cst)) {
+  } else if (held_.load()) {
     Lower(axes_[kMonotonicAxis], 1);
   } else {
     Announce();
@@ -85,10 +85,10 @@ void Queue::Wake() {
   // As in Armed: whoever collects looks for it after the withdrawal, and the
   // leader after it has set held_.
   const KernelRegister::State announced = announced_.Load();
-  if (announced.value() != 0 && announced.told() && !held_.load(std::memory_order_seq_cst)) return;
+  if (announced.value() != 0 && announced.told() && !held_.load()) return;
   const SignalsBlocked blocked;
   if (!Pin()) return;
-  if (held_.load(std::memory_order_seq_cst)) {
+  if (held_.load()) {
     Lower(axes_[kMonotonicAxis], 1);
   } else {
     Announce();
@@ -326,7 +326,7 @@ void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {
 void Queue::AlarmFired(uint8_t index) {
   if (!Pin()) return;
   axes_[index].alarm_fired.store(true, std::memory_order_seq_cst);
-  if (held_.load(std::memory_order_seq_cst)) {
+  if (held_.load()) {
     Lower(axes_[kMonotonicAxis], 1);
   } else {
     Announce();

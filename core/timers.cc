@@ -169,7 +169,7 @@ int EndTimer(Handle handle) {
   PackedSetting before = timer->word.Guess();
   while (!timer->word.Swap(before, PackedSetting(Disarmed(before.Unpack())))) {
   }
-  timer->queue.fetch_or(TimerSlot::kAbandoned, std::memory_order_seq_cst);
+  timer->queue.fetch_or(TimerSlot::kAbandoned);
   return 0;
 }
 

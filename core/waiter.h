@@ -3,8 +3,9 @@
 #ifndef KEVENT_CORE_WAITER_H_
 #define KEVENT_CORE_WAITER_H_
 
-#include <atomic>
 #include <cstdint>
+
+#include "core/seq_cst.h"
 
 namespace kevent::core {
 
@@ -16,9 +17,9 @@ struct Waiter {
   explicit Waiter(unsigned min) : min_nr(min) {}
 
   const unsigned min_nr;
-  std::atomic<uint32_t> woken{0};  // promoted to leader
-  int error = 0;                   // why it cannot sleep, without a role
-  int timer = -1;                  // a timerfd to wake it by, if not by `woken`
+  SeqCst<uint32_t> woken{0};  // promoted to leader
+  int error = 0;              // why it cannot sleep, without a role
+  int timer = -1;             // a timerfd to wake it by, if not by `woken`
   Role role = Role::kNone;
   bool linked = false;  // among the followers
   Waiter* previous = nullptr;

@@ -148,7 +148,7 @@ int Sleeper::Look(unsigned min, Then then) {
   if (claimed != 0 || then == Then::kReturn || to_return_) {
     queue_.Leave(waiter_);
   } else {
-    const bool promoted = waiter_.woken.load(std::memory_order_relaxed) != 0;
+    const bool promoted = waiter_.woken.load() != 0;
     queue_.Enlist(waiter_, due);
     if (promoted && waiter_.timer >= 0) {
       // It was rung for that: back to the timeout.
@@ -238,7 +238,7 @@ int Sleeper::Sleep() {
 
 int Sleeper::SleepOnFutex() {
   const timespec end = ToTimespec(patience_.end());
-  return sys::FutexWait(&waiter_.woken, 0, patience_.for_ever() ? nullptr : &end);
+  return sys::FutexWait(waiter_.woken.address(), 0, patience_.for_ever() ? nullptr : &end);
 }
 
 int Sleeper::SleepOnDescriptors() {
@@ -263,7 +263,7 @@ int Sleeper::SleepOnDescriptors() {
   for (unsigned i = 0; i < count; ++i) {
     if ((descriptors[i].revents & POLLNVAL) != 0) return -EBADF;
   }
-  return waiter_.woken.load(std::memory_order_acquire) == 0 && patience_.over() ? -ETIMEDOUT : 0;
+  return waiter_.woken.load() == 0 && patience_.over() ? -ETIMEDOUT : 0;
 }
 
 // ---- Who sleeps how -----------------------------------------------------------
@@ -279,7 +279,7 @@ void Queue::Enlist(Waiter& waiter, unsigned due) {
     Waiter* other = LeastDemanding();
     if (other != nullptr && other->min_nr <= due) Promote(*other);
   }
-  waiter.woken.store(0, std::memory_order_relaxed);
+  waiter.woken.exchange(0);
   if (leader_ != &waiter) {
     Append(waiter);
     waiter.role = Waiter::Role::kFollower;
@@ -300,12 +300,12 @@ int Queue::Hold() {
   if (set != nullptr) {
     if (const int error = set->WatchEdges(); error < 0) return error;
   }
-  held_.store(true, std::memory_order_seq_cst);
+  held_.exchange(true);
   // To announce what the kernel knows would wake this leader, who sleeps on
   // whatever happens to the epoll.
   if (set == nullptr || set->ready_by_level() == 0) Announce();
   if (!AnnouncedByMember()) {
-    held_.store(false, std::memory_order_seq_cst);
+    held_.exchange(false);
     return -ENOMEM;
   }
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
@@ -317,8 +317,8 @@ int Queue::Hold() {
 }
 
 void Queue::StopHolding(const Waiter& waiter) {
-  if (leader_ != &waiter || !held_.load(std::memory_order_relaxed)) return;
-  held_.store(false, std::memory_order_seq_cst);
+  if (leader_ != &waiter || !held_.load()) return;
+  held_.exchange(false);
   // What comes after this wakes it again.
   if (KeventSet* set = kevents(); set != nullptr) set->TakeEdges();
 }
@@ -326,7 +326,7 @@ void Queue::StopHolding(const Waiter& waiter) {
 // Has a holding leader look again; what wakes it needs no memory.
 void Queue::Recall() {
   lock_.AssertHeld();
-  if (held_.load(std::memory_order_relaxed)) Lower(axes_[kMonotonicAxis], 1);
+  if (held_.load()) Lower(axes_[kMonotonicAxis], 1);
 }
 
 // What a holding leader sleeps on: what becomes readable with what is new.
@@ -354,7 +354,7 @@ void Queue::Leave(Waiter& waiter) {
   Unlink(waiter);
   if (leader_ != &waiter) return;
   leader_ = nullptr;
-  held_.store(false, std::memory_order_seq_cst);
+  held_.exchange(false);
   if (KeventSet* set = kevents(); set != nullptr) set->IgnoreEdges();
   if (Waiter* next = LeastDemanding(); next != nullptr) Promote(*next);
 }
@@ -380,11 +380,11 @@ int Queue::CommitRing(unsigned new_uidx, unsigned over) {
 void Queue::Promote(Waiter& waiter) {
   Unlink(waiter);
   leader_ = &waiter;
-  waiter.woken.store(1, std::memory_order_release);
+  waiter.woken.exchange(1);
   if (waiter.timer >= 0) {
     sys::ArmTimerfd(waiter.timer, 1, false);
   } else {
-    sys::FutexWake(&waiter.woken);
+    sys::FutexWake(waiter.woken.address());
   }
 }
 

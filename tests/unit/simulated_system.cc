@@ -511,18 +511,18 @@ int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sig
 
 void Pause() { Violation("waits for another thread, alone"); }
 
-int FutexWait(std::atomic<uint32_t>*, uint32_t, const timespec*) {
+int FutexWait(const std::atomic<uint32_t>*, uint32_t, const timespec*) {
   if (Sim().when_waiting) return Sim().when_waiting();
   Violation("sleeps as a follower, alone");
   return -EINTR;
 }
 
-int FutexWaitRestarted(std::atomic<uint32_t>* word, uint32_t expected) {
+int FutexWaitRestarted(const std::atomic<uint32_t>* word, uint32_t expected) {
   return FutexWait(word, expected, nullptr);
 }
 
-void FutexWake(std::atomic<uint32_t>*) { ENTER(); }
-void FutexWakeAll(std::atomic<uint32_t>*) { ENTER(); }
+void FutexWake(const std::atomic<uint32_t>*) { ENTER(); }
+void FutexWakeAll(const std::atomic<uint32_t>*) { ENTER(); }
 
 SignalSet BlockAllSignals() {
   ENTER();
