@@ -12,8 +12,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
+#include <random>
 
 namespace kevent_test {
 namespace {
@@ -86,6 +89,35 @@ uintptr_t Address(void*) { return 0; }
 void SetAddress(void*, uintptr_t) {}
 #endif
 
+unsigned long FromEnvironment(const char* name, unsigned long otherwise) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? otherwise : std::strtoul(value, nullptr, 10);
+}
+
+// Every so-manyth of the instructions, from one of the first of them on.
+class Strides {
+ public:
+  size_t length() const { return length_; }
+
+  // One for each operation, so that together they differ more than two runs of one.
+  size_t First(size_t instructions) {
+    return std::uniform_int_distribution<size_t>(
+        0, std::clamp(instructions, size_t{1}, length_) - 1)(random_);
+  }
+
+ private:
+  static std::minstd_rand Seeded(size_t length) {
+    const unsigned long seed = FromEnvironment("KEVENT_STEP_SEED", std::random_device()());
+    if (length > 1) {
+      std::printf("Every %zu. instruction; the same again: KEVENT_STEP_SEED=%lu\n", length, seed);
+    }
+    return std::minstd_rand(static_cast<unsigned>(seed));
+  }
+
+  const size_t length_ = std::max(FromEnvironment("KEVENT_STEP_STRIDE", 1), 1ul);
+  std::minstd_rand random_ = Seeded(length_);
+};
+
 bool SignalsBlocked(void* context) {
   return sigismember(&static_cast<ucontext_t*>(context)->uc_sigmask, SIGUSR1) == 1;
 }
@@ -155,14 +187,7 @@ bool Stepper::Next() {
   if (testing::Test::HasFailure()) return false;
   if (!begun_) return begun_ = true;
   if (shared_->interrupted.exchange(false)) ++reached_;
-  if (noting()) {
-    std::map<uintptr_t, unsigned> times;
-    for (size_t i = 0; i < shared_->noted; ++i) {
-      const uintptr_t address = shared_->addresses[i];
-      points_.push_back({address, ++times[address]});
-    }
-    EXPECT_GT(points_.size(), 10u) << "the library was not stepped through";
-  }
+  if (noting()) ChoosePoints();
   if (next_ == points_.size()) {
     // Which slots the timers have decides about a few loops.
     EXPECT_GE(reached_ * 2, points_.size()) << "the state was not the same every time";
@@ -172,6 +197,20 @@ bool Stepper::Next() {
   return true;
 }
 
+void Stepper::ChoosePoints() {
+  const size_t noted = shared_->noted;
+  EXPECT_GT(noted, 10u) << "the library was not stepped through";
+  EXPECT_LT(noted, std::size(shared_->addresses)) << "too many instructions";
+  static Strides s_strides;
+  const size_t first = s_strides.First(noted);
+  std::map<uintptr_t, unsigned> times;
+  for (size_t i = 0; i < noted; ++i) {
+    const uintptr_t address = shared_->addresses[i];
+    const unsigned so_often = ++times[address];
+    if (i % s_strides.length() == first) points_.push_back({address, so_often, i + 1});
+  }
+}
+
 void Stepper::Report() const {
   if (noting()) {
     ADD_FAILURE() << "In the run that was not interrupted.";
@@ -179,7 +218,7 @@ void Stepper::Report() const {
   }
   const Point& point = points_[next_ - 1];
   ADD_FAILURE() << (interrupted() ? "Interrupted" : "Not interrupted") << " before instruction "
-                << next_ << " of " << points_.size() << ", at 0x" << std::hex
+                << point.number << " of " << shared_->noted << ", at 0x" << std::hex
                 << point.address - LibraryText().load_address << " in the library.";
 }
 

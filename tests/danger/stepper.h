@@ -12,6 +12,9 @@
 // SIGTRAP after each instruction, and those of the library are noted.  In each
 // later run there is a breakpoint in the library's text, at which the handler
 // lets the intruder in.
+//
+// KEVENT_STEP_STRIDE in the environment has it done before each so-manyth only, where
+// there are too many; from which of them on, KEVENT_STEP_SEED decides, or chance.
 
 #ifndef KEVENT_TESTS_DANGER_STEPPER_H_
 #define KEVENT_TESTS_DANGER_STEPPER_H_
@@ -107,17 +110,19 @@ class Stepper {
   struct Point {
     uintptr_t address;
     unsigned times;
+    size_t number;  // of all that were noted
   };
 
   // What a child of fork that makes the runs leaves to its parent.
   struct Shared {
     std::atomic<bool> interrupted;
     size_t noted;  // instructions of the first run
-    uintptr_t addresses[1 << 16];
+    uintptr_t addresses[1 << 20];
   };
 
   void Run(Errand operation, Errand intrusion);
   bool noting() const { return next_ == 0; }
+  void ChoosePoints();
   void Report() const;
   static void OnTrap(int, siginfo_t* info, void* context);
   void OnStep(void* context);
