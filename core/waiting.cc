@@ -302,8 +302,9 @@ int Queue::Hold() {
   }
   held_.exchange(true);
   // To announce what the kernel knows would wake this leader, who sleeps on
-  // whatever happens to the epoll.
-  if (set == nullptr || set->ready_by_level() == 0) Announce();
+  // whatever happens to the epoll; and so would what is not there, each time that
+  // it looks: for want of room in the ring it may hold with nothing due.
+  if ((set == nullptr || set->ready_by_level() == 0) && ReadableMembers() != 0) Announce();
   if (!AnnouncedByMember()) {
     held_.exchange(false);
     return -ENOMEM;

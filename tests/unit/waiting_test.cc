@@ -6,7 +6,7 @@
 #include <fcntl.h>
 
 #include "core/system.h"
-#include "tests/unit/engine.h"
+#include "tests/unit/kevent_requests.h"
 
 namespace kevent_test {
 namespace {
@@ -159,6 +159,48 @@ TEST_F(Waiting, AHoldingLeaderDoesNotSpinWhenAClockIsSet) {
   EXPECT_EQ(Collect(queue_, 2, 2).size(), 2);
   EXPECT_LT(polls, 10);
   EXPECT_EQ(Delete(tai), 0);
+}
+
+// With a full ring and nothing due it is woken by nothing, itself least of all.
+TEST_F(Waiting, WhoWaitsForRoomInTheRingDoesNotSpin) {
+  constexpr unsigned kSize = 2;
+  alignas(kevent_ring) char memory[sizeof(kevent_ring) + kSize * sizeof(ukevent)];
+  const int queue = kevent::core::InitQueue(reinterpret_cast<kevent_ring*>(memory), kSize, 0);
+  ASSERT_GE(queue, 0);
+  const auto make_ready = [queue](uint64_t id) {
+    ukevent user = Request(KEVENT_UNOTIFY, id, KEVENT_UNOTIFY_EVENT);
+    EXPECT_EQ(kevent::core::ControlKevents(queue, KEVENT_CTL_READY, 1, &user), 1);
+  };
+  for (uint64_t id = 0; id < kSize; ++id) {
+    ASSERT_EQ(Add(queue, Request(KEVENT_UNOTIFY, id, KEVENT_UNOTIFY_EVENT)), 0);
+    make_ready(id);
+  }
+  const auto wait = [queue] {
+    const timespec patience = {1, 0};
+    return kevent::core::WaitForRing(queue, kSize, 0, &patience, 0);
+  };
+  ASSERT_EQ(wait(), kSize);
+  int polls = 0;
+  bool readable = false;
+  bool makes_ready = false;
+  Sim().before_call = [&](const std::string& function) {
+    if (function != "Poll") return;
+    readable = readable || Sim().Readable(queue);
+    if (++polls == 1 && makes_ready) make_ready(0);
+    if (polls == 10) kevent::core::CommitRing(queue, 0, 0);  // ends it
+  };
+  EXPECT_EQ(wait(), 0);
+  EXPECT_LT(polls, 10);
+  EXPECT_FALSE(readable);
+
+  polls = 0;
+  makes_ready = true;
+  EXPECT_EQ(wait(), 0);
+  EXPECT_LT(polls, 10);
+  EXPECT_TRUE(readable);
+  Sim().before_call = nullptr;
+  EXPECT_TRUE(Sim().Readable(queue));
+  EXPECT_EQ(kevent::core::CloseDescriptor(queue), 0);
 }
 
 TEST_F(Waiting, AbsoluteTimeouts) {
