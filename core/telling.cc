@@ -245,7 +245,12 @@ void Queue::WantUnannounced() {
 }
 
 void Queue::TellWithdrawn(bool taken) {
-  if (announced_.Load().told()) return;
+  const KernelRegister::State seen = announced_.Load();
+  if (seen.told()) {
+    // Announced and told by another thread meanwhile: that may be what was taken.
+    if (taken && seen.value() != kSilent) AnnounceToStay();
+    return;
+  }
   announced_.Tell([this, &taken](uint64_t how) {
     lock_.AssertHeld();
     if (how != kSilent) return SwitchOn(how);

@@ -97,6 +97,39 @@ TEST_F(KeventDescriptors, AStrangersEpollInPlaceOfALayerIsLeftAlone) {
   for (const int fd : {stranger, layer, socket}) kevent::sys::Close(fd);
 }
 
+// ---- The announcement ---------------------------------------------------------------
+
+// A harvest that withdraws the announcement takes one that was told meanwhile, and
+// something else is left for want of room.
+TEST_F(KeventDescriptors, WhatIsAnnouncedWhileAHarvestWithdrawsStaysSo) {
+  const int socket = Sim().OpenStranger();
+  const auto id = static_cast<uint64_t>(socket);
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, id, KEVENT_POLL_POLLIN)), 0);
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  for (int i = 0; i < 2; ++i) {  // whoever has the first turn
+    for (uint64_t user = 1; user <= 2; ++user) {
+      ukevent request = Request(KEVENT_UNOTIFY, user, KEVENT_UNOTIFY_EVENT, KEVENT_REQ_ONESHOT);
+      ASSERT_EQ(Add(queue_, request), 0);
+      ASSERT_EQ(kevent::core::ControlKevents(queue_, KEVENT_CTL_READY, 1, &request), 1);
+    }
+    bool armed = false;
+    Sim().before_call = [&](const std::string& function) {
+      if (armed || function != "EpollTake") return;
+      armed = true;
+      EXPECT_EQ(Set(timer, TIMER_ABSTIME, 1), 0);
+    };
+    EXPECT_EQ(Collect(queue_, 0, 1).size(), 1);
+    Sim().before_call = nullptr;
+    EXPECT_TRUE(armed);
+    EXPECT_TRUE(readable());
+    EXPECT_EQ(Collect(queue_).size(), 2);
+    EXPECT_FALSE(readable());
+    EXPECT_TRUE(Collect(queue_, 0, 1).empty());  // changes whose turn it is
+  }
+  EXPECT_EQ(Delete(timer), 0);
+  kevent::sys::Close(socket);
+}
+
 // ---- Inner numbers that are moved ---------------------------------------------------
 
 // The number of the queue's own epoll.
