@@ -288,6 +288,7 @@ class Queue {
   bool Withdraw(bool taken) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool WithdrawByHarvest(unsigned wanted, KeventSet* set, bool* more)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void WithdrawInVain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Unannounced() const;
   void WantUnannounced();
   void TellWithdrawn(bool taken) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -32,6 +32,7 @@ bool Queue::Settle(bool found_nothing, bool withdrawn) {
       }
       return due;
     }
+    if (found_nothing) WithdrawInVain();
     bool relaxed = std::exchange(withdrawn, false);
     if (Withdraw(std::exchange(taken, false))) relaxed = true;
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {

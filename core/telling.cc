@@ -234,6 +234,18 @@ bool Queue::WithdrawByHarvest(unsigned wanted, KeventSet* set, bool* more) {
   return true;
 }
 
+// What a slower thread has switched on late, and has yet to see that it is not
+// wanted: that may take long, as it may have to wait for the very thread that
+// finds the queue readable in vain again and again.
+void Queue::WithdrawInVain() {
+  if (announcing_.load(std::memory_order_seq_cst) == 0 || !Unannounced()) return;
+  const Announcing announcing(*this);
+  announced_.Tell([this](uint64_t how) {
+    lock_.AssertHeld();
+    how != kSilent ? SwitchOn(how) : TakeAnnouncement();
+  });
+}
+
 bool Queue::Unannounced() const {
   const KernelRegister::State seen = announced_.Load();
   return seen.value() == kSilent && seen.told();

@@ -367,6 +367,38 @@ TEST_F(Timers, ASlowerThreadsAnnouncementHasNoEdgeLeft) {
   EXPECT_EQ(Delete(next), 0);
 }
 
+// Until it has seen that, the queue is readable in vain: once, though whoever polls
+// may keep that thread from going on.
+TEST_F(Timers, ASlowerThreadsAnnouncementIsInVainOnce) {
+  const Handle slow = Create(queue_, CLOCK_MONOTONIC);
+  const Handle next = Create(queue_, CLOCK_MONOTONIC);
+  ASSERT_EQ(Set(slow, TIMER_ABSTIME, 1), 0);
+  ASSERT_EQ(Collect(queue_).size(), 1);
+
+  std::vector<std::string> stages;
+  Sim().before_call = [&](const std::string& function) {
+    if (function == "EpollModify" && stages.empty()) {
+      stages.push_back(function);
+      EXPECT_EQ(Collect(queue_).size(), 1);
+    } else if (function == "EpollDelete" && stages.size() == 1) {
+      stages.push_back(function);
+      EXPECT_TRUE(readable());
+      EXPECT_TRUE(Collect(queue_).empty());
+      EXPECT_FALSE(readable());
+      EXPECT_EQ(Set(next, TIMER_ABSTIME, 1), 0);
+      EXPECT_TRUE(readable());
+    }
+  };
+  ASSERT_EQ(Set(slow, TIMER_ABSTIME, 1), 0);
+  Sim().before_call = nullptr;
+  EXPECT_EQ(stages.size(), 2);
+  EXPECT_TRUE(readable());
+  EXPECT_EQ(Collect(queue_).size(), 1);
+  EXPECT_FALSE(readable());
+  EXPECT_EQ(Delete(slow), 0);
+  EXPECT_EQ(Delete(next), 0);
+}
+
 TEST_F(Timers, EqualDeadlinesInTheOrderOfArming) {
   std::vector<Handle> timers;
   timers.reserve(6);
