@@ -196,8 +196,16 @@ TEST_F(Aio, WhatCannotBeCancelledAnyMoreHasItsResult) {
   Thread writer([&pipe] {
     for (int i = 0; i < kRounds; ++i) pipe.Put("x");
   });
+  unsigned tries = 0;
   for (int i = 0; i < kRounds;) {
     Read(&control_, pipe.from(), buffer_.data(), 1);
+    // One in eight is left alone: where few threads run at a time, as under Valgrind,
+    // each might be cancelled before it can begin.
+    if (++tries % 8 == 0) {
+      ExpectCompletion(Next(), control_, 1, 0);
+      ++i;
+      continue;
+    }
     int result;
     do {
       result = aio_cancel(pipe.from(), &control_);
