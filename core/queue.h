@@ -285,7 +285,7 @@ class Queue {
   int AddAnew(uint32_t events, uint64_t token);
   void SwitchOff();
   void TakeAnnouncement() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Withdraw(bool taken) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Withdraw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool WithdrawByHarvest(unsigned wanted, KeventSet* set, bool* more)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void WithdrawInVain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

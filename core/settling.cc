@@ -15,7 +15,7 @@ namespace kevent::core {
 // due.
 bool Queue::Settle(bool found_nothing, bool withdrawn) {
   KeventSet* const set = kevents();
-  bool taken = set != nullptr && set->TookAnnouncement();
+  const bool taken = set != nullptr && set->TookAnnouncement();
   for (;;) {
     bool due = set != nullptr && set->kernel_does_not_know();
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
@@ -34,7 +34,7 @@ bool Queue::Settle(bool found_nothing, bool withdrawn) {
     }
     if (found_nothing) WithdrawInVain();
     bool relaxed = std::exchange(withdrawn, false);
-    if (Withdraw(std::exchange(taken, false))) relaxed = true;
+    if (Withdraw()) relaxed = true;
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
       Axis& axis = axes_[i];
       const HeapEntry* const top = Top(axis);
@@ -56,7 +56,7 @@ bool Queue::LookAgain() {
 
 // Makes a new edge, for what the caller does not get though there is room.
 void Queue::AnnounceAnew() {
-  Withdraw(false);
+  Withdraw();
   Announce();
 }
 

@@ -210,13 +210,13 @@ void Queue::TakeAnnouncement() {
   timerfd_announces_.store(false, std::memory_order_seq_cst);
 }
 
-// Switches the announcement off; true when it was on.  `taken`: the kernel has
-// reported it for the only time.
-bool Queue::Withdraw(bool taken) {
+// Switches the announcement off; true when it was on.  Also where a harvest has
+// taken it: since then another thread may have added it anew.
+bool Queue::Withdraw() {
   if (Unannounced()) return false;
   const Announcing announcing(*this);
   WantUnannounced();
-  TellWithdrawn(taken);
+  TellWithdrawn(false);
   return true;
 }
 
