@@ -75,8 +75,8 @@ Queue::Batch Queue::TakeAndAsk(unsigned max, ukevent* events, KeventSet* set) {
   const unsigned timers = max - ShareOfKevents(max);
   batch.claimed = ClaimTimers(timers, events);
   const unsigned wanted = max - batch.claimed;
-  if (batch.claimed < timers) {
-    // All are taken that are due: in the end the announcement would be withdrawn.
+  if (batch.claimed < timers || NearTimers() <= wanted) {
+    // All will be taken that are due: in the end the announcement would be withdrawn.
     batch.withdrawn = WithdrawByHarvest(wanted, set, &batch.more);
   } else {
     batch.more = set->Harvest(wanted);
@@ -245,6 +245,15 @@ bool Queue::Claim(Axis& axis, ukevent* event) {
   event->ret_data[1] = lateness;
   event->ptr = reinterpret_cast<void*>(cookie);
   return true;
+}
+
+// No fewer than are due.
+unsigned Queue::NearTimers() {
+  unsigned count = 0;
+  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+    count += axes_[i].heap_size + run(axes_[i]).size();
+  }
+  return count;
 }
 
 unsigned Queue::CountDue(unsigned limit) {

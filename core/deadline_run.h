@@ -51,6 +51,8 @@ class DeadlineRun {
       : ring_(ring), mask_(size - 1), state_(*state), places_(places) {}
 
   bool empty() const { return state_.first == state_.end; }
+  // The void ones among them included.
+  uint32_t size() const { return state_.end - state_.first; }
   const HeapEntry& first() const { return At(state_.first); }
 
   // Whether an entry can be appended.

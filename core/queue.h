@@ -329,6 +329,7 @@ class Queue {
   void ReadClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Axis* LongestDue(Nanoseconds* late_by) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool Claim(Axis& axis, ukevent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  unsigned NearTimers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned CountDue(unsigned limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigned* count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
