@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Completions where every call to the system fails in turn.
+// Completions where every call to the system fails in turn; a random life of
+// asynchronous I/O agrees with the model.
 
 #include <aio.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "core/aio.h"
+#include "tests/unit/completion_life.h"
 #include "tests/unit/engine.h"
 
 namespace kevent_test {
@@ -124,6 +126,22 @@ TEST(Operations, AsManyAsThereMayBe) {
   EXPECT_TRUE(Collect(another).empty());
   kevent::core::DropLookup(number);
   EXPECT_EQ(kevent::core::CloseDescriptor(another), 0);
+}
+
+// ---- A random life ----------------------------------------------------------------
+
+TEST(Completions, ARandomLifeIsThatOfTheModel) {
+  const uint64_t first = FromEnvironment("KEVENT_TEST_SEED", 1);
+  const uint64_t runs = FromEnvironment("KEVENT_TEST_RUNS", 300);
+  CompletionLife::BeginProcess();
+  for (uint64_t seed = first; seed < first + runs && !HasFailure(); ++seed) {
+    SCOPED_TRACE(testing::Message() << "KEVENT_TEST_SEED=" << seed);
+    RandomChoices choices(seed);
+    CompletionLife life(choices);
+    for (int i = 0; i < 300 && !HasFailure(); ++i) life.Step();
+    life.End();
+  }
+  Sim().ring = {};
 }
 
 }  // namespace
