@@ -66,10 +66,11 @@ void SetPast(uintptr_t number) {
   }
 }
 
-// Sets a timer again once its last expiration was reported.
+// Sets a timer again once its last expiration was reported.  In one step from the
+// look to the count: handlers of later signals run inside of this one.
 void SetIfReported(uintptr_t number) {
-  if (g_books->reported[number].load() != g_books->armed[number].load()) return;
-  g_books->armed[number].fetch_add(1);
+  uint64_t reported = g_books->reported[number].load();
+  if (!g_books->armed[number].compare_exchange_strong(reported, reported + 1)) return;
   SetPast(number);
 }
 
