@@ -276,10 +276,9 @@ class Queue {
   void Announce();
   bool AnnouncedByMember();
   void Ring();
-  class Telling;
+  class Counted;
   template <typename Calls>
   void UntilUnmoved(const std::atomic<int>& number, uint16_t role, Calls calls);
-  class Announcing;
   void TellAnnounced();
   void SwitchOn(uint64_t how);
   int AddAnew(uint32_t events, uint64_t token);
@@ -370,14 +369,14 @@ class Queue {
   std::atomic<int> always_ready_;
 
   // Threads that have read internal numbers, not under the lock, and have yet to
-  // make the system calls on them.
+  // make the system calls on them: dup2 waits for them before it takes a number.
   std::atomic<uint32_t> telling_;
   // An old number was left open, by a dup2 that was EBUSY in the end.
   std::atomic<bool> left_a_number_;
 
   // How the queue is announced as readable, by the always-ready eventfd; 0: not.
   KernelRegister announced_;
-  std::atomic<uint32_t> announcing_;     // threads that are about to tell that
+  std::atomic<uint32_t> announcing_;     // threads that have changed that and not told it yet
   std::atomic<bool> timerfd_announces_;  // for want of memory, in the eventfd's place
   // The leader sleeps on the timerfds with something due: `announced_` does not
   // wake it.

@@ -97,47 +97,32 @@ void Queue::Wake() {
   Unpin();
 }
 
-// Whoever has changed what is to be announced, until he has told it.
-class Queue::Announcing {
+// One that is counted for as long as it lives.
+class Queue::Counted {
  public:
-  explicit Announcing(Queue& queue) : count_(queue.announcing_) {
+  explicit Counted(std::atomic<uint32_t>& count) : count_(count) {
     count_.fetch_add(1, std::memory_order_seq_cst);
   }
-  ~Announcing() { count_.fetch_sub(1, std::memory_order_seq_cst); }
-  Announcing(const Announcing&) = delete;
-  Announcing& operator=(const Announcing&) = delete;
+  ~Counted() { count_.fetch_sub(1, std::memory_order_seq_cst); }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
 
  private:
   std::atomic<uint32_t>& count_;
 };
 
 void Queue::Announce() {
-  const Announcing announcing(*this);
+  const Counted announcing(announcing_);
   announced_.RaiseTo(kOnce);
   if (!announced_.Load().told()) TellAnnounced();
 }
-
-// Before dup2 takes a number it waits until nobody who is not going to sleep is
-// between reading it and his system calls.
-class Queue::Telling {
- public:
-  explicit Telling(Queue& queue) : count_(queue.telling_) {
-    count_.fetch_add(1, std::memory_order_seq_cst);
-  }
-  ~Telling() { count_.fetch_sub(1, std::memory_order_seq_cst); }
-  Telling(const Telling&) = delete;
-  Telling& operator=(const Telling&) = delete;
-
- private:
-  std::atomic<uint32_t>& count_;
-};
 
 // Makes system calls on the epoll and another internal number; again when dup2
 // is about to take one of them meanwhile, since the calls may have come too late,
 // and without what they did for the old one.
 template <typename Calls>
 void Queue::UntilUnmoved(const std::atomic<int>& number, uint16_t role, Calls calls) {
-  const Telling telling(*this);
+  const Counted telling(telling_);
   for (;;) {
     const int before = number.load(std::memory_order_seq_cst);
     const int epoll_before = epoll_.load(std::memory_order_seq_cst);
@@ -214,7 +199,7 @@ void Queue::TakeAnnouncement() {
 // taken it: since then another thread may have added it anew.
 bool Queue::Withdraw() {
   if (Unannounced()) return false;
-  const Announcing announcing(*this);
+  const Counted announcing(announcing_);
   WantUnannounced();
   TellWithdrawn(false);
   return true;
@@ -227,7 +212,7 @@ bool Queue::WithdrawByHarvest(unsigned wanted, KeventSet* set, bool* more) {
     *more = set->Harvest(wanted);
     return false;
   }
-  const Announcing announcing(*this);
+  const Counted announcing(announcing_);
   WantUnannounced();
   *more = set->Harvest(wanted);
   TellWithdrawn(set->TookAnnouncement());
@@ -239,7 +224,7 @@ bool Queue::WithdrawByHarvest(unsigned wanted, KeventSet* set, bool* more) {
 // finds the queue readable in vain again and again.
 void Queue::WithdrawInVain() {
   if (announcing_.load(std::memory_order_seq_cst) == 0 || !Unannounced()) return;
-  const Announcing announcing(*this);
+  const Counted announcing(announcing_);
   announced_.Tell([this](uint64_t how) {
     lock_.AssertHeld();
     how != kSilent ? SwitchOn(how) : TakeAnnouncement();
@@ -274,7 +259,7 @@ void Queue::TellWithdrawn(bool taken) {
 // that the next one does not take it again, which would wake a holding leader each
 // time.
 void Queue::AnnounceToStay() {
-  const Announcing announcing(*this);
+  const Counted announcing(announcing_);
   const KernelRegister::State seen = announced_.Load();
   if (seen.value() == kOnce) announced_.Replace(seen, kToStay);
   announced_.RaiseTo(kOnce);
