@@ -29,7 +29,7 @@ void KeventSet::BeginBatch() {
   HarvestInjected();
   completions_.Harvest();
   ++round_;
-  layers_to_harvest_ = 0;
+  exhausted_ = begun_ = 0;
 }
 
 bool KeventSet::Harvest(unsigned wanted) {
@@ -37,12 +37,21 @@ bool KeventSet::Harvest(unsigned wanted) {
   return HarvestMore(wanted - std::min(half, completions_.count()));
 }
 
+// The epolls have their turns one after the other, each until all that is ready in it
+// was found once, however many collections that takes: so each kevent is found as
+// often as any other, whichever epoll it is in.
 bool KeventSet::HarvestMore(unsigned wanted) {
   if (wanted == 0 || watched_ == 0) return watched_ != 0;
-  HarvestEpoll(queue_->epoll(), wanted);
-  for (uint32_t layer = 1; layer <= layer_count_; ++layer) {
-    if (ready_count_ >= wanted) break;
-    if ((layers_to_harvest_ & 1u << layer) != 0) HarvestEpoll(Epoll(layer), wanted);
+  while (ready_count_ < wanted) {
+    if (IsExhausted(turn_)) {
+      if (turn_ == 0 && (layers_to_harvest_ & ~exhausted_) == 0) return false;
+    } else if (!HarvestEpoll(turn_, wanted)) {
+      break;
+    }
+    if (IsExhausted(turn_)) layers_to_harvest_ &= ~(1u << turn_);
+    do {
+      turn_ = (turn_ + 1) % (layer_count_ + 1);
+    } while (turn_ != 0 && (layers_to_harvest_ & 1u << turn_) == 0);
   }
   return ready_count_ >= wanted;
 }
@@ -52,57 +61,67 @@ struct KeventSet::Strangers {
   unsigned nameless;  // the engine's own
   unsigned named;
   uint64_t mark;  // one of the named: each first, second, fourth, eighth ... in turn
+  bool come_round;
 };
 
 // What is ready by level comes round again and again, as the kernel puts it at the
-// end of its list: until so many are found, or a member comes a second time.  Not
-// until one call finds nothing new, since members without number may have nothing
-// to say: shadowed by others, ready already, of files that outlived their
-// descriptors.  Nor more than wanted: what is not collected has lost its turn.
-void KeventSet::HarvestEpoll(int epoll, unsigned wanted) {
+// end of its list: until so many are found, or a member comes a second time, which
+// ends the turn.  Not until one call finds nothing new, since members without number
+// may have nothing to say: shadowed by others, ready already, of files that outlived
+// their descriptors.  Nor more than wanted: what is not collected has lost its turn.
+// Whether the turn is over.
+bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
   constexpr unsigned kBatch = 256;
-  const unsigned others = epoll == queue_->epoll() ? queue_->ReadableMembers() : 0;
+  const unsigned others = layer == 0 ? queue_->ReadableMembers() : 0;
   epoll_event found[kBatch];
   Strangers strangers = {};
-  for (bool over = false; !over;) {
-    const unsigned missing = wanted > ready_count_ ? wanted - ready_count_ : 0;
-    const unsigned room = std::clamp(missing + others, 1u, kBatch);
-    const int count = sys::EpollTake(epoll, found, room);
-    over = count < static_cast<int>(room);
-    uint32_t layers = 0;
+  const uint32_t turn = turns_[layer];
+  while (ready_count_ < wanted) {
+    const unsigned room = std::min(wanted - ready_count_ + others, kBatch);
+    const int count = sys::EpollTake(Epoll(layer), found, room);
+    if (count < static_cast<int>(room)) exhausted_ |= 1u << layer;
     for (int i = 0; i < count; ++i) {
-      if (ComesRound(found[i].data.u64, &strangers)) over = true;
-      if (IsLayer(found[i].data.u64)) layers |= 1u << static_cast<uint32_t>(found[i].data.u64);
+      if (WaitsForNextTurn(layer, turn, found[i].data.u64, &strangers)) continue;
       Found(found[i].data.u64, found[i].events);
     }
-    // A layer comes round as a member does, and one of its own takes the place.
-    // It comes after the others, which as a rule are the first on their descriptor.
-    for (uint32_t layer = 1; layers >> layer != 0; ++layer) {
-      if ((layers & 1u << layer) != 0 && ready_count_ < wanted) {
-        HarvestEpoll(Epoll(layer), ready_count_ + 1);
-      }
-    }
-    if (ready_count_ >= wanted) over = true;
+    const bool turned = turns_[layer] != turn;
+    if (strangers.come_round && !turned) exhausted_ |= 1u << layer;
+    if (IsExhausted(layer) && !turned) ++turns_[layer];
+    if (IsExhausted(layer) || turned) return true;
   }
+  return false;
 }
 
 bool KeventSet::IsLayer(uint64_t token) { return token >> 32 == kLayerToken; }
 
-// Whether a harvest meets a member that it has met before.
-bool KeventSet::ComesRound(uint64_t token, Strangers* strangers) {
+// A harvest has met this member in this turn of its epoll.  Met before, it ends the
+// turn; and one that has begun in this batch has met all that there is.  Whether the
+// member waits until other epolls have had their turns.
+bool KeventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
+                                 Strangers* strangers) {
+  const uint32_t bit = 1u << layer;
   if (token == kAnnouncedOnce) return false;
   if (token == 0 || token == kAnnounced) {
-    return ++strangers->nameless > queue_->axis_count() + 1;
+    if (++strangers->nameless > queue_->axis_count() + 1) strangers->come_round = true;
+    return false;
   }
   const auto generation = static_cast<uint32_t>(token >> 32);
   Kevent* record = table_.Find(static_cast<uint32_t>(token), generation);
   if (record != nullptr && generation % 2 != 0) {
-    const bool again = record->met == round_;
-    record->met = round_;
-    return again;
+    const bool again = record->met == turn + 1;
+    if (again && turns_[layer] == turn) {
+      if ((begun_ & bit) != 0) exhausted_ |= bit;
+      begun_ |= bit;
+      ++turns_[layer];
+    }
+    // The kernel does not tell of an edge a second time.
+    const bool by_level = (record->req_flags & KEVENT_REQ_ET) == 0;
+    if (again && by_level && layer_count_ != 0 && !IsExhausted(layer)) return true;
+    record->met = (again ? turns_[layer] : turn) + 1;
+    return false;
   }
   // Marked anew from time to time, as it may cease to be ready.
-  if (strangers->named != 0 && token == strangers->mark) return true;
+  if (strangers->named != 0 && token == strangers->mark) strangers->come_round = true;
   const unsigned before = strangers->named++;
   if ((before & strangers->named) == 0) strangers->mark = token;
   return false;
@@ -129,17 +148,28 @@ void KeventSet::Found(uint64_t token, uint32_t events) {
   // It has been in this batch.
   if (by_level && record->round == round_ && !record->ready) return;
   if (!SourceOf(record->key.type)->harvest(*this, *record, events)) return;
-  // Those before it were told, and their edges met, if that has set anything.
-  const bool alone =
-      !by_level && record->told_to_others == 0 && (record->req_flags & KEVENT_REQ_WAKEUP_ALL) == 0;
-  if (layer_count_ != 0 && Shadowed(number)) return;
+  if (layer_count_ != 0 && !by_level) {
+    // Those before it were told, and their edges met, if that has set anything.
+    const bool alone =
+        record->told_to_others == 0 && (record->req_flags & KEVENT_REQ_WAKEUP_ALL) == 0;
+    if (IsFinal(events)) {
+      record->told_to_others = 0;
+    } else {
+      if (Shadowed(number)) return;
+      Shadow(*record, alone);
+    }
+  }
   record->round = round_;
-  if (layer_count_ != 0) Shadow(*record, alone);
   MakeReady(number, by_level);
 }
 
-// One activity of a source makes the first of its kevents ready that wait for
-// it, and of the others those that ask for that.
+// Nothing comes after it that others could be told instead.
+bool KeventSet::IsFinal(uint32_t epoll_events) {
+  return (epoll_events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0;
+}
+
+// One activity of a source makes the first of its edge-triggered kevents ready that
+// wait for it, and of the others those that ask for that.
 bool KeventSet::Shadowed(uint32_t number) {
   Kevent& record = At(number);
   if ((record.req_flags & KEVENT_REQ_WAKEUP_ALL) != 0 || record.fd < 0) return false;
@@ -148,12 +178,10 @@ bool KeventSet::Shadowed(uint32_t number) {
   for (uint32_t link = table_.WatchersOf(record.fd); link != 0;) {
     const Kevent& other = At(link - 1);
     const bool earlier = other.layer < record.layer;
-    // By level an earlier one is ready as well, if it was not met yet.
-    const bool ready_too = earlier && !other.leaving && (other.req_flags & KEVENT_REQ_ET) == 0;
     const bool met_before = other.ready && other.round == round_ &&
                             (earlier || (other.req_flags & KEVENT_REQ_WAKEUP_ALL) == 0);
-    if (link != number + 1 && (ready_too || met_before) && other.key.type == record.key.type &&
-        (record.found_data[0] & ~other.event) == 0) {
+    if (link != number + 1 && met_before && (other.req_flags & KEVENT_REQ_ET) != 0 &&
+        other.key.type == record.key.type && (record.found_data[0] & ~other.event) == 0) {
       return true;
     }
     link = other.same_descriptor;

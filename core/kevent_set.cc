@@ -42,6 +42,7 @@ void KeventSet::Clear() {
   table_.ForgetWatches();
   std::fill_n(layers_, kMaxLayers, 0);
   layer_count_ = leaving_first_ = watched_ = nested_ = 0;
+  turn_ = layers_to_harvest_ = 0;
   edges_.store(0, std::memory_order_relaxed);
   edges_watched_ = took_announcement_ = false;
   inotify_.store(0, std::memory_order_relaxed);

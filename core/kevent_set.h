@@ -144,10 +144,12 @@ class KeventSet {
 
   void HarvestInjected();
   void TakeInjected();
-  void HarvestEpoll(int epoll, unsigned wanted);
+  bool HarvestEpoll(uint32_t layer, unsigned wanted);
+  bool IsExhausted(uint32_t layer) const { return (exhausted_ & 1u << layer) != 0; }
   struct Strangers;
   static bool IsLayer(uint64_t token);
-  bool ComesRound(uint64_t token, Strangers* strangers);
+  static bool IsFinal(uint32_t epoll_events);
+  bool WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token, Strangers* strangers);
   void Found(uint64_t token, uint32_t events);
   bool Shadowed(uint32_t number);
   void Shadow(const Kevent& first, bool alone);
@@ -181,7 +183,14 @@ class KeventSet {
   bool took_announcement_;
   uint32_t watched_;  // how many records watch a descriptor
   uint32_t nested_;   // of them, an epoll
+  // Of the epolls, the queue's own first: whose turn it is, and how many turns each
+  // has had.  A bit for each: that are known to have something ready; in which this
+  // batch has met all there is, or has begun a turn.
+  uint32_t turn_;
+  uint32_t turns_[kMaxLayers + 1];
   uint32_t layers_to_harvest_;
+  uint32_t exhausted_;
+  uint32_t begun_;
   uint32_t announcements_;
   std::atomic<uint32_t> probing_;  // whether a number is still watched
 

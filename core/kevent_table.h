@@ -55,7 +55,7 @@ struct Kevent {
   uint32_t same_before;      // the one before with its inotify watch
   uint32_t round;            // of the harvest that found it ready
   uint32_t told_to_others;   // of its events, since its last edge
-  uint32_t met;              // the last harvest that met it in an epoll
+  uint32_t met;              // the turn of its epoll in which it was last met, plus one
   uint64_t handle;           // bits of a timer's, or the inotify watch
   int clock;                 // clockid_t of a timer
   uint32_t next_watch;       // of the first with an inotify watch: another such

@@ -51,8 +51,12 @@ uint32_t PollEvents(const Kevent& record) {
   return events;
 }
 
+// An edge that says that nothing more will come is for all that wait for input: so it is
+// asked whether this is one.
 uint32_t EpollEvents(const Kevent& record) {
-  return PollEvents(record) | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u);
+  const uint32_t events = PollEvents(record);
+  if ((record.req_flags & KEVENT_REQ_ET) == 0) return events;
+  return events | EPOLLET | ((events & POLLIN) != 0 ? EPOLLRDHUP : 0u);
 }
 
 // What was found, from what poll answers; whether that is anything.

@@ -56,6 +56,7 @@ int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
     if (result < 0) return result;
     record.fd = fd;
     record.layer = static_cast<uint8_t>(layer);
+    record.met = 0;
     LinkWatcher(number);
     DropStale(fd, layer, number);  // with this one linked: the number stays in Watched
     return 0;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <set>
 #include <string>
 
 #include "tests/support/kevents.h"
@@ -213,12 +214,68 @@ TEST_F(Watching, SeveralOnOneDescriptor) {
 
 TEST_F(Watching, OneActivityIsForOneUnlessAllAreAsked) {
   const Pair pair;
-  ASSERT_EQ(AddPoll(pair.near(), kIn, 0, 1), 0);
-  ASSERT_EQ(AddPoll(pair.near(), kIn, 0, 2), 0);
+  ASSERT_EQ(AddPoll(pair.near(), kIn, KEVENT_REQ_ET, 1), 0);
+  ASSERT_EQ(AddPoll(pair.near(), kIn, KEVENT_REQ_ET, 2), 0);
   pair.Send();
   EXPECT_EQ(Take(fd_).size(), 1);
-  ASSERT_EQ(AddPoll(pair.near(), kIn, kAlwaysQueue | KEVENT_REQ_WAKEUP_ALL, 3), 0);
-  EXPECT_EQ(Take(fd_).size(), 2);
+  EXPECT_TRUE(Take(fd_).empty());
+  pair.Receive();
+  ASSERT_EQ(AddPoll(pair.near(), kIn, KEVENT_REQ_ET | KEVENT_REQ_WAKEUP_ALL, 3), 0);
+  // One that is ready by level takes no activity from those that wait for edges.
+  ASSERT_EQ(AddPoll(pair.near(), kIn, 0, 4), 0);
+  pair.Send();
+  EXPECT_EQ(Take(fd_).size(), 3);
+  EXPECT_EQ(Take(fd_).size(), 1);
+}
+
+TEST_F(Watching, ByLevelEachIsReportedHoweverManyThereAre) {
+  const Pair pair;
+  constexpr uintptr_t kCount = 5;
+  for (uintptr_t i = 0; i < kCount; ++i) ASSERT_EQ(AddPoll(pair.near(), kIn, 0, i), 0);
+  pair.Send();
+  for (int turn = 0; turn < 3; ++turn) {
+    const auto events = Take(fd_);
+    std::set<void*> cookies;
+    for (const ukevent& event : events) cookies.insert(event.ptr);
+    EXPECT_EQ(events.size(), kCount);
+    EXPECT_EQ(cookies.size(), kCount);
+  }
+  // With room for few, each as often as the others.
+  std::array<unsigned, kCount> times = {};
+  for (unsigned i = 0; i < 12 * kCount; ++i) {
+    for (const ukevent& event : Take(fd_, 1, 2)) ++times[reinterpret_cast<uintptr_t>(event.ptr)];
+  }
+  for (const unsigned count : times) {
+    EXPECT_GE(count, 20);
+    EXPECT_LE(count, 28);
+  }
+}
+
+// Nothing comes after a hang-up that the others could be told instead.
+TEST_F(Watching, AHangUpIsForAllThatWaitForEdges) {
+  for (const uint32_t type : {KEVENT_SOCKET, KEVENT_POLL}) {
+    for (const bool half : {false, true}) {
+      SCOPED_TRACE(testing::Message() << "type " << type << (half ? ", half of it" : ""));
+      Pair pair;
+      ASSERT_EQ(Add(fd_, Request(KEVENT_UNOTIFY, type, 1, 0, half)), 0);
+      for (uintptr_t i = 0; i < 3; ++i) {
+        ASSERT_EQ(Add(fd_, DescriptorRequest(type, pair.near(), 1, KEVENT_REQ_ET, i)), 0);
+      }
+      if (half) {
+        shutdown(pair.far(), SHUT_WR);
+      } else {
+        pair.CloseFar();
+      }
+      const auto events = Take(fd_);
+      EXPECT_EQ(events.size(), 3);
+      EXPECT_TRUE(Take(fd_).empty());
+      if (type == KEVENT_SOCKET && !half) {
+        for (const ukevent& event : events) EXPECT_NE(event.ret_flags & KEVENT_RET_BROKEN, 0);
+        EXPECT_FALSE(Inject(fd_, DescriptorRequest(type, pair.near(), 1, 0, 1)));
+      }
+      pair.CloseNear();
+    }
+  }
 }
 
 TEST_F(Watching, LastCheckPassesOverWhatIsOver) {

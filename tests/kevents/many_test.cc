@@ -78,5 +78,34 @@ TEST_F(Many, EachHasItsTurnInLayersToo) {
   EXPECT_GE(*std::min_element(found.begin(), found.end()), 2);
 }
 
+// Two kevents on each, the second of which are all in a layer: none more often than the
+// others, whatever the room, and whether they ask for all activities or not.
+TEST_F(Many, NoneIsReportedMoreOftenThanTheOthers) {
+  constexpr unsigned kKevents = 2 * kCount;
+  for (unsigned i = 0; i < kKevents; ++i) {
+    ukevent request = DescriptorRequest(
+        KEVENT_SOCKET, pairs_[i % kCount][0], i < kCount ? KEVENT_SOCKET_RECV : KEVENT_SOCKET_SEND,
+        KEVENT_REQ_ALWAYS_QUEUE | (i % 2 == 0 ? KEVENT_REQ_WAKEUP_ALL : 0), i);
+    ASSERT_EQ(Add(queue_.fd(), request), 0);
+  }
+  // A third on one of them, in a layer of its own.
+  ASSERT_EQ(Add(queue_.fd(), DescriptorRequest(KEVENT_SOCKET, pairs_[7][0], KEVENT_SOCKET_SEND,
+                                               KEVENT_REQ_ALWAYS_QUEUE, kKevents)),
+            0);
+  SendToAll();
+  for (const unsigned room : {1U, 7U, 64U, 300U, 500U}) {
+    SCOPED_TRACE(testing::Message() << "room for " << room);
+    std::vector<unsigned> found(kKevents + 1);
+    constexpr unsigned kTurns = 20;
+    for (unsigned i = 0; i < kTurns * (kKevents + 1); i += room) {
+      const auto events = Take(queue_.fd(), 1, room);
+      ASSERT_EQ(events.size(), room);
+      for (const ukevent& event : events) ++found[reinterpret_cast<uintptr_t>(event.ptr)];
+    }
+    EXPECT_GE(*std::min_element(found.begin(), found.end()), kTurns * 3 / 4);
+    EXPECT_LE(*std::max_element(found.begin(), found.end()), kTurns * 5 / 4);
+  }
+}
+
 }  // namespace
 }  // namespace kevent_test

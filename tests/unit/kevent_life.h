@@ -226,10 +226,13 @@ class KeventLife {
 
   // ---- Collecting -------------------------------------------------------------------
 
-  unsigned Watchers(const Entry& of) const {
-    return static_cast<unsigned>(std::count_if(model_.begin(), model_.end(), [&](const Entry& e) {
-      return Polls(e, static_cast<int>(std::get<1>(of.first))) && !e.second.closed;
-    }));
+  // Whether others are told of its edges in its place.
+  bool SharesEdges(const Entry& of) const {
+    if (!of.second.has(KEVENT_REQ_ET) || of.second.has(KEVENT_REQ_WAKEUP_ALL)) return false;
+    return std::count_if(model_.begin(), model_.end(), [&](const Entry& e) {
+             return Polls(e, static_cast<int>(std::get<1>(of.first))) && !e.second.closed &&
+                    e.second.has(KEVENT_REQ_ET);
+           }) > 1;
   }
 
   static bool IsDue(const ModelKevent& kevent) {
@@ -244,40 +247,16 @@ class KeventLife {
     if (!Polls(entry)) return kevent.forced;
     if (kevent.closed) return false;
     if (kevent.forced) return !kevent.checked() || IsReady(entry);
-    // One activity is told to one of those that do not ask for all.
-    if (!kevent.has(KEVENT_REQ_WAKEUP_ALL) && Watchers(entry) > 1) return false;
-    return IsReady(entry) && (kevent.edge || !kevent.has(KEVENT_REQ_ET));
-  }
-
-  // How many have to be reported: the certain ones, and one for a socket that is
-  // ready by level.
-  unsigned Owed() const {
-    unsigned owed = 0;
-    std::map<uint64_t, bool> told;
-    for (const Entry& entry : model_) {
-      const bool certain = Certain(entry);
-      if (certain) ++owed;
-      if (!Polls(entry) || !IsReady(entry)) continue;
-      bool& told_here = told[std::get<1>(entry.first)];
-      told_here |= certain;
-    }
-    for (const auto& [socket, told_here] : told) {
-      if (told_here) continue;
-      owed += std::any_of(model_.begin(), model_.end(), [&, id = socket](const Entry& entry) {
-        return Polls(entry, static_cast<int>(id)) && !entry.second.closed &&
-               !entry.second.has(KEVENT_REQ_ET);
-      });
-    }
-    return owed;
+    return IsReady(entry) && (!kevent.has(KEVENT_REQ_ET) || (kevent.edge && !SharesEdges(entry)));
   }
 
   void CollectSome(unsigned max) {
     const auto min = static_cast<unsigned>(Pick(2) == 0 ? 0 : Pick(max + 1));
-    const unsigned owed = Owed();
     std::vector<Key> certain;
     for (const Entry& entry : model_) {
       if (Certain(entry)) certain.push_back(entry.first);
     }
+    const auto owed = static_cast<unsigned>(certain.size());
     Doubt();
     const uint64_t before = Now();
     const timespec patience = ToTimespec(kSecond / 4);
@@ -346,7 +325,7 @@ class KeventLife {
         kevent.forced = false;
         ++kevent.maybe;
       }
-      if (kevent.edge && !kevent.has(KEVENT_REQ_WAKEUP_ALL) && Watchers(entry) > 1) {
+      if (kevent.edge && SharesEdges(entry)) {
         kevent.edge = false;
         ++kevent.maybe;
       }
