@@ -169,14 +169,15 @@ void Notify(const sigevent& event) {
 // ---- Look-ups of names ----------------------------------------------------------
 
 void AwaitLookup(gaicb* request) {
-  // One that gai_cancel takes out wakes nobody who sleeps for it, nor is it ever
-  // anything but in progress (glibc 2.36): gai_suspend just knows it no longer.
+  // A request that gai_cancel takes out wakes nobody who sleeps for it, and stays in
+  // progress (glibc 2.36): gai_suspend alone tells, by EAI_ALLDONE.  No other result of
+  // gai_suspend says that the look-up has ended: a timeout is EAI_SYSTEM there, and
+  // EAI_AGAIN in its manual.
   constexpr timespec kSlice = {0, 100'000'000};
   const gaicb* const list[] = {request};
-  int result;
-  do {
-    result = gai_suspend(list, 1, &kSlice);
-  } while (result == EAI_INTR || result == EAI_AGAIN);
+  while (gai_error(request) == EAI_INPROGRESS) {
+    if (gai_suspend(list, 1, &kSlice) == EAI_ALLDONE) return;
+  }
 }
 
 // ---- Message queues -------------------------------------------------------------
