@@ -24,11 +24,11 @@ class Completions {
   void Post(uint32_t operation);
   bool any_posted() const { return posted_.load(std::memory_order_seq_cst) != 0; }
 
-  // The rest under the queue's lock.  Takes what was posted into the count.
+  // All below but Clear under the queue's lock.  Takes what was posted into the count.
   void Harvest();
   unsigned count() const { return count_; }
   unsigned Deliver(unsigned max, ukevent* events);
-  // Of a queue that was closed: forgets all.
+  // Of a queue that was closed, by its last pin: forgets all.  Async-signal-safe.
   void Clear();
 
  private:

@@ -31,7 +31,6 @@ void KeventSet::Clear() {
   const SignalsBlocked blocked;
   const Locked locked(table_lock_);
   TakeInjected();
-  completions_.Clear();
   table_.ForEach([this](uint32_t number) {
     Kevent& record = At(number);
     Withdraw(number);

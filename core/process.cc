@@ -24,6 +24,7 @@ struct Wiped {
   AioEngine aio;
   Lookups lookups;
   Lock queues_lock;
+  std::atomic<bool> any_uncleared;
   Lock alarm_lock;
   int alarm_thread;  // 0: not started
 };
@@ -130,8 +131,28 @@ bool Process::IsNameOf(int fd, uint32_t queue) {
   return result == -EEXIST;
 }
 
+void Process::HasUncleared() { State().any_uncleared.store(true, std::memory_order_seq_cst); }
+
+// A thread that holds the other lock may be about to do it.
+void Process::ClearClosed() {
+  Lock& lock = State().queues_lock;
+  if (!lock.TryAcquire()) return;
+  ClearClosedLocked();
+  lock.Release();
+}
+
+void Process::ClearClosedLocked() {
+  if (!State().any_uncleared.exchange(false, std::memory_order_seq_cst)) return;
+  for (uint32_t number = 0; number < kMaxQueues; ++number) {
+    Queue* const queue = g_queues[number].load(std::memory_order_acquire);
+    if (queue == nullptr) return;
+    queue->Reusable();
+  }
+}
+
 int Process::OpenQueue(Queue** opened) {
   Locked locked(State().queues_lock);
+  ClearClosedLocked();
   for (uint32_t number = 0; number < kMaxQueues; ++number) {
     Queue* queue = g_queues[number].load(std::memory_order_acquire);
     if (queue == nullptr) {

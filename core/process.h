@@ -45,6 +45,12 @@ class Process {
   // Opens an unused queue under its internal numbers: 0 or an errno.
   static int OpenQueue(Queue** queue);
 
+  // A queue was closed that has kevents, whose timers are the process's.
+  // Async-signal-safe.
+  static void HasUncleared();
+  // Takes back what closed queues have.  The lock of a queue that is open may be held.
+  static void ClearClosed();
+
   static SlotTable& slots();
   static AioEngine& aio();
   static Lookups& lookups();
@@ -56,6 +62,7 @@ class Process {
  private:
   static void PrepareChildOfFork();
   static void PrepareChild(bool of_fork);
+  static void ClearClosedLocked();
   static void DropWhatIsNotOurs();
   static void InheritNames(int fd);
 };

@@ -283,6 +283,10 @@ void Queue::DropAxis(uint8_t index) {
 
 int Queue::AllocateSlot(uint32_t* slot) {
   int error = Process::slots().Allocate(slot);
+  if (error != 0) {
+    Process::ClearClosed();
+    error = Process::slots().Allocate(slot);
+  }
   if (error != 0) return error;
   error = inbox_.Reserve(memory_->inbox, *slot);
   if (error != 0) Process::slots().Free(*slot, *slot, 1);

@@ -10,6 +10,7 @@
 #include "core/descriptors.h"
 #include "core/internal_descriptors.h"
 #include "core/kevent_set.h"
+#include "core/process.h"
 #include "core/queue.h"
 #include "core/registry.h"
 #include "core/system.h"
@@ -35,8 +36,15 @@ void Queue::CloseInternals() {
   for (uint32_t i = 0; i < count; ++i) CloseSource(static_cast<uint8_t>(i));
   CloseInternal(&always_ready_, kRoleAlwaysReady);
   CloseInternal(&epoll_, kRoleEpoll);
-  if (kevents() != nullptr || left_a_number_.load(std::memory_order_acquire)) CloseOthers();
+  KeventSet* const set = kevents();
+  if (set != nullptr || left_a_number_.load(std::memory_order_acquire)) CloseOthers();
+  if (set != nullptr) {
+    // The records of operations are the process's.  All else that the set has takes
+    // locks to be given back, which this call may have been interrupted in.
+    set->completions().Clear();
+  }
   internals_open_.store(false, std::memory_order_release);
+  if (set != nullptr) Process::HasUncleared();
 }
 
 // Those of kevents, and numbers that were left open.

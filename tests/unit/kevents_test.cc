@@ -76,6 +76,32 @@ TEST_F(Kevents, ManyFilesAndSeveralKeventsOnEach) {
   for (const int file : files) kevent::sys::Close(file);
 }
 
+// The timers of kevents are the process's, and are there again for any queue, whichever
+// numbers the queues that are made later have.
+TEST_F(Kevents, TimersOfClosedQueuesAreGivenBack) {
+  constexpr uint64_t kEach = 500;
+  const int three[] = {kevent::core::InitQueue(nullptr, 0, 0),
+                       kevent::core::InitQueue(nullptr, 0, 0),
+                       kevent::core::InitQueue(nullptr, 0, 0)};
+  for (const int queue : three) {
+    for (uint64_t i = 1; i <= kEach; ++i) {
+      ASSERT_EQ(Add(queue, Request(KEVENT_TIMER, i, KEVENT_TIMER_FIRED)), 0);
+    }
+  }
+  const uint32_t last = Create(queue_, CLOCK_MONOTONIC).slot();
+  for (const int queue : three) ASSERT_EQ(kevent::core::CloseDescriptor(queue), 0);
+  const int after = kevent::core::InitQueue(nullptr, 0, 0);
+  uint32_t beyond = 0;
+  for (uint64_t i = 0; i < 3 * kEach; ++i) {
+    const Handle timer = Create(after, CLOCK_MONOTONIC);
+    ASSERT_NE(timer.bits(), 0);
+    if (timer.slot() > last) ++beyond;
+  }
+  // But for the few that rest, lest a slot comes back at once.
+  EXPECT_LE(beyond, 64);
+  EXPECT_EQ(kevent::core::CloseDescriptor(after), 0);
+}
+
 // One who waits for several of any kind is woken when they are complete.
 TEST_F(Kevents, WaitingForSeveral) {
   const int socket = Sim().OpenStranger();

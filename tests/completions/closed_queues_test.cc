@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+//
+// A queue that is closed drops all that it held, at once: a process has a number of
+// records for operations, and none of them stays with a queue that nobody can ask.
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "tests/support/aio.h"
+#include "tests/support/aio_fixture.h"
+#include "tests/support/queue.h"
+
+namespace kevent_test {
+namespace {
+
+// sigev_kevent(7): in flight, or completed and not collected.
+constexpr size_t kRecords = 65536;
+
+class ClosedQueues : public Aio {
+ protected:
+  ClosedQueues() { file_.Write("eight by"); }
+
+  // Operations that are done at once and stay uncollected: as many as can be begun,
+  // but no more than `most`.
+  size_t Begin(int queue, size_t most) {
+    size_t count = 0;
+    for (; count < most; ++count) {
+      Prepare(&control_, queue, file_.fd(), buffer_.data(), 8);
+      if (aio_read(&control_) != 0) {
+        EXPECT_EQ(errno, EAGAIN);
+        break;
+      }
+    }
+    return count;
+  }
+
+  TemporaryFile file_;
+};
+
+TEST_F(ClosedQueues, KeepNoRecordOfWhatNobodyHasCollected) {
+  auto closed = std::make_unique<Queue>();
+  ASSERT_EQ(Begin(closed->fd(), kRecords + 1), kRecords);
+  EXPECT_EQ(Begin(queue_.fd(), 1), 0);
+  closed.reset();
+  EXPECT_EQ(Begin(queue_.fd(), kRecords + 1), kRecords);
+}
+
+TEST_F(ClosedQueues, KeepNoneHoweverManyThereAre) {
+  std::array<std::unique_ptr<Queue>, 10> closed;
+  for (auto& queue : closed) {
+    queue = std::make_unique<Queue>();
+    ASSERT_EQ(Begin(queue->fd(), kRecords / 16), kRecords / 16);
+    // Some of them in the list that collectors take from.
+    EXPECT_EQ(Collect(queue->fd(), 1, 1).size(), 1);
+    ASSERT_EQ(Begin(queue->fd(), 100), 100);
+  }
+  for (auto& queue : closed) queue.reset();
+  EXPECT_EQ(Begin(queue_.fd(), kRecords + 1), kRecords);
+}
+
+// Those in flight have theirs as long as they are, and no longer.
+TEST_F(ClosedQueues, KeepNoneOfWhatEndsAfterwards) {
+  const Pipe pipe;
+  const Pipe other;
+  constexpr size_t kInFlight = 100;
+  std::vector<aiocb> controls(kInFlight + 2);
+  {
+    const Queue closed;
+    for (size_t i = 0; i < kInFlight; ++i) {
+      Prepare(&controls[i], closed.fd(), pipe.from(), buffer_.data(), 1);
+      ASSERT_EQ(aio_read(&controls[i]), 0);
+    }
+    // A list, of which one member is for another queue.
+    aiocb* list[] = {&controls[kInFlight], &controls[kInFlight + 1]};
+    Prepare(list[0], queue_.fd(), other.from(), buffer_.data(), 1);
+    Prepare(list[1], closed.fd(), other.from(), buffer_.data(), 1);
+    list[0]->aio_lio_opcode = list[1]->aio_lio_opcode = LIO_READ;
+    sigevent notification;
+    kevent_sigevent(&notification, closed.fd(), nullptr);
+    ASSERT_EQ(lio_listio(LIO_NOWAIT, list, 2, &notification), 0);
+  }
+  EXPECT_EQ(Begin(queue_.fd(), kRecords), kRecords - kInFlight - 3);
+  EXPECT_EQ(Collect(queue_.fd(), 1, kRecords).size(), kRecords - kInFlight - 3);
+  pipe.Put(std::string(kInFlight, 'x'));
+  other.Put("ab");
+  EXPECT_EQ(Next().ptr, &controls[kInFlight]);
+  for (aiocb& control : controls) {
+    const std::array<const aiocb*, 1> list = {&control};
+    while (aio_error(&control) == EINPROGRESS) aio_suspend(list.data(), 1, nullptr);
+    EXPECT_EQ(aio_return(&control), 1);
+  }
+  // Told of after the program sees its result: once more for the last one's record.
+  size_t begun = 0;
+  while ((begun += Begin(queue_.fd(), kRecords)) < kRecords) {
+  }
+  EXPECT_EQ(begun, kRecords);
+}
+
+TEST_F(ClosedQueues, KeepNoneWhenTheyAreClosedByDup2) {
+  const int closed = kevent_init(nullptr, 0, 0);
+  ASSERT_EQ(Begin(closed, kRecords), kRecords);
+  ASSERT_EQ(dup2(file_.fd(), closed), closed);
+  EXPECT_EQ(Begin(queue_.fd(), kRecords), kRecords);
+  close(closed);
+}
+
+}  // namespace
+}  // namespace kevent_test
