@@ -93,6 +93,16 @@ void Forget(Registration before) {
   if (before.is_name()) Process::QueueAt(before.queue()).DropName();
 }
 
+// Reads, and changes nothing: the number may be anybody's.  A name of another queue
+// has the mark as well, but is registered as that one's.  A child of vfork has the
+// table of descriptors of its own, and the registry of its parent.
+bool StillNamed(int fd, Registration name) {
+  if (sys::IsMarked(fd)) return true;
+  const SignalsBlocked blocked;
+  if (Process::Owns() && Registry::Change(fd, name, {})) Forget(name);
+  return false;
+}
+
 bool ConcernsRange(unsigned first, unsigned last) {
   if (first > last || first > INT_MAX) return false;
   return Registry::Next(static_cast<int>(first),

@@ -7,6 +7,8 @@
 #ifndef KEVENT_CORE_DESCRIPTORS_H_
 #define KEVENT_CORE_DESCRIPTORS_H_
 
+#include <atomic>
+
 #include "core/registry.h"
 
 namespace kevent::core {
@@ -14,6 +16,17 @@ namespace kevent::core {
 // Whether a call on this number, or on numbers in this range, concerns us.
 inline bool Concerns(int fd) { return !Registry::Get(fd).none(); }
 bool ConcernsRange(unsigned first, unsigned last);
+
+// Whether the program's close comes to us.  Where it does not, as in a program
+// that does not know of a library that uses this one, the number of a queue can
+// be a stranger's at any time, and is looked at before each use.
+inline constinit std::atomic<bool> g_sees_closes{true};
+inline void SetSeesCloses(bool sees) { g_sees_closes.store(sees, std::memory_order_relaxed); }
+inline bool SeesCloses() { return g_sees_closes.load(std::memory_order_relaxed); }
+
+// The number is registered as the name of a queue and may have been closed unseen.
+// Whether it still is the name; if not, it is registered no more.  Async-signal-safe.
+bool StillNamed(int fd, Registration name);
 
 // A new descriptor, whose number was reserved, names a queue.  The caller has
 // counted the name.

@@ -2,6 +2,7 @@
 
 #include "core/kevents.h"
 
+#include <absl/base/optimization.h>
 #include <fcntl.h>
 
 #include <cerrno>
@@ -43,6 +44,9 @@ int PinQueue(int kev_fd, Queue** queue) {
     const Registration found = Registry::Get(kev_fd);
     if (!found.is_name()) {
       return found.is_closing() || sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
+    }
+    if (ABSL_PREDICT_FALSE(!SeesCloses()) && !StillNamed(kev_fd, found)) {
+      return sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
     }
     Queue& named = Process::QueueAt(found.queue());
     const bool pinned = named.Pin();

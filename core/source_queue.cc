@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "core/descriptors.h"
 #include "core/kevent_set.h"
 #include "core/process.h"
 #include "core/queue.h"
@@ -25,7 +26,9 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   if (record.key.id >> 32 != 0) return -EINVAL;
   const int fd = static_cast<int>(record.key.id);
   const Registration named = Registry::Get(fd);
-  if (!named.is_name()) return sys::DescriptorFlags(fd) < 0 ? -EBADF : -EINVAL;
+  if (!named.is_name() || (!SeesCloses() && !StillNamed(fd, named))) {
+    return sys::DescriptorFlags(fd) < 0 ? -EBADF : -EINVAL;
+  }
   if (named.queue() == set.queue().number()) return -ELOOP;
   if ((record.req_flags & (KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_READY)) == 0 &&
       sys::PollNow(fd, POLLIN) > 0) {

@@ -70,6 +70,11 @@ int SuspendTheirs(const aiocb* const list[], int count, const timespec* timeout)
   return libc != nullptr ? libc(list, count, timeout) : NotYet();
 }
 
+int Suspend(const aiocb* const list[], int count, const timespec* timeout) {
+  if (!core::AnyOurs(list, count)) return SuspendTheirs(list, count, timeout);
+  return Finish(-core::SuspendFor(list, count, timeout, &SuspendTheirs));
+}
+
 }  // namespace
 
 KEVENT_EXPORT int aio_read(aiocb* control) noexcept {
@@ -109,12 +114,11 @@ KEVENT_EXPORT int aio_cancel64(int fd, aiocb64* control) noexcept {
 }
 
 KEVENT_EXPORT int aio_suspend(const aiocb* const list[], int count, const timespec* timeout) {
-  if (!core::AnyOurs(list, count)) return SuspendTheirs(list, count, timeout);
-  return Finish(-core::SuspendFor(list, count, timeout, &SuspendTheirs));
+  return Suspend(list, count, timeout);
 }
 
 KEVENT_EXPORT int aio_suspend64(const aiocb64* const list[], int count, const timespec* timeout) {
-  return aio_suspend(Same(list), count, timeout);
+  return Suspend(Same(list), count, timeout);
 }
 
 KEVENT_EXPORT int lio_listio(int mode, aiocb* const list[], int count,
@@ -132,3 +136,16 @@ KEVENT_EXPORT int lio_listio64(int mode, aiocb64* const list[], int count,
   }
   return Pass(KEVENT_LIBC(lio_listio64), mode, list, count, notification);
 }
+
+KEVENT_OWN_NAME(aio_read);
+KEVENT_OWN_NAME(aio_read64);
+KEVENT_OWN_NAME(aio_write);
+KEVENT_OWN_NAME(aio_write64);
+KEVENT_OWN_NAME(aio_fsync);
+KEVENT_OWN_NAME(aio_fsync64);
+KEVENT_OWN_NAME(aio_cancel);
+KEVENT_OWN_NAME(aio_cancel64);
+KEVENT_OWN_NAME(aio_suspend);
+KEVENT_OWN_NAME(aio_suspend64);
+KEVENT_OWN_NAME(lio_listio);
+KEVENT_OWN_NAME(lio_listio64);

@@ -44,3 +44,6 @@ KEVENT_EXPORT int getaddrinfo_a(int mode, gaicb* list[], int count, sigevent* no
   }
   return result;
 }
+
+KEVENT_OWN_NAME(mq_notify);
+KEVENT_OWN_NAME(getaddrinfo_a);

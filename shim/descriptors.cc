@@ -118,3 +118,12 @@ KEVENT_EXPORT void closefrom(int lowest) noexcept {
   const auto libc = KEVENT_LIBC(closefrom);
   if (libc != nullptr) libc(static_cast<int>(rest));
 }
+
+KEVENT_OWN_NAME(close);
+KEVENT_OWN_NAME(dup);
+KEVENT_OWN_NAME(dup2);
+KEVENT_OWN_NAME(dup3);
+KEVENT_OWN_NAME(fcntl);
+KEVENT_OWN_NAME(fcntl64);
+KEVENT_OWN_NAME(close_range);
+KEVENT_OWN_NAME(closefrom);

@@ -9,6 +9,17 @@
 
 #define KEVENT_EXPORT extern "C" __attribute__((__visibility__("default")))
 
+// The library's own name, kevent_<name>, for a function of this file.  Where an
+// object brings the library into a program that has neither linked nor preloaded
+// it, the name that the C library has too is found there.
+#ifdef __clang__
+#define KEVENT_OWN_NAME(name) \
+  KEVENT_EXPORT __attribute__((__alias__(#name))) decltype(name) kevent_##name
+#else
+#define KEVENT_OWN_NAME(name) \
+  KEVENT_EXPORT __attribute__((__alias__(#name), __copy__(name))) decltype(name) kevent_##name
+#endif
+
 namespace kevent::shim {
 
 // A result, or a negative errno value.

@@ -8,7 +8,7 @@
 
 #include <cerrno>
 
-#include "core/system.h"
+#include "core/descriptors.h"
 
 namespace kevent::shim {
 
@@ -21,10 +21,31 @@ constinit std::atomic<int> g_resolving{0};
 
 // The name as dlsym finds it after this object.  Unversioned: since glibc 2.34
 // that is the one that programs built today are bound to, and a look-up that
-// cannot fail allocates nothing.
+// does not fail allocates nothing.
+//
+// In a program that is neither linked nor preloaded with this library, and uses
+// another that is, the C library stands before this object.  Then the function
+// is the one that the program calls by this name.  That cannot be ours: whoever
+// finds ours first has the C library after it.
 template <typename Function>
 void Find(std::atomic<Function>& entry, const char* name) {
-  entry.store(reinterpret_cast<Function>(dlsym(RTLD_NEXT, name)), std::memory_order_release);
+  void* found = dlsym(RTLD_NEXT, name);
+  if (found == nullptr) found = dlsym(RTLD_DEFAULT, name);
+  entry.store(reinterpret_cast<Function>(found), std::memory_order_release);
+}
+
+extern "C" __attribute__((__visibility__("hidden"))) const char __ehdr_start[];  // of this object
+
+bool IsOfThisObject(const void* address) {
+  Dl_info info;
+  return address != nullptr && dladdr(address, &info) != 0 && info.dli_fbase == __ehdr_start;
+}
+
+// Where the program and most libraries find close, if they are not told to look
+// elsewhere first (RTLD_DEEPBIND), as the object that brought this library may be.
+bool ProgramClosesHere() {
+  void* program = dlopen(nullptr, RTLD_LAZY);
+  return program != nullptr && IsOfThisObject(dlsym(program, "close"));
 }
 
 }  // namespace
@@ -41,6 +62,8 @@ void Resolve() {
 #define INTERPOSED(name) Find(g_libc.name, #name);
 #include "shim/interposed.def"
 #undef INTERPOSED
+  // The last look-up, which succeeds: for dlerror there is nothing to tell.
+  core::SetSeesCloses(ProgramClosesHere());
   int me = self;
   g_resolving.compare_exchange_strong(me, 0);
   errno = before;

@@ -56,3 +56,9 @@ KEVENT_EXPORT int timer_delete(timer_t timer) noexcept {
   const auto libc = KEVENT_LIBC(timer_delete);
   return libc != nullptr ? libc(timer) : NotYet();
 }
+
+KEVENT_OWN_NAME(timer_create);
+KEVENT_OWN_NAME(timer_settime);
+KEVENT_OWN_NAME(timer_gettime);
+KEVENT_OWN_NAME(timer_getoverrun);
+KEVENT_OWN_NAME(timer_delete);

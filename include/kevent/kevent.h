@@ -34,6 +34,15 @@
 #include <stdint.h>
 #include <time.h>
 
+/* A strict C standard (-std=c11) hides timer_t and struct sigevent unless POSIX is asked for. */
+#ifndef __USE_POSIX199309
+#error "kevent.h needs POSIX: define _POSIX_C_SOURCE 200809L or _GNU_SOURCE, or use -std=gnu11"
+#else
+
+#if defined(__USE_FILE_OFFSET64) && !defined(KEVENT_NO_BINDING) && !defined(KEVENT_WEAK)
+#include <aio.h> /* for the names below */
+#endif
+
 #define KEVENT_VERSION_MAJOR 0
 #define KEVENT_VERSION_MINOR 1
 #define KEVENT_VERSION_PATCH 0
@@ -43,6 +52,9 @@
  * Define KEVENT_WEAK before this header to make one binary that runs with or
  * without the library: the functions become weak references, and
  * kevent_available() says whether they are there to be called.
+ *
+ * Define KEVENT_NO_BINDING before this header to leave timer_create and its kin
+ * to the C library and to interposition: "Names of the library's own", below.
  */
 #ifdef KEVENT_WEAK
 #define KEVENT_FUNCTION __attribute__((__weak__))
@@ -343,6 +355,162 @@ int kevent_commit(int kev_fd, unsigned int new_uidx, unsigned int over) KEVENT_F
  * KEVENT_VERSION is that of the header.  Async-signal-safe. */
 const char *kevent_version(void) KEVENT_FUNCTION;
 
+/* ---- Names of the library's own ---------------------------------------- */
+
+/*
+ * Each of these is the function whose name stands after "kevent_".  With
+ * SIGEV_KEVENT, a timer of libkevent or the descriptor of a queue it does what
+ * the manual says, with anything else what the C library does.
+ *
+ * libkevent exports the POSIX name as well, in front of the C library's.  But
+ * when a shared object brings libkevent into a program that is neither linked
+ * nor preloaded with it, the loader finds the C library's function first.
+ *
+ * Those with 64 at the end take a struct aiocb64.  mqd_t is an int.
+ */
+struct aiocb;
+struct aiocb64;
+struct gaicb;
+
+int kevent_timer_create(clockid_t clock, struct sigevent *notification,
+                        timer_t *timer) __THROW KEVENT_FUNCTION;
+int kevent_timer_settime(timer_t timer, int flags, const struct itimerspec *value,
+                         struct itimerspec *old_value) __THROW KEVENT_FUNCTION;
+int kevent_timer_gettime(timer_t timer, struct itimerspec *value) __THROW KEVENT_FUNCTION;
+int kevent_timer_getoverrun(timer_t timer) __THROW KEVENT_FUNCTION;
+int kevent_timer_delete(timer_t timer) __THROW KEVENT_FUNCTION;
+
+int kevent_mq_notify(int message_queue,
+                     const struct sigevent *notification) __THROW KEVENT_FUNCTION;
+int kevent_aio_read(struct aiocb *control) __THROW KEVENT_FUNCTION;
+int kevent_aio_write(struct aiocb *control) __THROW KEVENT_FUNCTION;
+int kevent_aio_fsync(int operation, struct aiocb *control) __THROW KEVENT_FUNCTION;
+int kevent_aio_cancel(int fd, struct aiocb *control) __THROW KEVENT_FUNCTION;
+int kevent_aio_suspend(const struct aiocb *const list[], int count,
+                       const struct timespec *timeout) KEVENT_FUNCTION;
+int kevent_lio_listio(int mode, struct aiocb *const list[], int count,
+                      struct sigevent *notification) __THROW KEVENT_FUNCTION;
+int kevent_aio_read64(struct aiocb64 *control) __THROW KEVENT_FUNCTION;
+int kevent_aio_write64(struct aiocb64 *control) __THROW KEVENT_FUNCTION;
+int kevent_aio_fsync64(int operation, struct aiocb64 *control) __THROW KEVENT_FUNCTION;
+int kevent_aio_cancel64(int fd, struct aiocb64 *control) __THROW KEVENT_FUNCTION;
+int kevent_aio_suspend64(const struct aiocb64 *const list[], int count,
+                         const struct timespec *timeout) KEVENT_FUNCTION;
+int kevent_lio_listio64(int mode, struct aiocb64 *const list[], int count,
+                        struct sigevent *notification) __THROW KEVENT_FUNCTION;
+int kevent_getaddrinfo_a(int mode, struct gaicb *list[], int count,
+                         struct sigevent *notification) KEVENT_FUNCTION;
+
+int kevent_close(int fd) KEVENT_FUNCTION;
+int kevent_dup(int fd) __THROW KEVENT_FUNCTION;
+int kevent_dup2(int fd, int target) __THROW KEVENT_FUNCTION;
+int kevent_dup3(int fd, int target, int flags) __THROW KEVENT_FUNCTION;
+int kevent_fcntl(int fd, int command, ...) KEVENT_FUNCTION;
+int kevent_close_range(unsigned int first, unsigned int last, int flags) __THROW KEVENT_FUNCTION;
+void kevent_closefrom(int lowest) __THROW KEVENT_FUNCTION;
+
+/*
+ * In whatever includes this header the POSIX names of timers, and of the other
+ * calls that take a struct sigevent, stand for the functions above: their
+ * declarations are repeated with another assembler name.  It makes no difference
+ * whether the standard headers are included before or after.  clang refuses such
+ * a declaration after the first use of the name: include this header before
+ * whatever uses it.  close, dup and their kin remain the C library's.
+ *
+ * With _FILE_OFFSET_BITS=64 <aio.h> has other assembler names for its functions
+ * already, so there these names are macros.
+ *
+ * With KEVENT_WEAK the names of timers stand for libkevent's functions if they
+ * are there, and for the C library's if not; the others are left alone.
+ */
+#ifndef KEVENT_NO_BINDING
+#ifndef __GNUC__
+#error "no way to bind timer_create here: define KEVENT_NO_BINDING, and call kevent_timer_create"
+#endif
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wredundant-decls"
+
+/* The order that each language wants. */
+#ifdef __cplusplus
+#define KEVENT_NAMED(name, throws) throws __asm__(name)
+#define KEVENT_DEFINED __THROW
+#else
+#define KEVENT_NAMED(name, throws) __asm__(name) throws
+#define KEVENT_DEFINED
+#endif
+
+#ifdef KEVENT_WEAK
+/* The function that decides belongs to whatever includes this header. */
+#define KEVENT_BIND_TIMER(name, parameters, arguments)                                   \
+  int kevent_libc_##name parameters KEVENT_NAMED(#name, __THROW);                        \
+  int kevent_or_libc_##name parameters __THROW                                           \
+      __attribute__((__weak__, __visibility__("hidden")));                               \
+  int kevent_or_libc_##name parameters KEVENT_DEFINED {                                  \
+    return &kevent_##name != 0 ? kevent_##name arguments : kevent_libc_##name arguments; \
+  }                                                                                      \
+  int name parameters KEVENT_NAMED("kevent_or_libc_" #name, __THROW);
+#else
+#define KEVENT_BIND(name, parameters, throws) \
+  int name parameters KEVENT_NAMED("kevent_" #name, throws);
+#define KEVENT_BIND_TIMER(name, parameters, arguments) KEVENT_BIND(name, parameters, __THROW)
+#endif
+
+KEVENT_BIND_TIMER(timer_create, (clockid_t clock, struct sigevent *notification, timer_t *timer),
+                  (clock, notification, timer))
+KEVENT_BIND_TIMER(timer_settime,
+                  (timer_t timer, int flags, const struct itimerspec *value,
+                   struct itimerspec *old_value),
+                  (timer, flags, value, old_value))
+KEVENT_BIND_TIMER(timer_gettime, (timer_t timer, struct itimerspec *value), (timer, value))
+KEVENT_BIND_TIMER(timer_getoverrun, (timer_t timer), (timer))
+KEVENT_BIND_TIMER(timer_delete, (timer_t timer), (timer))
+
+#ifndef KEVENT_WEAK
+KEVENT_BIND(mq_notify, (int message_queue, const struct sigevent *notification), __THROW)
+KEVENT_BIND(getaddrinfo_a,
+            (int mode, struct gaicb *list[], int count, struct sigevent *notification), )
+#ifdef __USE_FILE_OFFSET64
+#define aio_read kevent_aio_read
+#define aio_write kevent_aio_write
+#define aio_fsync kevent_aio_fsync
+#define aio_cancel kevent_aio_cancel
+#define aio_suspend kevent_aio_suspend
+#define lio_listio kevent_lio_listio
+#else
+KEVENT_BIND(aio_read, (struct aiocb * control), __THROW)
+KEVENT_BIND(aio_write, (struct aiocb * control), __THROW)
+KEVENT_BIND(aio_fsync, (int operation, struct aiocb *control), __THROW)
+KEVENT_BIND(aio_cancel, (int fd, struct aiocb *control), __THROW)
+KEVENT_BIND(aio_suspend,
+            (const struct aiocb *const list[], int count, const struct timespec *timeout), )
+KEVENT_BIND(lio_listio,
+            (int mode, struct aiocb *const list[], int count, struct sigevent *notification),
+            __THROW)
+#endif
+#ifdef __USE_LARGEFILE64
+KEVENT_BIND(aio_read64, (struct aiocb64 * control), __THROW)
+KEVENT_BIND(aio_write64, (struct aiocb64 * control), __THROW)
+KEVENT_BIND(aio_fsync64, (int operation, struct aiocb64 *control), __THROW)
+KEVENT_BIND(aio_cancel64, (int fd, struct aiocb64 *control), __THROW)
+KEVENT_BIND(aio_suspend64,
+            (const struct aiocb64 *const list[], int count, const struct timespec *timeout),
+            __THROW)
+KEVENT_BIND(lio_listio64,
+            (int mode, struct aiocb64 *const list[], int count, struct sigevent *notification),
+            __THROW)
+#endif
+#undef KEVENT_BIND
+#endif /* KEVENT_WEAK */
+
+#undef KEVENT_BIND_TIMER
+#undef KEVENT_DEFINED
+#undef KEVENT_NAMED
+#pragma GCC diagnostic pop
+#endif /* KEVENT_NO_BINDING */
+
+/* ---- Helpers ----------------------------------------------------------- */
+
 /* Whether the library is in the process: always so when linked; with
  * KEVENT_WEAK, so when it is preloaded or linked.  Async-signal-safe. */
 static inline int kevent_available(void) {
@@ -369,4 +537,5 @@ static inline void kevent_sigevent(struct sigevent *sev, int kev_fd, void *cooki
 
 #undef KEVENT_FUNCTION
 
+#endif /* POSIX */
 #endif /* KEVENT_KEVENT_H_ */

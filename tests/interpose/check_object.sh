@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# check_object.sh LIBRARY EXPORTED_SYMBOLS: what libkevent.so asks of a process
+# check_object.sh LIBRARY EXPORTED_SYMBOLS INTERPOSED: what libkevent.so asks of a process
 # that loads it, and what it puts there, are no more than what was decided.
 
 set -euo pipefail
 
 library=$1
 exported_symbols=$2
+interposed=$3
 
 # The one initial-exec variable that was decided on fits into this.
 max_tls_bytes=16
@@ -25,6 +26,21 @@ echo "Exports:"
 if ! diff "$exported_symbols" <(nm -D --defined-only --format=posix "$library" |
   cut -d ' ' -f 1 | LC_ALL=C sort); then
   fail "exports differ from $exported_symbols"
+fi
+
+echo "Names of the library's own for those that the C library has too:"
+if ! diff <(sed -n 's/^INTERPOSED(\(.*\))$/kevent_\1 \1/p' "$interposed" | sort) \
+  <(nm -D --defined-only --format=posix "$library" | sort -k 3,3 -k 1,1 | awk '
+      $3 == address { print ($1 ~ /^kevent_/ ? $1 " " name : name " " $1) }
+      { name = $1; address = $3 }' | sort); then
+  fail "each function of shim/interposed.def has two names, and no other has"
+fi
+
+# The loader may find the C library's for a name that is looked up.
+echo "Exported names that the library calls by looking them up:"
+if LC_ALL=C readelf --relocs --wide "$library" | awk '$3 ~ /JUMP|GLOB/ { sub(/@.*/, "", $5); print $5 }' |
+  grep -x -F -f "$exported_symbols"; then
+  fail "the names above"
 fi
 
 # crtbegin.o's own weak reference to __cxa_finalize is in every shared object.

@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 #define KEVENT_WEAK
+#define KEVENT_NO_BINDING /* by the names that the C library has too */
 #include <dlfcn.h>
 #include <errno.h>
 #include <kevent/kevent.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Says how the library does in whatever process this becomes. */
 
+#define KEVENT_NO_BINDING /* by the names that the C library has too */
 #include <sys/auxv.h>
 
 #include "tests/strange/use_queue.h"
