@@ -3,9 +3,13 @@
 
 by_handle.py LIBKEVENT: the program that runs this knows nothing of libkevent, and
 has its own close.
+
+by_handle.py LIBKEVENT preloaded: names that the C library has too, by a handle of
+the C library and by one of the program.
 """
 
 import ctypes
+import errno
 import os
 import sys
 
@@ -64,4 +68,17 @@ def main():
     print("works")
 
 
-main()
+def preloaded():
+    queue = ctypes.CDLL(sys.argv[1]).kevent_init(None, 0, 0)
+    timer = ctypes.c_void_p()
+    sigev = Sigevent(value=2006, notify=SIGEV_KEVENT, kevent_fd=queue)
+    for handle in ("libc.so.6", None):
+        create = ctypes.CDLL(handle, use_errno=True).timer_create
+        result = create(CLOCK_MONOTONIC, ctypes.byref(sigev), ctypes.byref(timer))
+        print("works" if result == 0 else errno.errorcode[ctypes.get_errno()])
+
+
+if sys.argv[2:] == ["preloaded"]:
+    preloaded()
+else:
+    main()
