@@ -20,6 +20,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstdint>
+#include <iterator>
 
 #include "core/seq_cst.h"
 #include "core/system.h"

@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -38,8 +39,8 @@ namespace {
 // Has the pages faulted in as if they were written to: 0 or a negative errno.
 int PopulateForWriting(void* address, size_t bytes) {
   constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE, Linux 5.14
-  constexpr uintptr_t kPage = 4096;
-  const auto first = reinterpret_cast<uintptr_t>(address) & ~(kPage - 1);
+  const auto page = static_cast<uintptr_t>(getpagesize());
+  const auto first = reinterpret_cast<uintptr_t>(address) & ~(page - 1);
   const auto last = reinterpret_cast<uintptr_t>(address) + bytes;
   return last < first ? -EFAULT : CallInt(SYS_madvise, first, last - first, kPopulateWrite);
 }

@@ -146,6 +146,8 @@ KEVENT_OWN_NAME(aio_fsync64);
 KEVENT_OWN_NAME(aio_cancel);
 KEVENT_OWN_NAME(aio_cancel64);
 KEVENT_OWN_NAME(aio_suspend);
-KEVENT_OWN_NAME(aio_suspend64);
+// A cancellation point, which the C library's header says throws nothing.
+KEVENT_SECOND_NAME_OF(aio_suspend64)
+int kevent_aio_suspend64(const aiocb64* const list[], int count, const timespec* timeout);
 KEVENT_OWN_NAME(lio_listio);
 KEVENT_OWN_NAME(lio_listio64);

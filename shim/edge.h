@@ -13,12 +13,11 @@
 // object brings the library into a program that has neither linked nor preloaded
 // it, the name that the C library has too is found there.
 #ifdef __clang__
-#define KEVENT_OWN_NAME(name) \
-  KEVENT_EXPORT __attribute__((__alias__(#name))) decltype(name) kevent_##name
+#define KEVENT_SECOND_NAME_OF(name) KEVENT_EXPORT __attribute__((__alias__(#name)))
 #else
-#define KEVENT_OWN_NAME(name) \
-  KEVENT_EXPORT __attribute__((__alias__(#name), __copy__(name))) decltype(name) kevent_##name
+#define KEVENT_SECOND_NAME_OF(name) KEVENT_EXPORT __attribute__((__alias__(#name), __copy__(name)))
 #endif
+#define KEVENT_OWN_NAME(name) KEVENT_SECOND_NAME_OF(name) decltype(name) kevent_##name
 
 namespace kevent::shim {
 

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 
 #include <fstream>
+#include <iterator>
 #include <string>
 
 #include "tests/support/process.h"

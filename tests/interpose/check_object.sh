@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# check_object.sh LIBRARY EXPORTED_SYMBOLS INTERPOSED: what libkevent.so asks of a process
-# that loads it, and what it puts there, are no more than what was decided.
+# check_object.sh LIBRARY EXPORTED_SYMBOLS INTERPOSED [IMPORT...]: what libkevent.so asks
+# of a process that loads it, and what it puts there, are no more than what was decided,
+# and the imports that are named, which its builder has asked for by compiler options.
 
 set -euo pipefail
 
 library=$1
 exported_symbols=$2
 interposed=$3
+shift 3
+asked_for=$(printf '%s\n' "$@")
 
 # The one initial-exec variable that was decided on fits into this.
 max_tls_bytes=16
@@ -55,6 +58,7 @@ fi
 # process, and wakes nobody by a signal (traps P3.6, P6.6, P9.5, P9.7).
 echo "Imports that no guest has:"
 if nm -D --undefined-only --format=posix "$library" | sed 's/[@ ].*//' |
+  grep -v -x -F -e "$asked_for" |
   grep -x -E '_?_?(exit|_exit|_Exit|abort|assert_fail|fortify_fail|stack_chk_fail|quick_exit)|'\
 'v?f?d?printf|v?f?printf_chk|f?puts|f?putc|f?write|perror|syslog|stdout|stderr|'\
 '(un|put|set|clear)env|environ|v?fork|exec[vl].*|posix_spawnp?|system|popen|'\

@@ -10,6 +10,8 @@
 #ifndef KEVENT_TESTS_UNIT_LIFE_H_
 #define KEVENT_TESTS_UNIT_LIFE_H_
 
+#include <iterator>
+
 #include "tests/unit/choices.h"
 #include "tests/unit/engine.h"
 #include "tests/unit/model.h"
