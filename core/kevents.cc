@@ -6,6 +6,7 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <cstdint>
 
 #include "core/descriptors.h"
 #include "core/process.h"
@@ -18,6 +19,7 @@ namespace kevent::core {
 int InitQueue(kevent_ring* ring, unsigned num, unsigned flags) {
   if (flags != 0 || (ring == nullptr) != (num == 0)) return -EINVAL;
   if (num == 1) return -EINVAL;
+  if (reinterpret_cast<uintptr_t>(ring) % alignof(kevent_ring) != 0) return -EINVAL;
   // Its two ends: what lies between may be very much.
   if (ring != nullptr && (!sys::IsWritable(ring, sizeof(kevent_ring)) ||
                           !sys::IsWritable(&ring->event[num - 1], sizeof(ukevent)))) {

@@ -34,12 +34,17 @@ void Detach(KeventSet& set, uint32_t number) { set.Unwatch(number); }
 
 bool Harvest(KeventSet&, Kevent&, uint32_t) { return true; }
 
-// There is no second end.
-bool Deliver(KeventSet&, Kevent& record, bool) {
+// There is no second end.  The pidfd says whether the process has ended: a question
+// about its status fails for many reasons, of processes that live too.
+bool Deliver(KeventSet& set, Kevent& record, bool) {
+  // The number may be a stranger's, if the program has closed ours behind our back.
+  if (set.Rewatch(set.NumberOf(record), EPOLLIN) < 0) return false;
+  const int ready = sys::PollNow(record.fd, POLLIN);
+  if (ready < 0 || (ready & POLLIN) == 0) return false;
   int status = 0;
-  const int result = sys::ExitStatus(record.fd, &status);
-  if (result == -EAGAIN) return false;
+  const int result = sys::ExitStatus(record.fd, static_cast<int>(record.key.id), &status);
   record.found_data[0] = result == 0 ? static_cast<uint32_t>(status) : 0;
+  record.found_data[1] = KEVENT_PROCESS_EXIT;
   record.found_flags = result == 0 ? 0u : KEVENT_RET_NO_STATUS;
   record.ended = true;
   return true;

@@ -101,18 +101,21 @@ int PollNow(int fd, short events);
 
 int FileMode(int fd);  // st_mode
 
-// Whether a program's array can be written to; not async-signal-safe.
+// Whether a program's array can be written to, which leaves it as it is; not
+// async-signal-safe.
 bool IsWritable(void* address, size_t bytes);
 
 // Readable when the signal is pending.  TakeSignals takes what is: how many and
 // the process that sent the last; -EAGAIN when there is none.
 int CreateSignalfd(int signal);
+int SetSignalfd(int signalfd, uint64_t signals);  // from then on for these, a SignalSet
 int TakeSignals(int signalfd, uint32_t* count, uint32_t* sender);
 
-// Readable when the process has ended.  ExitStatus leaves it for wait(2): 0 and
-// its status, -EAGAIN while it runs, -ECHILD if it is no child.
+// Readable when the process has ended.  ExitStatus, after that, leaves it for wait(2): 0
+// and its status, -ECHILD if it is no child or was reaped, -EAGAIN if a process that
+// traces it has not let go of it.
 int CreatePidfd(int process);
-int ExitStatus(int pidfd, int* status);
+int ExitStatus(int pidfd, int process, int* status);
 
 // Readable when something has happened to what is watched.  InotifyAdd watches
 // what a descriptor is of, adding to what it watches that for: a watch.
@@ -243,6 +246,11 @@ void Pause();
 // library keeps for itself.
 using SignalSet = uint64_t;
 SignalSet BlockAllSignals();
+// Of those that the thread that calls has blocked: pending for it, or for the process.
+SignalSet PendingSignals();
+// Lets those be handled now that are pending and not in *mask: -EINTR when a handler
+// ran.  No cancellation point.
+int LetSignalsThrough(const sigset_t* mask);
 void RestoreSignals(SignalSet set);
 
 // ---- Processes and threads ------------------------------------------------

@@ -2,6 +2,7 @@
 //
 // The seam on Linux: what the sources of kevents ask of the system.
 
+#include <linux/futex.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
@@ -36,24 +37,36 @@ int FileMode(int fd) {
 
 namespace {
 
-// Has the pages faulted in as if they were written to: 0 or a negative errno.
-int PopulateForWriting(void* address, size_t bytes) {
-  constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE, Linux 5.14
-  const auto page = static_cast<uintptr_t>(getpagesize());
-  const auto first = reinterpret_cast<uintptr_t>(address) & ~(page - 1);
-  const auto last = reinterpret_cast<uintptr_t>(address) + bytes;
-  return last < first ? -EFAULT : CallInt(SYS_madvise, first, last - first, kPopulateWrite);
+// Has the pages faulted in as if they were written to: 0 or a negative errno, EINVAL
+// for read-only pages as for a kernel before Linux 5.14.
+int PopulateForWriting(uintptr_t first, uintptr_t end, uintptr_t page) {
+  constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE
+  first &= ~(page - 1);
+  return CallInt(SYS_madvise, first, end - first, kPopulateWrite);
+}
+
+// FUTEX_WAKE_OP writes a word of the program's, here by an atomic OR of 0.  It wakes
+// nobody: the futex whose sleepers it is for is a word of this thread's stack.
+bool CanBeWritten(uintptr_t address) {
+  uint32_t own = 0;
+  constexpr uint32_t kOrZero = FUTEX_OP(FUTEX_OP_OR, 0, FUTEX_OP_CMP_LT, 0);
+  const uintptr_t word = address & ~(sizeof own - 1);
+  return CallInt(SYS_futex, &own, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 1, 0, word, kOrZero) >= 0;
 }
 
 }  // namespace
 
 bool IsWritable(void* address, size_t bytes) {
-  const int result = PopulateForWriting(address, bytes);
+  const auto first = reinterpret_cast<uintptr_t>(address);
+  if (bytes == 0) return true;
+  if (bytes > UINTPTR_MAX - first) return false;
+  const auto page = static_cast<uintptr_t>(getpagesize());
+  const int result = PopulateForWriting(first, first + bytes, page);
   if (result != -EINVAL) return result != -EFAULT && result != -ENOMEM;
-  // It is read-only, or the kernel cannot tell; then a wild pointer is the
-  // program's own fault.
-  char own;
-  return PopulateForWriting(&own, sizeof own) == -EINVAL;
+  for (uintptr_t at = first; at - first < bytes; at = (at & ~(page - 1)) + page) {
+    if (!CanBeWritten(at)) return false;
+  }
+  return CanBeWritten(first + bytes - 1);
 }
 
 // ---- Signals ----------------------------------------------------------------
@@ -61,6 +74,21 @@ bool IsWritable(void* address, size_t bytes) {
 int CreateSignalfd(int signal) {
   const SignalSet set = SignalSet{1} << (signal - 1);
   return CallInt(SYS_signalfd4, -1, &set, sizeof set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int SetSignalfd(int signalfd, SignalSet signals) {
+  return CallInt(SYS_signalfd4, signalfd, &signals, sizeof signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+SignalSet PendingSignals() {
+  SignalSet pending = 0;
+  Call(SYS_rt_sigpending, &pending, sizeof pending);
+  return pending;
+}
+
+int LetSignalsThrough(const sigset_t* mask) {
+  const timespec at_once = {0, 0};
+  return CallInt(SYS_ppoll, nullptr, 0, &at_once, mask, sizeof(SignalSet));
 }
 
 int TakeSignals(int signalfd, uint32_t* count, uint32_t* sender) {
@@ -78,12 +106,16 @@ int TakeSignals(int signalfd, uint32_t* count, uint32_t* sender) {
 
 int CreatePidfd(int process) { return CallInt(SYS_pidfd_open, process, 0); }
 
-int ExitStatus(int pidfd, int* status) {
-  constexpr int kByPidfd = 3;  // P_PIDFD
+int ExitStatus(int pidfd, int process, int* status) {
+  constexpr int kByPidfd = 3;  // P_PIDFD, Linux 5.4
+  // Children that end with another signal than SIGCHLD, too.
+  constexpr int kOptions = WEXITED | WNOHANG | WNOWAIT | __WALL;
   siginfo_t info;
   info.si_pid = 0;
-  const int result =
-      CallInt(SYS_waitid, kByPidfd, pidfd, &info, WEXITED | WNOHANG | WNOWAIT, nullptr);
+  int result = CallInt(SYS_waitid, kByPidfd, pidfd, &info, kOptions, nullptr);
+  if (result == -EINVAL) {
+    result = CallInt(SYS_waitid, P_PID, process, &info, kOptions, nullptr);
+  }
   if (result < 0) return result;
   if (info.si_pid == 0) return -EAGAIN;
   // As wait(2) has it.

@@ -39,6 +39,9 @@ int KeventSet::AddLayer() {
   return 0;
 }
 
+// That epolls are nested too deep, or by too many ways, is EINVAL on some kernels and
+// ELOOP on others (fs/eventpoll.c, reverse_path_check and ep_loop_check); nothing else
+// is EINVAL here, but an epoll inside itself.
 int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
   if (fd < 0 || fd >= Registry::kMaxDescriptor) return -EBADF;
   if (const int error = table_.ReserveWatchers(fd); error != 0) return -error;
@@ -53,7 +56,7 @@ int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
     const int result =
         sys::EpollAdd(Epoll(layer), fd, epoll_events, Token(record.generation, number));
     if (result == -EEXIST) continue;
-    if (result < 0) return result;
+    if (result < 0) return result == -EINVAL ? -ELOOP : result;
     record.fd = fd;
     record.layer = static_cast<uint8_t>(layer);
     record.met = 0;

@@ -128,6 +128,10 @@ TEST_F(RingTest, BadCalls) {
   EXPECT_EQ(error(kevent_init(ring_, 1U << 31, 0)), EFAULT);
   EXPECT_EQ(error(kevent_init(reinterpret_cast<kevent_ring*>(4096), 8, 0)), EFAULT);
   EXPECT_EQ(error(kevent_init(ring_, 0, 0)), EINVAL);
+  for (unsigned i = 1; i < 8; ++i) {
+    auto* odd = reinterpret_cast<kevent_ring*>(reinterpret_cast<char*>(ring_) + i);
+    EXPECT_EQ(error(kevent_init(odd, 2, 0)), EINVAL);
+  }
   EXPECT_EQ(error(kevent_init(nullptr, 2, 0)), EINVAL);
 }
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -147,6 +148,7 @@ TEST_F(Sources, TheEndOfAChildAndItsStatus) {
     int status = -1;  // it was not reaped
     EXPECT_EQ(waitpid(child, &status, 0), child);
     EXPECT_EQ(events[0].ret_data[0], static_cast<uint32_t>(status));
+    EXPECT_EQ(events[0].ret_data[1], KEVENT_PROCESS_EXIT);
     EXPECT_TRUE(Take(fd_).empty());
   }
 }
@@ -193,6 +195,54 @@ TEST_F(Sources, TheEndOfAProcessThatIsNoChild) {
   waitpid(child, nullptr, 0);
   close(report[0]);
   close(report[1]);
+}
+
+// Whoever it is, and whatever a question about its status would be answered.
+TEST_F(Sources, AProcessThatLivesIsNotReportedAsEnded) {
+  for (const pid_t process : {pid_t{1}, getppid(), getpid()}) {
+    ukevent request = ProcessRequest(process);
+    request.req_flags = KEVENT_REQ_LAST_CHECK;
+    ASSERT_EQ(Add(fd_, request), 0);
+    ASSERT_TRUE(Inject(fd_, request));
+    EXPECT_TRUE(Take(fd_).empty());
+    EXPECT_TRUE(Inject(fd_, request));  // it is still there
+    ASSERT_EQ(Control(fd_, KEVENT_CTL_REMOVE, request), 0);
+    // Unasked, an event that says so.
+    ASSERT_EQ(Add(fd_, ProcessRequest(process)), 0);
+    ASSERT_TRUE(Inject(fd_, ProcessRequest(process)));
+    const auto events = Take(fd_);
+    ASSERT_EQ(events.size(), 1);
+    EXPECT_EQ(events[0].ret_flags, KEVENT_RET_DONE);
+    EXPECT_EQ(events[0].ret_data[0], 0);
+    EXPECT_EQ(events[0].ret_data[1], 0);
+    ASSERT_EQ(Control(fd_, KEVENT_CTL_REMOVE, ProcessRequest(process)), 0);
+  }
+}
+
+// One that ends without SIGCHLD is a child as well.
+TEST_F(Sources, TheEndOfAChildOfClone) {
+  int gate[2];
+  ASSERT_EQ(pipe2(gate, O_CLOEXEC), 0);
+  const auto child = static_cast<pid_t>(syscall(SYS_clone, 0, nullptr, nullptr, nullptr, 0));
+  if (child == 0) {
+    char byte;
+    syscall(SYS_close, gate[1]);
+    syscall(SYS_read, gate[0], &byte, 1);
+    syscall(SYS_exit_group, 7);
+  }
+  close(gate[0]);
+  ukevent request = ProcessRequest(child);
+  request.req_flags = KEVENT_REQ_LAST_CHECK | KEVENT_REQ_READY;
+  ASSERT_EQ(Add(fd_, request), 0);
+  EXPECT_TRUE(Take(fd_).empty());
+  close(gate[1]);
+  const auto events = Take(fd_, 1);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(events[0].ret_flags, KEVENT_RET_DONE);
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, __WALL), child);
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+  EXPECT_EQ(events[0].ret_data[0], static_cast<uint32_t>(status));
 }
 
 TEST_F(Sources, ProcessesThatCannotBe) {

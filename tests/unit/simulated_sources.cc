@@ -57,6 +57,14 @@ int CreateSignalfd(int signal) {
   return CreateFile(Kind::kSubject, signal);
 }
 
+int SetSignalfd(int signalfd, SignalSet) {
+  if (const int error = EnterFallible(__func__); error != 0) return error;
+  return signalfd;
+}
+
+SignalSet PendingSignals() { return 0; }
+int LetSignalsThrough(const sigset_t*) { return 0; }
+
 int TakeSignals(int signalfd, uint32_t* count, uint32_t* sender) {
   Sim().Enter(__func__);
   const auto file = Sim().File(signalfd);
@@ -76,7 +84,7 @@ int CreatePidfd(int process) {
   return CreateFile(Kind::kSubject, process);
 }
 
-int ExitStatus(int pidfd, int* status) {
+int ExitStatus(int pidfd, int, int* status) {
   *status = 0;
   return Sim().File(pidfd)->pending != 0 ? 0 : -EAGAIN;
 }
