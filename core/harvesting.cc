@@ -30,9 +30,27 @@ void KeventSet::BeginBatch() {
   completions_.Harvest();
   ++round_;
   exhausted_ = begun_ = 0;
+  signals_pending_ = 0;
+}
+
+// A signal that was sent to one thread is ready for that thread alone; and epoll drops
+// it when any other polls.
+void KeventSet::HarvestSignals() {
+  signals_pending_ = sys::PendingSignals() & waited_for_ & ~let_through_;
+  for (sys::SignalSet left = signals_pending_; left != 0; left &= left - 1) {
+    for (uint32_t link = signal_first_[__builtin_ctzll(left)]; link != 0;) {
+      Kevent& record = At(link - 1);
+      if (record.round != round_ || record.ready) {
+        record.round = round_;
+        MakeReady(link - 1, true);
+      }
+      link = record.next_watch;
+    }
+  }
 }
 
 bool KeventSet::Harvest(unsigned wanted) {
+  if (waited_for_ != 0) HarvestSignals();
   const unsigned half = wanted / 2 + (completions_first_ ? 0 : wanted % 2);
   return HarvestMore(wanted - std::min(half, completions_.count()));
 }

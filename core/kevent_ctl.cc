@@ -36,10 +36,10 @@ int Check(const Source& source, const ukevent& request) {
 
 }  // namespace
 
-bool KeventSet::Add(ukevent* entry) {
-  const Source* source = SourceOf(entry->type);
-  int result = source == nullptr || source->events == 0 ? -ENOSYS : Check(*source, *entry);
-  const KeventKey key = KeyOf(*entry);
+bool KeventSet::Add(const ukevent& entry, ukevent* returned) {
+  const Source* source = SourceOf(entry.type);
+  int result = source == nullptr || source->events == 0 ? -ENOSYS : Check(*source, entry);
+  const KeventKey key = KeyOf(entry);
   if (result == 0) {
     if (const uint32_t link = table_.Find(key); link != 0) {
       // A descriptor that was closed takes its kevents with it.
@@ -54,14 +54,15 @@ bool KeventSet::Add(ukevent* entry) {
   uint32_t number = 0;
   if (result == 0) result = -table_.Insert(key, &number);
   if (result < 0) {
-    Answer(entry, result);
+    *returned = entry;
+    Answer(returned, result);
     return true;
   }
 
   Kevent& record = At(number);
-  record.event = entry->event == KEVENT_MASK_ALL ? source->events : entry->event;
-  record.req_flags = entry->req_flags;
-  result = source->attach(*this, number, *entry);
+  record.event = entry.event == KEVENT_MASK_ALL ? source->events : entry.event;
+  record.req_flags = entry.req_flags;
+  result = source->attach(*this, number, entry);
   if (result == 0) {
     if ((record.req_flags & KEVENT_REQ_READY) != 0) {
       MakeReady(number, false);
@@ -69,10 +70,11 @@ bool KeventSet::Add(ukevent* entry) {
     }
     return false;
   }
+  *returned = entry;
   if (result > 0) {
-    Describe(record, entry);
+    Describe(record, returned);
   } else {
-    Answer(entry, result);
+    Answer(returned, result);
   }
   table_.Erase(number);
   return true;
@@ -116,8 +118,7 @@ void KeventSet::Modify(ukevent* entry) {
     record.req_flags = req_flags;
     return Answer(entry, error);
   }
-  if (record.injected) TakeInjected();
-  Withdraw(number);
+  TakeBack(number);
   ForgetFound(record);
   if ((record.req_flags & KEVENT_REQ_READY) != 0) {
     MakeReady(number, false);
@@ -131,26 +132,30 @@ void KeventSet::Modify(ukevent* entry) {
 namespace {
 
 // Each entry's turn, in chunks, so that collectors are not kept waiting for very
-// many.  How many visit() has wanted back, which are moved to the front.
+// many.  How many visit() has given back, which it writes to the front.
 template <typename Visit>
 unsigned ForEach(Queue& queue, KeventSet& set, unsigned num, ukevent* entries, Visit visit) {
   constexpr unsigned kChunk = 64;
   unsigned returned = 0;
   bool wake = false;
+  bool look = false;
   for (unsigned first = 0; first < num; first += kChunk) {
     const SignalsBlocked blocked;
     const unsigned end = num - first < kChunk ? num : first + kChunk;
     queue.WithKevents([&] {
       set.set_callers_mask(blocked.before());
       for (unsigned i = first; i < end; ++i) {
-        if (!visit(&entries[i])) continue;
-        const ukevent entry = entries[i];
-        entries[returned++] = entry;
+        if (visit(&entries[i], &entries[returned])) ++returned;
       }
       wake = set.kernel_does_not_know();
+      look |= set.TookBack();
     });
   }
   if (wake) queue.Wake();
+  if (look && !wake) {
+    const SignalsBlocked blocked;
+    queue.LookAnew();
+  }
   return returned;
 }
 
@@ -185,16 +190,17 @@ int Control(Queue& queue, unsigned cmd, unsigned num, ukevent* entries) {
   unsigned returned = 0;
   switch (cmd) {
     case KEVENT_CTL_ADD:
-      returned =
-          ForEach(queue, *set, num, entries, [set](ukevent* entry) { return set->Add(entry); });
+      returned = ForEach(queue, *set, num, entries, [set](const ukevent* entry, ukevent* back) {
+        return set->Add(*entry, back);
+      });
       break;
     case KEVENT_CTL_REMOVE:
       ForEach(queue, *set, num, entries,
-              [set](ukevent* entry) { return set->Remove(entry), false; });
+              [set](ukevent* entry, ukevent*) { return set->Remove(entry), false; });
       break;
     default:
       ForEach(queue, *set, num, entries,
-              [set](ukevent* entry) { return set->Modify(entry), false; });
+              [set](ukevent* entry, ukevent*) { return set->Modify(entry), false; });
   }
   return static_cast<int>(returned);
 }

@@ -45,15 +45,24 @@ void KeventSet::Clear() {
   edges_.store(0, std::memory_order_relaxed);
   edges_watched_ = took_announcement_ = false;
   inotify_.store(0, std::memory_order_relaxed);
+  signals_.store(0, std::memory_order_relaxed);
+  waited_for_ = signals_pending_ = let_through_ = 0;
+  std::fill_n(signal_first_, 64, 0);
   open_.store(false, std::memory_order_seq_cst);
 }
 
 void KeventSet::Erase(uint32_t number) {
   Kevent& record = At(number);
-  if (record.injected) TakeInjected();
-  Withdraw(number);
+  TakeBack(number);
   SourceOf(record.key.type)->detach(*this, number);
   table_.Erase(number);
+}
+
+void KeventSet::TakeBack(uint32_t number) {
+  const Kevent& record = At(number);
+  if (record.injected) TakeInjected();
+  if (record.ready && !record.by_level) took_back_ = true;
+  Withdraw(number);
 }
 
 // ---- Edges --------------------------------------------------------------------
@@ -113,8 +122,9 @@ int KeventSet::KeepRoom() {
 
 // What is there needs no memory; it is not, where the kernel had none before.
 int KeventSet::PutIntoEdges(uint32_t epoll_events) {
-  const int error = sys::EpollModify(edges(), queue_->epoll(), epoll_events);
-  return error == -ENOENT ? sys::EpollAdd(edges(), queue_->epoll(), epoll_events) : error;
+  int error = sys::EpollModify(edges(), queue_->epoll(), epoll_events);
+  if (error == -ENOENT) error = sys::EpollAdd(edges(), queue_->epoll(), epoll_events);
+  return error == -EINVAL ? -ELOOP : error;  // as in Watch
 }
 
 // Whoever sleeps on the edges goes on doing so.
@@ -249,7 +259,7 @@ void KeventSet::DropVain() {
     } else if (!record.forced) {
       // Whoever is first takes the signal.
       const uint64_t bit = uint64_t{1} << (record.key.id - 1);
-      vain = (signals & bit) != 0;
+      vain = (signals & bit) != 0 || LetsThrough(record);
       signals |= bit;
     }
     if (vain) {

@@ -48,16 +48,30 @@ class KeventSet {
 
   // ---- Commands (kevent_ctl.cc) ----
 
-  // Registers a kevent, or says in *entry why not, or that it is ready already.
-  // Whether the entry is to go back to the program.
-  bool Add(ukevent* entry);
+  // Registers a kevent, or says in *returned, which may be the entry itself, why not,
+  // or that it is ready already.  Whether the entry goes back to the program.
+  bool Add(const ukevent& entry, ukevent* returned);
   void Remove(ukevent* entry);
   void Modify(ukevent* entry);
+  // Whether Remove or Modify have taken something back that was ready, and announced,
+  // since this was last asked.
+  bool TookBack() { return std::exchange(took_back_, false); }
   // mq_notify: 0 or a negative errno.
   int AddAnnouncement(int message_queue, uint64_t cookie);
-  // What the thread that calls has blocked: for KEVENT_SIGNAL.
+  // What the thread that calls has blocked: for KEVENT_SIGNAL (source_signal.cc).
   void set_callers_mask(sys::SignalSet mask) { callers_mask_ = mask; }
   sys::SignalSet callers_mask() const { return callers_mask_; }
+
+  // A signalfd of all signals that kevents wait for, or -1: readable for a thread with
+  // one pending, its own too, whoever has polled the queue's epoll before.
+  int signals() const { return signals_.load(std::memory_order_acquire) - 1; }
+  // Whether this batch found one pending.
+  bool signals_pending() const { return signals_pending_ != 0; }
+  // The signals that the thread that collects lets through are its handlers'.
+  void set_let_through(sys::SignalSet signals) { let_through_ = signals; }
+  bool LetsThrough(const Kevent& record) const {
+    return (let_through_ >> (record.key.id - 1) & 1) != 0;
+  }
 
   // ---- Injecting; async-signal-safe ----
 
@@ -133,6 +147,9 @@ class KeventSet {
 
   // The inotify of all KEVENT_INODE, made when first needed: or a negative errno.
   int Inotify();
+  // A record waits for its signal, or does no more: 0 or a negative errno.
+  int ListenTo(uint32_t number);
+  void StopListening(uint32_t number);
   KeventTable& table() { return table_; }
 
  private:
@@ -140,10 +157,12 @@ class KeventSet {
 
   unsigned DeliverReady(unsigned max, ukevent* events);
   void Erase(uint32_t number);
+  void TakeBack(uint32_t number);
   static void ForgetFound(Kevent& record);
 
   void HarvestInjected();
   void TakeInjected();
+  void HarvestSignals();
   bool HarvestEpoll(uint32_t layer, unsigned wanted);
   bool IsExhausted(uint32_t layer) const { return (exhausted_ & 1u << layer) != 0; }
   struct Strangers;
@@ -181,6 +200,7 @@ class KeventSet {
   uint32_t leaving_first_;     // plus one; linked by ready_after
   uint32_t round_;
   bool took_announcement_;
+  bool took_back_;
   uint32_t watched_;  // how many records watch a descriptor
   uint32_t nested_;   // of them, an epoll
   // Of the epolls, the queue's own first: whose turn it is, and how many turns each
@@ -198,6 +218,14 @@ class KeventSet {
   std::atomic<uint32_t> injected_;
   uint32_t injected_last_;
   sys::SignalSet callers_mask_;
+
+  // Signals that kevents wait for, and the first record for each, plus one; linked by
+  // next_watch.
+  sys::SignalSet waited_for_;
+  uint32_t signal_first_[64];
+  sys::SignalSet signals_pending_;
+  sys::SignalSet let_through_;
+  std::atomic<int> signals_;
 
   // Numbers plus one.  An epoll has a descriptor once: of several kevents on
   // one, the first is in the queue's epoll, the others are in these, each a

@@ -58,7 +58,8 @@ struct Kevent {
   uint32_t met;              // the turn of its epoll in which it was last met, plus one
   uint64_t handle;           // bits of a timer's, or the inotify watch
   int clock;                 // clockid_t of a timer
-  uint32_t next_watch;       // of the first with an inotify watch: another such
+  uint32_t next_watch;       // of the first with an inotify watch: another such; the next
+                             // that waits for a signal
 
   // What is to be reported once it is ready.
   uint32_t found_flags;

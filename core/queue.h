@@ -140,6 +140,10 @@ class Queue {
 
   // What a holding leader sleeps on has changed.
   void Recall();
+  // What any sleeper sleeps on has changed.
+  void RecallAll();
+  // What was ready and announced was taken back.
+  void LookAnew();
 
   EventRing& ring() { return ring_; }
   // The consumer of the ring has made room.
@@ -351,6 +355,7 @@ class Queue {
   unsigned HoldersDescriptors(pollfd* descriptors) const;
   Waiter* LeastDemanding() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Promote(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static void Rouse(Waiter& waiter);
   void Append(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Unlink(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 

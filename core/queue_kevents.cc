@@ -23,6 +23,14 @@ void Queue::DeleteKeventTimer(Handle handle) {
   FreeReleased();
 }
 
+// Where nothing is left to collect, the descriptor is not to stay readable.
+void Queue::LookAnew() {
+  Locked locked(lock_);
+  if (!open()) return;
+  unsigned due;
+  Collect(2, 0, nullptr, &due);
+}
+
 int Queue::OpenKevents(KeventSet** opened) {
   Locked locked(lock_);
   *opened = kevents();

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "core/internal_descriptors.h"
 #include "core/process.h"
@@ -80,6 +81,8 @@ class Sleeper {
   int Look(unsigned min, Then then);
   unsigned Collect(unsigned min, unsigned* due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
   bool OthersHaveConsumed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
+  const KeventSet* Listening() const;
+  int LetSignalsThrough() const;
   int Prepare();
   int SleepCancellably();
   int Sleep();
@@ -93,7 +96,8 @@ class Sleeper {
   const Patience patience_;
   Waiter waiter_;
   const int process_ = Process::id();
-  bool to_return_ = false;  // with whatever there is
+  bool signals_pending_ = false;  // as this thread found, for kevents of this queue
+  bool to_return_ = false;        // with whatever there is
 };
 
 int Queue::GetEvents(const Request& request) {
@@ -109,8 +113,11 @@ int Sleeper::Run() {
 
 int Sleeper::CollectOrSleep() {
   const bool patient = request_.min_nr != 0 && !patience_.none();
-  int result = Look(patient ? request_.min_nr : 0, Then::kReturn);
+  const int interrupted = LetSignalsThrough();
+  if (InChild()) return -EINTR;
+  int result = Look(patient && interrupted == 0 ? request_.min_nr : 0, Then::kReturn);
   if (result != 0 || !patient || to_return_) return result;
+  if (interrupted != 0) return interrupted;
   const int flags = sys::StatusFlags(queue_.epoll());
   if (flags < 0) return -EBADF;  // closed by a system call that we don't see
   if (patience_.over() || (flags & O_NONBLOCK) != 0) return Look(0, Then::kReturn);
@@ -119,11 +126,15 @@ int Sleeper::CollectOrSleep() {
   for (;;) {
     result = Look(request_.min_nr, Then::kSleep);
     if (result != 0 || to_return_) break;
-    const int woken = SleepCancellably();
+    int woken = SleepCancellably();
+    if (woken == 0 && !InChild()) woken = LetSignalsThrough();
     // A signal handler that forked: this is its child, where the queue is a new
     // one that knows of no call, and the timerfd was closed.
     if (InChild()) return -EINTR;
-    if (woken == 0) continue;
+    if (woken == 0) {
+      Prepare();  // for signals, if they are waited for by now
+      continue;
+    }
     result = Look(0, Then::kReturn);
     if (result == 0 && woken != -ETIMEDOUT) result = woken;
     break;
@@ -145,6 +156,7 @@ int Sleeper::Look(unsigned min, Then then) {
   if (queue_.TakeExitRequest() || OthersHaveConsumed()) to_return_ = true;
   unsigned due;
   const unsigned claimed = Collect(to_return_ ? 0 : min, &due);
+  signals_pending_ = Listening() != nullptr && Listening()->signals_pending();
   if (claimed != 0 || then == Then::kReturn || to_return_) {
     queue_.Leave(waiter_);
   } else {
@@ -162,6 +174,11 @@ int Sleeper::Look(unsigned min, Then then) {
 }
 
 unsigned Sleeper::Collect(unsigned min, unsigned* due) {
+  if (KeventSet* set = queue_.kevents(); set != nullptr) {
+    sys::SignalSet blocked = ~sys::SignalSet{0};
+    if (request_.mask != nullptr) std::memcpy(&blocked, request_.mask, sizeof blocked);
+    set->set_let_through(~blocked);
+  }
   if (!request_.into_ring) return queue_.Collect(min, request_.max_nr, request_.events, due);
   EventRing& ring = queue_.ring_;
   unsigned moved = 0;
@@ -185,15 +202,31 @@ bool Sleeper::OthersHaveConsumed() const {
   return request_.into_ring && queue_.ring_.consumer() != request_.old_uidx;
 }
 
-// ppoll's mask and a timeout that follows the steps of CLOCK_REALTIME take a
-// descriptor to sleep on: a timerfd, which rings at the timeout or when the
-// thread is promoted.
+// The queue's kevents, if some wait for signals.
+const KeventSet* Sleeper::Listening() const {
+  const KeventSet* set = queue_.kevents();
+  return set != nullptr && set->signals() >= 0 ? set : nullptr;
+}
+
+// Where the queue waits for signals, those that the request's mask lets through are
+// handled before it looks for them.
+int Sleeper::LetSignalsThrough() const {
+  if (request_.mask == nullptr || Listening() == nullptr) return 0;
+  return sys::LetSignalsThrough(request_.mask);
+}
+
+// ppoll's mask, a timeout that follows the steps of CLOCK_REALTIME and signals to this
+// thread take a descriptor to sleep on: a timerfd, which rings at the timeout or when
+// the thread is promoted.
 int Sleeper::Prepare() {
-  if (request_.mask == nullptr && patience_.clock() == CLOCK_MONOTONIC) return 0;
+  if (waiter_.timer >= 0) return 0;
+  const bool needed = request_.mask != nullptr || patience_.clock() != CLOCK_MONOTONIC;
+  if (!needed && Listening() == nullptr) return 0;
   const int timer =
       AdoptDescriptor(sys::CreateTimerfd(patience_.clock()), queue_.number(), kRolePrivate);
-  if (timer < 0) return -timer;
+  if (timer < 0) return needed ? -timer : 0;
   sys::ArmTimerfd(timer, patience_.for_ever() ? 0 : patience_.end(), false);
+  Locked locked(queue_.lock_);
   waiter_.timer = timer;
   return 0;
 }
@@ -242,14 +275,20 @@ int Sleeper::SleepOnFutex() {
 }
 
 int Sleeper::SleepOnDescriptors() {
-  pollfd descriptors[kMaxAxes + 1];
+  pollfd descriptors[kMaxAxes + 2];
   unsigned count = 0;
+  // Of a signal to this thread an epoll may not tell it.  What is pending and not enough
+  // for it is not to wake it again and again.
+  const KeventSet* const listening = signals_pending_ ? nullptr : Listening();
+  const int signals = listening == nullptr ? -1 : listening->signals();
   if (waiter_.timer >= 0) descriptors[count++] = {waiter_.timer, POLLIN, 0};
   if (waiter_.role == Waiter::Role::kLeader) {
     descriptors[count++] = {queue_.epoll(), POLLIN, 0};
   } else if (waiter_.role == Waiter::Role::kHoldingLeader) {
     count += queue_.HoldersDescriptors(descriptors + count);
   }
+  const unsigned own = count;
+  if (signals >= 0) descriptors[count++] = {signals, POLLIN, 0};
 
   timespec left;
   const timespec* timeout = nullptr;
@@ -260,7 +299,7 @@ int Sleeper::SleepOnDescriptors() {
   const int ready = sys::Poll(descriptors, count, timeout, request_.mask);
   if (ready < 0) return ready;
   if (ready == 0) return -ETIMEDOUT;
-  for (unsigned i = 0; i < count; ++i) {
+  for (unsigned i = 0; i < own; ++i) {
     if ((descriptors[i].revents & POLLNVAL) != 0) return -EBADF;
   }
   return waiter_.woken.load() == 0 && patience_.over() ? -ETIMEDOUT : 0;
@@ -330,6 +369,14 @@ void Queue::Recall() {
   if (held_.load()) Lower(axes_[kMonotonicAxis], 1);
 }
 
+void Queue::RecallAll() {
+  lock_.AssertHeld();
+  for (Waiter* waiter = first_; waiter != nullptr; waiter = waiter->next) Rouse(*waiter);
+  if (leader_ == nullptr) return;
+  Recall();
+  if (!held_.load()) Announce();
+}
+
 // What a holding leader sleeps on: what becomes readable with what is new.
 unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
   if (const KeventSet* set = kevents(); set != nullptr) {
@@ -381,6 +428,10 @@ int Queue::CommitRing(unsigned new_uidx, unsigned over) {
 void Queue::Promote(Waiter& waiter) {
   Unlink(waiter);
   leader_ = &waiter;
+  Rouse(waiter);
+}
+
+void Queue::Rouse(Waiter& waiter) {
   waiter.woken.exchange(1);
   if (waiter.timer >= 0) {
     sys::ArmTimerfd(waiter.timer, 1, false);

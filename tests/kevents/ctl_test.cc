@@ -3,10 +3,15 @@
 // The commands of kevent_ctl: what they return, and the events that a program
 // makes itself.
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <cstring>
 #include <set>
 
 #include "tests/support/kevents.h"
@@ -145,6 +150,117 @@ TEST_F(Ctl, PartialFailureLosesNothing) {
   EXPECT_EQ(some[0].id.raw_u64, 8);
 }
 
+TEST_F(Ctl, WhatDoesNotComeBackIsLeftAlone) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  std::vector<ukevent> entries = {
+      User(1),
+      User(2),
+      DescriptorRequest(KEVENT_PIPE, ends[1], KEVENT_SOCKET_SEND, 0),  // ready
+      Request(77, 3, 1),                                               // unknown
+      User(4),
+  };
+  for (ukevent& entry : entries) entry.ret_data[0] = entry.ret_data[1] = entry.ret_flags = 5;
+  const std::vector<ukevent> before = entries;
+  ASSERT_EQ(kevent_ctl(fd_, KEVENT_CTL_ADD, 5, entries.data()), 2);
+  EXPECT_EQ(entries[0].type, KEVENT_PIPE);
+  EXPECT_EQ(entries[1].type, 77);
+  for (size_t i = 2; i < 5; ++i) EXPECT_EQ(memcmp(&entries[i], &before[i], sizeof(ukevent)), 0);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+// The descriptor is readable while something can be collected, and no longer.
+TEST_F(Ctl, WhatIsTakenBackLeavesNothingReadable) {
+  for (const unsigned command : {KEVENT_CTL_REMOVE, KEVENT_CTL_MODIFY}) {
+    const Queue queue;
+    const int fd = queue.fd();
+    ASSERT_EQ(Add(fd, User(1)), 0);
+    ASSERT_EQ(Add(fd, User(2)), 0);
+    ASSERT_TRUE(Inject(fd, User(1)));
+    ASSERT_TRUE(Inject(fd, User(2)));
+    ASSERT_EQ(Control(fd, command, User(1)), 0);
+    EXPECT_TRUE(Readable(fd));
+    ASSERT_EQ(Control(fd, command, User(2)), 0);
+    EXPECT_FALSE(Readable(fd));
+    EXPECT_TRUE(Take(fd).empty());
+    // And with what others have to say.
+    const ukevent ready = User(3, 0, KEVENT_REQ_READY | KEVENT_REQ_ONESHOT);
+    ASSERT_EQ(Add(fd, ready), 0);
+    EXPECT_TRUE(Readable(fd));
+    ASSERT_EQ(Add(fd, User(4, 0, KEVENT_REQ_READY)), 0);
+    ASSERT_EQ(Control(fd, KEVENT_CTL_REMOVE, User(4)), 0);
+    EXPECT_TRUE(Readable(fd));
+    EXPECT_EQ(Take(fd).size(), 1);
+    EXPECT_FALSE(Readable(fd));
+  }
+}
+
+// Whoever sleeps for more than was there sleeps on, and is woken by what comes.
+TEST_F(Ctl, WhatIsTakenBackWakesNobodyForGood) {
+  for (uint64_t id = 0; id < 3; ++id) ASSERT_EQ(Add(fd_, User(id)), 0);
+  Sleeper sleeper(fd_, 2, 2);
+  sleeper.AwaitAsleep();
+  ASSERT_TRUE(Inject(fd_, User(0)));
+  sleeper.thread().AwaitQuiet();
+  ASSERT_EQ(Control(fd_, KEVENT_CTL_REMOVE, User(0)), 0);
+  EXPECT_FALSE(Readable(fd_));
+  sleeper.thread().AwaitQuiet();
+  ASSERT_TRUE(Inject(fd_, User(1)));
+  sleeper.thread().AwaitQuiet();
+  EXPECT_FALSE(sleeper.returned());
+  ASSERT_TRUE(Inject(fd_, User(2)));
+  EXPECT_EQ(sleeper.result(), 2);
+}
+
+// Made ready by the request, what has a source is asked all the same, if that is wanted.
+TEST_F(Ctl, ReadyWithALastCheckIsWhatTheSourceConfirms) {
+  constexpr uint32_t kFlags = KEVENT_REQ_READY | KEVENT_REQ_LAST_CHECK;
+  int ends[2];
+  int pair[2];
+  ASSERT_EQ(pipe(ends), 0);
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  const Queue other;
+  sigset_t set;
+  sigset_t before;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &set, &before);
+  const int directory = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const kevent_timer_spec unarmed = {CLOCK_MONOTONIC, 0, {}};
+  ukevent timer = TimerRequest(1, &unarmed, 0, kFlags);
+  for (const ukevent& request : {
+           DescriptorRequest(KEVENT_POLL, ends[0], KEVENT_POLL_POLLIN, kFlags),
+           DescriptorRequest(KEVENT_PIPE, ends[0], KEVENT_SOCKET_RECV, kFlags),
+           DescriptorRequest(KEVENT_SOCKET, pair[0], KEVENT_SOCKET_RECV, kFlags),
+           DescriptorRequest(KEVENT_KEVENT, other.fd(), KEVENT_KEVENT_READY, kFlags),
+           Request(KEVENT_SIGNAL, SIGUSR1, KEVENT_SIGNAL_DELIVERY, kFlags),
+           Request(KEVENT_PROCESS, static_cast<uint64_t>(getpid()), KEVENT_PROCESS_EXIT, kFlags),
+       }) {
+    SCOPED_TRACE(testing::Message() << "type " << request.type);
+    ASSERT_EQ(Add(fd_, request), 0);
+    EXPECT_TRUE(Take(fd_).empty());
+    EXPECT_FALSE(Readable(fd_));
+    EXPECT_TRUE(Inject(fd_, request));
+    EXPECT_TRUE(Take(fd_).empty());
+    EXPECT_FALSE(Readable(fd_));
+    EXPECT_TRUE(Inject(fd_, request));
+    EXPECT_TRUE(Take(fd_, 2, 2, kMillisecond).empty());
+  }
+  // These have nothing that could be asked.
+  for (const ukevent& request : {
+           Request(KEVENT_UNOTIFY, 1, KEVENT_UNOTIFY_EVENT, kFlags),
+           DescriptorRequest(KEVENT_INODE, directory, KEVENT_INODE_CREATE, kFlags),
+           timer,
+       }) {
+    SCOPED_TRACE(testing::Message() << "type " << request.type);
+    ASSERT_EQ(Add(fd_, request), 0);
+    EXPECT_EQ(Take(fd_).size(), 1);
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  for (const int fd : {ends[0], ends[1], pair[0], pair[1], directory}) close(fd);
+}
+
 TEST_F(Ctl, BadCalls) {
   ukevent entry = User(1);
   const auto error = [](int result) { return result == -1 ? errno : 0; };
@@ -186,7 +302,12 @@ TEST_F(Ctl, ReadyOfNothingHasASleeperReturn) {
   collector.AwaitAsleep();
   EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_READY, 0, nullptr), 0);
   collector.Join();
-  // Or the next that would sleep, once.
+  // Or the next, once: but for one that looks at nothing.
+  EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_READY, 0, nullptr), 0);
+  EXPECT_EQ(kevent_get_events(fd_, 0, 0, nullptr, nullptr, 0), 0);
+  EXPECT_TRUE(Readable(fd_));
+  EXPECT_TRUE(Take(fd_).empty());
+  EXPECT_FALSE(Readable(fd_));
   EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_READY, 0, nullptr), 0);
   EXPECT_TRUE(Take(fd_, 1).empty());
   EXPECT_TRUE(Take(fd_, 1, 1, kMillisecond).empty());

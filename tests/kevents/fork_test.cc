@@ -57,7 +57,7 @@ TEST_P(KeventsAndFork, TheChildBeginsAnew) {
       },
       GetParam());
 
-  EXPECT_EQ(Take(fd_, 1).size(), 3);  // one of the three on one descriptor
+  EXPECT_EQ(Take(fd_, 1).size(), 5);
 }
 
 TEST_P(KeventsAndFork, TheChildHasNoRing) {

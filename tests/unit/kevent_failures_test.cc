@@ -215,5 +215,24 @@ TEST_F(KeventFailures, ALeaderThatHoldsIsWokenAfterAFailedNesting) {
   EXPECT_EQ(CloseDescriptor(inner), 0);
 }
 
+// What is too deep is EINVAL to some kernels.
+TEST_F(KeventFailures, OneErrorForEpollsThatAreNestedTooDeep) {
+  const int outer = InitQueue(nullptr, 0, 0);
+  for (const char* function : {"EpollAdd", "EpollModify"}) {
+    bool failed = false;
+    Sim().before_call = [&](const std::string& called) {
+      if (failed || called != function) return;
+      failed = true;
+      Sim().FailCall(1, EINVAL);
+    };
+    const int result =
+        Add(outer, Request(KEVENT_KEVENT, static_cast<uint64_t>(queue_), KEVENT_KEVENT_READY));
+    Sim().before_call = nullptr;
+    EXPECT_TRUE(failed);
+    EXPECT_EQ(result, -ELOOP);
+  }
+  EXPECT_EQ(CloseDescriptor(outer), 0);
+}
+
 }  // namespace
 }  // namespace kevent_test
