@@ -34,11 +34,11 @@ void Find(std::atomic<Function>& entry, const char* name) {
   entry.store(reinterpret_cast<Function>(found), std::memory_order_release);
 }
 
-extern "C" __attribute__((__visibility__("hidden"))) const char __ehdr_start[];  // of this object
-
 bool IsOfThisObject(const void* address) {
-  Dl_info info;
-  return address != nullptr && dladdr(address, &info) != 0 && info.dli_fbase == __ehdr_start;
+  Dl_info its;
+  Dl_info own;
+  return dladdr(address, &its) != 0 && dladdr(reinterpret_cast<void*>(&Resolve), &own) != 0 &&
+         its.dli_fbase == own.dli_fbase;
 }
 
 // Where the program and most libraries find close, if they are not told to look

@@ -2,7 +2,7 @@
 /*
  * On a system with pages of 64 KiB, as this process is told that it has: the library
  * finds out whether kevent_ctl can write to an array by whole pages of that system.
- * The array lies in the second 4 KiB of one; in the first nothing can be written.
+ * The array lies in the second 4 KiB of one; the first is not there.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -28,9 +28,9 @@ int main(void) {
   const int queue = kevent_init(NULL, 0, 0);
   if (queue < 0) return 1;
   const int writable = kevent_ctl(queue, KEVENT_CTL_ADD, 1, request);
-  if (mprotect(page, 4096, PROT_READ) != 0) return 1;
-  const int begins_read_only = kevent_ctl(queue, KEVENT_CTL_REMOVE, 1, request);
+  if (munmap(page, 4096) != 0) return 1;
+  const int begins_unmapped = kevent_ctl(queue, KEVENT_CTL_REMOVE, 1, request);
   const int error = errno;
-  printf("%d %s\n", writable, begins_read_only == -1 && error == EFAULT ? "EFAULT" : "done");
+  printf("%d %s\n", writable, begins_unmapped == -1 && error == EFAULT ? "EFAULT" : "done");
   return 0;
 }
