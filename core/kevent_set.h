@@ -185,6 +185,7 @@ class KeventSet {
   void UnlinkWatcher(uint32_t number);
   void ForgetTold(int fd);
   void DropStale(int fd, uint32_t layer, uint32_t but);
+  int AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t token);
 
   Queue* queue_;
   std::atomic<bool> open_;

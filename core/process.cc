@@ -100,6 +100,8 @@ int Process::Start() {
   return 0;
 }
 
+int Process::owner() { return g_owner.load(std::memory_order_acquire); }
+
 int Process::id() { return IsInhabited(State()) ? g_owner.load(std::memory_order_acquire) : 0; }
 
 bool Process::Owns() {

@@ -32,6 +32,10 @@ class Process {
   // it was prepared, and until then 0.  Makes no system call.
   static int id();
 
+  // The process that has prepared the state last: in a child of fork that was not
+  // prepared, the parent; 0 where there is no state.
+  static int owner();
+
   // The queue with this number; requires that it was opened once.
   static Queue& QueueAt(uint32_t number);
   // The same, or nullptr from the first number on that was never opened.

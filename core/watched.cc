@@ -27,6 +27,48 @@ void TakeOut(Queue& queue, int fd) {
 
 }  // namespace
 
+constinit Closing::Slot Closing::slots_[kSlots] = {};
+
+// More than there is room for, of one remainder at once, are not seen.
+Closing::Closing(uint32_t number) {
+  const auto process = static_cast<uint32_t>(Process::owner());
+  if (number == 0 || process == 0) return;  // there was no queue yet
+  Slot* const first = &slots_[First(number)];
+  for (Slot* slot = first; slot != first + kWindow; ++slot) {
+    uint64_t seen = slot->load(std::memory_order_relaxed);
+    if (seen != 0 && seen >> 32 == process) continue;
+    if (slot->compare_exchange_strong(seen, uint64_t{process} << 32 | number)) {
+      slot_ = slot;
+      return;
+    }
+  }
+}
+
+Closing::Slot* Closing::Find(int fd) {
+  const auto process = static_cast<uint32_t>(Process::owner());
+  for (const uint32_t number : {Number(fd), kAny}) {
+    Slot* const first = &slots_[First(number)];
+    for (Slot* slot = first; slot != first + kWindow; ++slot) {
+      const uint64_t seen = slot->load(std::memory_order_seq_cst);
+      if (seen == (uint64_t{process} << 32 | number)) return slot;
+    }
+  }
+  return nullptr;
+}
+
+void Closing::Await(int fd) {
+  constexpr int kLooks = 1000;  // a system call may be over by then
+  for (int looks = 0; looks < kLooks; ++looks) {
+    if (!Any(fd)) return;
+  }
+  constexpr int kPauses = 100;  // of 0.1 ms
+  for (int pauses = 0; pauses < kPauses; ++pauses) {
+    sys::Pause();
+    if (!Any(fd)) return;
+  }
+  if (Slot* const slot = Find(fd); slot != nullptr) slot->store(0, std::memory_order_seq_cst);
+}
+
 constinit std::atomic<std::atomic<uint32_t>*>
     Watched::pages_[Registry::kMaxDescriptor / kPageEntries] = {};
 

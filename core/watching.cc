@@ -45,16 +45,12 @@ int KeventSet::AddLayer() {
 int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
   if (fd < 0 || fd >= Registry::kMaxDescriptor) return -EBADF;
   if (const int error = table_.ReserveWatchers(fd); error != 0) return -error;
-  if (!Registry::Get(fd).is_internal()) {
-    if (const int error = Watched::Add(fd, queue_->number()); error != 0) return -error;
-  }
   Kevent& record = At(number);
   for (uint32_t layer = 0;; ++layer) {
     if (layer > layer_count_) {
       if (const int error = AddLayer(); error < 0) return error;
     }
-    const int result =
-        sys::EpollAdd(Epoll(layer), fd, epoll_events, Token(record.generation, number));
+    const int result = AddMember(layer, fd, epoll_events, Token(record.generation, number));
     if (result == -EEXIST) continue;
     if (result < 0) return result == -EINVAL ? -ELOOP : result;
     record.fd = fd;
@@ -63,6 +59,23 @@ int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
     LinkWatcher(number);
     DropStale(fd, layer, number);  // with this one linked: the number stays in Watched
     return 0;
+  }
+}
+
+// A number that the program closes is not put in between its last look whether it is
+// watched and the end of its system call.  Who begins to close it after it was marked
+// here sees the mark, clears it, and waits until nobody probes.
+int KeventSet::AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t token) {
+  if (Registry::Get(fd).is_internal()) return sys::EpollAdd(Epoll(layer), fd, epoll_events, token);
+  constexpr int kTries = 100;  // against threads that close it again and again
+  for (int tries = 1;; ++tries) {
+    if (const int error = Watched::Add(fd, queue_->number()); error != 0) return -error;
+    if (ABSL_PREDICT_FALSE(Closing::Any(fd))) Closing::Await(fd);
+    probing_.fetch_add(1, std::memory_order_seq_cst);
+    const bool marked = (Watched::Is(fd, queue_->number()) && !Closing::Any(fd)) || tries == kTries;
+    const int result = marked ? sys::EpollAdd(Epoll(layer), fd, epoll_events, token) : 0;
+    probing_.fetch_sub(1, std::memory_order_seq_cst);
+    if (marked) return result;
   }
 }
 

@@ -52,6 +52,7 @@ int Fcntl(Libc libc, int fd, int command, void* argument) {
 // system call itself is made.
 
 KEVENT_EXPORT int close(int fd) {
+  const core::Closing closing(fd);
   Loses(fd);
   if (core::Concerns(fd)) return Finish(core::CloseDescriptor(fd));
   const auto libc = KEVENT_LIBC(close);
@@ -65,6 +66,7 @@ KEVENT_EXPORT int dup(int fd) noexcept {
 }
 
 KEVENT_EXPORT int dup2(int fd, int target) noexcept {
+  const core::Closing closing(target);
   Replaces(fd, target);
   if (core::Concerns(fd) || core::Concerns(target)) return Finish(core::DuplicateTo(fd, target));
   const auto libc = KEVENT_LIBC(dup2);
@@ -72,6 +74,7 @@ KEVENT_EXPORT int dup2(int fd, int target) noexcept {
 }
 
 KEVENT_EXPORT int dup3(int fd, int target, int flags) noexcept {
+  const core::Closing closing(target);
   Replaces(fd, target, flags);
   if (core::Concerns(fd) || core::Concerns(target)) {
     return Finish(core::DuplicateTo(fd, target, flags));
@@ -101,6 +104,7 @@ KEVENT_EXPORT int fcntl64(int fd, int command, ...) {
 }
 
 KEVENT_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
+  const core::Closing closing(first, last);
   if (flags == 0 && first <= last && core::CanCloseRanges()) Loses(first, last);
   if (core::ConcernsRange(first, last)) return Finish(core::CloseDescriptors(first, last, flags));
   const auto libc = KEVENT_LIBC(close_range);
@@ -109,6 +113,7 @@ KEVENT_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept
 
 KEVENT_EXPORT void closefrom(int lowest) noexcept {
   const unsigned first = lowest < 0 ? 0 : static_cast<unsigned>(lowest);
+  const core::Closing closing(first, ~0U);
   Loses(first, ~0U);
   unsigned rest = first;
   if (core::ConcernsRange(first, ~0U)) {

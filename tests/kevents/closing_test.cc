@@ -7,15 +7,18 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 
 #include "tests/support/kevents.h"
 #include "tests/support/process.h"
 #include "tests/support/queue.h"
+#include "tests/support/threads.h"
 
 namespace kevent_test {
 namespace {
@@ -138,6 +141,46 @@ TEST_F(Closing, EndsTheWatchOfAQueueThatLivesOn) {
   EXPECT_FALSE(Readable(queue_.fd()));
   EXPECT_TRUE(Take(queue_.fd()).empty());
   close(number_);
+}
+
+// A number that another thread closes while it is registered is not watched afterwards,
+// though the file has another descriptor: nothing is reported, and the queue's descriptor
+// is not readable for what nobody could remove.
+TEST_F(Closing, WhileItIsRegistered) {
+  constexpr int kRounds = 4000;
+  const int always_readable = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+  std::atomic<int> round{0};
+  std::atomic<int> closed{0};
+  std::atomic<int> number{-1};
+  const Queue queue;
+  Thread closer([&] {
+    for (int i = 1; i <= kRounds; ++i) {
+      while (round < i) {
+      }
+      std::atomic<int> spin{0};
+      while (spin < i * 37 % 600) ++spin;
+      close(number);
+      closed = i;
+    }
+  });
+  int registered = 0;
+  int reported = 0;
+  int readable = 0;
+  for (int i = 1; i <= kRounds; ++i) {
+    number = dup(always_readable);
+    ukevent request = DescriptorRequest(KEVENT_POLL, number, KEVENT_POLL_POLLIN,
+                                        KEVENT_REQ_ALWAYS_QUEUE, static_cast<uintptr_t>(i));
+    round = i;
+    if (kevent_ctl(queue.fd(), KEVENT_CTL_ADD, 1, &request) == 0) ++registered;
+    while (closed != i) {
+    }
+    if (!Take(queue.fd()).empty()) ++reported;
+    if (Readable(queue.fd())) ++readable;
+  }
+  EXPECT_EQ(reported, 0);
+  EXPECT_EQ(readable, 0);
+  EXPECT_GT(registered, 0);
+  close(always_readable);
 }
 
 }  // namespace
