@@ -40,7 +40,7 @@ bool AioReads::HasRing() {
     return OwnsDescriptor(ring_, 0, kRoleProcess);
   }
   if (state_ == State::kNone) return false;
-  const int fd = AdoptDescriptor(sys::OpenRing(sys::Ring::kReads), 0, kRoleProcess);
+  const int fd = AdoptDescriptor(0, kRoleProcess, [] { return sys::OpenRing(sys::Ring::kReads); });
   if (fd == -EMFILE || fd == -ENFILE) return false;  // it may be there another time
   state_ = fd < 0 ? State::kNone : State::kOpen;
   if (fd < 0) return false;

@@ -21,7 +21,8 @@ constexpr timespec kSlice = {0, 1'000'000};
 
 // 0 or a negative errno.
 int AioEngine::OpenRing() {
-  const int fd = AdoptDescriptor(sys::OpenRing(sys::Ring::kOperations), 0, kRoleProcess);
+  const int fd =
+      AdoptDescriptor(0, kRoleProcess, [] { return sys::OpenRing(sys::Ring::kOperations); });
   if (fd < 0) return fd;
   sys::RingMoved(sys::Ring::kOperations, fd);
   ring_ = fd;

@@ -8,21 +8,35 @@
 #include <cerrno>
 #include <climits>
 
+#include "core/internal_descriptors.h"
 #include "core/process.h"
 #include "core/queue.h"
+#include "core/replacement.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
 
 namespace kevent::core {
 namespace {
 
+constexpr int kPatience = 30;  // of 0.1 ms and more
+constexpr int kLastSignal = 64;
+
 // Whether the number is one that the engine keeps for itself.
 bool IsInternal(int fd) {
   const Registration found = Registry::Get(fd);
   if (!found.is_internal()) return false;
-  if (sys::IsMarked(fd)) return true;
+  if (found.role() == kRoleNew || sys::IsMarked(fd)) return true;
   Registry::Change(fd, found, {});  // closed by a system call that we don't see
   return false;
+}
+
+// Whether the calling thread's descriptors are those that the number is registered
+// among.  Not in a child of vfork, nor in a thread that has left the process's table
+// (unshare), both of which run with our memory: there the call is the kernel's alone.
+bool OwnsTableOf(int fd) {
+  const Registration found = Registry::Get(fd);
+  const bool of_queue = found.is_name() || (found.is_internal() && found.role() != kRoleProcess);
+  return of_queue ? Process::Owns(found.queue()) : Process::Owns();
 }
 
 // Whether the program has one open; an internal number is not its own.
@@ -34,29 +48,84 @@ void Replaced(int fd, Registration before) {
   if (Registry::Change(fd, before, {})) Forget(before);
 }
 
+// dup2 has put a queue's epoll there.  Another thread may have put something else
+// there since, before this is registered or after: what the kernel has there in the
+// end is what counts.
+void NameReplaced(int fd, uint32_t queue) {
+  const Registration name = Registration::Name(queue);
+  Registration other = Registry::Replace(fd, name);
+  if (!Process::IsNameOf(fd, queue)) {
+    const bool others =
+        other.is_name() && other.queue() != queue && Process::IsNameOf(fd, other.queue());
+    const Registration right = others ? other : Registration();
+    if (Registry::Change(fd, name, right)) {
+      if (!others) Forget(other);
+      other = name;
+    }
+  }
+  Forget(other);
+}
+
 // A further name for what `fd` names.  It is counted before it is made, so that
 // the close of the original in another thread does not end the queue in
 // between, nor leave the copy without one.
-template <typename Copy>
-int CopyName(int fd, Copy copy) {
+//
+// With `name`, which says what the copy is registered as.
+template <typename Copy, typename Name>
+int CopyName(int fd, Copy copy, Name name) {
   const Registration original = Registry::Get(fd);
   if (!original.is_name()) return copy();  // closed meanwhile, perhaps a stranger's
   const SignalsBlocked blocked;
   Queue& queue = Process::QueueAt(original.queue());
   if (!queue.AddFurtherName()) return -EBADF;
   const int result = copy();
-  if (result >= 0 && Process::IsNameOf(result, original.queue())) {
-    const int error = Registry::Reserve(result);
-    if (error == 0) {
-      NameQueue(result, original.queue());
-      return result;
-    }
-    sys::Close(result);
+  if (result < 0 || !Process::IsNameOf(result, original.queue())) {
     queue.DropName();
-    return -error;
+    return result;
   }
-  queue.DropName();
-  return result;
+  return name(result, original.queue());
+}
+
+// The copy has a number that the kernel has given.
+template <typename Copy>
+int CopyNameAnywhere(int fd, Copy copy) {
+  for (;;) {
+    const Registry::Moment before = Registry::Now();
+    const int result = CopyName(fd, copy, [before](int number, uint32_t queue) {
+      if (const int error = Registry::Reserve(number); error != 0) {
+        sys::Close(number);
+        Process::QueueAt(queue).DropName();
+        return -error;
+      }
+      if (NameNew(number, before, queue)) return number;
+      Process::QueueAt(queue).DropName();
+      return -EAGAIN;
+    });
+    if (result != -EAGAIN) return result;
+  }
+}
+
+// Makes room for dup2 on a number that may be registered: 0, or EBUSY.  What is being
+// made there or closed is waited for, but not for long.
+int MakeRoom(int target) {
+  for (int left = kPatience; left != 0;) {
+    const Registration found = Registry::Get(target);
+    if (found.is_closing() || found.role() == kRoleNew) {
+      sys::Pause();
+      --left;
+    } else if (!found.is_internal()) {
+      return 0;
+    } else if (sys::IsMarked(target)) {
+      if (found.role() == kRoleProcess) return EBUSY;
+      const int error = Process::QueueAt(found.queue()).MoveInternal(target, found.role());
+      if (error != EAGAIN) return error;
+      sys::Pause();
+      --left;
+    } else {
+      Registry::Change(target, found, {});  // closed by a system call that we don't see
+    }
+  }
+  return EBUSY;
 }
 
 int CloseAroundInternals(unsigned first, unsigned last) {
@@ -76,30 +145,13 @@ int CloseAroundInternals(unsigned first, unsigned last) {
 
 }  // namespace
 
-// What was registered was closed by a system call that we don't see, or is
-// another thread's who duplicates onto the same number: what the kernel has there
-// in the end is what counts.
-void NameQueue(int fd, uint32_t queue) {
-  const Registration name = Registration::Name(queue);
-  Registration other = Registry::Replace(fd, name);
-  if (other.is_name() && other.queue() != queue && !Process::IsNameOf(fd, queue) &&
-      Registry::Change(fd, name, other)) {
-    other = name;
-  }
-  Forget(other);
-}
-
-void Forget(Registration before) {
-  if (before.is_name()) Process::QueueAt(before.queue()).DropName();
-}
-
 // Reads, and changes nothing: the number may be anybody's.  A name of another queue
 // has the mark as well, but is registered as that one's.  A child of vfork has the
 // table of descriptors of its own, and the registry of its parent.
 bool StillNamed(int fd, Registration name) {
   if (sys::IsMarked(fd)) return true;
   const SignalsBlocked blocked;
-  if (Process::Owns() && Registry::Change(fd, name, {})) Forget(name);
+  if (Process::Owns(name.queue()) && Registry::Change(fd, name, {})) Forget(name);
   return false;
 }
 
@@ -110,36 +162,41 @@ bool ConcernsRange(unsigned first, unsigned last) {
 }
 
 int CloseDescriptor(int fd) {
-  // A child of vfork closes in its own table of descriptors, with our memory.
-  if (!Process::Owns()) return sys::Close(fd);
+  if (!OwnsTableOf(fd)) return sys::Close(fd);
   if (IsInternal(fd)) return -EBADF;
   const SignalsBlocked blocked;  // a handler that leaves would leave it half closed
-  Forget(Registry::BeginClose(fd));
+  const Registration closing = Registration::Closing();
+  Forget(Registry::Replace(fd, closing));
   const int result = sys::Close(fd);
-  Registry::EndClose(fd);
+  // Not if the number was given to another queue meanwhile.
+  Registry::Change(fd, closing, {});
   return result;
 }
 
 int CloseDescriptors(unsigned first, unsigned last, int flags) {
   // CLOEXEC closes nothing now; after UNSHARE the calling thread has left the
   // table of descriptors that the queues live in.
-  if (flags != 0 || !Process::Owns()) return sys::CloseRange(first, last, flags);
+  const int registered = Registry::Next(static_cast<int>(first), INT_MAX);
+  if (flags != 0 || registered < 0 || !OwnsTableOf(registered)) {
+    return sys::CloseRange(first, last, flags);
+  }
 
   // Where a sandbox refuses the call, nothing is to be forgotten.
   if (const int error = sys::CloseRange(INT_MAX, INT_MAX, 0); error < 0) return error;
   const SignalsBlocked blocked;
   const int end = last > INT_MAX ? INT_MAX : static_cast<int>(last);
+  const Registration closing = Registration::Closing();
   const auto for_each = [first, end](auto visit) {
     for (int fd = Registry::Next(static_cast<int>(first), end); fd >= 0;
          fd = Registry::Next(fd + 1, end)) {
       visit(fd);
     }
   };
-  for_each([](int fd) {
-    if (!IsInternal(fd)) Forget(Registry::BeginClose(fd));
+  for_each([closing](int fd) {
+    if (!IsInternal(fd)) Forget(Registry::Replace(fd, closing));
   });
   const int result = CloseAroundInternals(first, last);
-  for_each([](int fd) { Registry::EndClose(fd); });
+  for_each([closing](int fd) { Registry::Change(fd, closing, {}); });
   return result;
 }
 
@@ -161,15 +218,15 @@ bool WouldReplace(int fd, int target, int flags) {
 bool CanCloseRanges() { return sys::CloseRange(INT_MAX, INT_MAX, 0) == 0; }
 
 int Duplicate(int fd) {
-  if (!Process::Owns()) return sys::Duplicate(fd);
+  if (!OwnsTableOf(fd)) return sys::Duplicate(fd);
   if (IsInternal(fd)) return -EBADF;
-  return CopyName(fd, [fd] { return sys::Duplicate(fd); });
+  return CopyNameAnywhere(fd, [fd] { return sys::Duplicate(fd); });
 }
 
 int DuplicateFrom(int fd, int lowest, bool close_on_exec) {
-  if (!Process::Owns()) return sys::DuplicateFrom(fd, lowest, close_on_exec);
+  if (!OwnsTableOf(fd)) return sys::DuplicateFrom(fd, lowest, close_on_exec);
   if (IsInternal(fd)) return -EBADF;
-  return CopyName(fd, [=] { return sys::DuplicateFrom(fd, lowest, close_on_exec); });
+  return CopyNameAnywhere(fd, [=] { return sys::DuplicateFrom(fd, lowest, close_on_exec); });
 }
 
 int DuplicateTo(int fd, int target) {
@@ -182,7 +239,9 @@ int DuplicateTo(int fd, int target) {
 
 // Until the system call has succeeded the number names what it did.
 int DuplicateTo(int fd, int target, int flags) {
-  if (!Process::Owns() || fd == target) return sys::DuplicateTo(fd, target, flags);
+  if (fd == target || !OwnsTableOf(Registry::Get(fd).none() ? target : fd)) {
+    return sys::DuplicateTo(fd, target, flags);
+  }
   if (!IsOpen(fd)) return -EBADF;
   if ((flags & ~O_CLOEXEC) != 0) return -EINVAL;
   // Beyond what can be registered the call itself fails.
@@ -190,20 +249,48 @@ int DuplicateTo(int fd, int target, int flags) {
     return -ENOMEM;
   }
   const SignalsBlocked blocked;
-  const bool moves = IsInternal(target);
-  if (moves) {
-    const Registration taken = Registry::Get(target);
-    const int error = Process::QueueAt(taken.queue()).MoveInternal(target, taken.role());
-    if (error != 0) return -error;
+  Replacement replacement(target);
+  if (const int error = MakeRoom(target); error != 0) {
+    replacement.LeaveOpen();
+    return -error;
   }
   const Registration before = Registry::Get(target);
-  const int result = CopyName(fd, [=] { return sys::DuplicateTo(fd, target, flags); });
-  if (result >= 0) {
+  const int result = CopyName(
+      fd, [=] { return sys::DuplicateTo(fd, target, flags); },
+      [](int number, uint32_t queue) {
+        NameReplaced(number, queue);
+        return number;
+      });
+  if (result < 0) return result;
+  replacement.Succeeded();
+  if (before.is_left()) {
+    // The copy of the queue's lock on its table of descriptors that was there.
+    Process::QueueAt(before.queue()).LockTable();
+  } else {
     Replaced(target, before);
-  } else if (moves) {
-    sys::Close(target);
   }
   return result;
+}
+
+bool ControlHere(int fd, int command, void* argument, int* result) {
+  if (!OwnsTableOf(fd)) return false;
+  if (IsInternal(fd)) {
+    *result = -EBADF;
+    return true;
+  }
+  const Registration found = Registry::Get(fd);
+  if (!found.is_name() || (command != F_SETSIG && command != F_GETSIG)) return false;
+  Queue& queue = Process::QueueAt(found.queue());
+  const auto signal = reinterpret_cast<intptr_t>(argument);
+  if (command == F_GETSIG) {
+    *result = queue.io_signal();
+  } else if (signal < 0 || signal > kLastSignal) {
+    *result = -EINVAL;
+  } else {
+    queue.set_io_signal(static_cast<int>(signal));
+    *result = 0;
+  }
+  return true;
 }
 
 }  // namespace kevent::core

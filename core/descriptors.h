@@ -28,17 +28,10 @@ inline bool SeesCloses() { return g_sees_closes.load(std::memory_order_relaxed);
 // Whether it still is the name; if not, it is registered no more.  Async-signal-safe.
 bool StillNamed(int fd, Registration name);
 
-// A new descriptor, whose number was reserved, names a queue.  The caller has
-// counted the name.
-void NameQueue(int fd, uint32_t queue);
-
 // Whether dup3 would put another file under `target`.
 bool WouldReplace(int fd, int target, int flags);
 // Whether the system has close_range: a sandbox may refuse it.
 bool CanCloseRanges();
-
-// A number no longer names what was registered for it.
-void Forget(Registration before);
 
 // For these some descriptor of the call concerns us.
 int CloseDescriptor(int fd);
@@ -50,6 +43,12 @@ int Duplicate(int fd);
 int DuplicateFrom(int fd, int lowest, bool close_on_exec);
 int DuplicateTo(int fd, int target);             // dup2
 int DuplicateTo(int fd, int target, int flags);  // dup3
+
+// fcntl on a number that concerns us, for what is not a duplicate: whether it is
+// answered here, with *result.  The signal by which a file announces I/O is the
+// engine's mark (F_SETSIG): of a queue, which never announces any, the program sets
+// and reads one of its own.  Numbers that the engine keeps for itself are EBADF.
+bool ControlHere(int fd, int command, void* argument, int* result);
 
 }  // namespace kevent::core
 

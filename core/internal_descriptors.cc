@@ -2,23 +2,145 @@
 
 #include "core/internal_descriptors.h"
 
-#include "core/descriptors.h"
+#include <cerrno>
+
+#include "core/process.h"
+#include "core/replacement.h"
 #include "core/system.h"
 
 namespace kevent::core {
+namespace {
 
-int AdoptDescriptor(int fd, uint32_t queue, uint16_t role) {
-  if (fd < 0) return fd;
-  fd = sys::MoveHigh(fd);
-  int error = -Registry::Reserve(fd);
-  if (error == 0) error = sys::Mark(fd);
-  if (error != 0) {
-    sys::Close(fd);
+// A number that is left is not closed under a call that is about to replace it: that
+// one closes it when it fails.
+void CloseRegistered(int fd, Registration registered) {
+  // Registered as being closed until it is: dup2 waits for that.
+  const Registration closing = Registration::Closing();
+  const bool claimed = registered.is_left() ? Registry::ChangeUnreplaced(fd, registered, closing)
+                                            : Registry::Change(fd, registered, closing);
+  if (!claimed) return;
+  if (sys::IsMarked(fd)) sys::Close(fd);
+  Registry::Change(fd, closing, {});
+}
+
+// A number that was claimed as `claimed`, and may be a stranger's.
+void GiveUp(int fd, Registration claimed, const Registry::Claim& claim) {
+  const Registration before = claim.before;
+  const bool named = before.is_name() && Process::IsNameOf(fd, before.queue());
+  if (!named) Forget(before);
+  if (claim.being_replaced) claimed = Registration::Internal(claimed.queue(), kRoleLeft);
+  if (named || !claim.being_replaced) {
+    Registry::Change(fd, claimed, named ? before : Registration());
+  }
+}
+
+// Whether the copy of a marked file that the kernel has given is there, registered.
+bool ClaimCopy(int fd, Registration as, Registry::Moment since) {
+  const Registry::Claim claim = Registry::ClaimNew(fd, as, since);
+  const bool named = claim.replaced && claim.before.is_name();
+  if (claim.being_replaced || named || !sys::IsMarked(fd)) {
+    GiveUp(fd, as, claim);
+    return false;
+  }
+  // What had the number was closed by a system call that the library does not see.
+  Forget(claim.before);
+  return true;
+}
+
+// The same for a number that may have no place in the registry: 0, -EAGAIN or another
+// negative errno.
+int RegisterCopy(int fd, Registration as, Registry::Moment since) {
+  if (const int error = Registry::Reserve(fd); error != 0) {
+    if (sys::IsMarked(fd)) sys::Close(fd);
+    return -error;
+  }
+  return ClaimCopy(fd, as, since) ? 0 : -EAGAIN;
+}
+
+// What was made since that moment: whether the number is registered as new, and the
+// engine's alone.
+bool ClaimMade(int fd, Registry::Moment since, uint32_t queue) {
+  const Registration made = Registration::Internal(queue, kRoleNew);
+  const Registry::Claim claim = Registry::ClaimNew(fd, made, since);
+  if (claim.being_replaced || claim.replaced) {
+    GiveUp(fd, made, claim);
+    return false;
+  }
+  // What had the number was closed by a system call that the library does not see.
+  Forget(claim.before);
+  return true;
+}
+
+// Closes what was claimed and has no mark yet.
+void CloseMade(int fd, uint32_t queue) {
+  const Registration closing = Registration::Closing();
+  if (!Registry::Change(fd, Registration::Internal(queue, kRoleNew), closing)) return;
+  sys::Close(fd);
+  Registry::Change(fd, closing, {});
+}
+
+int ReserveMade(int fd) {
+  const int error = Registry::Reserve(fd);
+  if (error != 0) sys::Close(fd);
+  return -error;
+}
+
+// The number that a descriptor has from now on which was made and claimed.
+int Settle(int fd, uint32_t queue, uint16_t role) {
+  if (const int error = sys::Mark(fd); error < 0) {
+    CloseMade(fd, queue);
     return error;
   }
-  // What had the number was closed by a system call that we don't see.
-  Forget(Registry::Replace(fd, Registration::Internal(queue, role)));
+  const Registration made = Registration::Internal(queue, kRoleNew);
+  const int high = CopyInternal(fd, queue, role);
+  if (high >= 0) {
+    CloseRegistered(fd, made);
+    return high;
+  }
+  // No room there, or none that could be registered: it stays where it is.
+  Registry::Change(fd, made, Registration::Internal(queue, role));
   return fd;
+}
+
+}  // namespace
+
+int AdoptNew(int fd, Registry::Moment since, uint32_t queue, uint16_t role) {
+  if (const int error = ReserveMade(fd); error != 0) return error;
+  return ClaimMade(fd, since, queue) ? Settle(fd, queue, role) : -EAGAIN;
+}
+
+int AdoptHungUp(uint32_t queue, uint16_t role) {
+  for (;;) {
+    const Registry::Moment before = Registry::Now();
+    int writer;
+    const int reader = sys::CreatePipe(&writer);
+    if (reader < 0) return reader;
+    int error = ReserveMade(writer);
+    if (const int also = ReserveMade(reader); also != 0) error = also;
+    if (error != 0) return error;
+    const bool ends = ClaimMade(writer, before, queue);
+    if (ends) CloseMade(writer, queue);
+    if (!ClaimMade(reader, before, queue)) continue;
+    // With its other end open somewhere it is of no use.
+    if (ends) return Settle(reader, queue, role);
+    CloseMade(reader, queue);
+  }
+}
+
+int CopyInternal(int fd, uint32_t queue, uint16_t role) {
+  const Registration as = Registration::Internal(queue, role);
+  for (int lowest = sys::LowestInternal();;) {
+    const Registry::Moment before = Registry::Now();
+    const int copy = sys::DuplicateFrom(fd, lowest, true);
+    if (copy < 0) return copy;
+    const int result = RegisterCopy(copy, as, before);
+    if (result != -EAGAIN) return result == 0 ? copy : result;
+    lowest = copy + 1;
+  }
+}
+
+bool NameNew(int fd, Registry::Moment since, uint32_t queue) {
+  return ClaimCopy(fd, Registration::Name(queue), since);
 }
 
 bool OwnsDescriptor(int fd, uint32_t queue, uint16_t role) {
@@ -27,8 +149,18 @@ bool OwnsDescriptor(int fd, uint32_t queue, uint16_t role) {
 }
 
 void ReleaseDescriptor(int fd, uint32_t queue, uint16_t role) {
-  if (!Registry::Change(fd, Registration::Internal(queue, role), Registration())) return;
-  if (sys::IsMarked(fd)) sys::Close(fd);
+  CloseRegistered(fd, Registration::Internal(queue, role));
+}
+
+void Forget(Registration before) {
+  if (before.is_name()) Process::QueueAt(before.queue()).DropName();
+}
+
+Replacement::~Replacement() {
+  const Registration now = Registry::Get(target_);
+  if (succeeded_ && now.is_left()) Registry::Change(target_, now, {});
+  Registry::EndReplacing(target_, succeeded_);
+  if (now.is_left() && !succeeded_ && !leave_open_) CloseRegistered(target_, now);
 }
 
 }  // namespace kevent::core

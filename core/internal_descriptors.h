@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// Descriptors that the engine keeps for itself.  They lie out of the way of the
-// program's own, are registered, and carry a mark: a number that the program has
-// closed by a system call that we don't see may be a stranger's by now, who has
-// no mark, or another queue's, which is registered.  All functions are
+// Descriptors that the engine keeps for itself: how a number becomes one of them,
+// how it is recognised, and how it is given back.  All functions are
 // async-signal-safe.
+//
+// Two things say that a number is the engine's: it is registered (core/registry.h),
+// and its file carries a mark, which other files never have.  Nothing is done to a
+// number, no epoll_ctl, no F_SETSIG and no close, before both are known:
+//   - a number that the kernel has just given is registered first.  The claim fails
+//     if a call of dup2 in another thread may have put its file there meanwhile;
+//     then the number is left alone, and another one is taken.
+//   - a copy of a marked file is looked at again after it was registered.
+//   - what the program has closed by a system call that the library does not see has
+//     no mark, or is registered as something else.
+// Descriptors of the engine lie out of the way of the program's own.
 
 #ifndef KEVENT_CORE_INTERNAL_DESCRIPTORS_H_
 #define KEVENT_CORE_INTERNAL_DESCRIPTORS_H_
@@ -15,15 +24,44 @@
 
 namespace kevent::core {
 
-// Takes over `fd`, or the negative errno that it is: the number that it has now,
-// or a negative errno.
-int AdoptDescriptor(int fd, uint32_t queue, uint16_t role);
+// `create` has made a descriptor since that moment: the number that it has as the
+// engine's, or a negative errno; -EAGAIN when its number may be a stranger's.
+int AdoptNew(int fd, Registry::Moment since, uint32_t queue, uint16_t role);
+
+// Takes over the descriptor that `create` makes, or the negative errno that it is:
+// the number that it has then, or a negative errno.
+template <typename Create>
+int AdoptDescriptor(uint32_t queue, uint16_t role, Create create) {
+  for (;;) {
+    const Registry::Moment before = Registry::Now();
+    int fd = create();
+    if (fd < 0) return fd;
+    fd = AdoptNew(fd, before, queue, role);
+    if (fd != -EAGAIN) return fd;
+  }
+}
+
+// The same for the end of a pipe that hangs up, since nobody has the other one: it is
+// ready for ever.  Unlike an eventfd, which is, too, it has a file of its own that can
+// be locked (Queue::LockTable).
+int AdoptHungUp(uint32_t queue, uint16_t role);
+
+// A copy of a descriptor of the engine's with that role, or a negative errno.
+int CopyInternal(int fd, uint32_t queue, uint16_t role);
+
+// A descriptor for the program, which the kernel has given since that moment as a
+// copy of a queue's epoll: whether it names the queue now.  If not, the number may be
+// a stranger's.  The caller has counted the name.
+bool NameNew(int fd, Registry::Moment since, uint32_t queue);
 
 // Whether the number still is what the queue has it for.
 bool OwnsDescriptor(int fd, uint32_t queue, uint16_t role);
 
 // Closes it, if it is.
 void ReleaseDescriptor(int fd, uint32_t queue, uint16_t role);
+
+// A number no longer names what was registered for it.
+void Forget(Registration before);
 
 }  // namespace kevent::core
 

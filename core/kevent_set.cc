@@ -19,7 +19,7 @@ int KeventSet::Open(Queue* queue, KeventPages* pages) {
   queue_ = queue;
   table_.Init(pages);
   table_lock_.Init();
-  const int edges = Adopt(sys::CreateEpoll());
+  const int edges = Adopt(sys::CreateEpoll);
   if (edges < 0) return -edges;
   edges_.store(edges + 1, std::memory_order_release);
   open_.store(true, std::memory_order_seq_cst);

@@ -23,6 +23,7 @@
 #include <utility>
 
 #include "core/completions.h"
+#include "core/internal_descriptors.h"
 #include "core/kevent_table.h"
 #include "core/lock.h"
 #include "core/source.h"
@@ -140,9 +141,12 @@ class KeventSet {
   // Whether a record's descriptor is still what it was.
   bool StillWatches(uint32_t number);
 
-  // Takes over a descriptor that a source has made, or the negative errno that
-  // it is: the number that it has now, or a negative errno.
-  int Adopt(int fd);
+  // Takes over the descriptor that `create` makes, or the negative errno that it is:
+  // the number that it has then, or a negative errno.
+  template <typename Create>
+  int Adopt(Create create) {
+    return AdoptDescriptor(queue_number(), kRoleSource, create);
+  }
   void Abandon(int fd);
 
   // The inotify of all KEVENT_INODE, made when first needed: or a negative errno.
@@ -155,6 +159,7 @@ class KeventSet {
  private:
   static constexpr uint32_t kMaxLayers = 16;
 
+  uint32_t queue_number() const;
   unsigned DeliverReady(unsigned max, ukevent* events);
   void Erase(uint32_t number);
   void TakeBack(uint32_t number);

@@ -9,12 +9,32 @@
 #include <cstdint>
 
 #include "core/descriptors.h"
+#include "core/internal_descriptors.h"
 #include "core/process.h"
 #include "core/registry.h"
 #include "core/system.h"
 #include "core/timespec.h"
 
 namespace kevent::core {
+
+namespace {
+
+// A descriptor for a new queue: its number, or a negative errno.
+int NameAnew(Queue& queue) {
+  for (;;) {
+    const Registry::Moment before = Registry::Now();
+    const Queue::NumbersUsed used(queue);
+    const int fd = sys::DuplicateFrom(queue.epoll(), 0, true);
+    if (fd < 0) return fd;
+    if (const int error = Registry::Reserve(fd); error != 0) {
+      sys::Close(fd);
+      return -error;
+    }
+    if (NameNew(fd, before, queue.number())) return fd;
+  }
+}
+
+}  // namespace
 
 int InitQueue(kevent_ring* ring, unsigned num, unsigned flags) {
   if (flags != 0 || (ring == nullptr) != (num == 0)) return -EINVAL;
@@ -28,16 +48,10 @@ int InitQueue(kevent_ring* ring, unsigned num, unsigned flags) {
   if (const int error = Process::Start(); error != 0) return -error;
   Queue* queue;
   if (const int error = Process::OpenQueue(&queue); error != 0) return -error;
-  queue->AddName();
-  const int fd = sys::DuplicateFrom(queue->epoll(), 0, true);
-  const int error = fd < 0 ? -fd : Registry::Reserve(fd);
-  if (error != 0) {
-    if (fd >= 0) sys::Close(fd);
-    queue->DropName();
-    return -error;
-  }
   if (ring != nullptr) queue->ring().Open(ring, num);
-  NameQueue(fd, queue->number());
+  queue->AddName();
+  const int fd = NameAnew(*queue);
+  if (fd < 0) queue->DropName();
   return fd;
 }
 

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "core/internal_descriptors.h"
 #include "core/registry.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
@@ -104,10 +105,23 @@ int Process::owner() { return g_owner.load(std::memory_order_acquire); }
 
 int Process::id() { return IsInhabited(State()) ? g_owner.load(std::memory_order_acquire) : 0; }
 
-bool Process::Owns() {
+void Process::PrepareIfForked() {
   const Wiped* state = g_wiped.load(std::memory_order_acquire);
   if (state != nullptr && !IsInhabited(*state)) PrepareChild(false);
+}
+
+bool Process::Owns() {
+  PrepareIfForked();
+  const Queue* queue;
+  for (uint32_t number = 0; (queue = FindQueue(number)) != nullptr; ++number) {
+    if (queue->open()) return queue->InItsTable();
+  }
   return sys::ProcessId() == g_owner.load(std::memory_order_acquire);
+}
+
+bool Process::Owns(uint32_t queue) {
+  PrepareIfForked();
+  return QueueAt(queue).InItsTable();
 }
 
 Queue& Process::QueueAt(uint32_t number) {
@@ -124,13 +138,12 @@ AioEngine& Process::aio() { return State().aio; }
 
 Lookups& Process::lookups() { return State().lookups; }
 
-// Adding a member that is there already changes nothing, also in an epoll that
-// is shared with the parent of a fork.
+// To modify a member as it is changes nothing; and of an epoll that does not have it
+// nothing either, whoever's that is.
 bool Process::IsNameOf(int fd, uint32_t queue) {
   const int member = g_queue_memory[queue].load()->monotonic_timerfd.load() - 1;
-  const int result = sys::EpollAdd(fd, member, EPOLLIN);
-  if (result == 0) sys::EpollDelete(fd, member);
-  return result == -EEXIST;
+  return OwnsDescriptor(member, queue, kMonotonicAxis) && sys::IsMarked(fd) &&
+         sys::EpollModify(fd, member, EPOLLIN) == 0;
 }
 
 void Process::HasUncleared() { State().any_uncleared.store(true, std::memory_order_seq_cst); }
@@ -197,9 +210,17 @@ void Process::PrepareChild(bool of_fork) {
     return;
   }
   Lock::SetPassesPriority(of_fork);
+  const bool shares = !of_fork && SharesTableWithParent();
   Inhabit(*state);
-  DropWhatIsNotOurs();
+  Registry::ForgetReplacing();
   constexpr int kLast = Registry::kMaxDescriptor - 1;
+  if (shares) {
+    // Whatever is done to a number is done to the parent's.
+    for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
+      Registry::Take(fd);
+    }
+  }
+  DropWhatIsNotOurs();
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
     if (!Registry::Get(fd).is_internal()) continue;
     Registry::Take(fd);
@@ -213,6 +234,18 @@ void Process::PrepareChild(bool of_fork) {
 
 void Process::PrepareChildOfFork() { PrepareChild(true); }
 
+// A child of clone(CLONE_FILES) has memory of its own and its parent's descriptors.
+// The lock on a queue's file belongs to the table; in a copy of it, it is in the way.
+bool Process::SharesTableWithParent() {
+  constexpr int kLast = Registry::kMaxDescriptor - 1;
+  for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
+    const Registration found = Registry::Get(fd);
+    if (!found.is_internal() || found.role() != kRoleAlwaysReady || !sys::IsMarked(fd)) continue;
+    return sys::InTableOf(fd) && sys::IsLocked(fd);
+  }
+  return false;
+}
+
 // The registry says which descriptors were inherited; but the parent may have
 // closed some by system calls that we don't see, or been about to.  What is left
 // shares its kernel objects with the parent, so nothing is done to it but to
@@ -220,11 +253,7 @@ void Process::PrepareChildOfFork() { PrepareChild(true); }
 void Process::DropWhatIsNotOurs() {
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
-    const Registration found = Registry::Get(fd);
-    const bool ours = found.is_name()       ? IsNameOf(fd, found.queue())
-                      : found.is_internal() ? sys::IsMarked(fd)
-                                            : false;
-    if (!ours) Registry::Take(fd);
+    if (Registry::Get(fd).is_closing() || !sys::IsMarked(fd)) Registry::Take(fd);
   }
 }
 

@@ -22,11 +22,13 @@ class Process {
   // handler has prepared, prepares it.  0 or an errno.
   static int Start();
 
-  // Whether this process owns the state it sees.  False in a child of vfork,
-  // which runs in its parent's memory and must change nothing there.  In a
-  // child of fork that no handler has prepared (_Fork, clone), prepares it.
-  // Async-signal-safe.
+  // Whether the calling thread owns the state it sees, and the descriptors that are
+  // registered.  False in a child of vfork, which runs in its parent's memory and
+  // must change nothing there, and in a thread that has left the process's table of
+  // descriptors.  In a child of fork that no handler has prepared (_Fork, clone),
+  // prepares it.  Async-signal-safe.
   static bool Owns();
+  static bool Owns(uint32_t queue);  // the descriptors of this queue
 
   // The process that the state belongs to; another one in a child of fork, once
   // it was prepared, and until then 0.  Makes no system call.
@@ -67,6 +69,8 @@ class Process {
   static void PrepareChildOfFork();
   static void PrepareChild(bool of_fork);
   static void ClearClosedLocked();
+  static void PrepareIfForked();
+  static bool SharesTableWithParent();
   static void DropWhatIsNotOurs();
   static void InheritNames(int fd);
 };

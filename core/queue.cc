@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "core/internal_descriptors.h"
 #include "core/process.h"
 #include "core/registry.h"
 #include "core/signals_blocked.h"
@@ -28,6 +29,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
   held_.exchange(false);
   timerfd_announces_.store(false, std::memory_order_relaxed);
   left_a_number_.store(false, std::memory_order_relaxed);
+  io_signal_.store(0, std::memory_order_relaxed);
   exit_requested_.store(false, std::memory_order_relaxed);
   announced_.Reset();
 
@@ -40,8 +42,9 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
   }
   axis_count_.store(0, std::memory_order_relaxed);
 
-  int error = AddInternal(sys::CreateEpoll(), kRoleEpoll, &epoll_);
-  if (error == 0) error = AddInternal(sys::CreateAlwaysReady(), kRoleAlwaysReady, &always_ready_);
+  int error = AddInternal(AdoptDescriptor(number_, kRoleEpoll, sys::CreateEpoll), &epoll_);
+  if (error == 0) error = AddInternal(AdoptHungUp(number_, kRoleAlwaysReady), &always_ready_);
+  if (error == 0) LockTable();
   uint8_t monotonic;
   bool made;
   if (error == 0) {
@@ -185,7 +188,9 @@ int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
     axis.source.store(alarm + 1, std::memory_order_release);
   } else {
     const clockid_t base = plan.kind == AxisKind::kTai ? CLOCK_REALTIME : plan.clock;
-    if (const int error = AddInternal(sys::CreateTimerfd(base), index, &axis.source); error != 0) {
+    const auto create = [base] { return sys::CreateTimerfd(base); };
+    const int adopted = AdoptDescriptor(number_, index, create);
+    if (const int error = AddInternal(adopted, &axis.source); error != 0) {
       return error;
     }
     const int timerfd = axis.source.load(std::memory_order_relaxed) - 1;

@@ -87,9 +87,22 @@ class Queue {
   bool Reusable();
 
   // The internal descriptor with this role is about to be taken by dup2: moves
-  // the object to another number.  0, or EBUSY when it cannot be moved.
+  // the object to another number.  0; EBUSY when it cannot be moved, or when threads
+  // go on using the old number; EAGAIN while the queue is opened or closed.
   // Async-signal-safe.
   int MoveInternal(int fd, uint16_t role);
+
+  // The calling thread's table of descriptors is the one that the queue lives in,
+  // which a lock on one of its files tells.  Async-signal-safe.
+  void LockTable() const;
+  bool InItsTable() const;
+
+  // While it lives, a number that was read afterwards is not taken by dup2.
+  class NumbersUsed;
+
+  // The signal that the program has set for I/O on its descriptor (F_SETSIG).
+  int io_signal() const { return io_signal_.load(std::memory_order_relaxed); }
+  void set_io_signal(int signal) { io_signal_.store(signal, std::memory_order_relaxed); }
 
   // Whether the epoll's number is not a stranger's.
   bool OwnsEpoll() const;
@@ -254,7 +267,8 @@ class Queue {
   void CloseInternals();
   void CloseOthers();
   bool Owns(int fd, uint16_t role) const;
-  int AddInternal(int fd, uint16_t role, std::atomic<int>* number);
+  static int AddInternal(int adopted, std::atomic<int>* number);
+  bool IsUnused(int fd) ABSL_LOCKS_EXCLUDED(lock_);
   void CloseInternal(std::atomic<int>* number, uint16_t role);
   std::atomic<int>* NumberOf(uint16_t role);
   int MoveInternalLocked(int fd, uint16_t role) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -277,10 +291,10 @@ class Queue {
 
   // telling.cc
   void WakeKernel(Axis& axis, Nanoseconds deadline);
+  void Notify();
   void Announce();
   bool AnnouncedByMember();
   void Ring();
-  class Counted;
   template <typename Calls>
   void UntilUnmoved(const std::atomic<int>& number, uint16_t role, Calls calls);
   void TellAnnounced();
@@ -376,6 +390,7 @@ class Queue {
   // Threads that have read internal numbers, not under the lock, and have yet to
   // make the system calls on them: dup2 waits for them before it takes a number.
   std::atomic<uint32_t> telling_;
+  std::atomic<int> io_signal_;
   // An old number was left open, by a dup2 that was EBUSY in the end.
   std::atomic<bool> left_a_number_;
 
@@ -410,6 +425,25 @@ class Queue {
 
   Inbox inbox_;
   Axis axes_[kMaxAxes];
+};
+
+// One that is counted for as long as it lives.
+class Counted {
+ public:
+  explicit Counted(std::atomic<uint32_t>& count) : count_(count) {
+    count_.fetch_add(1, std::memory_order_seq_cst);
+  }
+  ~Counted() { count_.fetch_sub(1, std::memory_order_seq_cst); }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::atomic<uint32_t>& count_;
+};
+
+class Queue::NumbersUsed : private Counted {
+ public:
+  explicit NumbersUsed(Queue& queue) : Counted(queue.telling_) {}
 };
 
 }  // namespace kevent::core

@@ -17,11 +17,10 @@
 
 namespace kevent::core {
 
-// Takes over `fd`, or the error that it is.
-int Queue::AddInternal(int fd, uint16_t role, std::atomic<int>* number) {
-  fd = AdoptDescriptor(fd, number_, role);
-  if (fd < 0) return -fd;
-  number->store(fd + 1, std::memory_order_release);
+// The number that a descriptor was adopted under, or the negative errno that it is.
+int Queue::AddInternal(int adopted, std::atomic<int>* number) {
+  if (adopted < 0) return -adopted;
+  number->store(adopted + 1, std::memory_order_release);
   return 0;
 }
 
@@ -81,57 +80,80 @@ std::atomic<int>* Queue::NumberOf(uint16_t role) {
   }
 }
 
-// Waits, but not for long: for those who collect, and then for those who may be
-// about to use the old number.  What they wait for in turn may be this thread,
-// when a signal handler calls dup2.
+// Waits, but not for long: for those who collect, and then for those who use the old
+// number or are about to.  What they wait for in turn may be this thread, when a
+// signal handler calls dup2.
 int Queue::MoveInternal(int fd, uint16_t role) {
   constexpr int kPatience = 30;  // of 0.1 ms and more
-  if (NumberOf(role) == nullptr || !Pin()) return EBUSY;
   int left = kPatience;
-  int error = EBUSY;
-  for (; left != 0; --left) {
-    if (lock_.TryAcquire()) {
+  if (role != kRoleLeft) {
+    if (NumberOf(role) == nullptr) return EBUSY;
+    if (!Pin()) return EAGAIN;
+    int error = EBUSY;
+    for (; left != 0 && !lock_.TryAcquire(); --left) sys::Pause();
+    if (left != 0) {
       error = MoveInternalLocked(fd, role);
       lock_.Release();
-      break;
     }
+    Unpin();
+    if (error != 0) return error;
+  }
+  for (; left != 0; --left) {
+    if (IsUnused(fd)) return 0;
     sys::Pause();
   }
-  if (error == 0) {
-    while (left != 0 && telling_.load(std::memory_order_seq_cst) != 0) sys::Pause(), --left;
-    if (left == 0) left_a_number_.store(true, std::memory_order_release);
-    error =
-        left != 0 && Registry::Change(fd, Registration::Internal(number_, role), {}) ? 0 : EBUSY;
-  }
-  Unpin();
-  return error;
+  left_a_number_.store(true, std::memory_order_release);
+  return EBUSY;
 }
 
-// Leaves the old number open and registered.
+// A number that was left: whether no thread has read it that has yet to use it.
+bool Queue::IsUnused(int fd) {
+  if (telling_.load(std::memory_order_seq_cst) != 0 || !lock_.TryAcquire()) return false;
+  const bool slept_on = leader_ != nullptr && leader_->SleepsOn(fd);
+  lock_.Release();
+  return !slept_on;
+}
+
+// Leaves the old number open, registered as left.
 int Queue::MoveInternalLocked(int fd, uint16_t role) {
   std::atomic<int>* const number = NumberOf(role);
-  if (number->load(std::memory_order_acquire) != fd + 1) return 0;  // by a call that was EBUSY
-  const int moved = sys::DuplicateHigh(fd);
+  if (number->load(std::memory_order_acquire) != fd + 1) return 0;  // by another call
+  const int moved = CopyInternal(fd, number_, role);
   if (moved < 0) return EBUSY;
-  int error = Registry::Reserve(moved);
   // epoll knows its members by number as well: a timerfd is a member under the
   // new one before the old one goes, and so is the epoll where it is a member.
-  if (error == 0 && role < kMaxAxes) error = -sys::EpollAdd(epoll(), moved, EPOLLIN);
-  if (KeventSet* set = kevents(); error == 0 && role == kRoleEpoll && set != nullptr) {
+  int error = 0;
+  if (role < kMaxAxes) error = -sys::EpollAdd(epoll(), moved, EPOLLIN);
+  if (KeventSet* set = kevents(); role == kRoleEpoll && set != nullptr) {
     error = -set->MoveEpoll(fd, moved);
   }
   if (error != 0) {
-    sys::Close(moved);
+    ReleaseDescriptor(moved, number_, role);
     return EBUSY;
   }
-  Forget(Registry::Replace(moved, Registration::Internal(number_, role)));
   number->store(moved + 1, std::memory_order_seq_cst);
   if (role == kMonotonicAxis) {
     memory_->monotonic_timerfd.store(moved + 1, std::memory_order_release);
   }
+  Registry::Change(fd, Registration::Internal(number_, role),
+                   Registration::Internal(number_, kRoleLeft));
   if (role != kRoleEpoll) sys::EpollDelete(epoll(), fd);
   if (role == kRoleAlwaysReady) TellAnnounced();
+  // The leader is to sleep on the new number.
+  if (leader_ != nullptr && leader_->SleepsOn(fd)) Notify();
   return 0;
+}
+
+// ---- Whose table of descriptors ----------------------------------------------
+
+// A lock on a file (fcntl, F_SETLK) belongs to a table of descriptors, not to a
+// process: Linux has it so that it can drop the locks of who closes a file
+// (fs/locks.c, flc_owner).
+void Queue::LockTable() const { sys::LockTable(always_ready()); }
+
+bool Queue::InItsTable() const {
+  const int fd = always_ready();
+  return Owns(fd, kRoleAlwaysReady) ? sys::InTableOf(fd) : sys::ProcessId() == Process::id();
 }
 
 }  // namespace kevent::core

@@ -80,7 +80,7 @@ bool Describe(Kevent& record, uint32_t events) {
 int AttachAlwaysReady(KeventSet& set, uint32_t number) {
   Kevent& record = set.At(number);
   if ((record.event & kAlways) == 0) return 0;
-  const int fd = set.Adopt(sys::CreateAlwaysReady());
+  const int fd = set.Adopt(sys::CreateAlwaysReady);
   if (fd < 0) return fd;
   const int error =
       set.Watch(number, fd, EPOLLIN | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u));

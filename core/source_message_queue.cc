@@ -14,7 +14,7 @@ namespace kevent::core {
 namespace {
 
 int Attach(KeventSet& set, uint32_t number, const ukevent&) {
-  const int announcer = set.Adopt(sys::CreateAnnouncer());
+  const int announcer = set.Adopt(sys::CreateAnnouncer);
   if (announcer < 0) return announcer;
   int error = set.Watch(number, announcer, EPOLLIN);
   if (error < 0) {

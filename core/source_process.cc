@@ -16,7 +16,8 @@ namespace {
 int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   if (record.key.id >> 32 != 0 || static_cast<int>(record.key.id) <= 0) return -EINVAL;
-  const int pidfd = set.Adopt(sys::CreatePidfd(static_cast<int>(record.key.id)));
+  const int pidfd =
+      set.Adopt([&record] { return sys::CreatePidfd(static_cast<int>(record.key.id)); });
   if (pidfd < 0) return pidfd;
   // It becomes readable once: level or edge make no difference.
   const int error = set.Watch(number, pidfd, EPOLLIN);

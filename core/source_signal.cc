@@ -22,7 +22,8 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   if (signal == 0 || signal > 64 || signal == SIGKILL || signal == SIGSTOP) return -EINVAL;
   // It would be delivered as ever, and never come here.
   if ((set.callers_mask() >> (signal - 1) & 1) == 0) return -EINVAL;
-  const int signalfd = set.Adopt(sys::CreateSignalfd(static_cast<int>(signal)));
+  const int signalfd =
+      set.Adopt([signal] { return sys::CreateSignalfd(static_cast<int>(signal)); });
   if (signalfd < 0) return signalfd;
   const int error = set.Watch(number, signalfd, EPOLLIN);
   if (error < 0) {
@@ -58,7 +59,8 @@ int KeventSet::ListenTo(uint32_t number) {
   Kevent& record = At(number);
   const sys::SignalSet bit = sys::SignalSet{1} << (record.key.id - 1);
   if (signals() < 0) {
-    const int signalfd = Adopt(sys::CreateSignalfd(static_cast<int>(record.key.id)));
+    const int signalfd =
+        Adopt([&record] { return sys::CreateSignalfd(static_cast<int>(record.key.id)); });
     if (signalfd < 0) return signalfd;
     signals_.store(signalfd + 1, std::memory_order_release);
     queue_->RecallAll();

@@ -58,17 +58,22 @@ void PreferHugePages(void* pages, size_t bytes);
 // All are made close-on-exec.
 int CreateEpoll();
 int CreateAlwaysReady();  // an eventfd that is readable for ever
+int CreatePipe(int* writer);
 int CreateTimerfd(clockid_t clock);
 
-// Puts a descriptor out of the way of the program's own: moves it to a high
-// number when there is room there, and returns the number that it has now.
-int MoveHigh(int fd);
-// A copy, out of the way.
-int DuplicateHigh(int fd);
+// The lowest number that is out of the way of the program's own.
+int LowestInternal();
 
 // Marks the file that a descriptor is of as one of the engine's own.
 int Mark(int fd);
 bool IsMarked(int fd);
+
+// Locks a file for the calling thread's table of descriptors (F_SETLK), whose locks
+// go when it closes one of the file: 0 or a negative errno.
+int LockTable(int fd);
+// Whether no other table has it locked, and whether any has.
+bool InTableOf(int fd);
+bool IsLocked(int fd);
 
 // `token` is what EpollTake says of the member.
 int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token = 0);

@@ -137,6 +137,14 @@ int CreateEpoll() { return CallInt(SYS_epoll_create1, EPOLL_CLOEXEC); }
 
 int CreateAlwaysReady() { return CallInt(SYS_eventfd2, 1, EFD_CLOEXEC | EFD_NONBLOCK); }
 
+int CreatePipe(int* writer) {
+  int ends[2];
+  const int result = CallInt(SYS_pipe2, ends, O_CLOEXEC | O_NONBLOCK);
+  if (result < 0) return result;
+  *writer = ends[1];
+  return ends[0];
+}
+
 int CreateTimerfd(clockid_t clock) {
   return CallInt(SYS_timerfd_create, clock, TFD_CLOEXEC | TFD_NONBLOCK);
 }
@@ -147,24 +155,43 @@ int DescriptorLimit() {
   return limit.rlim_cur < INT_MAX ? static_cast<int>(limit.rlim_cur) : INT_MAX;
 }
 
-int DuplicateHigh(int fd) {
+int LowestInternal() {
   // Programs take the lowest numbers, and select(2) works up to 1023; the
   // kernel's table grows with the highest number, and fork copies it.
   constexpr int kBelow = 1024;
-  return DuplicateFrom(fd, std::min(DescriptorLimit(), kBelow) / 4 * 3, true);
-}
-
-int MoveHigh(int fd) {
-  const int high = DuplicateHigh(fd);
-  if (high < 0) return fd;
-  Close(fd);
-  return high;
+  return std::min(DescriptorLimit(), kBelow) / 4 * 3;
 }
 
 // The signal number that a file would announce I/O by, which no file does that
 // the engine has: the C library keeps this one from every program.
 int Mark(int fd) { return CallInt(SYS_fcntl, fd, F_SETSIG, kReservedSignal); }
 bool IsMarked(int fd) { return CallInt(SYS_fcntl, fd, F_GETSIG) == kReservedSignal; }
+
+namespace {
+
+// Whether the lock that is asked for meets another one, by `command`; false if that
+// cannot be known.
+bool MeetsLock(int fd, int command) {
+  struct flock lock = {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return CallInt(SYS_fcntl, fd, command, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+}  // namespace
+
+int LockTable(int fd) {
+  struct flock whole = {};
+  whole.l_type = F_RDLCK;
+  whole.l_whence = SEEK_SET;
+  return CallInt(SYS_fcntl, fd, F_SETLK, &whole);
+}
+
+// One's own locks are not in the way.
+bool InTableOf(int fd) { return !MeetsLock(fd, F_GETLK); }
+
+// All are in the way of one that would be the open file's.
+bool IsLocked(int fd) { return MeetsLock(fd, F_OFD_GETLK); }
 
 int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token) {
   epoll_event event = {.events = events, .data = {.u64 = token}};

@@ -70,15 +70,25 @@ ABSL_ATTRIBUTE_NOINLINE void Queue::WakeKernel(Axis& axis, Nanoseconds deadline)
   Nanoseconds now;
   const bool due =
       sys::Now(axis.clock.load(std::memory_order_relaxed), &now) == 0 && deadline <= now;
-  if (!due) {
+  if (due) {
+    Notify();
+  } else {
     Lower(axis, deadline);
-  } else if (held_.load()) {
+    if (!open()) Ring();  // closed meanwhile: what was told may have silenced it
+  }
+  Unpin();
+}
+
+// Something can be collected that the kernel does not know of.  Requires a pin, or
+// the lock of an open queue.
+void Queue::Notify() {
+  if (held_.load()) {
     Lower(axes_[kMonotonicAxis], 1);
   } else {
     Announce();
   }
-  if (!open()) Ring();  // closed meanwhile: what was told may have silenced it
-  Unpin();
+  // Closed meanwhile: what was told may have silenced what rings for the sleepers.
+  if (!open()) Ring();
 }
 
 void Queue::Wake() {
@@ -88,28 +98,9 @@ void Queue::Wake() {
   if (announced.value() != 0 && announced.told() && !held_.load()) return;
   const SignalsBlocked blocked;
   if (!Pin()) return;
-  if (held_.load()) {
-    Lower(axes_[kMonotonicAxis], 1);
-  } else {
-    Announce();
-  }
-  if (!open()) Ring();
+  Notify();
   Unpin();
 }
-
-// One that is counted for as long as it lives.
-class Queue::Counted {
- public:
-  explicit Counted(std::atomic<uint32_t>& count) : count_(count) {
-    count_.fetch_add(1, std::memory_order_seq_cst);
-  }
-  ~Counted() { count_.fetch_sub(1, std::memory_order_seq_cst); }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-
- private:
-  std::atomic<uint32_t>& count_;
-};
 
 void Queue::Announce() {
   const Counted announcing(announcing_);
@@ -122,7 +113,7 @@ void Queue::Announce() {
 // and without what they did for the old one.
 template <typename Calls>
 void Queue::UntilUnmoved(const std::atomic<int>& number, uint16_t role, Calls calls) {
-  const Counted telling(telling_);
+  const NumbersUsed used(*this);
   for (;;) {
     const int before = number.load(std::memory_order_seq_cst);
     const int epoll_before = epoll_.load(std::memory_order_seq_cst);
@@ -328,11 +319,7 @@ void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {
 void Queue::AlarmFired(uint8_t index) {
   if (!Pin()) return;
   axes_[index].alarm_fired.store(true, std::memory_order_seq_cst);
-  if (held_.load()) {
-    Lower(axes_[kMonotonicAxis], 1);
-  } else {
-    Announce();
-  }
+  Notify();
   Unpin();
 }
 

@@ -3,6 +3,8 @@
 #ifndef KEVENT_CORE_WAITER_H_
 #define KEVENT_CORE_WAITER_H_
 
+#include <poll.h>
+
 #include <cstdint>
 
 #include "core/seq_cst.h"
@@ -21,9 +23,19 @@ struct Waiter {
   int error = 0;              // why it cannot sleep, without a role
   int timer = -1;             // a timerfd to wake it by, if not by `woken`
   Role role = Role::kNone;
+  // What it sleeps on if not on `woken`, as read under the lock.
+  const pollfd* descriptors = nullptr;
+  unsigned descriptor_count = 0;
   bool linked = false;  // among the followers
   Waiter* previous = nullptr;
   Waiter* next = nullptr;
+
+  bool SleepsOn(int fd) const {
+    for (unsigned i = 0; i < descriptor_count; ++i) {
+      if (descriptors[i].fd == fd) return true;
+    }
+    return false;
+  }
 };
 
 }  // namespace kevent::core

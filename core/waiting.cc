@@ -87,7 +87,9 @@ class Sleeper {
   int SleepCancellably();
   int Sleep();
   int SleepOnFutex();
+  void ChooseDescriptors() ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
   int SleepOnDescriptors();
+  bool AreOurs() const;
   void CloseTimer();
   static void Cancelled(void* sleeper);
 
@@ -98,6 +100,9 @@ class Sleeper {
   const int process_ = Process::id();
   bool signals_pending_ = false;  // as this thread found, for kevents of this queue
   bool to_return_ = false;        // with whatever there is
+  bool woken_ = false;            // by a descriptor, and nothing was found since
+  pollfd descriptors_[kMaxAxes + 2];
+  unsigned own_count_ = 0;  // of them, those that are to be open
 };
 
 int Queue::GetEvents(const Request& request) {
@@ -162,6 +167,7 @@ int Sleeper::Look(unsigned min, Then then) {
   } else {
     const bool promoted = waiter_.woken.load() != 0;
     queue_.Enlist(waiter_, due);
+    ChooseDescriptors();
     if (promoted && waiter_.timer >= 0) {
       // It was rung for that: back to the timeout.
       sys::ArmTimerfd(waiter_.timer, patience_.for_ever() ? 0 : patience_.end(), false);
@@ -222,8 +228,8 @@ int Sleeper::Prepare() {
   if (waiter_.timer >= 0) return 0;
   const bool needed = request_.mask != nullptr || patience_.clock() != CLOCK_MONOTONIC;
   if (!needed && Listening() == nullptr) return 0;
-  const int timer =
-      AdoptDescriptor(sys::CreateTimerfd(patience_.clock()), queue_.number(), kRolePrivate);
+  const int timer = AdoptDescriptor(queue_.number(), kRolePrivate,
+                                    [this] { return sys::CreateTimerfd(patience_.clock()); });
   if (timer < 0) return needed ? -timer : 0;
   sys::ArmTimerfd(timer, patience_.for_ever() ? 0 : patience_.end(), false);
   Locked locked(queue_.lock_);
@@ -274,35 +280,55 @@ int Sleeper::SleepOnFutex() {
   return sys::FutexWait(waiter_.woken.address(), 0, patience_.for_ever() ? nullptr : &end);
 }
 
-int Sleeper::SleepOnDescriptors() {
-  pollfd descriptors[kMaxAxes + 2];
+// Under the lock, so that dup2 in another thread, which is about to take one of them,
+// knows of it.
+void Sleeper::ChooseDescriptors() {
   unsigned count = 0;
   // Of a signal to this thread an epoll may not tell it.  What is pending and not enough
   // for it is not to wake it again and again.
   const KeventSet* const listening = signals_pending_ ? nullptr : Listening();
   const int signals = listening == nullptr ? -1 : listening->signals();
-  if (waiter_.timer >= 0) descriptors[count++] = {waiter_.timer, POLLIN, 0};
+  if (waiter_.timer >= 0) descriptors_[count++] = {waiter_.timer, POLLIN, 0};
   if (waiter_.role == Waiter::Role::kLeader) {
-    descriptors[count++] = {queue_.epoll(), POLLIN, 0};
+    descriptors_[count++] = {queue_.epoll(), POLLIN, 0};
   } else if (waiter_.role == Waiter::Role::kHoldingLeader) {
-    count += queue_.HoldersDescriptors(descriptors + count);
+    count += queue_.HoldersDescriptors(descriptors_ + count);
   }
-  const unsigned own = count;
-  if (signals >= 0) descriptors[count++] = {signals, POLLIN, 0};
+  own_count_ = count;
+  if (signals >= 0) descriptors_[count++] = {signals, POLLIN, 0};
+  waiter_.descriptors = descriptors_;
+  waiter_.descriptor_count = count;
+}
 
+int Sleeper::SleepOnDescriptors() {
   timespec left;
   const timespec* timeout = nullptr;
   if (!patience_.for_ever() && patience_.clock() == CLOCK_MONOTONIC) {
     left = ToTimespec(patience_.left());
     timeout = &left;
   }
-  const int ready = sys::Poll(descriptors, count, timeout, request_.mask);
+  // Woken twice in vain: what wakes it may be a stranger's, under a number that was
+  // closed by a system call that the library does not see.
+  if (woken_ && !AreOurs()) return -EBADF;
+  const unsigned count = waiter_.descriptor_count;
+  const int ready = sys::Poll(descriptors_, count, timeout, request_.mask);
   if (ready < 0) return ready;
   if (ready == 0) return -ETIMEDOUT;
-  for (unsigned i = 0; i < own; ++i) {
-    if ((descriptors[i].revents & POLLNVAL) != 0) return -EBADF;
+  woken_ = true;
+  for (unsigned i = 0; i < own_count_; ++i) {
+    if ((descriptors_[i].revents & POLLNVAL) != 0) return -EBADF;
   }
   return waiter_.woken.load() == 0 && patience_.over() ? -ETIMEDOUT : 0;
+}
+
+bool Sleeper::AreOurs() const {
+  for (unsigned i = 0; i < waiter_.descriptor_count; ++i) {
+    const int fd = descriptors_[i].fd;
+    const Registration found = Registry::Get(fd);
+    if (!found.is_internal() || found.queue() != queue_.number() || !sys::IsMarked(fd))
+      return false;
+  }
+  return true;
 }
 
 // ---- Who sleeps how -----------------------------------------------------------

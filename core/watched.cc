@@ -17,10 +17,14 @@ namespace {
 // Out of whatever epoll of the queue's it is in; the records stay, as for any
 // descriptor that was closed.
 void TakeOut(Queue& queue, int fd) {
-  if (!queue.Pin()) return;
-  // Its epolls may be strangers', if the program has closed ours behind our back.
-  if (queue.OwnsEpoll()) {
-    if (const KeventSet* set = queue.kevents(); set != nullptr) set->LetGo(fd);
+  // A child of vfork closes in its own table of descriptors, with our memory.
+  if (!queue.InItsTable() || !queue.Pin()) return;
+  {
+    const Queue::NumbersUsed used(queue);
+    // Its epolls may be strangers', if the program has closed ours behind our back.
+    if (queue.OwnsEpoll()) {
+      if (const KeventSet* set = queue.kevents(); set != nullptr) set->LetGo(fd);
+    }
   }
   queue.Unpin();
 }

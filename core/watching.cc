@@ -27,7 +27,7 @@ int KeventSet::Epoll(uint32_t layer) const {
 
 int KeventSet::AddLayer() {
   if (layer_count_ == kMaxLayers) return -ENOSPC;
-  const int epoll = Adopt(sys::CreateEpoll());
+  const int epoll = Adopt(sys::CreateEpoll);
   if (epoll < 0) return epoll;
   const uint64_t token = Token(kLayerToken, layer_count_ + 1);
   if (const int error = sys::EpollAdd(queue_->epoll(), epoll, EPOLLIN, token); error < 0) {
@@ -165,7 +165,7 @@ void KeventSet::DropStale(int fd, uint32_t layer, uint32_t but) {
 
 // ---- Descriptors of our own ---------------------------------------------------
 
-int KeventSet::Adopt(int fd) { return AdoptDescriptor(fd, queue_->number(), kRoleSource); }
+uint32_t KeventSet::queue_number() const { return queue_->number(); }
 
 void KeventSet::Abandon(int fd) { ReleaseDescriptor(fd, queue_->number(), kRoleSource); }
 

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "core/aio.h"
+#include "core/replacement.h"
 #include "core/system.h"
 #include "core/watched.h"
 #include "shim/edge.h"
@@ -39,11 +40,25 @@ void Replaces(int fd, int target, int flags = 0) {
 // fcntl takes one argument of pointer size at most, and passes it on unread.
 template <typename Libc>
 int Fcntl(Libc libc, int fd, int command, void* argument) {
-  if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && core::Concerns(fd)) {
-    const int lowest = static_cast<int>(reinterpret_cast<intptr_t>(argument));
-    return Finish(core::DuplicateFrom(fd, lowest, command == F_DUPFD_CLOEXEC));
+  if (ABSL_PREDICT_FALSE(core::Concerns(fd))) {
+    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {
+      const int lowest = static_cast<int>(reinterpret_cast<intptr_t>(argument));
+      return Finish(core::DuplicateFrom(fd, lowest, command == F_DUPFD_CLOEXEC));
+    }
+    int result;
+    if (core::ControlHere(fd, command, argument, &result)) return Finish(result);
   }
   return libc(fd, command, argument);
+}
+
+// dup2 or dup3 by `call`, where neither number concerns us; false if one does.
+template <typename Call>
+bool ReplaceUnconcerned(int fd, int target, Call call, int* result) {
+  core::Replacement replacement(target);
+  if (core::Concerns(fd) || !replacement.found().none()) return false;
+  *result = call();
+  if (*result >= 0) replacement.Succeeded();
+  return true;
 }
 
 }  // namespace
@@ -68,19 +83,25 @@ KEVENT_EXPORT int dup(int fd) noexcept {
 KEVENT_EXPORT int dup2(int fd, int target) noexcept {
   const core::Closing closing(target);
   Replaces(fd, target);
-  if (core::Concerns(fd) || core::Concerns(target)) return Finish(core::DuplicateTo(fd, target));
   const auto libc = KEVENT_LIBC(dup2);
-  return libc != nullptr ? libc(fd, target) : Finish(core::DuplicateTo(fd, target));
+  int result;
+  if (libc != nullptr && ReplaceUnconcerned(
+                             fd, target, [=] { return libc(fd, target); }, &result)) {
+    return result;
+  }
+  return Finish(core::DuplicateTo(fd, target));
 }
 
 KEVENT_EXPORT int dup3(int fd, int target, int flags) noexcept {
   const core::Closing closing(target);
   Replaces(fd, target, flags);
-  if (core::Concerns(fd) || core::Concerns(target)) {
-    return Finish(core::DuplicateTo(fd, target, flags));
-  }
   const auto libc = KEVENT_LIBC(dup3);
-  return libc != nullptr ? libc(fd, target, flags) : Finish(sys::DuplicateTo(fd, target, flags));
+  int result;
+  if (libc != nullptr && ReplaceUnconcerned(
+                             fd, target, [=] { return libc(fd, target, flags); }, &result)) {
+    return result;
+  }
+  return Finish(core::DuplicateTo(fd, target, flags));
 }
 
 KEVENT_EXPORT int fcntl(int fd, int command, ...) {

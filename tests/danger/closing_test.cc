@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include <array>
 #include <fstream>
@@ -40,7 +41,8 @@ class Strangers {
   // Takes those of the queue's numbers that are free.
   void TakeNumbersOf(const OpenedQueue& queue) {
     Place(own_[0], queue.epoll());
-    for (const int number : {Place(own_[1], queue.timerfd()), Place(own_[2], queue.eventfd())}) {
+    for (const int number :
+         {Place(own_[1], queue.timerfd()), Place(own_[2], queue.always_ready())}) {
       epoll_event nothing = {};
       if (number >= 0) {
         EXPECT_EQ(epoll_ctl(own_[0], EPOLL_CTL_ADD, number, &nothing), 0);
@@ -60,7 +62,8 @@ class Strangers {
 
  private:
   int Place(int descriptor, int number) {
-    if (fcntl(number, F_GETFD) >= 0) return -1;
+    // By a system call, since the library says of its numbers that they are not open.
+    if (syscall(SYS_fcntl, number, F_GETFD) >= 0) return -1;
     EXPECT_EQ(fcntl(descriptor, F_DUPFD_CLOEXEC, number), number);
     placed_.push_back(number);
     return number;
@@ -339,7 +342,7 @@ TEST_F(Closing, LeftByASignalHandler) {
 // has done what it is to do all the same.
 TEST_F(Closing, OfANumberByDup2) {
   constexpr std::array kNumbers = {&OpenedQueue::epoll, &OpenedQueue::timerfd,
-                                   &OpenedQueue::eventfd};
+                                   &OpenedQueue::always_ready};
   enum class Call { kSettingThatIsAnnounced, kSetting, kCollection };
   constexpr std::array kCalls = {Call::kSettingThatIsAnnounced, Call::kSetting, Call::kCollection};
   int refused = 0;

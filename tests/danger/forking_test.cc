@@ -270,7 +270,7 @@ TEST_P(Forking, DuringASettingThatTheChildEnds) {
 // The number moves.
 TEST_P(Forking, DuringADup2OntoANumberOfTheQueues) {
   constexpr std::array kNumbers = {&OpenedQueue::epoll, &OpenedQueue::timerfd,
-                                   &OpenedQueue::eventfd};
+                                   &OpenedQueue::always_ready};
   for (const auto number : kNumbers) {
     for (Stepper stepper(Intruder::kSameThread); stepper.Next();) {
       const int stranger = eventfd(0, EFD_CLOEXEC);

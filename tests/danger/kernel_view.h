@@ -18,7 +18,7 @@
 
 namespace kevent_test {
 
-// "[timerfd]", "[eventfd]" or "[eventpoll]"; otherwise a path or the like.
+// "[timerfd]" or "[eventpoll]", or "pipe:" and a number; otherwise a path or the like.
 inline std::string KindOf(int descriptor) {
   char target[256];
   const std::string link = "/proc/self/fd/" + std::to_string(descriptor);
@@ -48,16 +48,16 @@ class OpenedQueue {
     for (const int descriptor : internal_) {
       const std::string kind = KindOf(descriptor);
       if (kind == "[timerfd]") timerfd_ = descriptor;
-      if (kind == "[eventfd]") eventfd_ = descriptor;
+      if (kind.starts_with("pipe:")) always_ready_ = descriptor;
       if (kind == "[eventpoll]") epoll_ = descriptor;
     }
-    EXPECT_TRUE(timerfd_ >= 0 && eventfd_ >= 0 && epoll_ >= 0);
+    EXPECT_TRUE(timerfd_ >= 0 && always_ready_ >= 0 && epoll_ >= 0);
   }
 
   int fd() const { return queue_->fd(); }
   const std::set<int>& internal() const { return internal_; }
   int timerfd() const { return timerfd_; }
-  int eventfd() const { return eventfd_; }
+  int always_ready() const { return always_ready_; }
   int epoll() const { return epoll_; }
 
   int Release() { return queue_->Release(); }
@@ -73,7 +73,7 @@ class OpenedQueue {
   const std::unique_ptr<Queue> queue_;
   std::set<int> internal_;
   int timerfd_ = -1;
-  int eventfd_ = -1;
+  int always_ready_ = -1;
   int epoll_ = -1;
 };
 

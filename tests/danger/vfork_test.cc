@@ -30,7 +30,7 @@ const struct {
     {"close", [](const OpenedQueue& queue) { return close(queue.fd()); }},
     {"close of a number inside",
      [](const OpenedQueue& queue) {
-       return close(queue.timerfd()) | close(queue.eventfd()) | close(queue.epoll());
+       return close(queue.timerfd()) | close(queue.always_ready()) | close(queue.epoll());
      }},
     {"dup2 over it",
      [](const OpenedQueue& queue) {

@@ -225,7 +225,7 @@ TEST(Limits, TrapP3_5_QueuedSignals) {
 
 // A sandbox that knows no queue's system calls: its error at kevent_init.
 TEST(Sandbox, RefusesAQueueClearly) {
-  for (const unsigned system_call : {unsigned{SYS_timerfd_create}, unsigned{SYS_eventfd2},
+  for (const unsigned system_call : {unsigned{SYS_timerfd_create}, unsigned{SYS_pipe2},
                                      unsigned{SYS_epoll_create1}, unsigned{SYS_epoll_ctl}}) {
     for (const int error : {EPERM, ENOSYS, EACCES}) {
       SCOPED_TRACE(testing::Message() << "system call " << system_call << ", errno " << error);

@@ -59,7 +59,7 @@ void UseAll(const OpenedQueue& queue, const Timer& timer, const Timer& realtime)
 
 TEST(LostNumbers, OneByOneAreLeftToStrangers) {
   constexpr std::array kNumbers = {&OpenedQueue::epoll, &OpenedQueue::timerfd,
-                                   &OpenedQueue::eventfd};
+                                   &OpenedQueue::always_ready};
   for (const auto number : kNumbers) {
     for (int (*make)() : {&Timerfd, &Eventfd, &Epoll, &Socket}) {
       const std::set<int> before = OpenDescriptors();
@@ -95,7 +95,7 @@ TEST(LostNumbers, MembersOfAStrangersEpollStayWhatTheyAre) {
   const Stranger epoll(Epoll());
   const Stranger member(Eventfd());
   Replace(queue.epoll(), epoll);
-  for (const int number : {queue.eventfd(), queue.timerfd()}) {
+  for (const int number : {queue.always_ready(), queue.timerfd()}) {
     Replace(number, member);
     epoll_event event = {};
     event.events = EPOLLIN;
@@ -109,7 +109,7 @@ TEST(LostNumbers, MembersOfAStrangersEpollStayWhatTheyAre) {
   ASSERT_EQ(epoll_wait(epoll.fd(), events.data(), 4, 0), 2);
   EXPECT_EQ(events[0].data.u64, 0xdeadbeef);
   EXPECT_EQ(events[1].data.u64, 0xdeadbeef);
-  for (const int number : {queue.epoll(), queue.eventfd(), queue.timerfd()}) close(number);
+  for (const int number : {queue.epoll(), queue.always_ready(), queue.timerfd()}) close(number);
 }
 
 // Not only strangers': of another queue, which gets the numbers of the first.
@@ -135,9 +135,9 @@ TEST(LostNumbers, OfOneQueueAreNotUsedWhenAnotherHasThem) {
 TEST(LostNumbers, CanBeClosedByWhoHasThemNext) {
   const OpenedQueue queue;
   const Stranger stranger(Socket());
-  Replace(queue.eventfd(), stranger);
-  EXPECT_EQ(close(queue.eventfd()), 0);
-  EXPECT_EQ(fcntl(queue.eventfd(), F_GETFD), -1);
+  Replace(queue.always_ready(), stranger);
+  EXPECT_EQ(close(queue.always_ready()), 0);
+  EXPECT_EQ(fcntl(queue.always_ready(), F_GETFD), -1);
 }
 
 // The name of a queue is given to another one.

@@ -211,6 +211,7 @@ void Simulation::Fork(bool run_handlers) {
   fired_alarms_.clear();
   thread_ = nullptr;
   ++process_id_;
+  if (!shares_table) ++table_of_process_;
   if (run_handlers && fork_handler_ != nullptr) fork_handler_();
 }
 
@@ -309,6 +310,13 @@ int CreateAlwaysReady() {
   return Create(Kind::kAlwaysReady);
 }
 
+int CreatePipe(int* writer) {
+  ENTER_FALLIBLE();
+  const int reader = Create(Kind::kAlwaysReady);
+  *writer = Create(Kind::kStranger);
+  return reader;
+}
+
 int CreateTimerfd(clockid_t clock) {
   ENTER_FALLIBLE();
   if (clock == CLOCK_TAI || clock == CLOCK_PROCESS_CPUTIME_ID || clock < 0) return -EINVAL;
@@ -317,16 +325,26 @@ int CreateTimerfd(clockid_t clock) {
 
 int DescriptorLimit() { return 1024; }
 
-int DuplicateHigh(int fd) {
+int LowestInternal() { return 768; }
+
+int LockTable(int fd) {
   ENTER();
-  return Sim().Install(Sim().File(fd), 768);
+  const auto file = Sim().File(fd);
+  if (file == nullptr) return -EBADF;
+  file->locked_by = Sim().table();
+  return 0;
 }
 
-int MoveHigh(int fd) {
+bool InTableOf(int fd) {
   ENTER();
-  const int high = Sim().Install(Sim().File(fd), 768);
-  Close(fd);
-  return high;
+  const auto file = Sim().File(fd);
+  return file == nullptr || file->locked_by == 0 || file->locked_by == Sim().table();
+}
+
+bool IsLocked(int fd) {
+  ENTER();
+  const auto file = Sim().File(fd);
+  return file != nullptr && file->locked_by != 0;
 }
 
 int Mark(int fd) {

@@ -29,6 +29,7 @@ struct SimulatedFile {
   Kind kind = Kind::kStranger;
   int status_flags = 0;
   bool marked = false;         // as one of the engine's own
+  int locked_by = 0;           // a table of descriptors
   uint32_t mode = 0;           // as stat has it; 0: a socket
   bool parent_has_it = false;  // and so its last descriptor is not here
   // A timerfd:
@@ -116,6 +117,11 @@ class Simulation {
   void Fork(bool run_handlers);
   void set_process_id(int id) { process_id_ = id; }
   int process_id() const { return process_id_; }
+  // A table of descriptors is shared with the parent or the thread that made it, or
+  // it is the calling thread's own.
+  bool shares_table = false;  // the next Fork
+  int table() const { return table_of_process_ + (own_table ? 1000 : 0); }
+  bool own_table = false;
 
   // What the thread has blocked.
   uint64_t blocked_signals = 0;
@@ -171,6 +177,7 @@ class Simulation {
   uint64_t tai_offset_ = 37'000'000'000;
   std::vector<clockid_t> ended_;
   int process_id_ = 100;
+  int table_of_process_ = 1;
   int fail_in_ = 0;
   int fail_with_ = 0;
 };

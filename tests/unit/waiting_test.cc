@@ -5,6 +5,8 @@
 
 #include <fcntl.h>
 
+#include <utility>
+
 #include "core/system.h"
 #include "tests/unit/kevent_requests.h"
 
@@ -267,6 +269,41 @@ TEST_F(Waiting, CloseEndsASleep) {
   Collect(queue_, 1, 8, nullptr, &result);
   EXPECT_EQ(result, -EBADF);
   EXPECT_EQ(elapsed(), 0);
+}
+
+class Alarms : public EngineTest {};
+
+// The thread of an alarm tells the kernel what it has found in the register, a moment
+// ago: after the close has rung for the leader, that silences it.
+TEST_F(Alarms, AnAlarmDuringACloseLetsNoLeaderSleepOn) {
+  const Handle due = Create(queue_, CLOCK_MONOTONIC);
+  const Handle cpu = Create(queue_, CLOCK_PROCESS_CPUTIME_ID);
+  ASSERT_EQ(SetIn(due, 1), 0);
+  ASSERT_EQ(SetIn(cpu, kSecond), 0);
+  Sim().Advance(1);
+  int armings = 0;  // by the alarm's thread
+  const auto in_alarm = [&](const std::string& function) {
+    if (function != "ArmTimerfd") return;
+    const auto hook = std::exchange(Sim().before_call, nullptr);
+    if (++armings == 1) {
+      EXPECT_EQ(Collect(queue_).size(), 2);
+    } else if (armings == 2) {
+      EXPECT_EQ(kevent::core::CloseDescriptor(queue_), 0);
+    }
+    Sim().before_call = hook;
+  };
+  Sim().before_call = [&](const std::string& function) {
+    if (function != "Poll" || armings != 0) return;
+    Sim().before_call = in_alarm;
+    Sim().Advance(2 * kSecond);
+    Sim().before_call = nullptr;
+  };
+  int result;
+  Collect(queue_, 3, 8, nullptr, &result);  // holds, with one that is due
+  EXPECT_EQ(result, -EBADF);
+  EXPECT_GE(armings, 2);
+  EXPECT_EQ(Delete(due), 0);
+  EXPECT_EQ(Delete(cpu), 0);
 }
 
 }  // namespace

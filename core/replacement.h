@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+
+#ifndef KEVENT_CORE_REPLACEMENT_H_
+#define KEVENT_CORE_REPLACEMENT_H_
+
+#include "core/registry.h"
+
+namespace kevent::core {
+
+// A call of dup2 or dup3 on the way to a number, for as long as it lives: from before
+// it looks at what is registered, until it has replaced it or failed.
+// Async-signal-safe.
+class Replacement {
+ public:
+  explicit Replacement(int target) : target_(target), found_(Registry::BeginReplacing(target)) {}
+  ~Replacement();
+  Replacement(const Replacement&) = delete;
+  Replacement& operator=(const Replacement&) = delete;
+
+  // What was registered for the number.
+  Registration found() const { return found_; }
+
+  // Another file is there now.
+  void Succeeded() { succeeded_ = true; }
+  // The call has failed, and threads may be about to use what the number was.
+  void LeaveOpen() { leave_open_ = true; }
+
+ private:
+  const int target_;
+  const Registration found_;
+  bool succeeded_ = false;
+  bool leave_open_ = false;
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_REPLACEMENT_H_
