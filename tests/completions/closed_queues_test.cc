@@ -80,8 +80,9 @@ TEST_F(ClosedQueues, KeepNoneOfWhatEndsAfterwards) {
     kevent_sigevent(&notification, closed.fd(), nullptr);
     ASSERT_EQ(lio_listio(LIO_NOWAIT, list, 2, &notification), 0);
   }
-  EXPECT_EQ(Begin(queue_.fd(), kRecords), kRecords - kInFlight - 3);
-  EXPECT_EQ(Collect(queue_.fd(), 1, kRecords).size(), kRecords - kInFlight - 3);
+  constexpr size_t kLeft = kRecords - kInFlight - 3;
+  EXPECT_EQ(Begin(queue_.fd(), kRecords), kLeft);
+  EXPECT_EQ(Collect(queue_.fd(), kLeft, kRecords).size(), kLeft);
   pipe.Put(std::string(kInFlight, 'x'));
   other.Put("ab");
   EXPECT_EQ(Next().ptr, &controls[kInFlight]);
