@@ -36,10 +36,10 @@ int AioEngine::Begin(uint32_t number) {
 
 // Handed over together, lest those that do them wake up for the first one.
 void AioEngine::BeginAll(AioFiles::Runnable* operations, AioFiles::Runnable* refused) {
-  sys::LoadRing();
+  const int loaded = sys::LoadRing();
   const SignalsBlocked blocked;
   const Locked locked(lock_);
-  const int error = Choose();
+  const int error = Choose(loaded);
   AioFiles::Runnable runnable;
   while (const uint32_t link = operations->Take()) {
     const uint32_t number = link - 1;
@@ -60,17 +60,27 @@ bool AioEngine::IsBeingWritten(const sys::Transfer& read) {
   return files_.IsBeingWritten(read);
 }
 
-// Which of the two ways, found out by the first operation.  0 or EAGAIN, which is
-// what aio_read has for a lack of anything.
-int AioEngine::Choose() {
+// Which of the two ways, found out by the first operation that finds what it takes.  0
+// or EAGAIN, which is what aio_read has for a lack of anything.
+int AioEngine::Choose(int loaded) {
   if (backend_ != Backend::kUnknown) return 0;
-  switch (OpenRing()) {
+  switch (loaded == 0 ? OpenRing() : loaded) {
     case 0:
+      // What waits for the pool's now is for the ring later, when perhaps no thread
+      // can be made.
+      if (in_flight_.load(std::memory_order_relaxed) != blocking_ && StartRing() != 0) {
+        return EAGAIN;
+      }
       backend_ = Backend::kRing;
       break;
+    case -EAGAIN:
     case -EMFILE:
     case -ENFILE:
       return EAGAIN;  // it may be there another time
+    case -ENOMEM:
+      // The same; but where it is locked memory that is limited (before Linux 5.12)
+      // it may never be.
+      break;
     default:
       backend_ = Backend::kPool;
   }

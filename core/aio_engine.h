@@ -81,7 +81,7 @@ class AioEngine {
 
   int Sleep(uint32_t seen, const timespec* deadline);
   static void Cancelled(void* engine);
-  int Choose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int Choose(int loaded) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int StaffUp(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool IsForRing(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Hand(AioFiles::Runnable runnable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -115,8 +115,9 @@ class AioEngine {
   void LoseRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static bool GoesOn(Operation* operation, int64_t* result);
   void Take(const sys::RingResult* completed, int count);
-  bool Turn();
+  sys::Sleep Turn();
   bool Woken(int count);
+  bool RingMayBeNeeded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void PutBack(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool FillRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void EmptyRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -142,6 +143,7 @@ class AioEngine {
   AioFiles::Runnable for_ring_ ABSL_GUARDED_BY(lock_);
   AioFiles::Runnable for_pool_ ABSL_GUARDED_BY(lock_);
   int ring_ ABSL_GUARDED_BY(lock_);
+  bool ring_is_open_ ABSL_GUARDED_BY(lock_);
   bool has_ring_thread_ ABSL_GUARDED_BY(lock_);
   bool asleep_ ABSL_GUARDED_BY(lock_);         // that thread
   uint32_t in_kernel_ ABSL_GUARDED_BY(lock_);  // operations that the ring was given

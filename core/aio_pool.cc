@@ -14,7 +14,7 @@ namespace kevent::core {
 // One more, of as many as there may be: 0 or EAGAIN.
 int AioEngine::AddThread() {
   const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunPool(); };
-  if (sys::StartThread(run, this) < 0) return EAGAIN;
+  if (sys::StartThread(run, this, "kevent-aio") < 0) return EAGAIN;
   ++threads_;
   return 0;
 }

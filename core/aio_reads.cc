@@ -22,7 +22,8 @@ void AioReads::AtOnce(const sys::Transfer* reads, unsigned count, int64_t* resul
 
 // False if there is no ring, or none for this thread.
 bool AioReads::Together(const sys::Transfer* reads, unsigned count, int64_t* results) {
-  sys::LoadRing();
+  const int loaded = sys::LoadRing();
+  if (loaded == -EAGAIN) return false;
   const SignalsBlocked blocked;
   if (!lock_.TryAcquire()) return false;
   const bool done = HasRing() && sys::ReadTogether(reads, count, results) == 0;
@@ -41,7 +42,8 @@ bool AioReads::HasRing() {
   }
   if (state_ == State::kNone) return false;
   const int fd = AdoptDescriptor(0, kRoleProcess, [] { return sys::OpenRing(sys::Ring::kReads); });
-  if (fd == -EMFILE || fd == -ENFILE) return false;  // it may be there another time
+  // It may be there another time.
+  if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -EAGAIN) return false;
   state_ = fd < 0 ? State::kNone : State::kOpen;
   if (fd < 0) return false;
   sys::RingMoved(sys::Ring::kReads, fd);

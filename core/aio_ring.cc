@@ -21,18 +21,21 @@ constexpr timespec kSlice = {0, 1'000'000};
 
 // 0 or a negative errno.
 int AioEngine::OpenRing() {
+  if (ring_is_open_) return 0;
   const int fd =
       AdoptDescriptor(0, kRoleProcess, [] { return sys::OpenRing(sys::Ring::kOperations); });
   if (fd < 0) return fd;
   sys::RingMoved(sys::Ring::kOperations, fd);
   ring_ = fd;
+  ring_is_open_ = true;
   return 0;
 }
 
 // Its thread: 0 or EAGAIN.
 int AioEngine::StartRing() {
+  if (has_ring_thread_) return 0;
   const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunRing(); };
-  if (sys::StartThread(run, this) < 0) return EAGAIN;
+  if (sys::StartThread(run, this, "kevent-ring") < 0) return EAGAIN;
   has_ring_thread_ = true;
   return 0;
 }
@@ -153,19 +156,25 @@ void AioEngine::Take(const sys::RingResult* completed, int count) {
   TellAll(&done, next);
 }
 
-// Hands over what there is.  Whether the thread may sleep in the ring then.
+// Whether there is something for the ring, or may be later, when perhaps no thread can
+// be made.
+bool AioEngine::RingMayBeNeeded() const {
+  return in_flight_.load(std::memory_order_relaxed) != blocking_;
+}
+
+// Hands over what there is.  How the thread may sleep in the ring then.
 //
 // The lock is free while the kernel is given them, which takes long for many.  Who
 // must know that it has what has begun (close) takes the second lock after the
 // first.
-bool AioEngine::Turn() {
+sys::Sleep AioEngine::Turn() {
   for (;;) {
     {
       const Locked locked(lock_);
-      if (backend_ != Backend::kRing) return false;
+      if (backend_ != Backend::kRing) return sys::Sleep::kNot;
       if (!FillRing()) {
         asleep_ = true;
-        return true;
+        return RingMayBeNeeded() ? sys::Sleep::kUntilSomething : sys::Sleep::kForAWhile;
       }
       submitting_.Acquire();
     }
@@ -175,14 +184,19 @@ bool AioEngine::Turn() {
     const Locked locked(lock_);
     EmptyRing();
     if (result != -EAGAIN) LoseRing();
-    return false;
+    return sys::Sleep::kNot;
   }
 }
 
-// Whether there is more to come.
+// Whether there is more to come.  A thread that had nothing to do for a while goes: it
+// is not to keep a process that all others have left.
 bool AioEngine::Woken(int count) {
   const Locked locked(lock_);
   asleep_ = false;
+  if (count == -ETIMEDOUT) {
+    has_ring_thread_ = for_ring_.first != 0 || RingMayBeNeeded();
+    return has_ring_thread_;
+  }
   if (count < 0) LoseRing();
   // Once more for what no thread could be made for.
   if (backend_ != Backend::kRing) WakePool();
@@ -193,10 +207,10 @@ void AioEngine::RunRing() {
   sys::RingResult results[kRingBatch];
   int count;
   do {
-    const bool sleeps = Turn();
-    count = sys::RingTake(results, kRingBatch, sleeps);
+    const sys::Sleep sleep = Turn();
+    count = sys::RingTake(results, kRingBatch, sleep);
     if (count > 0) Take(results, count);
-    if (count == 0 && !sleeps) sys::Poll(nullptr, 0, &kSlice, nullptr);
+    if (count == 0 && sleep == sys::Sleep::kNot) sys::Poll(nullptr, 0, &kSlice, nullptr);
   } while (Woken(count));
   if (JoinPool()) RunPool();
 }

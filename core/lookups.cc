@@ -18,7 +18,7 @@ int Lookups::Reserve() {
   const Locked locked(lock_);
   if (threads_ <= in_flight_ && threads_ < kMaxThreads) {
     const auto run = [](void* lookups) { static_cast<Lookups*>(lookups)->Run(); };
-    if (sys::StartThread(run, this) >= 0) {
+    if (sys::StartThread(run, this, "kevent-gai") >= 0) {
       ++threads_;
     } else if (threads_ == 0) {
       return EAGAIN;

@@ -26,8 +26,7 @@ struct Wiped {
   Lookups lookups;
   Lock queues_lock;
   std::atomic<bool> any_uncleared;
-  Lock alarm_lock;
-  int alarm_thread;  // 0: not started
+  AlarmThread alarm_thread;
 };
 
 // What it finds as it was.  Constant-initialised: calls may come before any
@@ -45,7 +44,7 @@ void Inhabit(Wiped& state) {
   state.aio.Init();
   state.lookups.Init();
   state.queues_lock.Init();
-  state.alarm_lock.Init();
+  state.alarm_thread.Init();
   g_owner.store(sys::ProcessId(), std::memory_order_release);
 }
 
@@ -65,14 +64,6 @@ int MapQueue(uint32_t number) {
   if (queue == nullptr) return ENOMEM;
   g_queues[number].store(static_cast<Queue*>(queue), std::memory_order_release);
   return 0;
-}
-
-void AlarmThreadBody(void*) {
-  int value;
-  while (sys::WaitForAlarm(&value) == 0) {
-    const auto number = static_cast<uint32_t>(value);
-    Process::QueueAt(number >> 8).AlarmFired(static_cast<uint8_t>(number));
-  }
 }
 
 }  // namespace
@@ -183,15 +174,7 @@ int Process::OpenQueue(Queue** opened) {
   return EMFILE;
 }
 
-int Process::AlarmThread() {
-  Locked locked(State().alarm_lock);
-  if (State().alarm_thread == 0) {
-    const int thread = sys::StartThread(&AlarmThreadBody, nullptr);
-    if (thread < 0) return thread;
-    State().alarm_thread = thread;
-  }
-  return State().alarm_thread;
-}
+AlarmThread& Process::alarm_thread() { return State().alarm_thread; }
 
 // ---- fork -----------------------------------------------------------------------
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "core/aio_engine.h"
+#include "core/alarm_thread.h"
 #include "core/lookups.h"
 #include "core/queue.h"
 #include "core/slot_table.h"
@@ -60,10 +61,7 @@ class Process {
   static SlotTable& slots();
   static AioEngine& aio();
   static Lookups& lookups();
-
-  // The thread that CPU-time alarms are delivered to, started when first
-  // needed: its kernel id or a negative errno.
-  static int AlarmThread();
+  static AlarmThread& alarm_thread();
 
  private:
   static void PrepareChildOfFork();

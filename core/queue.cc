@@ -178,11 +178,12 @@ int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
   axis.alarm_fired.store(false, std::memory_order_relaxed);
   axis.ended.store(false, std::memory_order_relaxed);
   if (plan.kind == AxisKind::kCpuTime) {
-    const int thread = Process::AlarmThread();
+    const int thread = Process::alarm_thread().Reserve();
     if (thread < 0) return -thread;
     int alarm;
     const int value = static_cast<int>(number_ << 8 | index);
     if (const int error = sys::CreateAlarm(plan.clock, thread, value, &alarm); error < 0) {
+      Process::alarm_thread().Unreserve();
       return -error;
     }
     axis.source.store(alarm + 1, std::memory_order_release);
@@ -338,8 +339,12 @@ void Queue::DeletedTimer(uint32_t slot) {
   // them out itself: one lock for all of them.
   constexpr uint32_t kBacklog = 64;
 
+  // Nor may nobody ever collect again: the last timer on a clock of CPU time has an
+  // alarm of the kernel's, and a thread that waits for it.
+  const uint8_t axis = SlotTable::At(slot).axis.load(std::memory_order_relaxed);
+  const bool has_alarm = axes_[axis].kind.load(std::memory_order_acquire) == AxisKind::kCpuTime;
   inbox_.Mark(memory_->inbox, slot);
-  if (deleted_.fetch_add(1, std::memory_order_acq_rel) + 1 < kBacklog) return;
+  if (deleted_.fetch_add(1, std::memory_order_acq_rel) + 1 < kBacklog && !has_alarm) return;
   Locked locked(lock_);
   DrainInbox();
 }

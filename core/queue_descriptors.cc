@@ -66,6 +66,7 @@ void Queue::CloseSource(uint8_t index) {
     CloseInternal(&axis.source, index);
   } else if (const int alarm = axis.source.exchange(0, std::memory_order_acq_rel); alarm != 0) {
     sys::DeleteAlarm(alarm - 1);
+    Process::alarm_thread().Unreserve();
   }
 }
 

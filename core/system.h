@@ -162,9 +162,11 @@ bool IsStream(int fd);
 // no io_uring knows of: a terminal (VTIME), or a socket with a timeout.
 bool MayEndByTime(const Transfer& transfer);
 
-// Loads what OpenRing needs, once.  Not with a lock held: the loader has one of
-// its own, under which it runs constructors of the program's, which may call us.
-void LoadRing();
+// Loads what OpenRing needs, once: 0; -ENOSYS where it is not to be had; or -EAGAIN
+// when there was no descriptor or memory for it, which another call may have.  Not with
+// a lock held: the loader has one of its own, under which it runs constructors of the
+// program's, which may call us.
+int LoadRing();
 
 // An io_uring, one of each for the process: its descriptor, or a negative errno.
 // -ENOSYS without the library for it or where the kernel or a sandbox has none.
@@ -191,13 +193,15 @@ int RingSubmit();
 // Takes those out again that were added and that the kernel has not taken: how
 // many, and their tokens.
 unsigned RingTakeOut(uint64_t (&tokens)[kRingEntries]);
-// What has completed, `max` at most; sleeps until something has if it is to.  A
-// negative errno as above.  Not together with another RingTake.
+// What has completed, `max` at most; sleeps until something has if it is to, or for a
+// while: then -ETIMEDOUT says that nothing has.  Another negative errno as above.  Not
+// together with another RingTake.
+enum class Sleep : uint8_t { kNot, kForAWhile, kUntilSomething };
 struct RingResult {
   uint64_t token;
   int64_t result;
 };
-int RingTake(RingResult* results, unsigned max, bool sleep);
+int RingTake(RingResult* results, unsigned max, Sleep sleep);
 
 // What the C library's aio does at the end of an operation: queues a signal
 // (SI_ASYNCIO) to the process, or runs the function in a new thread.  Not
@@ -267,10 +271,13 @@ int AtForkInChild(void (*handler)());
 
 // ---- CPU-time alarms: the clocks that no timerfd serves -------------------
 
-// Starts a detached thread that runs `body(argument)` with all signals blocked
-// that a program can send or catch; returns its kernel thread id.  Not
-// async-signal-safe.
-int StartThread(void (*body)(void*), void* argument);
+// Starts a detached thread that runs `body(argument)`, with all signals blocked that
+// a program can send or catch, on the CPUs that the process was given when the library
+// was loaded, and of the usual scheduling policy; returns its kernel thread id.  `name`
+// is that of the thread, of 15 characters at most.  Not async-signal-safe.
+int StartThread(void (*body)(void*), void* argument, const char* name);
+
+int ThreadId();  // the kernel's, of the calling thread
 
 // A kernel timer whose expirations are delivered to the thread `tid` alone, by
 // the signal number that the C library reserves, with `value`.
@@ -278,8 +285,9 @@ int CreateAlarm(clockid_t clock, int tid, int value, int* alarm);
 int ArmAlarm(int alarm, uint64_t moment);
 void DeleteAlarm(int alarm);
 
-// Called by that thread: sleeps for the next expiration and gives its value.
-int WaitForAlarm(int* value);
+// Called by that thread: sleeps for the next expiration and gives its value, or -EAGAIN
+// when the timeout, if any, has passed.
+int WaitForAlarm(int* value, const timespec* timeout);
 
 }  // namespace kevent::sys
 

@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <linux/sched.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -18,34 +17,14 @@
 #include <climits>
 #include <cstring>
 
+#include "core/kernel_signals.h"
 #include "core/system.h"
 #include "core/system_call.h"
 #include "core/timespec.h"
 
 namespace kevent::sys {
-namespace {
 
 using core::ToTimespec;
-
-// The signal that the C library reserves for cancellation and for its
-// SIGEV_THREAD helper (glibc: SIGCANCEL, SIGTIMER): no program can name it.
-constexpr int kReservedSignal = 32;
-// The signal by which setuid and its family reach every thread (SIGSETXID).
-constexpr int kSetxidSignal = 33;
-
-constexpr SignalSet Bit(int signal) { return SignalSet{1} << (signal - 1); }
-
-// struct sigevent as the kernel reads it.
-struct KernelSigevent {
-  sigval value;
-  int signal;
-  int notify;
-  int thread;
-  char padding[64 - sizeof(sigval) - 3 * sizeof(int)];
-};
-static_assert(sizeof(KernelSigevent) == 64);
-
-}  // namespace
 
 // ---- Time -----------------------------------------------------------------
 
@@ -309,91 +288,6 @@ SignalSet BlockAllSignals() {
 
 void RestoreSignals(SignalSet set) {
   Call(SYS_rt_sigprocmask, SIG_SETMASK, &set, nullptr, sizeof(SignalSet));
-}
-
-// ---- Processes and threads ------------------------------------------------
-
-int ThreadPriority() {
-  int policy;
-  sched_param parameters = {};
-  pthread_getschedparam(pthread_self(), &policy, &parameters);
-  return parameters.sched_priority;
-}
-
-int ProcessId() { return CallInt(SYS_getpid); }
-
-int AtForkInChild(void (*handler)()) { return -pthread_atfork(nullptr, nullptr, handler); }
-
-// ---- CPU-time alarms ------------------------------------------------------
-
-namespace {
-
-struct Start {
-  void (*body)(void*);
-  void* argument;
-  std::atomic<uint32_t> thread;
-};
-
-void* RunThread(void* start_argument) {
-  auto* start = static_cast<Start*>(start_argument);
-  const SignalSet all_but_setxid = ~Bit(kSetxidSignal);
-  Call(SYS_rt_sigprocmask, SIG_SETMASK, &all_but_setxid, nullptr, sizeof(SignalSet));
-  const auto body = start->body;
-  void* const argument = start->argument;
-  start->thread.store(static_cast<uint32_t>(CallInt(SYS_gettid)), std::memory_order_release);
-  FutexWake(&start->thread);  // *start is gone from here on: a wake of nobody
-  body(argument);
-  return nullptr;
-}
-
-}  // namespace
-
-int StartThread(void (*body)(void*), void* argument) {
-  Start start = {body, argument, {0}};
-  pthread_attr_t attributes;
-  if (const int error = pthread_attr_init(&attributes); error != 0) return -error;
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  // Blocked before it begins: no handler of the program ever runs in it.
-  const SignalSet before = BlockAllSignals();
-  pthread_t thread;
-  const int error = pthread_create(&thread, &attributes, &RunThread, &start);
-  if (error == 0) {
-    while (start.thread.load(std::memory_order_acquire) == 0) {
-      Call(SYS_futex, &start.thread, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, nullptr, nullptr, 0);
-    }
-  }
-  RestoreSignals(before);
-  pthread_attr_destroy(&attributes);
-  return error != 0 ? -error : static_cast<int>(start.thread.load(std::memory_order_relaxed));
-}
-
-int CreateAlarm(clockid_t clock, int tid, int value, int* alarm) {
-  KernelSigevent event = {};
-  event.notify = SIGEV_SIGNAL | SIGEV_THREAD_ID;
-  event.signal = kReservedSignal;
-  event.value.sival_int = value;
-  event.thread = tid;
-  return CallInt(SYS_timer_create, clock, &event, alarm);
-}
-
-int ArmAlarm(int alarm, uint64_t moment) {
-  const itimerspec setting = {{0, 0}, ToTimespec(moment)};
-  return CallInt(SYS_timer_settime, alarm, TIMER_ABSTIME, &setting, nullptr);
-}
-
-void DeleteAlarm(int alarm) { Call(SYS_timer_delete, alarm); }
-
-int WaitForAlarm(int* value) {
-  const SignalSet reserved = Bit(kReservedSignal);
-  for (;;) {
-    siginfo_t info;
-    const int result = CallInt(SYS_rt_sigtimedwait, &reserved, &info, nullptr, sizeof(SignalSet));
-    if (result == kReservedSignal && info.si_code == SI_TIMER) {
-      *value = info.si_value.sival_int;
-      return 0;
-    }
-    if (result < 0 && result != -EINTR && result != -EAGAIN) return result;
-  }
 }
 
 }  // namespace kevent::sys

@@ -6,11 +6,14 @@
 #include <cerrno>
 
 #include "core/system.h"
+#include "core/system_call.h"
 
 #if KEVENT_HAVE_LIBURING
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <sys/uio.h>
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
@@ -64,6 +67,16 @@ bool FindAll(Liburing* found) {
          Find(library, "io_uring_submit", &found->submit) &&
          Find(library, "io_uring_wait_cqes", &found->wait) &&
          Find(library, "io_uring_peek_batch_cqe", &found->peek);
+}
+
+// Whether there is no descriptor to be had, or no memory for a library.
+bool Lacking() {
+  const long fd = Call(SYS_openat, AT_FDCWD, "/", O_PATH | O_CLOEXEC);
+  if (fd >= 0) Close(static_cast<int>(fd));
+  constexpr size_t kBytes = size_t{1} << 20;
+  void* pages = MapPages(kBytes, OnFork::kKeep);
+  if (pages != nullptr) UnmapPages(pages, kBytes);
+  return fd < 0 || pages == nullptr;
 }
 
 int Open(Ring which) {
@@ -125,15 +138,24 @@ bool MayPass(int result) {
 
 }  // namespace
 
-void LoadRing() {
-  if (g_liburing.load(std::memory_order_acquire) != nullptr) return;
+int LoadRing() {
+  const Liburing* known = g_liburing.load(std::memory_order_acquire);
+  if (known != nullptr) return known->open != nullptr ? 0 : -ENOSYS;
   auto* found = static_cast<Liburing*>(MapPages(sizeof(Liburing), OnFork::kKeep));
-  if (found == nullptr) return;
+  if (found == nullptr) return -EAGAIN;
   const int before = errno;
-  if (!FindAll(found)) *found = {};
+  bool any = FindAll(found);
+  // The loader does not say why.  Where it would have had what it takes, it is asked
+  // once more: what was missing may be there since.
+  const bool lacking = !any && Lacking();
+  if (!any && !lacking) any = FindAll(found);
   errno = before;
-  const Liburing* nobodys = nullptr;
-  if (!g_liburing.compare_exchange_strong(nobodys, found)) UnmapPages(found, sizeof(Liburing));
+  if (!any) *found = {};
+  if (lacking || !g_liburing.compare_exchange_strong(known, found)) {
+    UnmapPages(found, sizeof(Liburing));
+    return lacking ? -EAGAIN : LoadRing();
+  }
+  return any ? 0 : -ENOSYS;
 }
 
 int OpenRing(Ring ring) {
@@ -217,11 +239,43 @@ int ReadTogether(const Transfer* reads, unsigned count, int64_t* results) {
   return MayPass(taken) ? 0 : taken;
 }
 
-int RingTake(RingResult* results, unsigned max, bool sleep) {
+namespace {
+
+// With a timeout, where the kernel takes one (5.11); elsewhere by a poll of its
+// descriptor, which may be a stranger's by now: then that is not to be slept on.
+int WaitForAWhile(io_uring_cqe** completed) {
+  constexpr __s64 kSeconds = 1;
+  if ((g_ring.features & IORING_FEAT_EXT_ARG) != 0) {
+    __kernel_timespec while_idle = {kSeconds, 0};
+    const int result = Library().wait(&g_ring, completed, 1, &while_idle, nullptr);
+    return result == -ETIME ? -ETIMEDOUT : result;
+  }
+  if (!IsMarked(g_ring.ring_fd)) return -EBADF;
+  pollfd ring = {g_ring.ring_fd, POLLIN, 0};
+  const timespec while_idle = {kSeconds, 0};
+  const int ready = CallInt(SYS_ppoll, &ring, 1, &while_idle, nullptr, 0);
+  return ready == 0 ? -ETIMEDOUT : ready == -EINTR ? 0 : std::min(ready, 0);
+}
+
+int Wait(Sleep sleep, io_uring_cqe** completed) {
+  switch (sleep) {
+    case Sleep::kNot:
+      return 0;
+    case Sleep::kForAWhile:
+      return WaitForAWhile(completed);
+    case Sleep::kUntilSomething:
+      break;
+  }
+  return Library().wait(&g_ring, completed, 1, nullptr, nullptr);
+}
+
+}  // namespace
+
+int RingTake(RingResult* results, unsigned max, Sleep sleep) {
   constexpr unsigned kMost = 64;
   io_uring_cqe* completed[kMost];
   const int before = errno;
-  const int result = sleep ? Library().wait(&g_ring, completed, 1, nullptr, nullptr) : 0;
+  const int result = Wait(sleep, completed);
   const unsigned count = result < 0 ? 0 : Library().peek(&g_ring, completed, std::min(max, kMost));
   for (unsigned i = 0; i < count; ++i) {
     results[i] = {completed[i]->user_data, completed[i]->res};
@@ -237,14 +291,14 @@ int RingTake(RingResult* results, unsigned max, bool sleep) {
 
 namespace kevent::sys {
 
-void LoadRing() {}
+int LoadRing() { return -ENOSYS; }
 int OpenRing(Ring) { return -ENOSYS; }
 void RingMoved(Ring, int) {}
 int ReadTogether(const Transfer*, unsigned, int64_t*) { return -ENOSYS; }
 bool RingAdd(const Transfer&, uint64_t) { return false; }
 int RingSubmit() { return -ENOSYS; }
 unsigned RingTakeOut(uint64_t (&)[kRingEntries]) { return 0; }
-int RingTake(RingResult*, unsigned, bool) { return -ENOSYS; }
+int RingTake(RingResult*, unsigned, Sleep) { return -ENOSYS; }
 
 }  // namespace kevent::sys
 

@@ -342,6 +342,95 @@ TEST_F(Ring, ThePoolsLastThreadStaysForWhatWaits) {
   EXPECT_EQ(Collect(queue_).size(), 2);
 }
 
+// A thread that had nothing to do for a while; the next operation has another.
+TEST_F(Ring, AnIdleThreadGoes) {
+  Sim().ring.times_out = true;
+  Write();
+  const int started = Sim().calls["StartThread"];
+  size_t step = 0;
+  Sim().ring.when_asleep = [&step] {
+    if (step++ == 0) End(10);
+  };
+  Sim().RunThread();
+  EXPECT_EQ(step, 2);  // for its end, and with nothing to do
+  ExpectEvent(10, 0);
+  EXPECT_EQ(Sim().calls["StartThread"], started);
+  Write();
+  EXPECT_EQ(Sim().calls["StartThread"], started + 1);
+  step = 0;
+  Sim().RunThread();
+  ExpectEvent(10, 0);
+}
+
+// Work that comes when it is about to go: handed over after its last sleep.
+TEST_F(Ring, AThreadThatIsAboutToGoDoesWhatComes) {
+  Sim().ring.times_out = true;
+  Write();
+  const int started = Sim().calls["StartThread"];
+  size_t step = 0;
+  Sim().ring.when_asleep = [&] {
+    switch (step++) {
+      case 0:
+        return End(10);
+      case 1:
+        ExpectEvent(10, 0);
+        Write();
+        break;
+      case 2:
+        EXPECT_EQ(Sim().ring.taken.size(), 3);  // the bell as well
+        return End(10);
+      default:
+        break;
+    }
+  };
+  Sim().RunThread();
+  EXPECT_EQ(step, 4);
+  EXPECT_EQ(Sim().calls["StartThread"], started);
+  ExpectEvent(10, 0);
+}
+
+// What waits for an operation of the pool's is for the ring when it has ended, and
+// perhaps no thread can be made by then.
+TEST_F(Ring, AnIdleThreadStaysForWhatWaits) {
+  Write();
+  const auto ring_thread = [thread = Sim().thread_, engine = Sim().thread_argument_] {
+    thread(engine);
+  };
+  size_t step = 0;
+  Sim().ring.times_out = true;
+  Sim().ring.when_asleep = [&step] {
+    if (step++ == 0) End(10);
+  };
+  ring_thread();
+  ExpectEvent(10, 0);
+  // A blocking one, and one behind it in its line.
+  Sim().may_end_by_time = true;
+  Write();
+  Sim().may_end_by_time = false;
+  std::array<aiocb, 1> next = {};
+  next[0].aio_fildes = file_;
+  kevent_sigevent(&next[0].aio_sigevent, queue_, next.data());
+  ASSERT_EQ(kevent::core::StartWrite(next.data()), 0);
+  step = 1;
+  Sim().ring.when_asleep = [&] {
+    switch (step++) {
+      case 1:
+      case 2:
+        break;  // nothing to do, twice
+      case 3:
+        EXPECT_EQ(kevent::core::CancelOperations(file_, &control_), AIO_CANCELED);
+        break;
+      case 4:
+        return End(10);
+      default:
+        break;
+    }
+  };
+  ring_thread();
+  EXPECT_EQ(step, 6);
+  EXPECT_EQ(Collect(queue_).size(), 2);
+}
+
 // Before the ring has a thread, as the pool's would be the last that was started.
 TEST_F(Ring, WhatMayEndByTimeIsForThePool) {
   Sim().may_end_by_time = true;

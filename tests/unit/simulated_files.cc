@@ -34,7 +34,10 @@ int64_t ReadAtOnce(const Transfer& transfer) {
 bool IsStream(int) { return !Sim().files_have_places; }
 bool MayEndByTime(const Transfer&) { return Sim().may_end_by_time; }
 
-void LoadRing() { Sim().Enter(__func__); }
+int LoadRing() {
+  Sim().Enter(__func__);
+  return 0;
+}
 int OpenRing(Ring) {
   const int error = EnterFallible(__func__);
   if (error != 0) return error;
@@ -72,15 +75,16 @@ unsigned RingTakeOut(uint64_t (&tokens)[kRingEntries]) {
   return count;
 }
 
-int RingTake(RingResult* results, unsigned max, bool sleep) {
+int RingTake(RingResult* results, unsigned max, Sleep sleep) {
   SimulatedRing& ring = Sim().ring;
-  if (sleep && ring.closed) return -EBADF;
+  if (sleep != Sleep::kNot && ring.closed) return -EBADF;
   if (ring.results.empty()) ring.when_asleep();
   unsigned count = 0;
   for (; count < max && !ring.results.empty(); ++count) {
     results[count] = ring.results.front();
     ring.results.pop_front();
   }
+  if (count == 0 && sleep == Sleep::kForAWhile && ring.times_out) return -ETIMEDOUT;
   return static_cast<int>(count);
 }
 

@@ -559,7 +559,7 @@ int AtForkInChild(void (*handler)()) {
   return 0;
 }
 
-int StartThread(void (*body)(void*), void* argument) {
+int StartThread(void (*body)(void*), void* argument, const char*) {
   ENTER_FALLIBLE();
   if (Sim().no_threads) return -EAGAIN;
   Sim().thread_ = body;
@@ -567,7 +567,18 @@ int StartThread(void (*body)(void*), void* argument) {
   return 7777;
 }
 
+namespace {
+constexpr int kAlarmOfThread = 1 << 20;
+}
+
+int ThreadId() { return 7777; }
+
 int CreateAlarm(clockid_t clock, int, int value, int* alarm) {
+  if (value < 0) {  // the thread's own, which begins with every delivery
+    *alarm = kAlarmOfThread;
+    Sim().alarms_[*alarm] = {clock, value, 0, false};
+    return 0;
+  }
   ENTER_FALLIBLE();
   *alarm = Sim().next_alarm_++;
   Sim().alarms_[*alarm] = {clock, value, 0, false};
@@ -593,8 +604,8 @@ void DeleteAlarm(int alarm) {
 
 // The thread's body returns when there is nothing more to do, and is called
 // again by the next delivery.
-int WaitForAlarm(int* value) {
-  if (Sim().fired_alarms_.empty()) return -EAGAIN;
+int WaitForAlarm(int* value, const timespec*) {
+  if (Sim().fired_alarms_.empty()) return -ECANCELED;
   *value = Sim().fired_alarms_.back();
   Sim().fired_alarms_.pop_back();
   return 0;

@@ -60,9 +60,10 @@ struct SimulatedFile {
 // An io_uring that takes what it is given, and ends it when the test says so.
 struct SimulatedRing {
   bool is_there = false;
-  int refusal = -ENOSYS;  // when it is not
-  bool is_full = false;   // the kernel takes no more for now
-  bool closed = false;    // by a system call that the library does not see
+  int refusal = -ENOSYS;   // when it is not
+  bool is_full = false;    // the kernel takes no more for now
+  bool closed = false;     // by a system call that the library does not see
+  bool times_out = false;  // when its thread has nothing to do
   std::function<void()> when_asleep;
   struct Given {
     kevent::sys::Transfer transfer;
