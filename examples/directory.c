@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 
+#include <errno.h>
 #include <fcntl.h>
 #include <kevent/kevent.h>
 #include <stdio.h>
@@ -20,11 +21,19 @@ static void die(const char *what) {
   exit(EXIT_FAILURE);
 }
 
+/* An entry that comes back broken has its errno in ret_data[1]. */
+static void add(int kev_fd, struct ukevent *requests, unsigned num) {
+  int refused = kevent_ctl(kev_fd, KEVENT_CTL_ADD, num, requests);
+  if (refused > 0) errno = -(int)requests[0].ret_data[1];
+  if (refused != 0) die("kevent_ctl");
+}
+
 static void collect(int kev_fd) {
   struct ukevent event;
   if (kevent_get_events(kev_fd, 1, 1, NULL, &event, 0) != 1) die("kevent_get_events");
-  printf("%s%s: %u\n", event.ret_data[0] & KEVENT_INODE_CREATE ? "created " : "",
-         event.ret_data[0] & KEVENT_INODE_REMOVE ? "removed " : "", (unsigned)event.ret_data[1]);
+  const char *what =
+      event.ret_data[0] & KEVENT_INODE_CREATE ? "files came into it" : "files left it";
+  printf("one event says that %s; changes since the last: %u\n", what, (unsigned)event.ret_data[1]);
 }
 
 int main(void) {
@@ -40,7 +49,7 @@ int main(void) {
       .type = KEVENT_INODE,
       .event = KEVENT_INODE_CREATE | KEVENT_INODE_REMOVE,
   };
-  if (kevent_ctl(kev_fd, KEVENT_CTL_ADD, 1, &request) != 0) die("kevent_ctl");
+  add(kev_fd, &request, 1);
 
   for (int i = 0; i < 3; i++) {
     int fd = openat(directory, names[i], O_CREAT | O_WRONLY | O_CLOEXEC, 0600);

@@ -10,7 +10,9 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include <errno.h>
 #include <kevent/kevent.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,14 @@
 static void die(const char *what) {
   perror(what);
   exit(EXIT_FAILURE);
+}
+
+/* An entry that is broken has its errno in ret_data[1]; one of ADD comes back. */
+static void control(int kev_fd, unsigned cmd, struct ukevent *request) {
+  int result = kevent_ctl(kev_fd, cmd, 1, request);
+  bool broken = result > 0 || (result == 0 && (request->ret_flags & KEVENT_RET_BROKEN));
+  if (broken) errno = -(int)request->ret_data[1];
+  if (result == -1 || broken) die("kevent_ctl");
 }
 
 static void set(int kev_fd, unsigned cmd, long ms) {
@@ -33,9 +43,7 @@ static void set(int kev_fd, unsigned cmd, long ms) {
   };
   const struct kevent_timer_spec *address = &spec;
   memcpy(request.ret_data, &address, sizeof request.ret_data); /* read by the call, never later */
-  if (kevent_ctl(kev_fd, cmd, 1, &request) != 0 || (request.ret_flags & KEVENT_RET_BROKEN)) {
-    die("kevent_ctl");
-  }
+  control(kev_fd, cmd, &request);
 }
 
 int main(void) {
@@ -46,7 +54,7 @@ int main(void) {
       .type = KEVENT_TIMER,
       .event = KEVENT_TIMER_FIRED,
   };
-  if (kevent_ctl(kev_fd, KEVENT_CTL_ADD, 1, &periodic) != 0) die("kevent_ctl");
+  control(kev_fd, KEVENT_CTL_ADD, &periodic);
   set(kev_fd, KEVENT_CTL_ADD, 50);
 
   for (int periods = 0, settings = 1; periods < 10;) {

@@ -10,6 +10,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include <errno.h>
 #include <kevent/kevent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +21,11 @@ static void die(const char *what) {
   exit(EXIT_FAILURE);
 }
 
+/* An entry that comes back broken has its errno in ret_data[1]. */
 static void add(int kev_fd, struct ukevent request) {
-  if (kevent_ctl(kev_fd, KEVENT_CTL_ADD, 1, &request) != 0) die("kevent_ctl");
+  int refused = kevent_ctl(kev_fd, KEVENT_CTL_ADD, 1, &request);
+  if (refused > 0) errno = -(int)request.ret_data[1];
+  if (refused != 0) die("kevent_ctl");
 }
 
 static struct ukevent periodic(unsigned ms) {

@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 
+#include <errno.h>
 #include <fcntl.h>
 #include <kevent/kevent.h>
 #include <stdio.h>
@@ -19,6 +20,13 @@
 static void die(const char *what) {
   perror(what);
   exit(EXIT_FAILURE);
+}
+
+/* An entry that comes back broken has its errno in ret_data[1]. */
+static void add(int kev_fd, struct ukevent *requests, unsigned num) {
+  int refused = kevent_ctl(kev_fd, KEVENT_CTL_ADD, num, requests);
+  if (refused > 0) errno = -(int)requests[0].ret_data[1];
+  if (refused != 0) die("kevent_ctl");
 }
 
 static void write_lines(int fd) {
@@ -51,7 +59,7 @@ int main(void) {
       .event = KEVENT_SOCKET_RECV,
       .req_flags = KEVENT_REQ_ALWAYS_QUEUE,
   };
-  if (kevent_ctl(kev_fd, KEVENT_CTL_ADD, 1, &request) != 0) die("kevent_ctl");
+  add(kev_fd, &request, 1);
 
   struct ukevent event;
   do {

@@ -8,6 +8,7 @@
  * reported for as long as the counter is not zero, the one by edge once for each
  * time that somebody adds to it.
  */
+#include <errno.h>
 #include <kevent/kevent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,24 +21,30 @@ static void die(const char *what) {
   exit(EXIT_FAILURE);
 }
 
+/* An entry that comes back broken has its errno in ret_data[1]. */
+static void add(int kev_fd, struct ukevent *requests, unsigned num) {
+  int refused = kevent_ctl(kev_fd, KEVENT_CTL_ADD, num, requests);
+  if (refused > 0) errno = -(int)requests[0].ret_data[1];
+  if (refused != 0) die("kevent_ctl");
+}
+
 static void watch(int kev_fd, int fd, unsigned req_flags, const char *cookie) {
   struct ukevent request = {
       .id.raw = {(unsigned)fd, 0},
       .type = KEVENT_POLL,
       .event = KEVENT_POLL_POLLIN,
-      /* Both are to be told of one activity. */
-      .req_flags = req_flags | KEVENT_REQ_WAKEUP_ALL,
+      .req_flags = req_flags,
       .ptr = (void *)(uintptr_t)cookie,
   };
-  if (kevent_ctl(kev_fd, KEVENT_CTL_ADD, 1, &request) != 0) die("kevent_ctl");
+  add(kev_fd, &request, 1);
 }
 
 static void collect(int kev_fd, const char *when) {
   struct ukevent events[4];
   int n = kevent_get_events(kev_fd, 0, 4, NULL, events, 0);
   if (n == -1) die("kevent_get_events");
-  printf("%s:", when);
-  for (int i = 0; i < n; i++) printf(" %s", (const char *)events[i].ptr);
+  printf("%s, a collection reports", when);
+  for (int i = 0; i < n; i++) printf("%s %s", i == 0 ? "" : " and", (const char *)events[i].ptr);
   printf("%s\n", n == 0 ? " nothing" : "");
 }
 
@@ -46,16 +53,16 @@ int main(void) {
   int fd = eventfd(0, EFD_CLOEXEC);
   int kev_fd = kevent_init(NULL, 0, 0);
   if (fd == -1 || kev_fd == -1) die("eventfd");
-  watch(kev_fd, fd, 0, "level");
-  watch(kev_fd, fd, KEVENT_REQ_ET, "edge");
+  watch(kev_fd, fd, 0, "the kevent by level");
+  watch(kev_fd, fd, KEVENT_REQ_ET, "the one by edge");
 
-  collect(kev_fd, "before");
+  collect(kev_fd, "Before the counter is raised");
   if (write(fd, &value, sizeof value) == -1) die("write");
-  collect(kev_fd, "added");
-  collect(kev_fd, "once more");
+  collect(kev_fd, "After it was raised");
+  collect(kev_fd, "Once more, with it left alone");
   if (write(fd, &value, sizeof value) == -1) die("write");
-  collect(kev_fd, "added again");
+  collect(kev_fd, "After it was raised again");
   if (read(fd, &value, sizeof value) == -1) die("read");
-  collect(kev_fd, "taken");
+  collect(kev_fd, "After it was read");
   return 0;
 }

@@ -9,6 +9,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include <errno.h>
 #include <kevent/kevent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,13 @@
 static void die(const char *what) {
   perror(what);
   exit(EXIT_FAILURE);
+}
+
+/* An entry that comes back broken has its errno in ret_data[1]. */
+static void add(int kev_fd, struct ukevent *requests, unsigned num) {
+  int refused = kevent_ctl(kev_fd, KEVENT_CTL_ADD, num, requests);
+  if (refused > 0) errno = -(int)requests[0].ret_data[1];
+  if (refused != 0) die("kevent_ctl");
 }
 
 static pid_t start(int number) {
@@ -41,7 +49,7 @@ int main(void) {
         .type = KEVENT_PROCESS,
         .event = KEVENT_PROCESS_EXIT,
     };
-    if (kevent_ctl(kev_fd, KEVENT_CTL_ADD, 1, &request) != 0) die("kevent_ctl");
+    add(kev_fd, &request, 1);
   }
   for (int left = 3; left > 0; left--) {
     struct ukevent event;

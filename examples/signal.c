@@ -9,6 +9,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include <errno.h>
 #include <kevent/kevent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,13 @@
 static void die(const char *what) {
   perror(what);
   exit(EXIT_FAILURE);
+}
+
+/* An entry that comes back broken has its errno in ret_data[1]. */
+static void add(int kev_fd, struct ukevent *requests, unsigned num) {
+  int refused = kevent_ctl(kev_fd, KEVENT_CTL_ADD, num, requests);
+  if (refused > 0) errno = -(int)requests[0].ret_data[1];
+  if (refused != 0) die("kevent_ctl");
 }
 
 int main(void) {
@@ -32,7 +40,7 @@ int main(void) {
       {.id.raw_u64 = SIGUSR1, .type = KEVENT_SIGNAL, .event = KEVENT_SIGNAL_DELIVERY},
       {.id.raw = {0, 50000000}, .type = KEVENT_TIMER, .event = KEVENT_TIMER_FIRED},
   };
-  if (kevent_ctl(kev_fd, KEVENT_CTL_ADD, 2, requests) != 0) die("kevent_ctl");
+  add(kev_fd, requests, 2);
 
   for (int seen = 0; seen < 3;) {
     struct ukevent events[2];

@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 
+#include <errno.h>
 #include <kevent/kevent.h>
 #include <pthread.h>
 #include <signal.h>
@@ -27,6 +28,13 @@ static int kev_fd;
 static void die(const char *what) {
   perror(what);
   exit(EXIT_FAILURE);
+}
+
+/* An entry that comes back broken has its errno in ret_data[1]. */
+static void add(struct ukevent *requests, unsigned num) {
+  int refused = kevent_ctl(kev_fd, KEVENT_CTL_ADD, num, requests);
+  if (refused > 0) errno = -(int)requests[0].ret_data[1];
+  if (refused != 0) die("kevent_ctl");
 }
 
 static struct ukevent user_event(unsigned id) {
@@ -61,7 +69,8 @@ static void *work(void *unused) {
 int main(void) {
   kev_fd = kevent_init(NULL, 0, 0);
   struct ukevent requests[] = {user_event(worked), user_event(alarmed)};
-  if (kev_fd == -1 || kevent_ctl(kev_fd, KEVENT_CTL_ADD, 2, requests) != 0) die("kevent_ctl");
+  if (kev_fd == -1) die("kevent_init");
+  add(requests, 2);
 
   struct sigaction action;
   memset(&action, 0, sizeof action);

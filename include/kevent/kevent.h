@@ -239,11 +239,11 @@ struct kevent_ring {
  * epoll, io_uring): readable whenever something can be collected.
  *
  * ring is NULL and num 0, or ring has room for num events, two at least, which
- * kevent_wait fills; it must stay mapped until the queue is closed.  flags is 0.
- * In a child of fork the queue has no ring.
+ * kevent_wait fills; it must stay mapped until the queue is closed and the calls
+ * that use it have returned.  flags is 0.  In a child of fork the queue has no ring.
  *
- * EINVAL  flags is not 0; one of ring and num is zero and the other is not; or
- *         num is 1.
+ * EINVAL  flags is not 0; one of ring and num is zero and the other is not;
+ *         num is 1; or ring is not aligned.
  * EFAULT  the ring, at its beginning or its end, cannot be written to.
  * EMFILE, ENFILE, ENOMEM  as epoll_create1(2), timerfd_create(2) and mmap(2)
  *         have them, EMFILE also beyond 16383 queues; nothing is left behind.
@@ -275,6 +275,7 @@ int kevent_init(struct kevent_ring *ring, unsigned int num, unsigned int flags) 
  * EINTR   a signal handler ran while it slept, and nothing was ready.
  * EMFILE, ENFILE, ENOMEM  with sigmask or a timeout on CLOCK_REALTIME, which
  *         take a descriptor to sleep on: as timerfd_create(2); nothing taken.
+ *         ENOMEM also when the kernel had none to let it sleep for more.
  */
 int kevent_get_events(int kev_fd, unsigned int min_nr, unsigned int max_nr,
                       const struct timespec *timeout, struct ukevent *events,
@@ -290,8 +291,9 @@ int kevent_get_events(int kev_fd, unsigned int min_nr, unsigned int max_nr,
  *     that could not be, with KEVENT_RET_BROKEN | KEVENT_RET_DONE in ret_flags
  *     and a negative errno value in ret_data[1]; and those that are ready
  *     already, with KEVENT_RET_DONE and what would have been reported, which
- *     are not registered unless KEVENT_REQ_ALWAYS_QUEUE asks for it: then they
- *     are, and are reported by the queue alone.
+ *     are not registered unless KEVENT_REQ_ALWAYS_QUEUE or KEVENT_REQ_READY
+ *     asks for it: then they are, and are reported by the queue alone.  The
+ *     other entries of arg are left alone.
  * KEVENT_CTL_REMOVE  removes each, and an event of it that was not collected.
  *     Returns 0; ret_flags has KEVENT_RET_DONE, and KEVENT_RET_BROKEN as well
  *     with -ENOENT in ret_data[1] where there was none.
@@ -333,6 +335,8 @@ int kevent_pget_events(int kev_fd, unsigned int min_nr, unsigned int max_nr,
  * EINVAL  the queue has no ring; num is larger than the ring or 0; unknown
  *         flags; timeout out of range.
  * EBADF, EINTR  as kevent_get_events.
+ * EMFILE, ENFILE, ENOMEM  with a timeout on CLOCK_REALTIME, which takes a
+ *         descriptor to sleep on; ENOMEM also for room in a full ring.
  */
 int kevent_wait(int kev_fd, unsigned int num, unsigned int old_uidx, const struct timespec *timeout,
                 unsigned int flags) KEVENT_FUNCTION;
