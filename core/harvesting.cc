@@ -30,6 +30,7 @@ void KeventSet::BeginBatch() {
   completions_.Harvest();
   ++round_;
   exhausted_ = begun_ = 0;
+  level_first_ = !level_first_;
   signals_pending_ = 0;
 }
 
@@ -60,7 +61,7 @@ bool KeventSet::Harvest(unsigned wanted) {
 // often as any other, whichever epoll it is in.
 bool KeventSet::HarvestMore(unsigned wanted) {
   if (wanted == 0 || watched_ == 0) return watched_ != 0;
-  while (ready_count_ < wanted) {
+  while (Missing(wanted) != 0) {
     if (IsExhausted(turn_)) {
       if (turn_ == 0 && (layers_to_harvest_ & ~exhausted_) == 0) return false;
     } else if (!HarvestEpoll(turn_, wanted)) {
@@ -94,8 +95,8 @@ bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
   epoll_event found[kBatch];
   Strangers strangers = {};
   const uint32_t turn = turns_[layer];
-  while (ready_count_ < wanted) {
-    const unsigned room = std::min(wanted - ready_count_ + others, kBatch);
+  while (const unsigned missing = Missing(wanted)) {
+    const unsigned room = std::min(missing + others, kBatch);
     const int count = sys::EpollTake(Epoll(layer), found, room);
     if (count < static_cast<int>(room)) exhausted_ |= 1u << layer;
     for (int i = 0; i < count; ++i) {
@@ -106,6 +107,8 @@ bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
     if (strangers.come_round && !turned) exhausted_ |= 1u << layer;
     if (IsExhausted(layer) && !turned) ++turns_[layer];
     if (IsExhausted(layer) || turned) return true;
+    // Not as many edges as there may be, in search of what is ready by level.
+    if (ready_count_ >= wanted) return false;
   }
   return false;
 }

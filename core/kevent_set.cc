@@ -221,10 +221,33 @@ unsigned KeventSet::Deliver(unsigned max, ukevent* events) {
   return count + completions_.Deliver(max - count, events + count);
 }
 
+// Those that are ready by level have half of the room, if both need it: they are found
+// after the others, which may be ever so many.
 unsigned KeventSet::DeliverReady(unsigned max, ukevent* events) {
+  const unsigned share = ready_count_ > max ? std::min(ready_by_level(), LevelShare(max)) : 0;
   unsigned count = 0;
+  while (count < max - share && ready_first_ != 0) {
+    if (DeliverOne(ready_first_ - 1, &events[count])) ++count;
+  }
+  if (share != 0) count += DeliverByLevel(max - count, events + count);
   while (count < max && ready_first_ != 0) {
-    if (DeliverFirst(&events[count])) ++count;
+    if (DeliverOne(ready_first_ - 1, &events[count])) ++count;
+  }
+  return count;
+}
+
+// They lie at the end of the list, among what was found with them.
+unsigned KeventSet::DeliverByLevel(unsigned max, ukevent* events) {
+  uint32_t link = ready_last_;
+  for (unsigned left = ready_by_level(); left != 0;) {
+    if (At(link - 1).by_level && --left == 0) break;
+    link = At(link - 1).ready_before;
+  }
+  unsigned count = 0;
+  while (count < max && link != 0 && ready_by_level() != 0) {
+    const uint32_t number = link - 1;
+    link = At(number).ready_after;
+    if (At(number).by_level && DeliverOne(number, &events[count])) ++count;
   }
   return count;
 }
@@ -272,8 +295,7 @@ void KeventSet::DropVain() {
   }
 }
 
-bool KeventSet::DeliverFirst(ukevent* event) {
-  const uint32_t number = ready_first_ - 1;
+bool KeventSet::DeliverOne(uint32_t number, ukevent* event) {
   Kevent& record = At(number);
   const bool ready = StillReady(number);
   Withdraw(number);

@@ -18,6 +18,7 @@
 
 #include <kevent/kevent.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <utility>
@@ -178,7 +179,15 @@ class KeventSet {
   bool Shadowed(uint32_t number);
   void Shadow(const Kevent& first, bool alone);
   bool StillReady(uint32_t number);
-  bool DeliverFirst(ukevent* event);
+  bool DeliverOne(uint32_t number, ukevent* event);
+  unsigned DeliverByLevel(unsigned max, ukevent* events);
+  unsigned LevelShare(unsigned max) const { return max / 2 + (level_first_ ? max % 2 : 0); }
+  // Whether a harvest is to find more, and how much.
+  unsigned Missing(unsigned wanted) const {
+    const unsigned share = LevelShare(wanted);
+    return std::max(wanted - std::min(wanted, ready_count_),
+                    share - std::min(share, ready_by_level()));
+  }
   static void Describe(const Kevent& record, ukevent* event);
 
   void Unnest(uint32_t number);
@@ -198,6 +207,7 @@ class KeventSet {
   KeventTable table_;
   Completions completions_;
   bool completions_first_;  // whose turn it is when there is room for one
+  bool level_first_;        // and whose of the kevents
 
   uint32_t ready_first_;  // plus one
   uint32_t ready_last_;   // plus one

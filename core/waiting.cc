@@ -9,6 +9,7 @@
 // readable for others: then it "holds", and sleeps on the timerfds, which are
 // set to the next deadlines that are not yet due.
 
+#include <absl/base/optimization.h>
 #include <fcntl.h>
 #include <pthread.h>
 
@@ -118,8 +119,11 @@ int Sleeper::Run() {
 
 int Sleeper::CollectOrSleep() {
   const bool patient = request_.min_nr != 0 && !patience_.none();
-  const int interrupted = LetSignalsThrough();
-  if (InChild()) return -EINTR;
+  int interrupted = 0;
+  if (ABSL_PREDICT_FALSE(request_.mask != nullptr)) {
+    interrupted = LetSignalsThrough();
+    if (InChild()) return -EINTR;
+  }
   int result = Look(patient && interrupted == 0 ? request_.min_nr : 0, Then::kReturn);
   if (result != 0 || !patient || to_return_) return result;
   if (interrupted != 0) return interrupted;
@@ -161,10 +165,11 @@ int Sleeper::Look(unsigned min, Then then) {
   if (queue_.TakeExitRequest() || OthersHaveConsumed()) to_return_ = true;
   unsigned due;
   const unsigned claimed = Collect(to_return_ ? 0 : min, &due);
-  signals_pending_ = Listening() != nullptr && Listening()->signals_pending();
   if (claimed != 0 || then == Then::kReturn || to_return_) {
     queue_.Leave(waiter_);
   } else {
+    const KeventSet* const listening = Listening();
+    signals_pending_ = listening != nullptr && listening->signals_pending();
     const bool promoted = waiter_.woken.load() != 0;
     queue_.Enlist(waiter_, due);
     ChooseDescriptors();

@@ -107,5 +107,34 @@ TEST_F(Many, NoneIsReportedMoreOftenThanTheOthers) {
   }
 }
 
+// However many others are made ready each time, half of the room is for these.
+TEST_F(Many, NorAreThoseThatAreMadeReady) {
+  constexpr unsigned kUsers = 40;
+  constexpr unsigned kSockets = 8;
+  for (unsigned i = 0; i < kSockets; ++i) ASSERT_EQ(Add(queue_.fd(), RequestOf(i)), 0);
+  const auto user = [](uint64_t id) { return Request(KEVENT_UNOTIFY, id, KEVENT_UNOTIFY_EVENT); };
+  for (unsigned i = 0; i < kUsers; ++i) ASSERT_EQ(Add(queue_.fd(), user(i)), 0);
+  SendToAll();
+  for (const unsigned room : {1U, 2U, 5U, 16U, 30U}) {
+    SCOPED_TRACE(testing::Message() << "room for " << room);
+    std::vector<unsigned> sockets(kSockets);
+    std::vector<unsigned> users(kUsers);
+    constexpr unsigned kTurns = 20;
+    unsigned batches = 0;
+    for (; batches * room < 2 * kTurns * kUsers; ++batches) {
+      for (unsigned i = 0; i < kUsers; ++i) ASSERT_TRUE(Inject(queue_.fd(), user(i)));
+      const auto events = Take(queue_.fd(), 1, room);
+      ASSERT_EQ(events.size(), room);
+      for (const ukevent& event : events) {
+        event.type == KEVENT_UNOTIFY ? ++users[event.id.raw_u64]
+                                     : ++sockets[reinterpret_cast<uintptr_t>(event.ptr)];
+      }
+    }
+    const unsigned each = std::min(batches, batches * room / 2 / kSockets);
+    EXPECT_GE(*std::min_element(sockets.begin(), sockets.end()), each - 1);
+    EXPECT_GE(*std::min_element(users.begin(), users.end()), kTurns - 1);
+  }
+}
+
 }  // namespace
 }  // namespace kevent_test
