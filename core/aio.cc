@@ -36,7 +36,16 @@ int64_t StreamAtOnce(Operation* operation, int flags) {
   operation->transfer.offset = sys::Transfer::kStream;
   if ((flags & O_NONBLOCK) != 0) return sys::PerformWithoutSignals(operation->transfer);
   PutInLine(operation);
-  operation->blocks |= sys::MayEndByTime(operation->transfer);
+  return kLater;
+}
+
+// Of a transfer that is not done by its call: who is to do it, and in which order; or its
+// result after all, where the file is one that is not to be waited for.
+int64_t ByNature(Operation* operation, int flags) {
+  const sys::Nature nature = sys::NatureOf(operation->transfer, (flags & O_NONBLOCK) != 0);
+  operation->blocks |= !nature.is_for_ring;
+  if (nature.is_stream) return StreamAtOnce(operation, flags);
+  if (operation->transfer.kind == Kind::kWrite && (flags & O_APPEND) != 0) PutInLine(operation);
   return kLater;
 }
 
@@ -56,6 +65,8 @@ int64_t AfterRead(Operation* operation, int64_t result) {
     operation->blocks = true;
     return kLater;
   }
+  // Linux 5.9 and 5.10 say so of what is not there yet as well.
+  if (result == 0 && sys::EndsBefore(transfer)) return kLater;
   // Less than all: at the end of the file, some of it was not there, or it would
   // hold the caller for long.
   if (result <= 0 || static_cast<size_t>(result) == transfer.bytes) return result;
@@ -66,25 +77,19 @@ int64_t AfterRead(Operation* operation, int64_t result) {
 // A read of a file's data that are there already: what it moved or a negative
 // errno.  kLater if it would block or is not such a read.
 int64_t ReadAtOnce(Operation* operation, Call* call) {
-  const int flags = call->status_flags;
   const sys::Transfer& transfer = operation->transfer;
   // Without the page cache it would wait for the device (RWF_NOWAIT does not
   // say otherwise).
-  if (transfer.bytes > sys::Transfer::kMostBytes) {
-    return sys::IsStream(transfer.fd) ? StreamAtOnce(operation, flags) : kLater;
+  if (transfer.bytes > sys::Transfer::kMostBytes || (call->status_flags & O_DIRECT) != 0 ||
+      Process::aio().IsBeingWritten(transfer)) {
+    return ByNature(operation, call->status_flags);
   }
-  if ((flags & O_DIRECT) != 0 || Process::aio().IsBeingWritten(transfer)) return kLater;
   if (call->has_places && call->list != 0) return kWithOthers;
-  const int64_t result = sys::ReadAtOnce(PartAtOnce(transfer));
-  if (result == -ESPIPE) return StreamAtOnce(operation, flags);
-  call->has_places = true;
-  return AfterRead(operation, result);
-}
-
-int64_t WriteAtOnce(Operation* operation, int flags) {
-  if (sys::IsStream(operation->transfer.fd)) return StreamAtOnce(operation, flags);
-  if ((flags & O_APPEND) != 0) PutInLine(operation);
-  return kLater;
+  int64_t result = sys::ReadAtOnce(PartAtOnce(transfer));
+  if (result != -ESPIPE) result = AfterRead(operation, result);
+  if (result == -ESPIPE || result == kLater) result = ByNature(operation, call->status_flags);
+  call->has_places = transfer.offset != sys::Transfer::kStream;
+  return result;
 }
 
 int64_t TransferAtOnce(Operation* operation, Call* call) {
@@ -102,7 +107,7 @@ int64_t TransferAtOnce(Operation* operation, Call* call) {
   // not see: it takes a count of 32 bits.
   if (transfer.bytes > sys::Transfer::kMostBytes) operation->blocks = true;
   return transfer.kind == Kind::kRead ? ReadAtOnce(operation, call)
-                                      : WriteAtOnce(operation, call->status_flags);
+                                      : ByNature(operation, call->status_flags);
 }
 
 int64_t AtOnce(Operation* operation, Call* call) {
@@ -151,7 +156,8 @@ void DoReads(Call* call) {
   for (unsigned i = 0; i < count; ++i) {
     const uint32_t number = call->reads.Take() - 1;
     Operation& operation = Operations::At(number);
-    const int64_t result = AfterRead(&operation, results[i]);
+    int64_t result = AfterRead(&operation, results[i]);
+    if (result == kLater) result = ByNature(&operation, sys::StatusFlags(operation.transfer.fd));
     if (result == kLater) {
       call->later.Append(number);
     } else {

@@ -113,6 +113,7 @@ class AioEngine {
   void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LeaveToPool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LoseRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool EndedInVain(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static bool GoesOn(Operation* operation, int64_t* result);
   void Take(const sys::RingResult* completed, int count);
   sys::Sleep Turn();

@@ -83,7 +83,7 @@ void AioEngine::PutBack(uint32_t number) {
   --in_kernel_;
   Operation& operation = Operations::At(number);
   operation.given_up |= operation.file_lost;
-  (backend_ == Backend::kRing ? for_ring_ : for_pool_).Append(number);
+  (IsForRing(number) ? for_ring_ : for_pool_).Append(number);
 }
 
 // Takes what was handed over, as much as the ring has room for; false if nothing.
@@ -132,6 +132,21 @@ bool AioEngine::GoesOn(Operation* operation, int64_t* result) {
   return true;
 }
 
+// A read has ended with nothing before the file does: Linux 5.9 and 5.10 answer so where
+// they would wait.  It is for a thread that blocks, then, if there is one.
+bool AioEngine::EndedInVain(uint32_t number, int64_t result) {
+  Operation& operation = Operations::At(number);
+  const sys::Transfer rest = Rest(operation);
+  if (result != 0 || rest.kind != sys::Transfer::Kind::kRead || rest.bytes == 0) return false;
+  if (rest.offset == sys::Transfer::kStream || operation.given_up || operation.file_lost) {
+    return false;
+  }
+  if (!sys::EndsBefore(rest) || (threads_ == 0 && AddThread() != 0)) return false;
+  operation.begun = operation.blocks = true;
+  ++blocking_;
+  return true;
+}
+
 // Ends what has completed: all of it under the lock at once, which callers wait
 // for meanwhile, and told of after that.
 void AioEngine::Take(const sys::RingResult* completed, int count) {
@@ -144,9 +159,9 @@ void AioEngine::Take(const sys::RingResult* completed, int count) {
       if (completed[i].token == kBell) continue;
       const auto number = static_cast<uint32_t>(completed[i].token) - 1;
       int64_t result = completed[i].result;
-      if (GoesOn(&Operations::At(number), &result)) {
+      if (EndedInVain(number, result) || GoesOn(&Operations::At(number), &result)) {
         PutBack(number);
-        if (backend_ == Backend::kPool) WakePool();
+        if (!IsForRing(number)) WakePool();
         continue;
       }
       --in_kernel_;

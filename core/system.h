@@ -155,12 +155,21 @@ int64_t PerformWithoutSignals(const Transfer& transfer);
 // nothing is, -EOPNOTSUPP where the file system cannot tell.
 int64_t ReadAtOnce(const Transfer& transfer);
 
-// Whether the file is one of bytes in order, without places: ESPIPE.
-bool IsStream(int fd);
+// What is to be known of a file before a transfer that is not done at once.
+struct Nature {
+  // Bytes in order, without places: an offset has no meaning.
+  bool is_stream;
+  // An io_uring ends the transfer when a blocking call would.  It waits until a file is
+  // ready before it has tried, where the file cannot be tried: that is for ever where
+  // the call has an answer at once (nothing to be read from such a file at all, or not
+  // by so few bytes).  Nor does it know of a call that ends after a time.
+  bool is_for_ring;
+};
+Nature NatureOf(const Transfer& transfer, bool nonblock);
 
-// Whether a blocking call of such a file may end with nothing after a time, which
-// no io_uring knows of: a terminal (VTIME), or a socket with a timeout.
-bool MayEndByTime(const Transfer& transfer);
+// Whether a read of nothing at this place is not the end of the file: a file of a disk
+// is longer.
+bool EndsBefore(const Transfer& read);
 
 // Loads what OpenRing needs, once: 0; -ENOSYS where it is not to be had; or -EAGAIN
 // when there was no descriptor or memory for it, which another call may have.  Not with

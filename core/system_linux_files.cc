@@ -2,20 +2,24 @@
 //
 // The seam on Linux: transfers of bytes, and the announcement of messages.
 
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/time.h>
 #include <sys/uio.h>
-#include <termios.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <tuple>
 
+#include "core/number_text.h"
 #include "core/system.h"
 #include "core/system_call.h"
 
@@ -95,21 +99,98 @@ int64_t ReadAtOnce(const Transfer& transfer) {
               RWF_NOWAIT);
 }
 
+bool EndsBefore(const Transfer& read) {
+  struct stat status;
+  const int before = errno;
+  const bool known = fstat(read.fd, &status) == 0;
+  errno = before;
+  return known && S_ISREG(status.st_mode) && read.offset < status.st_size;
+}
+
+// ---- What a file is ---------------------------------------------------------------
+
+namespace {
+
 bool IsStream(int fd) { return Call(SYS_lseek, fd, 0, SEEK_CUR) == -ESPIPE; }
 
-bool MayEndByTime(const Transfer& transfer) {
-  const int mode = FileMode(transfer.fd);
-  if (mode < 0) return false;
-  if (S_ISCHR(mode)) {
-    termios setting;
-    return Call(SYS_ioctl, transfer.fd, TCGETS, &setting) == 0;
-  }
-  if (!S_ISSOCK(mode)) return false;
+// As an io_uring asks whether it may begin.
+bool IsReady(const Transfer& transfer) {
+  const short events = transfer.kind == Transfer::Kind::kRead ? POLLIN : POLLOUT;
+  const int found = PollNow(transfer.fd, events);
+  return found > 0 && (found & (events | POLLERR | POLLHUP)) != 0;
+}
+
+bool HasTimeout(const Transfer& transfer) {
   timeval timeout = {0, 0};
   socklen_t bytes = sizeof timeout;
   const int option = transfer.kind == Transfer::Kind::kRead ? SO_RCVTIMEO : SO_SNDTIMEO;
   return Call(SYS_getsockopt, transfer.fd, SOL_SOCKET, option, &timeout, &bytes) == 0 &&
          (timeout.tv_sec != 0 || timeout.tv_usec != 0);
+}
+
+// A pipe without a name.  One with a name may have an end at once that no poll tells of:
+// nobody has opened it for writing yet.
+bool IsPipe(int fd) {
+  constexpr long kPipefs = 0x50495045;  // PIPEFS_MAGIC
+  struct statfs status;
+  return Call(SYS_fstatfs, fd, &status) == 0 && status.f_type == kPipefs;
+}
+
+// Files of the kernel's own that have no type, by what /proc calls them, which wait as
+// long as they are not ready if a transfer has so many bytes.
+struct Known {
+  const char* name;
+  size_t least_read;
+  bool takes_eight;  // bytes, and no other number (eventfd)
+};
+constexpr Known kKnown[] = {
+    {"anon_inode:[eventfd]", 8, true},     {"anon_inode:[timerfd]", 8, false},
+    {"anon_inode:[signalfd]", 128, false}, {"anon_inode:inotify", 1, false},
+    {"anon_inode:[fanotify]", 1, false},
+};
+
+const Known* FindKnown(int fd) {
+  char path[32] = "/proc/self/fd/";
+  AppendNumber(path, fd);
+  char name[32] = {};
+  if (Call(SYS_readlinkat, AT_FDCWD, path, name, sizeof name - 1) < 0) return nullptr;
+  for (const Known& known : kKnown) {
+    if (std::strcmp(known.name, name) == 0) return &known;
+  }
+  return nullptr;
+}
+
+Nature NatureOfUntyped(const Transfer& transfer) {
+  const Known* known = FindKnown(transfer.fd);
+  if (known == nullptr) return {IsStream(transfer.fd), false};
+  if (transfer.kind == Transfer::Kind::kRead) return {true, transfer.bytes >= known->least_read};
+  return {true, known->takes_eight && transfer.bytes == 8};
+}
+
+}  // namespace
+
+Nature NatureOf(const Transfer& transfer, bool nonblock) {
+  const bool is_stream = IsStream(transfer.fd);
+  // What is ready, as any file of a disk is, answers an io_uring as it does a call.
+  // But nothing it takes for done.
+  const bool is_nothing = transfer.bytes == 0;
+  if (!is_stream && !nonblock && !is_nothing && IsReady(transfer)) return {false, true};
+  const int mode = FileMode(transfer.fd);
+  if (mode < 0) return {is_stream, false};
+  switch (mode & S_IFMT) {
+    case S_IFSOCK:
+      return {true, !HasTimeout(transfer)};
+    case S_IFIFO:
+      return {true, !is_nothing && IsPipe(transfer.fd)};
+    case S_IFREG:
+    case S_IFBLK:
+    case S_IFDIR:
+      return {is_stream, !is_nothing && IsReady(transfer)};
+    case 0:
+      return NatureOfUntyped(transfer);
+    default:
+      return {is_stream, false};  // of characters: terminals end by time, others as they like
+  }
 }
 
 // ---- Notifications --------------------------------------------------------------

@@ -12,6 +12,7 @@
 
 #include <cstring>
 
+#include "core/number_text.h"
 #include "core/system.h"
 #include "core/system_call.h"
 
@@ -140,15 +141,7 @@ int CreateInotify() { return CallInt(SYS_inotify_init1, IN_CLOEXEC | IN_NONBLOCK
 int InotifyAdd(int inotify, int fd, uint32_t mask) {
   // inotify takes names; this one is the file's whatever it is called.
   char name[32] = "/proc/self/fd/";
-  char digits[12];
-  int length = 0;
-  do {
-    digits[length++] = static_cast<char>('0' + fd % 10);
-    fd /= 10;
-  } while (fd != 0);
-  size_t end = std::strlen(name);
-  while (length > 0) name[end++] = digits[--length];
-  name[end] = '\0';
+  AppendNumber(name, fd);
   return CallInt(SYS_inotify_add_watch, inotify, name, mask | IN_MASK_ADD);
 }
 

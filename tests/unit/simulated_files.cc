@@ -31,8 +31,11 @@ int64_t PerformWithoutSignals(const Transfer&) { return -EIO; }
 int64_t ReadAtOnce(const Transfer& transfer) {
   return Sim().files_are_cached ? static_cast<int64_t>(transfer.bytes) : -EAGAIN;
 }
-bool IsStream(int) { return !Sim().files_have_places; }
-bool MayEndByTime(const Transfer&) { return Sim().may_end_by_time; }
+Nature NatureOf(const Transfer& transfer, bool) {
+  const bool is_stream = transfer.kind == Transfer::Kind::kWrite && !Sim().files_have_places;
+  return {is_stream, !Sim().may_end_by_time};
+}
+bool EndsBefore(const Transfer&) { return false; }
 
 int LoadRing() {
   Sim().Enter(__func__);
