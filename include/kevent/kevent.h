@@ -35,7 +35,7 @@
 #include <time.h>
 
 /* A strict C standard (-std=c11) hides timer_t and struct sigevent unless POSIX is asked for. */
-#ifndef __USE_POSIX199309
+#if defined(__GLIBC__) && !defined(__USE_POSIX199309)
 #error "kevent.h needs POSIX: define _POSIX_C_SOURCE 200809L or _GNU_SOURCE, or use -std=gnu11"
 #else
 
