@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+//
+// Operations of every kind at random, into queues that come and go, in a process whose
+// limits come and go: asynchronous I/O on files, pipes and sockets, alone and in lists,
+// cancelled, waited for; look-ups; messages; timers beside them; forks in the midst.
+//
+// The books: what has begun ends, and is told of once into its queue, or not at all if
+// that was closed before; aio_error, aio_return, the event and the data agree; a buffer
+// is only written to where it should be; nothing is left, no descriptor and no record.
+//
+//   completions_driver [--seed=N] [--seconds=N] [--threads=N] [--no-lookups] [--no-forks]
+
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include "tests/random/worker.h"
+#include "tests/support/process.h"
+
+namespace kevent_test {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::vector<std::unique_ptr<Worker>>* g_workers;
+
+void SaysWhatHangs(int) {
+  dprintf(STDERR_FILENO, "nothing goes on any more\nAgain with: --seed=%llu\n",
+          static_cast<unsigned long long>(Random::base));
+  for (const auto& worker : *g_workers) {
+    dprintf(STDERR_FILENO, "a thread's:\n");
+    worker->Describe();
+  }
+  _exit(1);
+}
+
+// ---- Limits ---------------------------------------------------------------------------
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kLimitsMemory = false;  // the sanitizer maps as it pleases
+#else
+constexpr bool kLimitsMemory = true;
+#endif
+
+rlim_t MappedBytes() {
+  unsigned long pages = 0;
+  FILE* file = std::fopen("/proc/self/statm", "re");
+  if (file == nullptr) return RLIM_INFINITY;
+  if (std::fscanf(file, "%lu", &pages) != 1) pages = 0;
+  std::fclose(file);
+  return pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE));
+}
+
+// One limit for a moment, again and again.
+void ChangeLimits(uint64_t seed, const std::atomic<bool>* over) {
+  Random random(seed);
+  while (!*over) {
+    usleep(static_cast<useconds_t>(random.Below(8000)));
+    const uint64_t which = random.Below(3);
+    const auto resource = which == 0 ? RLIMIT_NOFILE : which == 1 ? RLIMIT_NPROC : RLIMIT_AS;
+    rlimit before;
+    getrlimit(resource, &before);
+    rlimit limit = before;
+    switch (which) {
+      case 0:
+        limit.rlim_cur = random.Below(80);
+        break;
+      case 1:
+        limit.rlim_cur = 1;
+        break;
+      default:
+        if (!kLimitsMemory) continue;
+        limit.rlim_cur = MappedBytes() + random.Below(4 << 20);
+        if (limit.rlim_cur == RLIM_INFINITY) continue;
+    }
+    limit.rlim_cur = std::min(limit.rlim_cur, before.rlim_max);
+    setrlimit(resource, &limit);
+    usleep(static_cast<useconds_t>(random.Below(3000)));
+    setrlimit(resource, &before);
+  }
+}
+
+// ---- The whole ---------------------------------------------------------------------------
+
+// How many operations can be begun.
+size_t Records() {
+  const int queue = kevent_init(nullptr, 0, 0);
+  HOLDS(queue >= 0, "a fresh queue");
+  static aiocb control;
+  static char byte;
+  std::memset(static_cast<void*>(&control), 0, sizeof control);
+  control.aio_fildes = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  control.aio_buf = &byte;
+  control.aio_nbytes = 1;
+  kevent_sigevent(&control.aio_sigevent, queue, nullptr);
+  size_t begun = 0;
+  while (aio_read(&control) == 0) {
+    // One at a time: the byte may have to be brought in.
+    while (aio_error(&control) == EINPROGRESS) usleep(10);
+    ++begun;
+  }
+  HOLDS(errno == EAGAIN, "a read");
+  close(control.aio_fildes);
+  close(queue);
+  return begun;
+}
+
+// As many as at first: sigev_kevent(7) says how many.  Look-ups for queues that were closed
+// may go on for a while.
+void CheckRecords() {
+  constexpr size_t kRecords = 65536;
+  size_t found = 0;
+  for (int patience = 100; patience > 0 && found != kRecords; --patience) {
+    if (found != 0) usleep(100'000);
+    found = Records();
+  }
+  HOLDS(found == kRecords, "%zu operations", found);
+}
+
+void Phase(uint64_t seed, Shared* shared, std::chrono::milliseconds length) {
+  std::vector<std::unique_ptr<Worker>>& workers = *g_workers;
+  for (const auto& worker : workers) worker->Open();
+  shared->unsettled = static_cast<int>(workers.size());
+  std::atomic<bool> over{false};
+  std::atomic<bool> lifted{false};
+  const auto end = Clock::now() + length;
+  std::vector<std::thread> threads;
+  for (const auto& worker : workers) {
+    threads.emplace_back([&, worker = worker.get()] {
+      while (Clock::now() < end) worker->Step();
+      while (!lifted) usleep(100);
+      worker->Settle();
+    });
+  }
+  std::thread limits([&] { ChangeLimits(seed, &over); });
+  std::this_thread::sleep_until(end);
+  over = true;
+  limits.join();
+  lifted = true;
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& worker : workers) worker->Close();
+}
+
+int Run(uint64_t seconds, size_t thread_count, bool lookups, bool forks) {
+  static Shared shared;
+  shared.lookups = lookups;
+  shared.forks = forks;
+  std::strcpy(shared.pattern, "/tmp/kevent.XXXXXX");
+  const int fd = mkostemp(shared.pattern, O_CLOEXEC);
+  HOLDS(fd >= 0, "a file");
+  std::vector<unsigned char> bytes(kFileBytes);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = PatternAt(i);
+  HOLDS(write(fd, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()), "a file");
+  close(fd);
+
+  static std::vector<std::unique_ptr<Worker>> workers;
+  g_workers = &workers;
+  for (size_t i = 0; i < thread_count; ++i) {
+    workers.push_back(std::make_unique<Worker>(Random::base * 1000 + i, &shared));
+    for (QueueBook& queue : workers.back()->queues()) shared.queues.push_back(&queue);
+  }
+  signal(SIGALRM, SaysWhatHangs);
+  signal(SIGPIPE, SIG_IGN);
+
+  const auto end = Clock::now() + std::chrono::seconds(seconds);
+  std::set<int> open_at_first;
+  uint64_t phases = 0;
+  do {
+    alarm(250);
+    Phase(Random::base + phases, &shared, std::chrono::milliseconds(400));
+    CheckRecords();
+    const std::set<int> open_now = OpenDescriptors();
+    // What asynchronous I/O keeps for the process is opened when it is first needed.
+    if (phases == 0 || open_now.size() > open_at_first.size()) {
+      HOLDS(phases == 0 || open_now.size() <= open_at_first.size() + 2, "%zu descriptors are open",
+            open_now.size());
+      if (phases == 0) open_at_first = open_now;
+    }
+    ++phases;
+  } while (Clock::now() < end);
+  uint64_t begun = 0;
+  for (const auto& worker : workers) begun += worker->begun();
+  printf("seed %llu: %llu operations in %llu phases\n",
+         static_cast<unsigned long long>(Random::base), static_cast<unsigned long long>(begun),
+         static_cast<unsigned long long>(phases));
+  unlink(shared.pattern);
+  return EXIT_SUCCESS;
+}
+
+uint64_t Number(const char* text) { return std::strtoull(text, nullptr, 0); }
+
+}  // namespace
+}  // namespace kevent_test
+
+int main(int argc, char** argv) {
+  using kevent_test::Number;
+  using kevent_test::Random;
+  const char* seed = std::getenv("KEVENT_TEST_SEED");
+  Random::base = seed != nullptr ? Number(seed)
+                                 : static_cast<uint64_t>(time(nullptr)) * 1000 +
+                                       static_cast<uint64_t>(getpid()) % 1000;
+  uint64_t seconds = std::getenv("KEVENT_LONG") != nullptr ? 180 : 4;
+  uint64_t threads = 3;
+  bool lookups = true;
+  bool forks = true;
+  for (int i = 1; i < argc; ++i) {
+    const char* value = std::strchr(argv[i], '=');
+    if (value != nullptr && std::strncmp(argv[i], "--seed=", 7) == 0) {
+      Random::base = Number(value + 1);
+    } else if (value != nullptr && std::strncmp(argv[i], "--seconds=", 10) == 0) {
+      seconds = Number(value + 1);
+    } else if (value != nullptr && std::strncmp(argv[i], "--threads=", 10) == 0) {
+      threads = Number(value + 1);
+    } else if (std::strcmp(argv[i], "--no-lookups") == 0) {
+      lookups = false;
+    } else if (std::strcmp(argv[i], "--no-forks") == 0) {
+      forks = false;
+    } else {
+      std::fprintf(stderr,
+                   "usage: %s [--seed=N] [--seconds=N] [--threads=N] [--no-lookups] [--no-forks]\n",
+                   argv[0]);
+      return EXIT_FAILURE;
+    }
+  }
+  printf("seed %llu\n", static_cast<unsigned long long>(Random::base));
+  std::fflush(stdout);
+  return kevent_test::Run(seconds, static_cast<size_t>(threads), lookups, forks);
+}
