@@ -223,6 +223,49 @@ TEST(Limits, TrapP3_5_QueuedSignals) {
   });
 }
 
+size_t ResidentBytes() {
+  size_t mapped = 0;
+  size_t resident = 0;
+  std::ifstream("/proc/self/statm") >> mapped >> resident;
+  return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+// What kevent(7) says that locked memory takes; with MCL_ONFAULT it is what is used.
+TEST(Limits, LockedMemory) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer's memory cannot be locked";
+#endif
+  for (const int how : {MCL_FUTURE, MCL_FUTURE | MCL_ONFAULT}) {
+    ExpectChild([how] {
+      if (mlockall(how) != 0) return;  // not allowed here
+      const size_t before = ResidentBytes();
+      const int queue = kevent_init(nullptr, 0, 0);
+      if (queue < 0 && errno == ENOMEM) return;  // RLIMIT_MEMLOCK
+      CHILD_CHECK(queue >= 0);
+      UseTimer(queue, CLOCK_MONOTONIC);
+      int ends[2];
+      CHILD_CHECK(pipe(ends) == 0);
+      static char byte;
+      static aiocb controls[2];
+      for (int i = 0; i < 2; ++i) {
+        controls[i].aio_fildes = ends[i];
+        controls[i].aio_buf = &byte;
+        controls[i].aio_nbytes = 1;
+        kevent_sigevent(&controls[i].aio_sigevent, queue, nullptr);
+        if ((i == 0 ? aio_read : aio_write)(&controls[i]) != 0) {
+          CHILD_CHECK(errno == EAGAIN);  // RLIMIT_MEMLOCK
+          return;
+        }
+      }
+      ukevent events[2];
+      CHILD_CHECK(kevent_get_events(queue, 2, 2, nullptr, events, 0) == 2);
+      const size_t taken = ResidentBytes() - before;
+      const size_t most = (how & MCL_ONFAULT) != 0 ? size_t{4} << 20 : size_t{26} << 20;
+      CHILD_CHECK(taken < most);
+    });
+  }
+}
+
 // A sandbox that knows no queue's system calls: its error at kevent_init.
 TEST(Sandbox, RefusesAQueueClearly) {
   for (const unsigned system_call : {unsigned{SYS_timerfd_create}, unsigned{SYS_pipe2},
