@@ -19,6 +19,7 @@
 #include <termios.h>
 
 #include <cerrno>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -188,7 +189,9 @@ class KindsOfFiles : public testing::TestWithParam<Kind> {
   void Compare(int queue, bool writes, size_t bytes, bool nonblock, off_t offset) {
     const int plain = Plain(writes, bytes);
     const int fd = Open(nonblock);
-    auto* control = new aiocb;
+    // What waits is left behind with its process.
+    static std::vector<std::unique_ptr<aiocb>> controls;
+    aiocb* control = controls.emplace_back(std::make_unique<aiocb>()).get();
     Prepare(control, queue, fd, bytes_, bytes, offset);
     const int begun = writes ? aio_write(control) : aio_read(control);
     const auto say = [&](const char* what, int result) {

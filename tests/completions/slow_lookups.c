@@ -43,7 +43,7 @@ static void put(const char *path, const char *text) {
 }
 
 static void put_in_place_of(const char *path, const char *file) {
-  if (mount(file, path, NULL, MS_BIND, NULL) != 0) skip(path);
+  if (mount(file, path, "none", MS_BIND, NULL) != 0) skip(path);
 }
 
 static char folder[] = "/tmp/kevent.XXXXXX";
@@ -58,7 +58,7 @@ static void make_hosts_a_fifo(void) {
     snprintf(map, sizeof map, "0 %u 1", user);
     put("/proc/self/uid_map", map);
   }
-  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) skip("mount");
+  if (mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0) skip("mount");
   if (mkdtemp(folder) == NULL) skip(folder);
   snprintf(hosts, sizeof hosts, "%s/hosts", folder);
   snprintf(services, sizeof services, "%s/nsswitch.conf", folder);

@@ -5,6 +5,7 @@
 // once the limit is lifted.
 
 #include <aio.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -138,6 +139,53 @@ TEST(Limits, DescriptorsOfAQueuesFirstOperation) {
     CHILD_CHECK(aio_read(&control) == 0);
     CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
     CHILD_CHECK(event.ptr == &control && aio_return(&control) == 1);
+  });
+}
+
+bool HasIoUring() {
+  alignas(8) char parameters[120] = {};
+  const long fd = syscall(SYS_io_uring_setup, 1, parameters);
+  if (fd >= 0) close(static_cast<int>(fd));
+  return fd >= 0 && dlopen("liburing.so.2", RTLD_NOW) != nullptr;
+}
+
+// A lack at the first operation, when the loader or the kernel takes some for io_uring, is
+// forgotten when they are there: more reads can wait than there are threads that block.
+TEST(Limits, DescriptorsOfIoUring) {
+  ExpectChild([] {
+    alarm(250);
+    const int queue = kevent_init(nullptr, 0, 0);
+    ukevent user = {};
+    user.type = KEVENT_UNOTIFY;
+    user.event = 1;
+    CHILD_CHECK(kevent_ctl(queue, KEVENT_CTL_ADD, 1, &user) == 0);  // what a first kevent takes
+    constexpr int kReads = 21;
+    static aiocb controls[kReads + 1];
+    static char bytes[kReads + 1];
+    int ends[kReads + 1][2];
+    for (auto& pipe_ends : ends) CHILD_CHECK(pipe(pipe_ends) == 0);
+    const auto prepare = [&](int i) {
+      controls[i].aio_fildes = ends[i][0];
+      controls[i].aio_buf = &bytes[i];
+      controls[i].aio_nbytes = 1;
+      kevent_sigevent(&controls[i].aio_sigevent, queue, &controls[i]);
+    };
+    prepare(kReads);
+    const rlim_t all = LimitOf(RLIMIT_NOFILE);
+    for (rlim_t limit = 0; limit < 2; ++limit) {
+      Limit(RLIMIT_NOFILE, limit);
+      CHILD_CHECK(aio_read(&controls[kReads]) == -1 && errno == EAGAIN);
+      Limit(RLIMIT_NOFILE, all);
+    }
+    for (int i = 0; i < kReads; ++i) {
+      prepare(i);
+      CHILD_CHECK(aio_read(&controls[i]) == 0);
+    }
+    CHILD_CHECK(write(ends[kReads - 1][1], "x", 1) == 1);
+    ukevent event;
+    if (!HasIoUring()) return;  // as many wait as there are threads, and no more
+    CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
+    CHILD_CHECK(event.ptr == &controls[kReads - 1]);
   });
 }
 

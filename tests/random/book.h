@@ -131,7 +131,8 @@ struct LookupBook {
   uint32_t incarnation;
   bool in_use;
   bool any_cancelled;
-  bool kept;  // for good: nobody says when the library has looked for the last time
+  bool was_given_back;
+  LookupBook* next_of_all;
   std::atomic<uint32_t> told;
 };
 

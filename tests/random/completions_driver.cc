@@ -182,6 +182,13 @@ int Run(uint64_t seconds, size_t thread_count, bool lookups, bool forks) {
     }
     ++phases;
   } while (Clock::now() < end);
+  for (const LookupBook* book = shared.lookups_of_all; book != nullptr; book = book->next_of_all) {
+    if (!book->was_given_back) continue;
+    const auto* bytes_of = reinterpret_cast<const unsigned char*>(book->requests);
+    for (size_t i = 0; i < sizeof book->requests; ++i) {
+      HOLDS(bytes_of[i] == kGivenBack, "a look-up is written to after its end");
+    }
+  }
   uint64_t begun = 0;
   for (const auto& worker : workers) begun += worker->begun();
   printf("seed %llu: %llu operations in %llu phases\n",

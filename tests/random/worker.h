@@ -31,6 +31,9 @@ struct Shared {
   char pattern[64];  // the name of a file
   std::atomic<int> unsettled{0};
   bool lookups = true;
+  // All that there ever were: of those for queues that were closed nothing says when they
+  // can go.
+  std::atomic<LookupBook*> lookups_of_all{nullptr};
   bool forks = true;
   std::vector<QueueBook*> queues;  // of all threads
 };
