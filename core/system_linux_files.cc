@@ -174,9 +174,11 @@ Nature NatureOf(const Transfer& transfer, bool nonblock) {
   // What is ready, as any file of a disk is, answers an io_uring as it does a call.
   // But nothing it takes for done.
   const bool is_nothing = transfer.bytes == 0;
-  if (!is_stream && !nonblock && !is_nothing && IsReady(transfer)) return {false, true};
   const int mode = FileMode(transfer.fd);
   if (mode < 0) return {is_stream, false};
+  // Of those without a type an epoll may be ready no more when the io_uring asks.
+  const bool has_type = (mode & S_IFMT) != 0;
+  if (has_type && !is_stream && !nonblock && !is_nothing && IsReady(transfer)) return {false, true};
   switch (mode & S_IFMT) {
     case S_IFSOCK:
       return {true, !HasTimeout(transfer)};
