@@ -91,10 +91,13 @@ int Queue::MoveInternal(int fd, uint16_t role) {
     if (NumberOf(role) == nullptr) return EBUSY;
     if (!Pin()) return EAGAIN;
     int error = EBUSY;
-    for (; left != 0 && !lock_.TryAcquire(); --left) sys::Pause();
-    if (left != 0) {
-      error = MoveInternalLocked(fd, role);
-      lock_.Release();
+    for (; left != 0; --left) {
+      if (lock_.TryAcquire()) {
+        error = MoveInternalLocked(fd, role);
+        lock_.Release();
+        break;
+      }
+      sys::Pause();
     }
     Unpin();
     if (error != 0) return error;
