@@ -11,6 +11,7 @@
 //   completions_driver [--seed=N] [--seconds=N] [--threads=N] [--no-lookups] [--no-forks]
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -163,6 +164,13 @@ int Run(uint64_t seconds, size_t thread_count, bool lookups, bool forks) {
     workers.push_back(std::make_unique<Worker>(Random::base * 1000 + i, &shared));
     for (QueueBook& queue : workers.back()->queues()) shared.queues.push_back(&queue);
   }
+  // The C library ends the process when a thread of its own, one that looks names up, ends
+  // and there is no descriptor or memory for what pthread_exit loads.
+  pthread_t first;
+  HOLDS(pthread_create(
+            &first, nullptr, [](void*) -> void* { pthread_exit(nullptr); }, nullptr) == 0,
+        "a thread");
+  pthread_join(first, nullptr);
   signal(SIGALRM, SaysWhatHangs);
   signal(SIGPIPE, SIG_IGN);
 
