@@ -132,6 +132,7 @@ int CopyInternal(int fd, uint32_t queue, uint16_t role) {
   for (int lowest = sys::LowestInternal();;) {
     const Registry::Moment before = Registry::Now();
     const int copy = sys::DuplicateFrom(fd, lowest, true);
+    if (copy == -EINVAL) return -EMFILE;  // none from here on is to be given
     if (copy < 0) return copy;
     const int result = RegisterCopy(copy, as, before);
     if (result != -EAGAIN) return result == 0 ? copy : result;

@@ -25,6 +25,8 @@ int NameAnew(Queue& queue) {
     const Registry::Moment before = Registry::Now();
     const Queue::NumbersUsed used(queue);
     const int fd = sys::DuplicateFrom(queue.epoll(), 0, true);
+    // No number at all is to be given now (fcntl(2)), not an argument of the caller's.
+    if (fd == -EINVAL) return -EMFILE;
     if (fd < 0) return fd;
     if (const int error = Registry::Reserve(fd); error != 0) {
       sys::Close(fd);
