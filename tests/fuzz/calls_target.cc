@@ -191,6 +191,7 @@ class Calls {
         return Number();
     }
   }
+  static bool IsQueue(int fd) { return kevent_get_events(fd, 0, 0, nullptr, nullptr, 0) == 0; }
   // Into the range, whatever is there.
   void Keep(int fd) {
     if (fd < 0) return;
@@ -217,8 +218,7 @@ class Calls {
     }
     // A ring of two or three: the number is the lowest.
     for (int fd = 3; fd < kFirst; ++fd) {
-      ukevent none;
-      if (kevent_get_events(fd, 0, 0, nullptr, &none, 0) == 0) Keep(fd);
+      if (IsQueue(fd)) Keep(fd);
     }
   }
 
@@ -250,7 +250,9 @@ class Calls {
         Keep(fcntl(from, Chance() ? F_DUPFD : F_DUPFD_CLOEXEC, to));
         break;
       case 3:
-        syscall(SYS_dup2, from, to);
+        // The copy of a queue is one that the library does not see: F_SETSIG on it would
+        // take away the mark by which the queue's descriptors are known.
+        if (!IsQueue(from)) syscall(SYS_dup2, from, to);
         break;
       default:
         dup2(from, to);
@@ -304,13 +306,14 @@ class Calls {
     const int flags = fcntl(number, F_GETFL);
     switch (Pick(6)) {
       case 0:
-        fcntl(number, F_SETFL, flags ^ O_NONBLOCK);
+        // Of queues alone: an operation on another that waits cannot be cancelled.
+        if (IsQueue(number)) fcntl(number, F_SETFL, flags ^ O_NONBLOCK);
         break;
       case 1:
         fcntl(number, F_SETFD, Chance() ? FD_CLOEXEC : 0);
         break;
       case 2:
-        fcntl(number, F_GETSIG);
+        fcntl(number, F_SETSIG, Chance() ? 0 : SIGUSR1);
         break;
       case 3:
         fcntl(number, F_SETOWN, getpid());
@@ -483,7 +486,6 @@ class Calls {
     control.aio_offset = Pick(4) == 0 ? static_cast<off_t>(Pick(64)) - 2 : 0;
     control.aio_reqprio = Pick(16) == 0 ? static_cast<int>(Pick(40)) - 2 : 0;
     kevent_sigevent(&control.aio_sigevent, AnyNumber(), &control);
-    if (Pick(8) == 0) control.aio_sigevent.sigev_notify = SIGEV_NONE;
     int result;
     switch (Pick(5)) {
       case 0:
