@@ -77,17 +77,17 @@ struct ListBook;
 struct Op {
   // In an array, as it has an array of nothing and cannot be a member.
   std::array<aiocb, 1> controls;
-  Task task;
   QueueBook* queue;  // or nobody
-  uint32_t incarnation;
-  bool cancelled;         // by a call that said so
-  bool may_be_cancelled;  // by one that is for all of its descriptor
-  bool checked;           // what it has come to
   ListBook* list;
-  bool was_given_back;
+  uint32_t incarnation;
   uint32_t slot;  // of the file, of a write
   std::atomic<uint32_t> told;
   uint32_t told_data[2];
+  Task task;
+  bool cancelled;         // by a call that said so
+  bool may_be_cancelled;  // by one that is for all of its descriptor
+  bool checked;           // what it has come to
+  bool was_given_back;
   unsigned char before[16];
   unsigned char buffer[kBuffer];
   unsigned char after[16];

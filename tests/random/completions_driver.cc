@@ -130,6 +130,7 @@ void Phase(uint64_t seed, Shared* shared, std::chrono::milliseconds length) {
   std::atomic<bool> lifted{false};
   const auto end = Clock::now() + length;
   std::vector<std::thread> threads;
+  threads.reserve(workers.size());
   for (const auto& worker : workers) {
     threads.emplace_back([&, worker = worker.get()] {
       while (Clock::now() < end) worker->Step();

@@ -128,7 +128,8 @@ void Worker::ReopenQueue(QueueBook* queue) {
 
 // ---- Beginning --------------------------------------------------------------------------
 
-// A queue: of this thread mostly, whoever's otherwise.
+// A queue: of this thread mostly, whoever's otherwise.  It has no number while it is made
+// again.
 void Worker::Address(sigevent* notification, const void* book, Cookie kind, QueueBook** queue,
                      uint32_t* incarnation) {
   *queue = random_.OneIn(4) ? shared_->queues[random_.Below(shared_->queues.size())]
@@ -270,6 +271,10 @@ void Worker::BeginList(bool wait) {
   if (count == 0) return;
   sigevent notification;
   Address(&notification, &list, Cookie::kList, &list.queue, &list.incarnation);
+  if (notification.sigev_kevent_fd < 0) {
+    for (int i = 0; i < count; ++i) GiveBack(members[i]);
+    return;
+  }
   list.told.store(0);
   list.begun = static_cast<uint32_t>(count);
   list.in_use = !wait;
@@ -319,6 +324,7 @@ void Worker::BeginLookup() {
   }
   sigevent notification;
   Address(&notification, book, Cookie::kLookup, &book->queue, &book->incarnation);
+  if (notification.sigev_kevent_fd < 0) return;
   const int result = getaddrinfo_a(GAI_NOWAIT, book->list, book->count, &notification);
   if (result != 0) {
     HOLDS(result == EAI_AGAIN || result == EAI_MEMORY ||
@@ -431,6 +437,7 @@ void Worker::UseTimer() {
                                      CLOCK_PROCESS_CPUTIME_ID};
     sigevent notification;
     Address(&notification, &book, Cookie::kTimer, &book.queue, &book.incarnation);
+    if (notification.sigev_kevent_fd < 0) return;
     const int result = timer_create(kClocks[random_.Below(4)], &notification, &book.timer);
     book.in_use = result == 0;
     if (result != 0) {
@@ -464,6 +471,7 @@ void Worker::UseMessages() {
     book.told.store(0);
     book.sent = false;
     Address(&notification, &book, Cookie::kMessage, &book.queue, &book.incarnation);
+    if (notification.sigev_kevent_fd < 0) return;
     if (mq_notify(messages_, &notification) == 0) {
       book.in_use = true;
       registered_ = &book;
