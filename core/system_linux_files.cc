@@ -256,7 +256,8 @@ namespace {
 // gai_suspend far below whatever this thread calls next.
 [[gnu::noinline]] int SuspendFarBelow(const gaicb* const list[], const timespec* timeout) {
   volatile char between[size_t{16} << 10];
-  between[0] = between[sizeof between - 1] = 0;
+  between[0] = 0;
+  between[sizeof between - 1] = 0;
   const int result = gai_suspend(list, 1, timeout);
   between[0] = 1;
   return result;
