@@ -155,11 +155,7 @@ bool StillNamed(int fd, Registration name) {
   return false;
 }
 
-bool ConcernsRange(unsigned first, unsigned last) {
-  if (first > last || first > INT_MAX) return false;
-  return Registry::Next(static_cast<int>(first),
-                        last > INT_MAX ? INT_MAX : static_cast<int>(last)) >= 0;
-}
+void LeaveTable() { Process::LeftTable(); }
 
 int CloseDescriptor(int fd) {
   if (!OwnsTableOf(fd)) return sys::Close(fd);
@@ -177,7 +173,7 @@ int CloseDescriptors(unsigned first, unsigned last, int flags) {
   // CLOEXEC closes nothing now; after UNSHARE the calling thread has left the
   // table of descriptors that the queues live in.
   const int registered = Registry::Next(static_cast<int>(first), INT_MAX);
-  if (flags != 0 || registered < 0 || !OwnsTableOf(registered)) {
+  if (flags != 0 || first > last || registered < 0 || !OwnsTableOf(registered)) {
     return sys::CloseRange(first, last, flags);
   }
 
@@ -250,10 +246,7 @@ int DuplicateTo(int fd, int target, int flags) {
   }
   const SignalsBlocked blocked;
   Replacement replacement(target);
-  if (const int error = MakeRoom(target); error != 0) {
-    replacement.LeaveOpen();
-    return -error;
-  }
+  if (const int error = MakeRoom(target); error != 0) return -error;
   const Registration before = Registry::Get(target);
   const int result = CopyName(
       fd, [=] { return sys::DuplicateTo(fd, target, flags); },
@@ -263,12 +256,7 @@ int DuplicateTo(int fd, int target, int flags) {
       });
   if (result < 0) return result;
   replacement.Succeeded();
-  if (before.is_left()) {
-    // The copy of the queue's lock on its table of descriptors that was there.
-    Process::QueueAt(before.queue()).LockTable();
-  } else {
-    Replaced(target, before);
-  }
+  if (!before.is_left()) Replaced(target, before);
   return result;
 }
 

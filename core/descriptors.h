@@ -10,12 +10,37 @@
 #include <atomic>
 
 #include "core/registry.h"
+#include "core/system.h"
 
 namespace kevent::core {
 
-// Whether a call on this number, or on numbers in this range, concerns us.
+// The calling thread has a table of descriptors of its own now.
+void LeaveTable();
+
+// Whether a call on this number concerns us.
 inline bool Concerns(int fd) { return !Registry::Get(fd).none(); }
-bool ConcernsRange(unsigned first, unsigned last);
+
+// Whether any number is registered, or was.
+inline bool ConcernsAny() { return !Registry::empty(); }
+
+// A call that closes a range, from before it asks what concerns us until it has.  With
+// signals blocked where a handler could leave it that uses a queue.
+class ClosingRange {
+ public:
+  ClosingRange() : blocks_(ConcernsAny()), before_(blocks_ ? sys::BlockAllSignals() : 0) {
+    Registry::BeginClosingRange();
+  }
+  ~ClosingRange() {
+    Registry::EndClosingRange();
+    if (blocks_) sys::RestoreSignals(before_);
+  }
+  ClosingRange(const ClosingRange&) = delete;
+  ClosingRange& operator=(const ClosingRange&) = delete;
+
+ private:
+  const bool blocks_;
+  const sys::SignalSet before_;
+};
 
 // Whether the program's close comes to us.  Where it does not, as in a program
 // that does not know of a library that uses this one, the number of a queue can

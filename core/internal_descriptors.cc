@@ -34,9 +34,17 @@ void GiveUp(int fd, Registration claimed, const Registry::Claim& claim) {
   }
 }
 
+// Not for ever: a handler may have left such a call by siglongjmp, while there was no
+// queue yet; with one, none can.
+void AwaitClosesOfRanges() {
+  constexpr int kPatience = 10'000;  // of 0.1 ms and more
+  for (int left = kPatience; left != 0 && !Registry::NoRangeIsClosed(); --left) sys::Pause();
+}
+
 // Whether the copy of a marked file that the kernel has given is there, registered.
 bool ClaimCopy(int fd, Registration as, Registry::Moment since) {
   const Registry::Claim claim = Registry::ClaimNew(fd, as, since);
+  AwaitClosesOfRanges();
   const bool named = claim.replaced && claim.before.is_name();
   if (claim.being_replaced || named || !sys::IsMarked(fd)) {
     GiveUp(fd, as, claim);
@@ -85,8 +93,9 @@ int ReserveMade(int fd) {
   return -error;
 }
 
-// The number that a descriptor has from now on which was made and claimed.
-int Settle(int fd, uint32_t queue, uint16_t role) {
+}  // namespace
+
+int SettleNew(int fd, uint32_t queue, uint16_t role) {
   if (const int error = sys::Mark(fd); error < 0) {
     CloseMade(fd, queue);
     return error;
@@ -102,28 +111,33 @@ int Settle(int fd, uint32_t queue, uint16_t role) {
   return fd;
 }
 
-}  // namespace
-
-int AdoptNew(int fd, Registry::Moment since, uint32_t queue, uint16_t role) {
+int ClaimNew(int fd, Registry::Moment since, uint32_t queue) {
   if (const int error = ReserveMade(fd); error != 0) return error;
-  return ClaimMade(fd, since, queue) ? Settle(fd, queue, role) : -EAGAIN;
+  return ClaimMade(fd, since, queue) ? 0 : -EAGAIN;
 }
 
-int AdoptHungUp(uint32_t queue, uint16_t role) {
+int AdoptFullPipe(uint32_t queue, uint16_t role) {
   for (;;) {
-    const Registry::Moment before = Registry::Now();
+    int reader;
     int writer;
-    const int reader = sys::CreatePipe(&writer);
-    if (reader < 0) return reader;
-    int error = ReserveMade(writer);
-    if (const int also = ReserveMade(reader); also != 0) error = also;
-    if (error != 0) return error;
-    const bool ends = ClaimMade(writer, before, queue);
-    if (ends) CloseMade(writer, queue);
-    if (!ClaimMade(reader, before, queue)) continue;
-    // With its other end open somewhere it is of no use.
-    if (ends) return Settle(reader, queue, role);
+    int error;
+    bool both;
+    {
+      const Making making;
+      reader = sys::CreatePipe(&writer);
+      if (reader < 0) return reader;
+      error = ClaimNew(writer, making.since(), queue);
+      both = error == 0 && sys::WriteByte(writer) == 0;
+      if (error == 0) CloseMade(writer, queue);
+      const int of_reader = ClaimNew(reader, making.since(), queue);
+      if (of_reader == -EAGAIN) continue;
+      if (of_reader < 0) return of_reader;
+    }
+    // Empty it is of no use.
+    if (both) return SettleNew(reader, queue, role);
     CloseMade(reader, queue);
+    if (error == 0) return -ENOMEM;
+    if (error != -EAGAIN) return error;
   }
 }
 
@@ -157,11 +171,22 @@ void Forget(Registration before) {
   if (before.is_name()) Process::QueueAt(before.queue()).DropName();
 }
 
+Replacement::Replacement(int target) : target_(target), found_(Registry::BeginReplacing(target)) {
+  // Not for long: a signal handler may have interrupted the thread that it waits for.
+  constexpr int kPatience = 30;  // of 0.1 ms and more
+  for (int left = kPatience; left != 0 && !Registry::NoneIsMade(); --left) {
+    Registry::EndReplacing(target, false);
+    sys::Pause();
+    found_ = Registry::BeginReplacing(target);
+  }
+}
+
 Replacement::~Replacement() {
   const Registration now = Registry::Get(target_);
   if (succeeded_ && now.is_left()) Registry::Change(target_, now, {});
   Registry::EndReplacing(target_, succeeded_);
-  if (now.is_left() && !succeeded_ && !leave_open_) CloseRegistered(target_, now);
+  if (!now.is_left() || succeeded_) return;
+  if (Process::QueueAt(now.queue()).MayCloseLeft(target_)) CloseRegistered(target_, now);
 }
 
 }  // namespace kevent::core

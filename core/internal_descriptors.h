@@ -24,27 +24,53 @@
 
 namespace kevent::core {
 
-// `create` has made a descriptor since that moment: the number that it has as the
-// engine's, or a negative errno; -EAGAIN when its number may be a stranger's.
-int AdoptNew(int fd, Registry::Moment since, uint32_t queue, uint16_t role);
+// While a descriptor is made and claimed.
+class Making {
+ public:
+  Making() : since_(Begin()) {}
+  ~Making() { Registry::EndMaking(); }
+  Making(const Making&) = delete;
+  Making& operator=(const Making&) = delete;
+  Registry::Moment since() const { return since_; }
+
+ private:
+  static Registry::Moment Begin() {
+    Registry::BeginMaking();
+    return Registry::Now();
+  }
+  const Registry::Moment since_;
+};
+
+// Of a descriptor that was made since that moment: registers it as new, 0; or a
+// negative errno, -EAGAIN when its number may be a stranger's.
+int ClaimNew(int fd, Registry::Moment since, uint32_t queue);
+
+// The number that it has from then on, or a negative errno.
+int SettleNew(int fd, uint32_t queue, uint16_t role);
 
 // Takes over the descriptor that `create` makes, or the negative errno that it is:
 // the number that it has then, or a negative errno.
 template <typename Create>
 int AdoptDescriptor(uint32_t queue, uint16_t role, Create create) {
   for (;;) {
-    const Registry::Moment before = Registry::Now();
-    int fd = create();
-    if (fd < 0) return fd;
-    fd = AdoptNew(fd, before, queue, role);
-    if (fd != -EAGAIN) return fd;
+    int fd;
+    int error;
+    {
+      const Making making;
+      fd = create();
+      if (fd < 0) return fd;
+      error = ClaimNew(fd, making.since(), queue);
+    }
+    if (error == 0) return SettleNew(fd, queue, role);
+    if (error != -EAGAIN) return error;
   }
 }
 
-// The same for the end of a pipe that hangs up, since nobody has the other one: it is
-// ready for ever.  Unlike an eventfd, which is, too, it has a file of its own that can
-// be locked (Queue::LockTable).
-int AdoptHungUp(uint32_t queue, uint16_t role);
+// The same for the end of a pipe with a byte in it that nobody reads: it is ready for
+// ever.  Unlike an eventfd, which is, too, it has a file of its own that can be locked
+// (Queue::AdoptAlwaysReady).  That nobody has the other end would make it ready as
+// well, but a child of fork may.
+int AdoptFullPipe(uint32_t queue, uint16_t role);
 
 // A copy of a descriptor of the engine's with that role, or a negative errno.
 int CopyInternal(int fd, uint32_t queue, uint16_t role);

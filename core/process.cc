@@ -37,6 +37,9 @@ constinit std::atomic<Queue*> g_queues[kMaxQueues] = {};
 constinit std::atomic<QueueMemory*> g_queue_memory[kMaxQueues] = {};
 constinit std::atomic<bool> g_fork_handled{false};
 
+// The thread has left the process's table of descriptors.
+thread_local constinit bool t_left_table = false;
+
 Wiped& State() { return *g_wiped.load(std::memory_order_acquire); }
 
 void Inhabit(Wiped& state) {
@@ -96,6 +99,8 @@ int Process::owner() { return g_owner.load(std::memory_order_acquire); }
 
 int Process::id() { return IsInhabited(State()) ? g_owner.load(std::memory_order_acquire) : 0; }
 
+void Process::LeftTable() { t_left_table = true; }
+
 void Process::PrepareIfForked() {
   const Wiped* state = g_wiped.load(std::memory_order_acquire);
   if (state != nullptr && !IsInhabited(*state)) PrepareChild(false);
@@ -103,16 +108,21 @@ void Process::PrepareIfForked() {
 
 bool Process::Owns() {
   PrepareIfForked();
+  if (t_left_table) return false;
   const Queue* queue;
   for (uint32_t number = 0; (queue = FindQueue(number)) != nullptr; ++number) {
-    if (queue->open()) return queue->InItsTable();
+    if (!queue->open()) continue;
+    const Queue::Table table = queue->CallersTable();
+    if (table != Queue::Table::kUnknown) return table == Queue::Table::kIts;
   }
   return sys::ProcessId() == g_owner.load(std::memory_order_acquire);
 }
 
 bool Process::Owns(uint32_t queue) {
   PrepareIfForked();
-  return QueueAt(queue).InItsTable();
+  if (t_left_table) return false;
+  const Queue::Table table = QueueAt(queue).CallersTable();
+  return table == Queue::Table::kUnknown ? Owns() : table == Queue::Table::kIts;
 }
 
 Queue& Process::QueueAt(uint32_t number) {
@@ -132,9 +142,16 @@ Lookups& Process::lookups() { return State().lookups; }
 // To modify a member as it is changes nothing; and of an epoll that does not have it
 // nothing either, whoever's that is.
 bool Process::IsNameOf(int fd, uint32_t queue) {
-  const int member = g_queue_memory[queue].load()->monotonic_timerfd.load() - 1;
-  return OwnsDescriptor(member, queue, kMonotonicAxis) && sys::IsMarked(fd) &&
-         sys::EpollModify(fd, member, EPOLLIN) == 0;
+  const std::atomic<int>& number = g_queue_memory[queue].load()->monotonic_timerfd;
+  for (;;) {
+    const int member = number.load() - 1;
+    if (sys::IsMarked(fd) && OwnsDescriptor(member, queue, kMonotonicAxis) &&
+        sys::EpollModify(fd, member, EPOLLIN) == 0) {
+      return true;
+    }
+    // Not if dup2 in another thread has it moved meanwhile.
+    if (number.load() - 1 == member) return false;
+  }
 }
 
 void Process::HasUncleared() { State().any_uncleared.store(true, std::memory_order_seq_cst); }
@@ -194,8 +211,9 @@ void Process::PrepareChild(bool of_fork) {
   }
   Lock::SetPassesPriority(of_fork);
   const bool shares = !of_fork && SharesTableWithParent();
+  t_left_table = false;
   Inhabit(*state);
-  Registry::ForgetReplacing();
+  Registry::ForgetCalls();
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   if (shares) {
     // Whatever is done to a number is done to the parent's.
@@ -219,14 +237,19 @@ void Process::PrepareChildOfFork() { PrepareChild(true); }
 
 // A child of clone(CLONE_FILES) has memory of its own and its parent's descriptors.
 // The lock on a queue's file belongs to the table; in a copy of it, it is in the way.
+// The parent goes on with its numbers meanwhile, and one of them may be of another file
+// by now: that has no lock.  None has when the parent has ended.
 bool Process::SharesTableWithParent() {
+  bool any = false;
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
     const Registration found = Registry::Get(fd);
-    if (!found.is_internal() || found.role() != kRoleAlwaysReady || !sys::IsMarked(fd)) continue;
-    return sys::InTableOf(fd) && sys::IsLocked(fd);
+    if (!found.is_internal() || found.role() != kRoleAlwaysReady) continue;
+    any = true;
+    const bool in_table = sys::InTableOf(fd);
+    if (sys::IsLocked(fd) && sys::IsMarked(fd)) return in_table;
   }
-  return false;
+  return any && sys::ProcessExists(g_owner.load(std::memory_order_acquire));
 }
 
 // The registry says which descriptors were inherited; but the parent may have

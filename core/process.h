@@ -30,6 +30,8 @@ class Process {
   // prepares it.  Async-signal-safe.
   static bool Owns();
   static bool Owns(uint32_t queue);  // the descriptors of this queue
+  // From here on the calling thread does not own them (unshare).
+  static void LeftTable();
 
   // The process that the state belongs to; another one in a child of fork, once
   // it was prepared, and until then 0.  Makes no system call.

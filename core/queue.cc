@@ -29,6 +29,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
   held_.exchange(false);
   timerfd_announces_.store(false, std::memory_order_relaxed);
   left_a_number_.store(false, std::memory_order_relaxed);
+  closed_numbers_.store(false, std::memory_order_relaxed);
   io_signal_.store(0, std::memory_order_relaxed);
   exit_requested_.store(false, std::memory_order_relaxed);
   announced_.Reset();
@@ -43,8 +44,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
   axis_count_.store(0, std::memory_order_relaxed);
 
   int error = AddInternal(AdoptDescriptor(number_, kRoleEpoll, sys::CreateEpoll), &epoll_);
-  if (error == 0) error = AddInternal(AdoptHungUp(number_, kRoleAlwaysReady), &always_ready_);
-  if (error == 0) LockTable();
+  if (error == 0) error = AddInternal(AdoptAlwaysReady(), &always_ready_);
   uint8_t monotonic;
   bool made;
   if (error == 0) {

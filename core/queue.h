@@ -92,10 +92,14 @@ class Queue {
   // Async-signal-safe.
   int MoveInternal(int fd, uint16_t role);
 
-  // The calling thread's table of descriptors is the one that the queue lives in,
-  // which a lock on one of its files tells.  Async-signal-safe.
-  void LockTable() const;
-  bool InItsTable() const;
+  // Whether the calling thread's table of descriptors is the one that the queue lives
+  // in, which a lock on one of its files tells while it is open.  Async-signal-safe.
+  enum class Table { kIts, kAnother, kUnknown };
+  Table CallersTable() const;
+
+  // A call of dup2 onto a number that was left has failed: whether it may close it.  If
+  // not, threads may go on using it, and it is closed with the queue.
+  bool MayCloseLeft(int fd);
 
   // While it lives, a number that was read afterwards is not taken by dup2.
   class NumbersUsed;
@@ -269,6 +273,7 @@ class Queue {
   bool Owns(int fd, uint16_t role) const;
   static int AddInternal(int adopted, std::atomic<int>* number);
   bool IsUnused(int fd) ABSL_LOCKS_EXCLUDED(lock_);
+  int AdoptAlwaysReady();
   void CloseInternal(std::atomic<int>* number, uint16_t role);
   std::atomic<int>* NumberOf(uint16_t role);
   int MoveInternalLocked(int fd, uint16_t role) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -296,7 +301,7 @@ class Queue {
   bool AnnouncedByMember();
   void Ring();
   template <typename Calls>
-  void UntilUnmoved(const std::atomic<int>& number, uint16_t role, Calls calls);
+  void UntilUnmoved(const std::atomic<int>& number, Calls calls);
   void TellAnnounced();
   void SwitchOn(uint64_t how);
   int AddAnew(uint32_t events, uint64_t token);
@@ -390,6 +395,7 @@ class Queue {
   // Threads that have read internal numbers, not under the lock, and have yet to
   // make the system calls on them: dup2 waits for them before it takes a number.
   std::atomic<uint32_t> telling_;
+  std::atomic<bool> closed_numbers_;
   std::atomic<int> io_signal_;
   // An old number was left open, by a dup2 that was EBUSY in the end.
   std::atomic<bool> left_a_number_;

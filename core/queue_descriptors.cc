@@ -35,8 +35,10 @@ void Queue::CloseInternals() {
   for (uint32_t i = 0; i < count; ++i) CloseSource(static_cast<uint8_t>(i));
   CloseInternal(&always_ready_, kRoleAlwaysReady);
   CloseInternal(&epoll_, kRoleEpoll);
+  // What a call of dup2 has left, and leaves open, is its own to close from here on.
+  closed_numbers_.store(true, std::memory_order_seq_cst);
   KeventSet* const set = kevents();
-  if (set != nullptr || left_a_number_.load(std::memory_order_acquire)) CloseOthers();
+  if (set != nullptr || left_a_number_.load(std::memory_order_seq_cst)) CloseOthers();
   if (set != nullptr) {
     // The records of operations are the process's.  All else that the set has takes
     // locks to be given back, which this call may have been interrupted in.
@@ -106,8 +108,14 @@ int Queue::MoveInternal(int fd, uint16_t role) {
     if (IsUnused(fd)) return 0;
     sys::Pause();
   }
-  left_a_number_.store(true, std::memory_order_release);
   return EBUSY;
+}
+
+bool Queue::MayCloseLeft(int fd) {
+  if (IsUnused(fd)) return true;
+  left_a_number_.store(true, std::memory_order_seq_cst);
+  // The queue may have closed what was left before this one was.
+  return closed_numbers_.load(std::memory_order_seq_cst);
 }
 
 // A number that was left: whether no thread has read it that has yet to use it.
@@ -122,7 +130,8 @@ bool Queue::IsUnused(int fd) {
 int Queue::MoveInternalLocked(int fd, uint16_t role) {
   std::atomic<int>* const number = NumberOf(role);
   if (number->load(std::memory_order_acquire) != fd + 1) return 0;  // by another call
-  const int moved = CopyInternal(fd, number_, role);
+  // Another one rather than a copy: whoever closes a copy drops the table's lock.
+  const int moved = role == kRoleAlwaysReady ? AdoptAlwaysReady() : CopyInternal(fd, number_, role);
   if (moved < 0) return EBUSY;
   // epoll knows its members by number as well: a timerfd is a member under the
   // new one before the old one goes, and so is the epoll where it is a member.
@@ -153,11 +162,30 @@ int Queue::MoveInternalLocked(int fd, uint16_t role) {
 // A lock on a file (fcntl, F_SETLK) belongs to a table of descriptors, not to a
 // process: Linux has it so that it can drop the locks of who closes a file
 // (fs/locks.c, flc_owner).
-void Queue::LockTable() const { sys::LockTable(always_ready()); }
+//
+// It is locked before it is registered for what it is: a child of clone(CLONE_FILES),
+// which finds the registry as it was at some moment, tells from one that is not locked
+// that its parent has ended.
+int Queue::AdoptAlwaysReady() {
+  const int fd = AdoptFullPipe(number_, kRolePrivate);
+  if (fd < 0) return fd;
+  sys::LockTable(fd);
+  Registry::Change(fd, Registration::Internal(number_, kRolePrivate),
+                   Registration::Internal(number_, kRoleAlwaysReady));
+  return fd;
+}
 
-bool Queue::InItsTable() const {
-  const int fd = always_ready();
-  return Owns(fd, kRoleAlwaysReady) ? sys::InTableOf(fd) : sys::ProcessId() == Process::id();
+// In another table the number may be of another file, and one of the engine's, too:
+// then it is not locked, or it is in the way.
+Queue::Table Queue::CallersTable() const {
+  for (;;) {
+    const int fd = always_ready();
+    const bool its = sys::InTableOf(fd);
+    const bool told = Owns(fd, kRoleAlwaysReady) && sys::IsLocked(fd);
+    if (always_ready() != fd) continue;
+    if (!told) return Table::kUnknown;
+    return its ? Table::kIts : Table::kAnother;
+  }
 }
 
 }  // namespace kevent::core

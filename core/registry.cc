@@ -17,6 +17,8 @@ constinit std::atomic<uint32_t> g_closes{0};
 constinit std::atomic<std::atomic<uint64_t>*> Registry::pages_[kMaxDescriptor / kPageEntries] = {};
 constinit std::atomic<int> Registry::pages_end_{0};
 constinit std::atomic<uint32_t> Registry::replacements_{0};
+constinit std::atomic<uint32_t> Registry::range_closes_{0};
+constinit std::atomic<uint32_t> Registry::making_{0};
 
 Registration Registration::Closing() {
   const uint32_t close = g_closes.fetch_add(1, std::memory_order_relaxed);
@@ -140,7 +142,9 @@ Registry::Claim Registry::ClaimNew(int fd, Registration registration, Moment sin
   return {before.registration(), before.replacing() != 0, before.replaced() != 0 && later > 0};
 }
 
-void Registry::ForgetReplacing() {
+void Registry::ForgetCalls() {
+  range_closes_.store(0, std::memory_order_seq_cst);
+  making_.store(0, std::memory_order_seq_cst);
   const int end = pages_end_.load(std::memory_order_seq_cst);
   for (int number = 0; number < end; ++number) {
     std::atomic<uint64_t>* page = pages_[number].load(std::memory_order_acquire);

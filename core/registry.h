@@ -80,6 +80,9 @@ class Registry {
   // or ENOMEM.
   static int Reserve(int fd);
 
+  // Whether nothing was ever registered, nor any number replaced.
+  static bool empty() { return pages_end_.load(std::memory_order_acquire) == 0; }
+
   // Registers what is said, and gives what was registered before.  Without memory
   // reserved for the number it does nothing.
   static Registration Replace(int fd, Registration by);
@@ -103,6 +106,12 @@ class Registry {
   static Registration BeginReplacing(int fd);
   static void EndReplacing(int fd, bool replaced);
 
+  // A thread is about to have the kernel make a descriptor, whose number it will know
+  // only then: meanwhile no call is to begin to replace one, if it can wait.
+  static void BeginMaking() { making_.fetch_add(1, std::memory_order_seq_cst); }
+  static void EndMaking() { making_.fetch_sub(1, std::memory_order_seq_cst); }
+  static bool NoneIsMade() { return making_.load(std::memory_order_seq_cst) == 0; }
+
   // What had been replaced by now.
   class Moment {
    private:
@@ -121,8 +130,16 @@ class Registry {
   };
   static Claim ClaimNew(int fd, Registration registration, Moment since);
 
+  // ---- Ranges that are closed ----
+
+  // A call that closes whatever it finds in some range may have looked for the numbers
+  // that it spares before one of them was registered: whether none is on the way.
+  static void BeginClosingRange() { range_closes_.fetch_add(1, std::memory_order_seq_cst); }
+  static void EndClosingRange() { range_closes_.fetch_sub(1, std::memory_order_seq_cst); }
+  static bool NoRangeIsClosed() { return range_closes_.load(std::memory_order_seq_cst) == 0; }
+
   // In a child of fork, where none of the parent's calls goes on.
-  static void ForgetReplacing();
+  static void ForgetCalls();
 
  private:
   // An entry: the registration; in its place the count of calls that are about to
@@ -157,6 +174,8 @@ class Registry {
   static std::atomic<std::atomic<uint64_t>*> pages_[kMaxDescriptor / kPageEntries];
   static std::atomic<int> pages_end_;  // from here on there is none
   static std::atomic<uint32_t> replacements_;
+  static std::atomic<uint32_t> range_closes_;
+  static std::atomic<uint32_t> making_;
 
   static std::atomic<uint64_t>* Entry(int fd) {
     if (ABSL_PREDICT_FALSE(fd < 0 || fd >= kMaxDescriptor)) return nullptr;

@@ -12,7 +12,7 @@ namespace kevent::core {
 // Async-signal-safe.
 class Replacement {
  public:
-  explicit Replacement(int target) : target_(target), found_(Registry::BeginReplacing(target)) {}
+  explicit Replacement(int target);
   ~Replacement();
   Replacement(const Replacement&) = delete;
   Replacement& operator=(const Replacement&) = delete;
@@ -22,14 +22,11 @@ class Replacement {
 
   // Another file is there now.
   void Succeeded() { succeeded_ = true; }
-  // The call has failed, and threads may be about to use what the number was.
-  void LeaveOpen() { leave_open_ = true; }
 
  private:
   const int target_;
-  const Registration found_;
+  Registration found_;
   bool succeeded_ = false;
-  bool leave_open_ = false;
 };
 
 }  // namespace kevent::core

@@ -59,6 +59,7 @@ void PreferHugePages(void* pages, size_t bytes);
 int CreateEpoll();
 int CreateAlwaysReady();  // an eventfd that is readable for ever
 int CreatePipe(int* writer);
+int WriteByte(int writer);
 int CreateTimerfd(clockid_t clock);
 
 // The lowest number that is out of the way of the program's own.
@@ -90,6 +91,7 @@ int ArmTimerfd(int timerfd, uint64_t moment, bool until_clock_set);
 
 int Close(int fd);
 int CloseRange(unsigned first, unsigned last, int flags);
+int Unshare(int flags);
 int Duplicate(int fd);
 int DuplicateFrom(int fd, int lowest, bool close_on_exec);
 int DuplicateTo(int fd, int target, int flags);  // dup3
@@ -274,6 +276,7 @@ void RestoreSignals(SignalSet set);
 // ---- Processes and threads ------------------------------------------------
 
 int ProcessId();
+bool ProcessExists(int id);
 
 // Registers a handler that fork runs in the child.  Not async-signal-safe.
 int AtForkInChild(void (*handler)());

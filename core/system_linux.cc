@@ -134,6 +134,12 @@ int DescriptorLimit() {
   return limit.rlim_cur < INT_MAX ? static_cast<int>(limit.rlim_cur) : INT_MAX;
 }
 
+int WriteByte(int writer) {
+  const char byte = 0;
+  const int result = CallInt(SYS_write, writer, &byte, sizeof byte);
+  return result < 0 ? result : 0;
+}
+
 int LowestInternal() {
   // Programs take the lowest numbers, and select(2) works up to 1023; the
   // kernel's table grows with the highest number, and fork copies it.
@@ -202,6 +208,8 @@ int Close(int fd) { return CallInt(SYS_close, fd); }
 int CloseRange(unsigned first, unsigned last, int flags) {
   return CallInt(SYS_close_range, first, last, flags);
 }
+
+int Unshare(int flags) { return CallInt(SYS_unshare, flags); }
 
 int Duplicate(int fd) { return CallInt(SYS_dup, fd); }
 

@@ -32,6 +32,8 @@ int ThreadPriority() {
 
 int ProcessId() { return CallInt(SYS_getpid); }
 
+bool ProcessExists(int id) { return CallInt(SYS_kill, id, 0) != -ESRCH; }
+
 int AtForkInChild(void (*handler)()) { return -pthread_atfork(nullptr, nullptr, handler); }
 
 // ---- The place of a thread of the library's own -----------------------------

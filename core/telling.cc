@@ -112,7 +112,7 @@ void Queue::Announce() {
 // is about to take one of them meanwhile, since the calls may have come too late,
 // and without what they did for the old one.
 template <typename Calls>
-void Queue::UntilUnmoved(const std::atomic<int>& number, uint16_t role, Calls calls) {
+void Queue::UntilUnmoved(const std::atomic<int>& number, Calls calls) {
   const NumbersUsed used(*this);
   for (;;) {
     const int before = number.load(std::memory_order_seq_cst);
@@ -120,7 +120,7 @@ void Queue::UntilUnmoved(const std::atomic<int>& number, uint16_t role, Calls ca
     calls();
     const bool moved = number.load(std::memory_order_seq_cst) != before;
     if (!moved && epoll_.load(std::memory_order_seq_cst) == epoll_before) return;
-    if (moved && Owns(before - 1, role)) sys::EpollDelete(epoll(), before - 1);
+    if (moved && Owns(before - 1, kRoleLeft)) sys::EpollDelete(epoll(), before - 1);
   }
 }
 
@@ -138,7 +138,7 @@ void Queue::TellAnnounced() {
 void Queue::SwitchOn(uint64_t how) {
   const uint32_t events = how == kOnce ? EPOLLIN | EPOLLONESHOT : EPOLLIN;
   const uint64_t token = how == kOnce ? kAnnouncedOnce : kAnnounced;
-  UntilUnmoved(always_ready_, kRoleAlwaysReady, [this, events, token] {
+  UntilUnmoved(always_ready_, [this, events, token] {
     // Closed by a system call that we don't see, they may be a stranger's.
     if (!OwnsEpoll() || !Owns(always_ready(), kRoleAlwaysReady)) return;
     const bool alone = announcing_.load(std::memory_order_seq_cst) == 1;
@@ -163,7 +163,7 @@ int Queue::AddAnew(uint32_t events, uint64_t token) {
 
 // By anybody: what he took along might be for the collector.
 void Queue::SwitchOff() {
-  UntilUnmoved(always_ready_, kRoleAlwaysReady, [this] {
+  UntilUnmoved(always_ready_, [this] {
     if (OwnsEpoll()) sys::EpollDelete(epoll(), always_ready());
   });
   timerfd_announces_.store(false, std::memory_order_seq_cst);
@@ -174,7 +174,7 @@ void Queue::SwitchOff() {
 void Queue::TakeAnnouncement() {
   const KeventSet* const set = kevents();
   if (set != nullptr && set->watches()) return SwitchOff();
-  UntilUnmoved(always_ready_, kRoleAlwaysReady, [this] {
+  UntilUnmoved(always_ready_, [this] {
     if (!OwnsEpoll()) return;
     epoll_event found[kMaxAxes + 1];
     const auto room = static_cast<int>(axis_count()) + 1;
@@ -271,7 +271,7 @@ bool Queue::AnnouncedByMember() {
 void Queue::Ring() {
   SwitchOn(kToStay);
   Axis& monotonic = axes_[kMonotonicAxis];
-  UntilUnmoved(monotonic.source, kMonotonicAxis, [this, &monotonic] { ArmSource(monotonic, 1); });
+  UntilUnmoved(monotonic.source, [this, &monotonic] { ArmSource(monotonic, 1); });
 }
 
 void Queue::Lower(Axis& axis, Nanoseconds deadline) {
@@ -281,8 +281,7 @@ void Queue::Lower(Axis& axis, Nanoseconds deadline) {
 
 void Queue::TellArmed(Axis& axis) {
   axis.armed.Tell([this, &axis](uint64_t earliness) {
-    UntilUnmoved(axis.source, IndexOf(axis),
-                 [this, earliness, &axis] { ArmSource(axis, DeadlineOf(earliness)); });
+    UntilUnmoved(axis.source, [this, earliness, &axis] { ArmSource(axis, DeadlineOf(earliness)); });
   });
 }
 

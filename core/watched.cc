@@ -18,7 +18,7 @@ namespace {
 // descriptor that was closed.
 void TakeOut(Queue& queue, int fd) {
   // A child of vfork closes in its own table of descriptors, with our memory.
-  if (!queue.InItsTable() || !queue.Pin()) return;
+  if (queue.CallersTable() == Queue::Table::kAnother || !queue.Pin()) return;
   {
     const Queue::NumbersUsed used(queue);
     // Its epolls may be strangers', if the program has closed ours behind our back.

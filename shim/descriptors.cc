@@ -2,6 +2,8 @@
 
 #include "core/descriptors.h"
 
+#include <linux/close_range.h>
+#include <sched.h>
 #include <stdarg.h>
 
 #include "core/aio.h"
@@ -125,19 +127,37 @@ KEVENT_EXPORT int fcntl64(int fd, int command, ...) {
 }
 
 KEVENT_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
-  const core::Closing closing(first, last);
-  if (flags == 0 && first <= last && core::CanCloseRanges()) Loses(first, last);
-  if (core::ConcernsRange(first, last)) return Finish(core::CloseDescriptors(first, last, flags));
+  const core::ClosingRange closing_range;
   const auto libc = KEVENT_LIBC(close_range);
-  return libc != nullptr ? libc(first, last, flags) : Finish(sys::CloseRange(first, last, flags));
+  int result;
+  if (libc != nullptr && !core::ConcernsAny()) {
+    result = libc(first, last, flags);
+  } else if (flags == 0 && first <= last && core::CanCloseRanges()) {
+    const core::Closing closing(first, last);
+    Loses(first, last);
+    result = Finish(core::CloseDescriptors(first, last, flags));
+  } else {
+    result = Finish(core::CloseDescriptors(first, last, flags));
+  }
+  if (result == 0 && (static_cast<unsigned>(flags) & CLOSE_RANGE_UNSHARE) != 0) core::LeaveTable();
+  return result;
+}
+
+// What a thread does to descriptors of its own is no matter of the process's queues.
+KEVENT_EXPORT int unshare(int flags) noexcept {
+  const auto libc = KEVENT_LIBC(unshare);
+  const int result = libc != nullptr ? libc(flags) : Finish(sys::Unshare(flags));
+  if (result == 0 && (flags & CLONE_FILES) != 0) core::LeaveTable();
+  return result;
 }
 
 KEVENT_EXPORT void closefrom(int lowest) noexcept {
   const unsigned first = lowest < 0 ? 0 : static_cast<unsigned>(lowest);
-  const core::Closing closing(first, ~0U);
-  Loses(first, ~0U);
+  const core::ClosingRange closing_range;
   unsigned rest = first;
-  if (core::ConcernsRange(first, ~0U)) {
+  if (core::ConcernsAny()) {
+    const core::Closing closing(first, ~0U);
+    Loses(first, ~0U);
     if (core::CloseDescriptors(first, ~0U, 0) == 0) return;
     rest = core::CloseOneByOne(first);  // and the C library has a way without the call
   }

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <mqueue.h>
 #include <netdb.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
