@@ -3,10 +3,13 @@
 // What a program holds as its timer_t.
 //
 //   bit 63      0
-//   bit 62      1: ours.  Kernel ids are small ints, and the C library's
-//               SIGEV_THREAD handles have bit 63 set; neither has this one.
+//   bit 62      1: ours.  Kernel ids are small ints, and the C library's handles of
+//               SIGEV_THREAD are bit 63 and half of an address; neither has this one.
 //   bits 61-32  generation of the slot, odd while the timer lives
-//   bit 31      1, so that a handle cut to an int is negative: EINVAL in the kernel
+//   bit 31      1, so that a handle cut to 32 bits is no timer, however it is widened
+//               again: without a sign it is a negative int for the kernel, EINVAL;
+//               with one it has bits 62 and 63, which no handle has.  The C library
+//               would take it for an address.
 //   bits 28-0   slot
 
 #ifndef KEVENT_CORE_HANDLE_H_
@@ -28,7 +31,7 @@ class Handle {
   uint64_t bits() const { return bits_; }
 
   // Whether it is a matter of ours; every other timer_t is the C library's.
-  bool tagged() const { return (bits_ & (kTag | kSign)) == kTag; }
+  bool tagged() const { return (bits_ & kTag) != 0; }
 
   // Whether a timer can have, or have had, this handle.
   bool well_formed() const {

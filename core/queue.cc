@@ -327,6 +327,7 @@ int Queue::AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags
   timer.queue.exchange(static_cast<uint16_t>((number_ + 1) | flags));
   timer.axis.store(index, std::memory_order_relaxed);
   timer.life.set_generation(generation);
+  SlotTable::HandedOut(generation);
   ++timers_;
   // A holding leader sleeps on the timerfds that there were.
   if (made) Recall();

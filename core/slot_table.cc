@@ -11,6 +11,14 @@ namespace kevent::core {
 static_assert(kMaxChunks == 1u << (kSlotBits - kChunkBits));
 
 constinit std::atomic<TimerSlot*> SlotTable::chunks_[kMaxChunks] = {};
+constinit std::atomic<uint32_t> SlotTable::highest_{0};
+
+void SlotTable::Init() {
+  lock_.Init();
+  // Once they are used up the numbers begin anew.
+  const uint32_t next = (highest_.load(std::memory_order_relaxed) + 1) & ~1u;
+  first_generation_ = next < kLastGeneration ? next : 0;
+}
 
 int SlotTable::Allocate(uint32_t* slot) {
   // Below this many free slots a new one is preferred while there is memory,
@@ -32,6 +40,7 @@ int SlotTable::Allocate(uint32_t* slot) {
     }
     if (chunk.load(std::memory_order_relaxed) != nullptr) {
       *slot = used_++;
+      if (first_generation_ != 0) At(*slot).life.set_generation(first_generation_);
       return 0;
     }
     if (free_count_ == 0) return ENOMEM;

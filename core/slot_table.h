@@ -121,12 +121,26 @@ class SlotTable {
   // Gives back a chain of slots, linked through position_or_next_free.
   void Free(uint32_t first, uint32_t last, uint32_t count);
 
-  void Init() { lock_.Init(); }
+  // In a child of fork the handles of its parent are nobody's: its own begin beyond
+  // all that the parent has handed out.
+  void Init();
+
+  // A handle with this generation is handed out.
+  static void HandedOut(uint32_t generation) {
+    uint32_t highest = highest_.load(std::memory_order_relaxed);
+    while (highest < generation &&
+           !highest_.compare_exchange_weak(highest, generation, std::memory_order_relaxed)) {
+    }
+  }
 
  private:
   static std::atomic<TimerSlot*> chunks_[kMaxChunks];
+  // The highest generation of all handles, also of the processes that this one was
+  // forked from.
+  static std::atomic<uint32_t> highest_;
 
   Lock lock_;
+  uint32_t first_generation_;             // of a slot that was never used; even
   uint32_t used_ ABSL_GUARDED_BY(lock_);  // slots [0, used_) were handed out once
   uint32_t free_count_ ABSL_GUARDED_BY(lock_);
   uint32_t first_free_ ABSL_GUARDED_BY(lock_);  // plus one

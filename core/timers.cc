@@ -48,19 +48,18 @@ bool RelativeOnMonotonic(const TimerSlot& timer, const Queue& queue) {
          queue.axis(index).relative_on_monotonic.load(std::memory_order_relaxed);
 }
 
-// What timer_gettime and timer_settime report of a setting.
+// What timer_gettime and timer_settime report of a setting.  Of a timer on the clock of
+// a thread or process that has ended it is nothing, the interval included, as in the
+// kernel (posix_cpu_timer_get).
 itimerspec Report(const TimerSlot& timer, const Queue& queue, const Setting& setting) {
-  Nanoseconds remaining = 0;
-  if (setting.armed()) {
-    Nanoseconds now;
-    const clockid_t clock = ClockOf(timer, queue, setting.on_monotonic_axis);
-    // The clock of a thread that has gone: nothing remains, as in the kernel.
-    const uint8_t axis = timer.axis.load(std::memory_order_relaxed);
-    if (sys::Now(clock, &now) == 0 && !queue.axis(axis).ended.load(std::memory_order_relaxed)) {
-      remaining = RemainingAt(setting, now);
-    }
+  if (!setting.armed()) return {ToTimespec(setting.interval), {0, 0}};
+  const clockid_t clock = ClockOf(timer, queue, setting.on_monotonic_axis);
+  const uint8_t axis = timer.axis.load(std::memory_order_relaxed);
+  Nanoseconds now;
+  if (sys::Now(clock, &now) != 0 || queue.axis(axis).ended.load(std::memory_order_relaxed)) {
+    return {};
   }
-  return {ToTimespec(setting.interval), ToTimespec(remaining)};
+  return {ToTimespec(setting.interval), ToTimespec(RemainingAt(setting, now))};
 }
 
 // About to replace the setting that the word was found to hold: the overruns of

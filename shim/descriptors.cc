@@ -173,3 +173,4 @@ KEVENT_OWN_NAME(fcntl);
 KEVENT_OWN_NAME(fcntl64);
 KEVENT_OWN_NAME(close_range);
 KEVENT_OWN_NAME(closefrom);
+KEVENT_OWN_NAME(unshare);

@@ -412,6 +412,7 @@ int kevent_dup3(int fd, int target, int flags) __THROW KEVENT_FUNCTION;
 int kevent_fcntl(int fd, int command, ...) KEVENT_FUNCTION;
 int kevent_close_range(unsigned int first, unsigned int last, int flags) __THROW KEVENT_FUNCTION;
 void kevent_closefrom(int lowest) __THROW KEVENT_FUNCTION;
+int kevent_unshare(int flags) __THROW KEVENT_FUNCTION;
 
 /*
  * In whatever includes this header the POSIX names of timers, and of the other

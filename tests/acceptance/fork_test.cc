@@ -101,6 +101,19 @@ TEST_P(Fork, ChildHasNoTimers) {
   EXPECT_GT(ToNanos(armed.Get().it_value), 0);
 }
 
+// Also where the child has timers of its own, which lie where its parent's did.
+TEST_P(Fork, HandlesOfTheParentAreNobodysInTheChild) {
+  Timer mine(queue_.fd(), 1);
+  InChild([&] {
+    sigevent request;
+    kevent_sigevent(&request, queue_.fd(), nullptr);
+    timer_t timer;
+    CHILD_CHECK(timer_create(CLOCK_MONOTONIC, &request, &timer) == 0);
+    CheckInvalid(mine.id());
+    CHILD_CHECK(timer_delete(timer) == 0);
+  });
+}
+
 TEST_P(Fork, ChildHasAFreshWorkingQueue) {
   Timer timer(queue_.fd(), 1);
   timer.Expire();

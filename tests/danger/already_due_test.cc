@@ -190,13 +190,12 @@ bool ForbidReadingAndWriting() {
          prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
 }
 
-void UseAQueue() {
+void Use(const Queue& queue) {
   std::array<ukevent, 8> events;
   const auto collect = [&events](int queue, unsigned min, Nanos timeout) {
     const timespec limit = ToTimespec(timeout);
     return kevent_get_events(queue, min, 8, &limit, events.data(), 0);
   };
-  const Queue queue;
   for (const clockid_t clock : {CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME, CLOCK_TAI}) {
     const Timer timer(queue.fd(), 1, clock);
     timer.Expire();
@@ -218,8 +217,10 @@ void UseAQueue() {
 
 TEST(AlreadyDueWithoutReadingOrWriting, IsAnnouncedAndWithdrawn) {
   ExpectChild([] {
+    // What announces a queue is a pipe that a byte is written to when it is made.
+    const Queue queue;
     CHILD_CHECK(ForbidReadingAndWriting());
-    UseAQueue();
+    Use(queue);
   });
 }
 

@@ -79,9 +79,9 @@ uint64_t g_seed = 0;
   g_over = true;
 }
 
-#define EXPECT(condition, ...)                             \
-  do {                                                     \
-    if (!(condition)) return Fail(__LINE__, __VA_ARGS__);  \
+#define EXPECT(condition, ...)                            \
+  do {                                                    \
+    if (!(condition)) return Fail(__LINE__, __VA_ARGS__); \
   } while (false)
 
 using Random = std::mt19937_64;
@@ -212,12 +212,14 @@ class Owner {
   void CloseSome(int first) {
     const int last = first + Below(random_, kFreeNumbers - first);
     for (int i = first; i <= last; ++i) high_[static_cast<size_t>(i)] = -1;
-    EXPECT(close_range(static_cast<unsigned>(High(first)), static_cast<unsigned>(High(last)), 0) == 0,
-           "close_range");
+    EXPECT(
+        close_range(static_cast<unsigned>(High(first)), static_cast<unsigned>(High(last)), 0) == 0,
+        "close_range");
   }
 
   void Copy() {
-    const File& file = *files_[static_cast<size_t>(Below(random_, static_cast<int>(files_.size())))];
+    const File& file =
+        *files_[static_cast<size_t>(Below(random_, static_cast<int>(files_.size())))];
     const int copy = Below(random_, 2) == 0 ? dup(file.fd) : fcntl(file.fd, F_DUPFD_CLOEXEC, 0);
     EXPECT(copy >= 0, "dup");
     EXPECT(file.Is(copy), "the copy %d is another file", copy);
@@ -280,7 +282,9 @@ class QueueUser {
     for (const int name : names_) EXPECT(close(name) == 0, "close of a queue, %d", name);
   }
 
-  int Name() { return names_[static_cast<size_t>(Below(random_, static_cast<int>(names_.size())))]; }
+  int Name() {
+    return names_[static_cast<size_t>(Below(random_, static_cast<int>(names_.size())))];
+  }
 
   void Step() {
     switch (Below(random_, 10)) {
@@ -338,12 +342,14 @@ class QueueUser {
       const unsigned least = how == 0 ? left : 1;
       if (how == 3) {
         pollfd descriptor = {name, POLLIN, 0};
-        EXPECT(poll(&descriptor, 1, 60'000) == 1 && descriptor.revents == POLLIN,
-               "poll of %d: %x", name, descriptor.revents);
+        EXPECT(poll(&descriptor, 1, 60'000) == 1 && descriptor.revents == POLLIN, "poll of %d: %x",
+               name, descriptor.revents);
       }
-      const int count = how == 1 ? kevent_pget_events(name, least, left, &kLong, events.data(), 0, &none)
-                                 : kevent_get_events(name, least, left, &kLong, events.data(), 0);
-      EXPECT(count >= static_cast<int>(least), "kevent_get_events of %d: %d of %u", name, count, left);
+      const int count = how == 1
+                            ? kevent_pget_events(name, least, left, &kLong, events.data(), 0, &none)
+                            : kevent_get_events(name, least, left, &kLong, events.data(), 0);
+      EXPECT(count >= static_cast<int>(least), "kevent_get_events of %d: %d of %u", name, count,
+             left);
       left -= static_cast<unsigned>(count);
       g_events.fetch_add(static_cast<uint64_t>(count), std::memory_order_relaxed);
     }

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "core/system.h"
 #include "core/timespec.h"
@@ -256,6 +257,7 @@ void Violation(const std::string& what) { Sim().violations.push_back(what); }
 
 int Now(clockid_t clock, uint64_t* nanoseconds) {
   if (kevent_test::ClockEnded(clock)) return -EINVAL;
+  if (clock == CLOCK_REALTIME) Sim().Advance(std::exchange(Sim().preempted_for, 0));
   *nanoseconds = Sim().Now(clock);
   return 0;
 }

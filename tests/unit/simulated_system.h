@@ -85,6 +85,8 @@ class Simulation {
   void SetRealtime(int64_t step);           // clock_settime
   void SetTaiOffset(uint64_t nanoseconds);  // a leap second: REALTIME steps back as it grows
   void EndThread(clockid_t cpu_clock);
+  // The thread is preempted for so long before it reads CLOCK_REALTIME the next time.
+  uint64_t preempted_for = 0;
   void BeginThread(clockid_t cpu_clock);  // with the id of one that has ended
 
   // ---- Descriptors ----

@@ -219,6 +219,36 @@ TEST_F(Timers, CpuTime) {
   EXPECT_TRUE(Sim().alarms_.empty());  // and so no charge on RLIMIT_SIGPENDING
 }
 
+// Relative timers of CLOCK_REALTIME are kept on CLOCK_MONOTONIC: the order is that of
+// one clock, however long it takes to read the other.
+TEST_F(Timers, APreemptionBetweenTwoReadingsChangesNoOrder) {
+  const Handle relative = Create(queue_, CLOCK_REALTIME, 1);
+  const Handle absolute = Create(queue_, CLOCK_REALTIME, 2);
+  ASSERT_EQ(SetIn(relative, 1000), 0);
+  ASSERT_EQ(Set(absolute, TIMER_ABSTIME, Sim().Now(CLOCK_REALTIME) + 2000), 0);
+  Sim().Advance(3000);
+  Sim().preempted_for = 5000;
+  const auto events = Collect(queue_);
+  ASSERT_EQ(events.size(), 2);
+  EXPECT_EQ(events[0].ptr, reinterpret_cast<void*>(1));
+  EXPECT_EQ(events[1].ptr, reinterpret_cast<void*>(2));
+  EXPECT_EQ(Delete(relative), 0);
+  EXPECT_EQ(Delete(absolute), 0);
+}
+
+// As the kernel's, which has forgotten it.
+TEST_F(Timers, OfAClockThatHasEndedNothingIsLeft) {
+  constexpr clockid_t kClock = -5679 * 8 + 6;
+  const Handle timer = Create(queue_, kClock);
+  ASSERT_EQ(SetIn(timer, 10 * kSecond, 3 * kSecond), 0);
+  EXPECT_EQ(Get(timer).interval, 3 * kSecond);
+  Sim().EndThread(kClock);
+  EXPECT_EQ(Get(timer).value, 0);
+  EXPECT_EQ(Get(timer).interval, 0);
+  EXPECT_EQ(Delete(timer), 0);
+  Sim().BeginThread(kClock);
+}
+
 // The kernel's timer of CPU time may expire a little before the clock reads so.
 TEST_F(Timers, AnAlarmBeforeItsTimeIsArmedAgain) {
   const Handle timer = Create(queue_, CLOCK_PROCESS_CPUTIME_ID);
