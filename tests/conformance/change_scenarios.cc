@@ -135,18 +135,38 @@ void DeletedWithCompletionPending(Stage& stage) {
   stage.CollectAndSay("another-timer", other, stage.ArmAt(other, stage.Past(kSecond)));
 }
 
-// Signals that a kernel before 6.13 has queued stay queued, whatever becomes of
-// their timer.  6.13 discards them when they are about to be delivered, with
-// the sequence number that timer_settime and timer_delete advance
-// (posixtimer_deliver_signal in kernel/time/posix-timers.c).
-bool KernelDeliversStaleSignals() {
+bool KernelIsBefore(int wanted_major, int wanted_minor) {
   utsname name;
   int major = 0;
   int minor = 0;
   uname(&name);
   if (std::sscanf(name.release, "%d.%d", &major, &minor) != 2) return false;
-  return major < 6 || (major == 6 && minor < 13);
+  return major < wanted_major || (major == wanted_major && minor < wanted_minor);
 }
+
+// Signals that a kernel before 6.13 has queued stay queued, whatever becomes of
+// their timer.  6.13 discards them when they are about to be delivered, with
+// the sequence number that timer_settime and timer_delete advance
+// (posixtimer_deliver_signal in kernel/time/posix-timers.c).
+bool KernelDeliversStaleSignals() { return KernelIsBefore(6, 13); }
+
+// 6.12 has one function that takes over an interval for every clock, and takes
+// none over when the timer is disarmed (posix_timer_set_common, there); before,
+// the one for CPU clocks did.
+bool KernelKeepsIntervalOfDisarmed() { return KernelIsBefore(6, 12); }
+
+constexpr KnownDifference kIntervalOfDisarmed = {
+    .signal =
+        "timer_settime=0 remaining=interval:1000000 completion=none timer_settime=0 "
+        "remaining=interval:1000000 completion=none",
+    .queue =
+        "timer_settime=0 remaining=0 completion=none timer_settime=0 remaining=0 "
+        "completion=none",
+    .reason =
+        "Kernels before 6.12 keep, for timers on CPU-time clocks alone, the interval that came "
+        "with the setting that disarmed them.",
+    .applies = KernelKeepsIntervalOfDisarmed,
+};
 
 constexpr char kStaleReason[] =
     "Kernels before 6.13 deliver a signal that was queued before the timer was re-armed, disarmed "
@@ -176,7 +196,8 @@ std::vector<Scenario> ChangeScenarios() {
        Clocks::kEvery, &kStalePast},
       {"periodic, re-armed as one-shot", PeriodicMadeOneShot},
       {"disarmed before expiry", Disarmed},
-      {"value 0 with an interval disarms", ZeroValueWithInterval},
+      {"value 0 with an interval disarms", ZeroValueWithInterval, Clocks::kEvery,
+       &kIntervalOfDisarmed},
       {"disarmed with a completion pending", DisarmedWithCompletionPending, Clocks::kEvery,
        &kStaleDisarmed},
       {"periodic, disarmed with a completion pending", PeriodicDisarmedWithCompletionPending,
