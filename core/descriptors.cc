@@ -155,7 +155,7 @@ bool StillNamed(int fd, Registration name) {
   return false;
 }
 
-void LeaveTable() { Process::LeftTable(); }
+void LeaveTable() { Process::AskedForTable(); }
 
 int CloseDescriptor(int fd) {
   if (!OwnsTableOf(fd)) return sys::Close(fd);

@@ -14,7 +14,8 @@
 
 namespace kevent::core {
 
-// The calling thread has a table of descriptors of its own now.
+// The calling thread has a table of descriptors of its own now, unless it was alone with
+// the one that it had: the kernel copies none for one thread (unshare_fd).
 void LeaveTable();
 
 // Whether a call on this number concerns us.

@@ -37,8 +37,9 @@ constinit std::atomic<Queue*> g_queues[kMaxQueues] = {};
 constinit std::atomic<QueueMemory*> g_queue_memory[kMaxQueues] = {};
 constinit std::atomic<bool> g_fork_handled{false};
 
-// The thread has left the process's table of descriptors.
-thread_local constinit bool t_left_table = false;
+// The thread has asked for a table of descriptors of its own; it has one if others used
+// the process's.
+thread_local constinit bool t_asked_for_table = false;
 
 Wiped& State() { return *g_wiped.load(std::memory_order_acquire); }
 
@@ -99,7 +100,7 @@ int Process::owner() { return g_owner.load(std::memory_order_acquire); }
 
 int Process::id() { return IsInhabited(State()) ? g_owner.load(std::memory_order_acquire) : 0; }
 
-void Process::LeftTable() { t_left_table = true; }
+void Process::AskedForTable() { t_asked_for_table = true; }
 
 void Process::PrepareIfForked() {
   const Wiped* state = g_wiped.load(std::memory_order_acquire);
@@ -108,19 +109,17 @@ void Process::PrepareIfForked() {
 
 bool Process::Owns() {
   PrepareIfForked();
-  if (t_left_table) return false;
   const Queue* queue;
   for (uint32_t number = 0; (queue = FindQueue(number)) != nullptr; ++number) {
     if (!queue->open()) continue;
     const Queue::Table table = queue->CallersTable();
     if (table != Queue::Table::kUnknown) return table == Queue::Table::kIts;
   }
-  return sys::ProcessId() == g_owner.load(std::memory_order_acquire);
+  return !t_asked_for_table && sys::ProcessId() == g_owner.load(std::memory_order_acquire);
 }
 
 bool Process::Owns(uint32_t queue) {
   PrepareIfForked();
-  if (t_left_table) return false;
   const Queue::Table table = QueueAt(queue).CallersTable();
   return table == Queue::Table::kUnknown ? Owns() : table == Queue::Table::kIts;
 }
@@ -211,7 +210,7 @@ void Process::PrepareChild(bool of_fork) {
   }
   Lock::SetPassesPriority(of_fork);
   const bool shares = !of_fork && SharesTableWithParent();
-  t_left_table = false;
+  t_asked_for_table = false;
   Inhabit(*state);
   Registry::ForgetCalls();
   constexpr int kLast = Registry::kMaxDescriptor - 1;

@@ -30,8 +30,10 @@ class Process {
   // prepares it.  Async-signal-safe.
   static bool Owns();
   static bool Owns(uint32_t queue);  // the descriptors of this queue
-  // From here on the calling thread does not own them (unshare).
-  static void LeftTable();
+  // The calling thread has a table of descriptors of its own from here on, if others
+  // used the one that it had (unshare).  Where no lock of a queue tells (CallersTable),
+  // it owns nothing.
+  static void AskedForTable();
 
   // The process that the state belongs to; another one in a child of fork, once
   // it was prepared, and until then 0.  Makes no system call.

@@ -101,6 +101,25 @@ TEST_F(Tables, AThreadThatHasLeftTheTableUnseen) {
   ExpectUntouched();
 }
 
+// The kernel makes no copy of a table that only one thread uses: the queues that are
+// there, and those that are made afterwards, are the thread's as ever.
+TEST_F(Tables, AProcessOfOneThreadThatUnshares) {
+  for (const bool has_queue : {true, false}) {
+    ExpectChild([this, has_queue] {
+      if (!has_queue) CHILD_CHECK(close(queue()) == 0);
+      CHILD_CHECK(unshare(CLONE_FILES) == 0);
+      const std::set<int> before = OpenDescriptors();
+      const int own = kevent_init(nullptr, 0, 0);
+      const int copy = dup(own);
+      CHILD_CHECK(own >= 0 && copy >= 0 && close(own) == 0);
+      ukevent event;
+      CHILD_CHECK(kevent_get_events(copy, 0, 1, nullptr, &event, 0) == 0);
+      CHILD_CHECK(close(copy) == 0);
+      CHILD_CHECK(OpenDescriptors() == before);
+    });
+  }
+}
+
 // It makes a queue of its own among its parent's descriptors, and closes it.
 TEST_F(Tables, AChildWithTheTableAndItsOwnMemory) {
   const auto use = [](void* test) {
