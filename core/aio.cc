@@ -59,7 +59,9 @@ sys::Transfer PartAtOnce(const sys::Transfer& transfer) {
 // A read of that has ended with this: the operation's result, or kLater.
 int64_t AfterRead(Operation* operation, int64_t result) {
   const sys::Transfer& transfer = operation->transfer;
-  if (result == -EAGAIN || result == -EOPNOTSUPP || result == -ENOSYS) return kLater;
+  // Not there, or not so; or a sandbox that forbids the call: a plain one says more.
+  const bool refused = result == -EOPNOTSUPP || result == -ENOSYS || result == -EPERM;
+  if (result == -EAGAIN || refused) return kLater;
   if (result == 0 && transfer.bytes == 0) {
     // Nothing of a directory is an error to a call that may block.
     operation->blocks = true;

@@ -68,9 +68,9 @@ uint32_t AioFiles::Find(int fd) const {
 
 uint32_t AioFiles::FindOrMake(int fd) {
   if (files_.load(std::memory_order_relaxed) == nullptr) {
-    void* pages = sys::MapPages(sizeof(File) * Operations::kMax, sys::OnFork::kWipe);
-    if (pages == nullptr) return 0;
-    files_.store(static_cast<File*>(pages), std::memory_order_relaxed);
+    File* fresh;
+    if (sys::MapPages(sizeof(File) * Operations::kMax, sys::OnFork::kWipe, &fresh) < 0) return 0;
+    files_.store(fresh, std::memory_order_relaxed);
   }
   uint32_t link = Find(fd);
   if (link != 0) return link;

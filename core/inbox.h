@@ -44,14 +44,15 @@ struct InboxDirectory {
 
 class Inbox {
  public:
-  // Makes room for the marks of `slot`: 0 or ENOMEM.  Called by timer_create,
+  // Makes room for the marks of `slot`: 0 or an errno.  Called by timer_create,
   // under the queue's lock, so that marking never allocates.
   int Reserve(InboxDirectory& directory, uint32_t slot) {
     std::atomic<InboxChunk*>& chunk = directory.chunks[slot >> kChunkBits];
     if (chunk.load(std::memory_order_relaxed) == nullptr) {
-      void* pages = sys::MapPages(sizeof(InboxChunk), sys::OnFork::kWipe);
-      if (pages == nullptr) return ENOMEM;
-      chunk.store(static_cast<InboxChunk*>(pages), std::memory_order_release);
+      InboxChunk* fresh;
+      const int error = sys::MapPages(sizeof(InboxChunk), sys::OnFork::kWipe, &fresh);
+      if (error < 0) return -error;
+      chunk.store(fresh, std::memory_order_release);
     }
     const uint32_t chunks = (slot >> kChunkBits) + 1;
     if (chunks_.load(std::memory_order_relaxed) < chunks) {

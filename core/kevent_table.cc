@@ -83,9 +83,11 @@ int KeventTable::AllocateNumber(uint32_t* number) {
   const uint32_t index = used_ >> KeventPages::kChunkBits;
   if (index == KeventPages::kMaxChunks) return ENOMEM;
   if (pages_->chunks[index].load(std::memory_order_relaxed) == nullptr) {
-    void* chunk = sys::MapPages(sizeof(Kevent) * KeventPages::kPerChunk, sys::OnFork::kWipe);
-    if (chunk == nullptr) return ENOMEM;
-    pages_->chunks[index].store(static_cast<Kevent*>(chunk), std::memory_order_release);
+    Kevent* chunk;
+    const int error =
+        sys::MapPages(sizeof(Kevent) * KeventPages::kPerChunk, sys::OnFork::kWipe, &chunk);
+    if (error < 0) return -error;
+    pages_->chunks[index].store(chunk, std::memory_order_release);
   }
   *number = used_++;
   return 0;
@@ -93,9 +95,9 @@ int KeventTable::AllocateNumber(uint32_t* number) {
 
 // Replaces an array by a larger one, zeroed, or with what it held.
 int KeventTable::Enlarge(KeventPages::Array& array, uint32_t size, bool keep) {
-  auto* entries =
-      static_cast<uint32_t*>(sys::MapPages(size * sizeof(uint32_t), sys::OnFork::kWipe));
-  if (entries == nullptr) return ENOMEM;
+  uint32_t* entries;
+  const int error = sys::MapPages(size * sizeof(uint32_t), sys::OnFork::kWipe, &entries);
+  if (error < 0) return -error;
   uint32_t* const old = array.entries.load(std::memory_order_relaxed);
   const uint32_t old_size = array.size.load(std::memory_order_relaxed);
   if (keep && old != nullptr) std::copy_n(old, old_size, entries);

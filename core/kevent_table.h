@@ -109,7 +109,7 @@ class KeventTable {
   // The number of the record with this key, plus one; 0: there is none.
   uint32_t Find(const KeventKey& key);
 
-  // A fresh record with this key, which none has: 0 and its number, or ENOMEM.
+  // A fresh record with this key, which none has: 0 and its number, or an errno.
   int Insert(const KeventKey& key, uint32_t* number);
   void Erase(uint32_t number);
 
@@ -118,11 +118,11 @@ class KeventTable {
   uint32_t& WatchersOf(int fd) {
     return pages_->watchers.entries.load(std::memory_order_relaxed)[fd];
   }
-  int ReserveWatchers(int fd);  // 0 or ENOMEM
+  int ReserveWatchers(int fd);  // 0 or an errno
 
   // The first of the records with this inotify watch, plus one; 0: there is none.
   uint32_t FirstOf(int watch);
-  int ReserveWatch();  // for a record's: 0 or ENOMEM
+  int ReserveWatch();  // for a record's: 0 or an errno
   void LinkWatch(uint32_t number, int watch);
   // False when it was the last.
   bool UnlinkWatch(uint32_t number);

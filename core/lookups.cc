@@ -106,9 +106,9 @@ int CopyList(gaicb* const list[], int count, Operation* lookup) {
   lookup->transfer = {};
   lookup->transfer.bytes = requests;
   if (requests == 0) return 0;
-  lookup->transfer.buffer = sys::MapPages(BytesOf(*lookup), sys::OnFork::kKeep);
-  if (lookup->transfer.buffer == nullptr) return ENOMEM;
-  auto** copy = static_cast<gaicb**>(lookup->transfer.buffer);
+  gaicb** copy;
+  if (sys::MapPages(BytesOf(*lookup), sys::OnFork::kKeep, &copy) < 0) return ENOMEM;
+  lookup->transfer.buffer = copy;
   for (int i = 0; i < count; ++i) {
     if (list[i] != nullptr) *copy++ = list[i];
   }

@@ -25,8 +25,9 @@ Operation* Operations::Find(uint32_t number) {
 int Operations::Allocate(uint32_t* number) {
   Table* table = table_.load(std::memory_order_acquire);
   if (table == nullptr) {
-    auto* fresh = static_cast<Table*>(sys::MapPages(sizeof(Table), sys::OnFork::kWipe));
-    if (fresh == nullptr) return ENOMEM;
+    Table* fresh;
+    const int error = sys::MapPages(sizeof(Table), sys::OnFork::kWipe, &fresh);
+    if (error < 0) return -error;
     if (table_.compare_exchange_strong(table, fresh, std::memory_order_acq_rel)) {
       table = fresh;
     } else {

@@ -71,7 +71,7 @@ class Operations {
  public:
   static constexpr uint32_t kMax = 1u << 16;
 
-  // A fresh record: 0, EAGAIN when kMax are in flight, or ENOMEM.  From any
+  // A fresh record: 0, EAGAIN when kMax are in flight, or another errno.  From any
   // thread; takes no lock.
   static int Allocate(uint32_t* number);
   static void Free(uint32_t number);

@@ -56,17 +56,18 @@ bool IsInhabited(const Wiped& state) {
   return state.state.load(std::memory_order_acquire) == Wiped::kInhabited;
 }
 
-// Maps the pages of a queue number that was never used: 0 or ENOMEM.
+// Maps the pages of a queue number that was never used: 0 or an errno.
 int MapQueue(uint32_t number) {
   QueueMemory* memory = g_queue_memory[number].load(std::memory_order_relaxed);
   if (memory == nullptr) {
-    memory = static_cast<QueueMemory*>(sys::MapPages(sizeof(QueueMemory), sys::OnFork::kKeep));
-    if (memory == nullptr) return ENOMEM;
+    const int error = sys::MapPages(sizeof(QueueMemory), sys::OnFork::kKeep, &memory);
+    if (error < 0) return -error;
     g_queue_memory[number].store(memory, std::memory_order_release);
   }
-  void* queue = sys::MapPages(sizeof(Queue), sys::OnFork::kWipe);
-  if (queue == nullptr) return ENOMEM;
-  g_queues[number].store(static_cast<Queue*>(queue), std::memory_order_release);
+  Queue* queue;
+  const int error = sys::MapPages(sizeof(Queue), sys::OnFork::kWipe, &queue);
+  if (error < 0) return -error;
+  g_queues[number].store(queue, std::memory_order_release);
   return 0;
 }
 
@@ -82,8 +83,9 @@ int Process::Start() {
   }
   Wiped* state = g_wiped.load(std::memory_order_acquire);
   if (state == nullptr) {
-    auto* fresh = static_cast<Wiped*>(sys::MapPages(sizeof(Wiped), sys::OnFork::kWipe));
-    if (fresh == nullptr) return ENOMEM;
+    Wiped* fresh;
+    const int error = sys::MapPages(sizeof(Wiped), sys::OnFork::kWipe, &fresh);
+    if (error < 0) return -error;
     Inhabit(*fresh);
     fresh->state.store(Wiped::kInhabited, std::memory_order_release);
     if (g_wiped.compare_exchange_strong(state, fresh, std::memory_order_acq_rel)) {

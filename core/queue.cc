@@ -31,6 +31,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
   left_a_number_.store(false, std::memory_order_relaxed);
   closed_numbers_.store(false, std::memory_order_relaxed);
   io_signal_.store(0, std::memory_order_relaxed);
+  refusal_.store(0, std::memory_order_relaxed);
   exit_requested_.store(false, std::memory_order_relaxed);
   announced_.Reset();
 
@@ -198,7 +199,10 @@ int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
     if (index == kMonotonicAxis) {
       memory_->monotonic_timerfd.store(timerfd + 1, std::memory_order_release);
     }
-    if (const int error = sys::EpollAdd(epoll(), timerfd, EPOLLIN); error < 0) {
+    int error = sys::EpollAdd(epoll(), timerfd, EPOLLIN);
+    // As it is; but where a sandbox forbids it, there is to be no queue that never rings.
+    if (error == 0) error = sys::ArmTimerfd(timerfd, 0, false);
+    if (error < 0) {
       CloseInternal(&axis.source, index);
       return -error;
     }
@@ -234,12 +238,14 @@ int Queue::Grow(uint8_t index) {
   if (axis.members == capacity) {
     constexpr uint32_t kFirstCapacity = 256;
     const uint32_t larger = capacity == 0 ? kFirstCapacity : capacity * 2;
-    auto* entries = static_cast<HeapEntry*>(sys::MapPages(EntryBytes(larger), sys::OnFork::kWipe));
-    if (entries == nullptr) return ENOMEM;
-    auto* far = static_cast<FarPages*>(sys::MapPages(Far::BytesFor(larger), sys::OnFork::kWipe));
-    if (far == nullptr) {
+    HeapEntry* entries;
+    int error = sys::MapPages(EntryBytes(larger), sys::OnFork::kWipe, &entries);
+    if (error < 0) return -error;
+    FarPages* far;
+    error = sys::MapPages(Far::BytesFor(larger), sys::OnFork::kWipe, &far);
+    if (error < 0) {
       sys::UnmapPages(entries, EntryBytes(larger));
-      return ENOMEM;
+      return -error;
     }
     HeapEntry* const old = span.entries.load(std::memory_order_relaxed);
     FarPages* const old_far = span.far.load(std::memory_order_relaxed);

@@ -318,6 +318,7 @@ class Queue {
   void Lower(Axis& axis, Nanoseconds deadline);
   void TellArmed(Axis& axis);
   void ArmSource(Axis& axis, Nanoseconds deadline);
+  void NoteRefusal(int result);
 
   // indexing.cc
   void DrainInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -407,6 +408,8 @@ class Queue {
   // The leader sleeps on the timerfds with something due: `announced_` does not
   // wake it.
   SeqCst<bool> held_;
+  // Why the kernel cannot be told of deadlines any more, or 0: a negative errno.
+  std::atomic<int> refusal_;
   std::atomic<bool> exit_requested_;
   bool kevents_first_ ABSL_GUARDED_BY(lock_);  // whose turn it is when there is room for one
   EventRing ring_;

@@ -37,14 +37,14 @@ int Queue::OpenKevents(KeventSet** opened) {
   if (*opened != nullptr) return 0;
   KeventPages* pages = memory_->kevent_pages.load(std::memory_order_relaxed);
   if (pages == nullptr) {
-    pages = static_cast<KeventPages*>(sys::MapPages(sizeof(KeventPages), sys::OnFork::kKeep));
-    if (pages == nullptr) return ENOMEM;
+    const int error = sys::MapPages(sizeof(KeventPages), sys::OnFork::kKeep, &pages);
+    if (error < 0) return -error;
     memory_->kevent_pages.store(pages, std::memory_order_release);
   }
   KeventSet* set = memory_->kevents.load(std::memory_order_relaxed);
   if (set == nullptr) {
-    set = static_cast<KeventSet*>(sys::MapPages(sizeof(KeventSet), sys::OnFork::kWipe));
-    if (set == nullptr) return ENOMEM;
+    const int error = sys::MapPages(sizeof(KeventSet), sys::OnFork::kWipe, &set);
+    if (error < 0) return -error;
     memory_->kevents.store(set, std::memory_order_release);
   }
   if (const int error = set->Open(this, pages); error != 0) return error;

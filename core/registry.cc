@@ -32,14 +32,14 @@ int Registry::Reserve(int fd) {
   if (page.load(std::memory_order_acquire) != nullptr) return 0;
 
   constexpr size_t kPageBytes = kPageEntries * sizeof(std::atomic<uint64_t>);
-  void* fresh = sys::MapPages(kPageBytes, sys::OnFork::kKeep);
-  if (fresh == nullptr) return ENOMEM;
+  std::atomic<uint64_t>* fresh;
+  if (sys::MapPages(kPageBytes, sys::OnFork::kKeep, &fresh) < 0) return ENOMEM;
   int end = pages_end_.load(std::memory_order_seq_cst);
   while (end <= number &&
          !pages_end_.compare_exchange_weak(end, number + 1, std::memory_order_seq_cst)) {
   }
   std::atomic<uint64_t>* none = nullptr;
-  if (!page.compare_exchange_strong(none, static_cast<std::atomic<uint64_t>*>(fresh))) {
+  if (!page.compare_exchange_strong(none, fresh)) {
     sys::UnmapPages(fresh, kPageBytes);
   }
   return 0;

@@ -28,14 +28,16 @@ int SlotTable::Allocate(uint32_t* slot) {
 
   Locked locked(lock_);
   if (free_count_ <= kRest && used_ < kMaxChunks * kSlotsPerChunk) {
+    int error = 0;
     std::atomic<TimerSlot*>& chunk = chunks_[used_ >> kChunkBits];
     if (chunk.load(std::memory_order_relaxed) == nullptr) {
-      void* pages = sys::MapPages(sizeof(TimerSlot) * kSlotsPerChunk, sys::OnFork::kWipe);
-      if (pages != nullptr) {
+      TimerSlot* slots;
+      error = -sys::MapPages(sizeof(TimerSlot) * kSlotsPerChunk, sys::OnFork::kWipe, &slots);
+      if (error == 0) {
         // The first chunk is that of a program with a few timers, which is not
         // to pay 2 MiB for them.
-        if (used_ != 0) sys::PreferHugePages(pages, sizeof(TimerSlot) * kSlotsPerChunk);
-        chunk.store(static_cast<TimerSlot*>(pages), std::memory_order_release);
+        if (used_ != 0) sys::PreferHugePages(slots, sizeof(TimerSlot) * kSlotsPerChunk);
+        chunk.store(slots, std::memory_order_release);
       }
     }
     if (chunk.load(std::memory_order_relaxed) != nullptr) {
@@ -43,7 +45,7 @@ int SlotTable::Allocate(uint32_t* slot) {
       if (first_generation_ != 0) At(*slot).life.set_generation(first_generation_);
       return 0;
     }
-    if (free_count_ == 0) return ENOMEM;
+    if (free_count_ == 0) return error;
   }
   if (free_count_ == 0) return EAGAIN;
   *slot = first_free_ - 1;

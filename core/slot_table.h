@@ -115,7 +115,7 @@ class SlotTable {
   }
 
   // Takes the slot that has been free longest: 0, or EAGAIN when all are used,
-  // or ENOMEM.
+  // or another errno.
   int Allocate(uint32_t* slot);
 
   // Gives back a chain of slots, linked through position_or_next_free.

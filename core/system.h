@@ -44,9 +44,19 @@ clockid_t ThreadCpuClock();
 
 enum class OnFork { kKeep, kWipe };
 
-// Zeroed pages, or nullptr.  kWipe: a child of fork finds them zeroed
-// (MADV_WIPEONFORK), at a cost that does not grow with their number.
-void* MapPages(size_t bytes, OnFork on_fork);
+// Zeroed pages in *pages: 0 or -ENOMEM.  kWipe: a child of fork finds them zeroed
+// (MADV_WIPEONFORK), at a cost that does not grow with their number; -ENOSYS where the
+// kernel cannot do so, before Linux 4.14, or another error where a sandbox forbids it.
+int MapPages(size_t bytes, OnFork on_fork, void** pages);
+
+template <typename Contents>
+int MapPages(size_t bytes, OnFork on_fork, Contents** contents) {
+  void* pages = nullptr;
+  const int error = MapPages(bytes, on_fork, &pages);
+  *contents = static_cast<Contents*>(pages);
+  return error;
+}
+
 void UnmapPages(void* pages, size_t bytes);
 
 // Asks for 2 MiB pages where they fit: fewer misses of the translation buffer
@@ -66,7 +76,8 @@ int CreateTimerfd(clockid_t clock);
 int LowestInternal();
 
 // Marks the file that a descriptor is of as one of the engine's own.
-int Mark(int fd);
+int Mark(int fd);  // fails where the mark could not be read, too
+int MarkOf(int fd);
 bool IsMarked(int fd);
 
 // Locks a file for the calling thread's table of descriptors (F_SETLK), whose locks

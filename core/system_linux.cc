@@ -88,20 +88,25 @@ void* Aligned(void* pages, size_t bytes) {
 
 }  // namespace
 
-void* MapPages(size_t bytes, OnFork on_fork) {
+int MapPages(size_t bytes, OnFork on_fork, void** pages) {
   const int before = errno;
   // Room for moving a large one to where huge pages can be.
   const size_t mapped = bytes >= kHugePage ? bytes + kHugePage : bytes;
-  void* pages = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
+  void* found = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (pages == MAP_FAILED) pages = nullptr;
-  if (pages != nullptr && bytes >= kHugePage) pages = Aligned(pages, bytes);
-  if (pages != nullptr && on_fork == OnFork::kWipe && madvise(pages, bytes, MADV_WIPEONFORK) != 0) {
-    munmap(pages, bytes);
-    pages = nullptr;
-  }
   errno = before;
-  return pages;
+  if (found == MAP_FAILED) return -ENOMEM;
+  if (bytes >= kHugePage) found = Aligned(found, bytes);
+  if (on_fork == OnFork::kWipe) {
+    const int error = CallInt(SYS_madvise, found, bytes, MADV_WIPEONFORK);
+    if (error < 0) {
+      UnmapPages(found, bytes);
+      // An advice that the kernel does not know: the arguments are right.
+      return error == -EINVAL ? -ENOSYS : error;
+    }
+  }
+  *pages = found;
+  return 0;
 }
 
 void UnmapPages(void* pages, size_t bytes) { Call(SYS_munmap, pages, bytes); }
@@ -149,8 +154,13 @@ int LowestInternal() {
 
 // The signal number that a file would announce I/O by, which no file does that
 // the engine has: the C library keeps this one from every program.
-int Mark(int fd) { return CallInt(SYS_fcntl, fd, F_SETSIG, kReservedSignal); }
-bool IsMarked(int fd) { return CallInt(SYS_fcntl, fd, F_GETSIG) == kReservedSignal; }
+int Mark(int fd) {
+  const int result = CallInt(SYS_fcntl, fd, F_SETSIG, kReservedSignal);
+  return result < 0 ? result : std::min(MarkOf(fd), 0);
+}
+
+int MarkOf(int fd) { return CallInt(SYS_fcntl, fd, F_GETSIG); }
+bool IsMarked(int fd) { return MarkOf(fd) == kReservedSignal; }
 
 namespace {
 

@@ -69,9 +69,10 @@ bool Lacking() {
   const long fd = Call(SYS_openat, AT_FDCWD, "/", O_PATH | O_CLOEXEC);
   if (fd >= 0) Close(static_cast<int>(fd));
   constexpr size_t kBytes = size_t{1} << 20;
-  void* pages = MapPages(kBytes, OnFork::kKeep);
-  if (pages != nullptr) UnmapPages(pages, kBytes);
-  return fd < 0 || pages == nullptr;
+  void* pages;
+  const bool mapped = MapPages(kBytes, OnFork::kKeep, &pages) == 0;
+  if (mapped) UnmapPages(pages, kBytes);
+  return fd < 0 || !mapped;
 }
 
 // By what it has loaded into the process before everything else: without its headers,
@@ -140,8 +141,8 @@ bool MayPass(int result) {
 int LoadRing() {
   const Liburing* known = g_liburing.load(std::memory_order_acquire);
   if (known != nullptr) return known->open != nullptr ? 0 : -ENOSYS;
-  auto* found = static_cast<Liburing*>(MapPages(sizeof(Liburing), OnFork::kKeep));
-  if (found == nullptr) return -EAGAIN;
+  Liburing* found;
+  if (MapPages(sizeof(Liburing), OnFork::kKeep, &found) < 0) return -EAGAIN;
   const int before = errno;
   bool any = FindAll(found);
   // The loader does not say why.  Where it would have had what it takes, it is asked

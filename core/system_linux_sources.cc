@@ -39,7 +39,7 @@ int FileMode(int fd) {
 namespace {
 
 // Has the pages faulted in as if they were written to: 0 or a negative errno, EINVAL
-// for read-only pages as for a kernel before Linux 5.14.
+// for read-only pages as for a kernel before Linux 5.14, and what a sandbox says.
 int PopulateForWriting(uintptr_t first, uintptr_t end, uintptr_t page) {
   constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE
   first &= ~(page - 1);
@@ -52,7 +52,8 @@ bool CanBeWritten(uintptr_t address) {
   uint32_t own = 0;
   constexpr uint32_t kOrZero = FUTEX_OP(FUTEX_OP_OR, 0, FUTEX_OP_CMP_LT, 0);
   const uintptr_t word = address & ~(sizeof own - 1);
-  return CallInt(SYS_futex, &own, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 1, 0, word, kOrZero) >= 0;
+  return CallInt(SYS_futex, &own, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 1, 0, word, kOrZero) !=
+         -EFAULT;
 }
 
 }  // namespace
@@ -63,7 +64,8 @@ bool IsWritable(void* address, size_t bytes) {
   if (bytes > UINTPTR_MAX - first) return false;
   const auto page = static_cast<uintptr_t>(getpagesize());
   const int result = PopulateForWriting(first, first + bytes, page);
-  if (result != -EINVAL) return result != -EFAULT && result != -ENOMEM;
+  if (result == 0) return true;
+  if (result == -EFAULT || result == -ENOMEM) return false;
   for (uintptr_t at = first; at - first < bytes; at = (at & ~(page - 1)) + page) {
     if (!CanBeWritten(at)) return false;
   }

@@ -290,15 +290,13 @@ void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {
   if (source < 0) return;
   const AxisKind kind = axis.kind.load(std::memory_order_acquire);
   if (kind == AxisKind::kCpuTime) {
-    sys::ArmAlarm(source, deadline);
-    return;
+    return NoteRefusal(sys::ArmAlarm(source, deadline));
   }
   // Closed by a system call that we don't see, the number may be a stranger's.
-  if (!Owns(source, IndexOf(axis))) return;
+  if (!Owns(source, IndexOf(axis))) return NoteRefusal(sys::MarkOf(source));
   if (kind != AxisKind::kTai || deadline == 0) {
     // Disarmed, it does not become readable when the clock is set either.
-    sys::ArmTimerfd(source, deadline, false);
-    return;
+    return NoteRefusal(sys::ArmTimerfd(source, deadline, false));
   }
   // Again when the clock was set between reading the two clocks and arming.
   int result;
@@ -313,6 +311,15 @@ void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {
     const int64_t moment = static_cast<int64_t>(deadline) - offset;
     result = sys::ArmTimerfd(source, moment > 0 ? static_cast<Nanoseconds>(moment) : 1, true);
   } while (result == -ECANCELED);
+  NoteRefusal(result);
+}
+
+// A sandbox that was made around the process after the queue, by whatever error it has;
+// and not what the kernel says of a number that was closed or is a stranger's, or of a
+// thread that has ended.
+void Queue::NoteRefusal(int result) {
+  if (result >= 0 || result == -EBADF || result == -EINVAL || result == -ESRCH) return;
+  refusal_.store(result, std::memory_order_relaxed);
 }
 
 void Queue::AlarmFired(uint8_t index) {

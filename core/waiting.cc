@@ -128,7 +128,7 @@ int Sleeper::CollectOrSleep() {
   if (result != 0 || !patient || to_return_) return result;
   if (interrupted != 0) return interrupted;
   const int flags = sys::StatusFlags(queue_.epoll());
-  if (flags < 0) return -EBADF;  // closed by a system call that we don't see
+  if (flags < 0) return flags;  // closed by a system call that we don't see
   if (patience_.over() || (flags & O_NONBLOCK) != 0) return Look(0, Then::kReturn);
 
   if (const int error = Prepare(); error != 0) return -error;
@@ -236,7 +236,11 @@ int Sleeper::Prepare() {
   const int timer = AdoptDescriptor(queue_.number(), kRolePrivate,
                                     [this] { return sys::CreateTimerfd(patience_.clock()); });
   if (timer < 0) return needed ? -timer : 0;
-  sys::ArmTimerfd(timer, patience_.for_ever() ? 0 : patience_.end(), false);
+  const Nanoseconds end = patience_.for_ever() ? 0 : patience_.end();
+  if (const int error = sys::ArmTimerfd(timer, end, false); error < 0) {
+    ReleaseDescriptor(timer, queue_.number(), kRolePrivate);
+    return needed ? -error : 0;
+  }
   Locked locked(queue_.lock_);
   waiter_.timer = timer;
   return 0;
@@ -274,8 +278,11 @@ int Sleeper::Sleep() {
     case Waiter::Role::kFollower:
       return waiter_.timer < 0 ? SleepOnFutex() : SleepOnDescriptors();
     case Waiter::Role::kLeader:
-    case Waiter::Role::kHoldingLeader:
-      return SleepOnDescriptors();
+    case Waiter::Role::kHoldingLeader: {
+      // Nothing would wake it at the deadline.
+      const int refusal = queue_.refusal_.load(std::memory_order_relaxed);
+      return refusal != 0 ? refusal : SleepOnDescriptors();
+    }
   }
   return -EBADF;
 }

@@ -80,10 +80,11 @@ int Watched::Add(int fd, uint32_t queue) {
   std::atomic<std::atomic<uint32_t>*>& page = pages_[fd / kPageEntries];
   if (page.load(std::memory_order_acquire) == nullptr) {
     constexpr size_t kBytes = kPageEntries * sizeof(std::atomic<uint32_t>);
-    void* fresh = sys::MapPages(kBytes, sys::OnFork::kWipe);
-    if (fresh == nullptr) return ENOMEM;
+    std::atomic<uint32_t>* fresh;
+    const int error = sys::MapPages(kBytes, sys::OnFork::kWipe, &fresh);
+    if (error < 0) return -error;
     std::atomic<uint32_t>* none = nullptr;
-    if (!page.compare_exchange_strong(none, static_cast<std::atomic<uint32_t>*>(fresh))) {
+    if (!page.compare_exchange_strong(none, fresh)) {
       sys::UnmapPages(fresh, kBytes);
     }
   }

@@ -59,7 +59,7 @@ class Closing {
 
 class Watched {
  public:
-  // A queue is about to watch a number below Registry::kMaxDescriptor: 0 or ENOMEM.
+  // A queue is about to watch a number below Registry::kMaxDescriptor: 0 or an errno.
   static int Add(int fd, uint32_t queue);
   // It watches it no more.
   static void Remove(int fd, uint32_t queue);

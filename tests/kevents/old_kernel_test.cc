@@ -1,43 +1,24 @@
 // SPDX-License-Identifier: MIT
 //
-// What kernels before Linux 5.14 and 5.4 do not have, as a seccomp filter makes it seem:
-// in a child of fork, whose filter is its own.
+// Memory that cannot be written to, and the status of children, on kernels before
+// Linux 5.14 and 5.4 and in sandboxes.
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstddef>
 #include <cstdint>
 
 #include "tests/support/kevents.h"
 #include "tests/support/process.h"
 #include "tests/support/queue.h"
+#include "tests/support/seccomp.h"
 
 namespace kevent_test {
 namespace {
 
-// From then on this system call is EINVAL when its argument has this value.
-bool Forget(uint32_t system_call, unsigned argument, uint32_t value) {
-  const auto low_half = static_cast<uint32_t>(offsetof(seccomp_data, args) + 8 * argument);
-  sock_filter code[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, system_call, 0, 3),
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low_half),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog program = {sizeof code / sizeof code[0], code};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
-bool ForgetPopulateWrite() { return Forget(SYS_madvise, 2, 23); }  // MADV_POPULATE_WRITE
+constexpr uint32_t kPopulateWrite = 23;  // MADV_POPULATE_WRITE, Linux 5.14
 
 int ErrorOf(int result) { return result == -1 ? errno : 0; }
 
@@ -59,12 +40,16 @@ class Pages {
   char* const start_;
 };
 
-class OldKernel : public testing::TestWithParam<int> {};
+struct Missing {
+  int protection;
+  int error;  // of the kernel before it, or of a sandbox
+};
+class OldKernel : public testing::TestWithParam<Missing> {};
 
 TEST_P(OldKernel, ARingThatCannotBeWrittenToIsRefused) {
-  const Pages pages(GetParam());
+  const Pages pages(GetParam().protection);
   ExpectChild([&] {
-    CHILD_CHECK(ForgetPopulateWrite());
+    CHILD_CHECK(Refuse(SYS_madvise, GetParam().error, 2, kPopulateWrite));
     const auto init = [](void* ring, unsigned num) {
       return ErrorOf(kevent_init(static_cast<kevent_ring*>(ring), num, 0));
     };
@@ -78,11 +63,11 @@ TEST_P(OldKernel, ARingThatCannotBeWrittenToIsRefused) {
 }
 
 TEST_P(OldKernel, EntriesThatCannotBeWrittenToAreRefused) {
-  const Pages pages(GetParam());
+  const Pages pages(GetParam().protection);
   auto* entries = reinterpret_cast<ukevent*>(pages.boundary() - 2 * sizeof(ukevent));
   for (int i = 0; i < 2; ++i) entries[i] = Request(KEVENT_UNOTIFY, i, 1);
   ExpectChild([&] {
-    CHILD_CHECK(ForgetPopulateWrite());
+    CHILD_CHECK(Refuse(SYS_madvise, GetParam().error, 2, kPopulateWrite));
     const Queue queue;
     CHILD_CHECK(ErrorOf(kevent_ctl(queue.fd(), KEVENT_CTL_ADD, 3, entries)) == EFAULT);
     // Nothing was done, and what can be written to was left as it was.
@@ -92,12 +77,14 @@ TEST_P(OldKernel, EntriesThatCannotBeWrittenToAreRefused) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Pages, OldKernel, testing::Values(PROT_NONE, PROT_READ));
+INSTANTIATE_TEST_SUITE_P(Pages, OldKernel,
+                         testing::Values(Missing{PROT_NONE, EINVAL}, Missing{PROT_READ, EINVAL},
+                                         Missing{PROT_NONE, EPERM}, Missing{PROT_READ, EPERM}));
 
 // The pidfd of Linux 5.3 says that a process has ended, and waitid not yet how.
 TEST(OldKernels, TheStatusOfAChildIsKnown) {
   ExpectChild([] {
-    CHILD_CHECK(Forget(SYS_waitid, 0, 3));  // P_PIDFD
+    CHILD_CHECK(Refuse(SYS_waitid, EINVAL, 0, 3));  // P_PIDFD
     const Queue queue;
     const pid_t child = fork();
     if (child == 0) _exit(7);

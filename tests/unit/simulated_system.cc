@@ -12,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/kernel_signals.h"
 #include "core/system.h"
 #include "core/timespec.h"
 
@@ -277,15 +278,15 @@ int ProbeTimerClock(clockid_t clock) {
 
 clockid_t ThreadCpuClock() { return ~7 * 8 + 6; }
 
-void* MapPages(size_t bytes, OnFork on_fork) {
+int MapPages(size_t bytes, OnFork on_fork, void** pages) {
   Sim().Enter(__func__);
-  if (Sim().Fail() != 0) return nullptr;
-  void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (pages == MAP_FAILED) return nullptr;
-  Sim().mappings_.push_back({pages, bytes, on_fork == OnFork::kWipe});
+  if (Sim().Fail() != 0) return -ENOMEM;
+  *pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                -1, 0);
+  if (*pages == MAP_FAILED) return -ENOMEM;
+  Sim().mappings_.push_back({*pages, bytes, on_fork == OnFork::kWipe});
   Sim().mapped_bytes += bytes;
-  return pages;
+  return 0;
 }
 
 void PreferHugePages(void*, size_t) {}
@@ -355,6 +356,13 @@ int Mark(int fd) {
   ENTER_FALLIBLE();
   Sim().File(fd)->marked = true;
   return 0;
+}
+
+int MarkOf(int fd) {
+  ENTER();
+  const auto file = Sim().File(fd);
+  if (file == nullptr) return -EBADF;
+  return file->marked ? kReservedSignal : 0;
 }
 
 bool IsMarked(int fd) {

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: MIT
+//
+// Sandboxes: the system calls that kevent(7) lists suffice; those of them that may be
+// refused are not missed; and what is refused after kevent_init is an error where the
+// manual says so.
+
+#include <fcntl.h>
+#include <mqueue.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "tests/support/aio.h"
+#include "tests/support/kevents.h"
+#include "tests/support/process.h"
+#include "tests/support/queue.h"
+#include "tests/support/seccomp.h"
+
+namespace kevent_test {
+namespace {
+
+using Calls = std::vector<uint32_t>;
+
+// ---- The table of SANDBOXES in kevent(7) ----------------------------------------------
+
+const Calls kQueues = {
+    SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait,    SYS_timerfd_create, SYS_timerfd_settime,
+    SYS_ppoll,         SYS_futex,     SYS_rt_sigprocmask, SYS_mmap,           SYS_munmap,
+    SYS_madvise,       SYS_pipe2,     SYS_write,          SYS_close,          SYS_getpid,
+    SYS_prlimit64};
+const Calls kFcntl = {F_SETSIG, F_GETSIG, F_GETFL, F_SETFL, F_GETFD, F_DUPFD, F_DUPFD_CLOEXEC};
+const Calls kDuplicates = {SYS_dup, SYS_dup3};
+const Calls kFork = {SYS_dup3, SYS_clone, SYS_set_robust_list};
+const Calls kKevents = {SYS_newfstatat, SYS_rt_sigpending};
+const Calls kSignals = {SYS_signalfd4, SYS_read};
+const Calls kInodes = {SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch, SYS_read};
+const Calls kProcesses = {SYS_pidfd_open, SYS_waitid};
+const Calls kMessages = {SYS_socket, SYS_mq_notify, SYS_recvfrom};
+const Calls kThreads = {SYS_clone3,         SYS_clone,  SYS_mprotect,
+                        SYS_rt_sigprocmask, SYS_gettid, SYS_set_robust_list,
+                        SYS_rseq,           SYS_exit,   SYS_rt_sigaction};
+const Calls kCpuTime = {SYS_timer_create, SYS_timer_settime, SYS_timer_delete, SYS_rt_sigtimedwait,
+                        SYS_clock_gettime};
+const Calls kTransfers = {SYS_read,    SYS_write, SYS_pread64,         SYS_pwrite64,  SYS_lseek,
+                          SYS_fstatfs, SYS_fsync, SYS_rt_sigtimedwait, SYS_fdatasync, SYS_openat};
+
+// What the tests themselves call.
+const Calls kProgram = {SYS_exit_group, SYS_brk, SYS_getrandom, SYS_poll, SYS_kill, SYS_wait4};
+
+// The table's rows that a feature needs.
+Calls Together(std::initializer_list<Calls> rows) {
+  Calls all = kProgram;
+  for (const Calls& row : rows) all.insert(all.end(), row.begin(), row.end());
+  return all;
+}
+
+// ---- What a program does ------------------------------------------------------------------
+
+sigevent ToQueue(int queue) {
+  sigevent request;
+  kevent_sigevent(&request, queue, nullptr);
+  return request;
+}
+
+ukevent CollectOne(int queue) {
+  ukevent event = {};
+  CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
+  return event;
+}
+
+void Expect(int queue, ukevent request) {
+  CHILD_CHECK(kevent_ctl(queue, KEVENT_CTL_ADD, 1, &request) == 0);
+}
+
+timer_t MakeTimer(int queue, clockid_t clock) {
+  sigevent request = ToQueue(queue);
+  timer_t timer;
+  CHILD_CHECK(timer_create(clock, &request, &timer) == 0);
+  return timer;
+}
+
+void Arm(timer_t timer, Nanos value, int flags = 0) {
+  const itimerspec setting = Setting(value);
+  CHILD_CHECK(timer_settime(timer, flags, &setting, nullptr) == 0);
+}
+
+void UseTimers(int queue) {
+  for (const clockid_t clock : {CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_TAI, CLOCK_BOOTTIME}) {
+    const timer_t timer = MakeTimer(queue, clock);
+    Arm(timer, kMillisecond);
+    CollectOne(queue);
+    Arm(timer, 1, TIMER_ABSTIME);
+    pollfd descriptor = {queue, POLLIN, 0};
+    CHILD_CHECK(poll(&descriptor, 1, -1) == 1);
+    CollectOne(queue);
+    // With a mask, a minimum that is not reached, and a timeout of its own.
+    Arm(timer, kMillisecond);
+    sigset_t none;
+    sigemptyset(&none);
+    const timespec timeout = {0, 5 * kMillisecond};
+    ukevent events[2];
+    CHILD_CHECK(kevent_pget_events(queue, 2, 2, &timeout, events, 0, &none) == 1);
+    CHILD_CHECK(timer_delete(timer) == 0);
+  }
+}
+
+void UseDuplicates(int queue, const int*) {
+  const int copies[] = {dup(queue), dup2(queue, 100), dup3(queue, 101, O_CLOEXEC),
+                        fcntl(queue, F_DUPFD, 0), fcntl(queue, F_DUPFD_CLOEXEC, 0)};
+  for (const int copy : copies) CHILD_CHECK(copy >= 0);
+  UseTimers(copies[1]);
+  for (const int copy : copies) CHILD_CHECK(close(copy) == 0);
+}
+
+void UseInChild(int queue, const int*) {
+  const pid_t child = fork();
+  CHILD_CHECK(child >= 0);
+  UseTimers(queue);
+  if (child == 0) _exit(0);
+  CHILD_CHECK(ExitStatus(child) == 0);
+}
+
+void UsePipe(int queue, const int* ends) {
+  Expect(queue, DescriptorRequest(KEVENT_PIPE, ends[0], KEVENT_SOCKET_RECV));
+  CHILD_CHECK(write(ends[1], "k", 1) == 1);
+  CHILD_CHECK(CollectOne(queue).type == KEVENT_PIPE);
+}
+
+void UseSignal(int queue) {
+  Expect(queue, Request(KEVENT_SIGNAL, SIGUSR1, KEVENT_SIGNAL_DELIVERY));
+  CHILD_CHECK(kill(getpid(), SIGUSR1) == 0);
+  CHILD_CHECK(CollectOne(queue).type == KEVENT_SIGNAL);
+}
+
+struct Feature {
+  const char* name;
+  Calls calls;
+  void (*use)(int queue, const int* ends);
+};
+
+void UseDirectory(int queue, const int*) {
+  const int directory = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  CHILD_CHECK(directory >= 0);
+  ukevent request = DescriptorRequest(KEVENT_INODE, directory, KEVENT_INODE_CREATE, 0);
+  Expect(queue, request);
+  request.ret_flags = 0;
+  CHILD_CHECK(kevent_ctl(queue, KEVENT_CTL_REMOVE, 1, &request) == 0);
+  CHILD_CHECK((request.ret_flags & KEVENT_RET_BROKEN) == 0);
+}
+
+void UseProcess(int queue, const int*) {
+  const pid_t child = fork();
+  if (child == 0) _exit(3);
+  Expect(queue, Request(KEVENT_PROCESS, static_cast<uint64_t>(child), KEVENT_PROCESS_EXIT));
+  CHILD_CHECK(CollectOne(queue).ret_data[0] == 3 << 8);
+}
+
+// Of an end of a pipe, whichever way it is done.
+void UseTransfer(int queue, const int* ends) {
+  char byte = 0;
+  aiocb control = {};
+  control.aio_fildes = ends[0];
+  control.aio_buf = &byte;
+  control.aio_nbytes = 1;
+  control.aio_sigevent = ToQueue(queue);
+  CHILD_CHECK(aio_read(&control) == 0);
+  CHILD_CHECK(write(ends[1], "k", 1) == 1);
+  CollectOne(queue);
+  CHILD_CHECK(aio_return(&control) == 1 && byte == 'k');
+}
+
+void UseCpuTime(int queue, const int*) {
+  const timer_t timer = MakeTimer(queue, CLOCK_PROCESS_CPUTIME_ID);
+  Arm(timer, kMillisecond);
+  ukevent event;
+  while (kevent_get_events(queue, 0, 1, nullptr, &event, 0) == 0) {
+  }
+  CHILD_CHECK(timer_delete(timer) == 0);
+}
+
+const Feature kFeatures[] = {
+    {"timers", Together({kQueues}), [](int queue, const int*) { UseTimers(queue); }},
+    {"duplicates", Together({kQueues, kDuplicates}), UseDuplicates},
+    {"fork", Together({kQueues, kFork}), UseInChild},
+    {"descriptors", Together({kQueues, kKevents}), UsePipe},
+    {"signals", Together({kQueues, kKevents, kSignals}),
+     [](int queue, const int*) { UseSignal(queue); }},
+    {"directories", Together({kQueues, kKevents, kInodes, {SYS_openat}}), UseDirectory},
+    {"processes", Together({kQueues, kKevents, kProcesses, {SYS_clone, SYS_set_robust_list}}),
+     UseProcess},
+    {"transfers", Together({kQueues, kKevents, kThreads, kTransfers}), UseTransfer},
+    {"cpu_time", Together({kQueues, kThreads, kCpuTime}), UseCpuTime},
+};
+
+class Sandboxes : public testing::TestWithParam<Feature> {};
+
+TEST_P(Sandboxes, LetThroughWhatIsListed) {
+  ExpectChild([] {
+    sigset_t user;
+    sigemptyset(&user);
+    sigaddset(&user, SIGUSR1);
+    CHILD_CHECK(sigprocmask(SIG_BLOCK, &user, nullptr) == 0);
+    int ends[2];
+    CHILD_CHECK(pipe2(ends, O_CLOEXEC) == 0);
+    CHILD_CHECK(AllowOnly(GetParam().calls, kFcntl));
+    const int queue = kevent_init(nullptr, 0, 0);
+    CHILD_CHECK(queue >= 0);
+    GetParam().use(queue, ends);
+    CHILD_CHECK(close(queue) == 0);
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, Sandboxes, testing::ValuesIn(kFeatures),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST(Sandbox, MessageQueuesAreAnnouncedWithWhatIsListed) {
+  ExpectChild([] {
+    const std::string name = "/kevent_sandbox_" + std::to_string(getpid());
+    mq_attr attributes = {};
+    attributes.mq_maxmsg = 1;
+    attributes.mq_msgsize = 8;
+    const mqd_t messages = mq_open(name.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600, &attributes);
+    CHILD_CHECK(messages >= 0 && mq_unlink(name.c_str()) == 0);
+    CHILD_CHECK(AllowOnly(Together({kQueues, kKevents, kMessages, {SYS_mq_timedsend}}), kFcntl));
+    const int queue = kevent_init(nullptr, 0, 0);
+    CHILD_CHECK(queue >= 0);
+    const sigevent request = ToQueue(queue);
+    CHILD_CHECK(mq_notify(messages, &request) == 0);
+    CHILD_CHECK(mq_send(messages, "k", 1, 0) == 0);
+    CHILD_CHECK(CollectOne(queue).type == KEVENT_MQ);
+  });
+}
+
+// ---- Refused before -------------------------------------------------------------------------
+
+// kevent_init says so, rather than give a queue that does not ring; by this error.
+TEST(Sandbox, RefusedBeforeItIsAnErrorOfKeventInit) {
+  const std::pair<uint32_t, int> refused[] = {
+      {SYS_epoll_create1, EPERM},   {SYS_epoll_ctl, EPERM}, {SYS_timerfd_create, EPERM},
+      {SYS_timerfd_settime, EPERM}, {SYS_madvise, EPERM},   {SYS_mmap, ENOMEM},
+  };
+  for (const auto& [call, error] : refused) {
+    SCOPED_TRACE(call);
+    ExpectChild([call = call, error = error] {
+      CHILD_CHECK(Refuse(call, EPERM));
+      CHILD_CHECK(kevent_init(nullptr, 0, 0) == -1 && errno == error);
+    });
+  }
+  for (const uint32_t command : {F_SETSIG, F_GETSIG, F_DUPFD_CLOEXEC}) {
+    SCOPED_TRACE(command);
+    const std::set<int> before = OpenDescriptors();
+    ExpectChild([&before, command] {
+      CHILD_CHECK(Refuse(SYS_fcntl, EPERM, 1, command));
+      CHILD_CHECK(kevent_init(nullptr, 0, 0) == -1 && errno == EPERM);
+      CHILD_CHECK(OpenDescriptors() == before);
+    });
+  }
+}
+
+// ---- Refused after ---------------------------------------------------------------------------
+
+// What would wake it is refused: a thread does not go to sleep, and what is due already
+// is reported as ever.
+TEST(Sandbox, WhoeverWouldSleepUnwakeableIsTold) {
+  const auto check = [](auto refuse) {
+    ExpectChild([refuse] {
+      const int queue = kevent_init(nullptr, 0, 0);
+      CHILD_CHECK(queue >= 0);
+      const timer_t timer = MakeTimer(queue, CLOCK_MONOTONIC);
+      CHILD_CHECK(refuse());
+      Arm(timer, kHour);
+      ukevent event;
+      CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == -1 && errno == EPERM);
+      Arm(timer, 1, TIMER_ABSTIME);
+      CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
+      CHILD_CHECK(close(queue) == 0);
+    });
+  };
+  check([] { return Refuse(SYS_timerfd_settime, EPERM); });
+  check([] { return Refuse(SYS_fcntl, EPERM, 1, F_GETSIG); });
+  check([] { return Refuse(SYS_fcntl, EPERM, 1, F_GETFL); });
+  check([] { return Refuse(SYS_ppoll, EPERM); });
+}
+
+// What the table says may be refused, at any time.
+TEST(Sandbox, WhatMayBeRefusedIsNotMissed) {
+  const auto check = [](auto refuse) {
+    for (const bool later : {false, true}) {
+      ExpectChild([refuse, later] {
+        int ends[2];
+        CHILD_CHECK(pipe2(ends, O_CLOEXEC) == 0);
+        CHILD_CHECK(later || refuse());
+        const int queue = kevent_init(nullptr, 0, 0);
+        CHILD_CHECK(queue >= 0);
+        CHILD_CHECK(!later || refuse());
+        UseTimers(queue);
+        UsePipe(queue, ends);
+        CHILD_CHECK(close(queue) == 0);
+        const int another = kevent_init(nullptr, 0, 0);
+        char byte;
+        CHILD_CHECK(another >= 0 && read(ends[0], &byte, 1) == 1);
+        UseTransfer(another, ends);
+        CHILD_CHECK(close(another) == 0);
+      });
+    }
+  };
+  for (const uint32_t call :
+       {SYS_io_uring_setup, SYS_io_uring_enter, SYS_prctl, SYS_sched_getaffinity,
+        SYS_sched_setaffinity, SYS_sched_getscheduler, SYS_sched_setscheduler, SYS_getpriority,
+        SYS_setpriority, SYS_sched_getparam, SYS_preadv2, SYS_readlinkat, SYS_getsockopt,
+        SYS_close_range, SYS_kill}) {
+    SCOPED_TRACE(call);
+    // A filter takes prctl: it is the last one.
+    check([call] { return Refuse(call, EPERM); });
+  }
+  for (const uint32_t command : {F_SETLK, F_GETLK, F_OFD_GETLK}) {
+    SCOPED_TRACE(command);
+    check([command] { return Refuse(SYS_fcntl, EPERM, 1, command); });
+  }
+  for (const uint32_t advice : {MADV_HUGEPAGE, MADV_DONTFORK, 23}) {
+    SCOPED_TRACE(advice);
+    check([advice] { return Refuse(SYS_madvise, EPERM, 2, advice); });
+  }
+}
+
+}  // namespace
+}  // namespace kevent_test
