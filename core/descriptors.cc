@@ -171,9 +171,10 @@ int CloseDescriptor(int fd) {
 
 int CloseDescriptors(unsigned first, unsigned last, int flags) {
   // CLOEXEC closes nothing now; after UNSHARE the calling thread has left the
-  // table of descriptors that the queues live in.
-  const int registered = Registry::Next(static_cast<int>(first), INT_MAX);
-  if (flags != 0 || first > last || registered < 0 || !OwnsTableOf(registered)) {
+  // table of descriptors that the queues live in.  No descriptor is beyond INT_MAX.
+  const bool closes = flags == 0 && first <= last && first <= INT_MAX;
+  const int registered = closes ? Registry::Next(static_cast<int>(first), INT_MAX) : -1;
+  if (registered < 0 || !OwnsTableOf(registered)) {
     return sys::CloseRange(first, last, flags);
   }
 

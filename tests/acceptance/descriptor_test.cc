@@ -319,6 +319,12 @@ TEST(CloseRange, WithBadArgumentsChangesNothing) {
   EXPECT_TRUE(IsQueue(queue.fd()));
 }
 
+TEST(CloseRange, BeyondAllNumbersClosesNothing) {
+  Queue queue;
+  EXPECT_EQ(close_range(1U << 31, ~0U, 0), 0);
+  EXPECT_TRUE(IsQueue(queue.fd()));
+}
+
 TEST(CloseRange, ToMarkCloseOnExecClosesNothing) {
   Queue queue;
   const int copy = dup(queue.fd());
