@@ -16,6 +16,7 @@ constinit std::atomic<uint32_t> g_closes{0};
 
 constinit std::atomic<std::atomic<uint64_t>*> Registry::pages_[kMaxDescriptor / kPageEntries] = {};
 constinit std::atomic<int> Registry::pages_end_{0};
+constinit std::atomic<bool> Registry::any_{false};
 constinit std::atomic<uint32_t> Registry::replacements_{0};
 constinit std::atomic<uint32_t> Registry::range_closes_{0};
 constinit std::atomic<uint32_t> Registry::making_{0};
@@ -129,6 +130,7 @@ void Registry::EndReplacing(int fd, bool replaced) {
 }
 
 Registry::Claim Registry::ClaimNew(int fd, Registration registration, Moment since) {
+  if (!any_.load(std::memory_order_relaxed)) any_.store(true, std::memory_order_seq_cst);
   std::atomic<uint64_t>* const entry = Entry(fd);
   uint64_t bits = entry->load(std::memory_order_seq_cst);
   Registration as;

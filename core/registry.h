@@ -80,8 +80,8 @@ class Registry {
   // or ENOMEM.
   static int Reserve(int fd);
 
-  // Whether nothing was ever registered, nor any number replaced.
-  static bool empty() { return pages_end_.load(std::memory_order_acquire) == 0; }
+  // Whether nothing was ever registered.
+  static bool empty() { return !any_.load(std::memory_order_seq_cst); }
 
   // Registers what is said, and gives what was registered before.  Without memory
   // reserved for the number it does nothing.
@@ -173,6 +173,7 @@ class Registry {
   static constexpr int kPageEntries = 1024;
   static std::atomic<std::atomic<uint64_t>*> pages_[kMaxDescriptor / kPageEntries];
   static std::atomic<int> pages_end_;  // from here on there is none
+  static std::atomic<bool> any_;
   static std::atomic<uint32_t> replacements_;
   static std::atomic<uint32_t> range_closes_;
   static std::atomic<uint32_t> making_;
