@@ -328,8 +328,11 @@ TEST(CloseRange, BeyondAllNumbersClosesNothing) {
 TEST(CloseRange, ToMarkCloseOnExecClosesNothing) {
   Queue queue;
   const int copy = dup(queue.fd());
-  ASSERT_EQ(close_range(static_cast<unsigned>(queue.fd()), ~0U, CLOSE_RANGE_CLOEXEC), 0);
-  EXPECT_NE(fcntl(copy, F_GETFD) & FD_CLOEXEC, 0);
+  if (close_range(static_cast<unsigned>(queue.fd()), ~0U, CLOSE_RANGE_CLOEXEC) == 0) {
+    EXPECT_NE(fcntl(copy, F_GETFD) & FD_CLOEXEC, 0);
+  } else {
+    EXPECT_EQ(errno, EINVAL);  // Linux before 5.11, and nothing is closed either
+  }
   Timer timer(copy, 1);
   timer.Expire();
   EXPECT_EQ(CollectReady(queue.fd()), std::vector<uintptr_t>{1});

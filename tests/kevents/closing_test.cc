@@ -112,7 +112,9 @@ TEST_F(Closing, OnlyWhenItIsClosed) {
   EXPECT_EQ(dup2(number_, number_), number_);
   EXPECT_EQ(dup3(number_, number_, 0), -1);
   const auto number = static_cast<unsigned>(number_);
-  EXPECT_EQ(close_range(number, number, CLOSE_RANGE_CLOEXEC), 0);
+  if (close_range(number, number, CLOSE_RANGE_CLOEXEC) != 0) {
+    EXPECT_EQ(errno, EINVAL);  // Linux before 5.11
+  }
   const pid_t child = fork();
   if (child == 0) {
     close(number_);

@@ -126,7 +126,12 @@ TEST_F(Nesting, EpollsOfTheProgramCount) {
   }
   const Queue queue;
   const auto poll = [](int fd) { return DescriptorRequest(KEVENT_POLL, fd, KEVENT_POLL_POLLIN); };
-  EXPECT_EQ(Add(queue.fd(), poll(epolls[3])), -ELOOP);
+  const int error = Add(queue.fd(), poll(epolls[3]));  // Linux 5.10 lets one more in
+  EXPECT_TRUE(error == -ELOOP || error == 0) << error;
+  ExpectToSleep(queue.fd());
+  if (error == 0) {
+    EXPECT_EQ(Control(queue.fd(), KEVENT_CTL_REMOVE, poll(epolls[3])), 0);
+  }
   EXPECT_EQ(Add(queue.fd(), poll(epolls[2])), 0);
   ExpectToSleep(queue.fd());
   EXPECT_EQ(Control(queue.fd(), KEVENT_CTL_REMOVE, poll(epolls[2])), 0);
