@@ -242,8 +242,8 @@ int DuplicateTo(int fd, int target, int flags) {
   if (!IsOpen(fd)) return -EBADF;
   if ((flags & ~O_CLOEXEC) != 0) return -EINVAL;
   // Beyond what can be registered the call itself fails.
-  if (Registry::Get(fd).is_name() && target >= 0 && Registry::Reserve(target) == ENOMEM) {
-    return -ENOMEM;
+  if (Registry::Get(fd).is_name() && target >= 0) {
+    if (const int error = Registry::Reserve(target); error != 0 && error != EMFILE) return -error;
   }
   const SignalsBlocked blocked;
   Replacement replacement(target);

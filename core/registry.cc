@@ -34,7 +34,8 @@ int Registry::Reserve(int fd) {
 
   constexpr size_t kPageBytes = kPageEntries * sizeof(std::atomic<uint64_t>);
   std::atomic<uint64_t>* fresh;
-  if (sys::MapPages(kPageBytes, sys::OnFork::kKeep, &fresh) < 0) return ENOMEM;
+  const int error = sys::MapPages(kPageBytes, sys::OnFork::kKeep, &fresh);
+  if (error < 0) return -error;
   int end = pages_end_.load(std::memory_order_seq_cst);
   while (end <= number &&
          !pages_end_.compare_exchange_weak(end, number + 1, std::memory_order_seq_cst)) {

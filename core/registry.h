@@ -77,7 +77,7 @@ class Registry {
   }
 
   // Makes sure that the number can be registered: 0, EMFILE beyond kMaxDescriptor,
-  // or ENOMEM.
+  // or another errno.
   static int Reserve(int fd);
 
   // Whether nothing was ever registered.

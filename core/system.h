@@ -46,7 +46,7 @@ enum class OnFork { kKeep, kWipe };
 
 // Zeroed pages in *pages: 0 or -ENOMEM.  kWipe: a child of fork finds them zeroed
 // (MADV_WIPEONFORK), at a cost that does not grow with their number; -ENOSYS where the
-// kernel cannot do so, before Linux 4.14, or another error where a sandbox forbids it.
+// kernel cannot do so, before Linux 4.14, or the error of a sandbox that forbids it.
 int MapPages(size_t bytes, OnFork on_fork, void** pages);
 
 template <typename Contents>

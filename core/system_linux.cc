@@ -94,8 +94,10 @@ int MapPages(size_t bytes, OnFork on_fork, void** pages) {
   const size_t mapped = bytes >= kHugePage ? bytes + kHugePage : bytes;
   void* found = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const int mapping_error = errno;
   errno = before;
-  if (found == MAP_FAILED) return -ENOMEM;
+  // EAGAIN: no memory may be locked any more.
+  if (found == MAP_FAILED) return mapping_error == EAGAIN ? -ENOMEM : -mapping_error;
   if (bytes >= kHugePage) found = Aligned(found, bytes);
   if (on_fork == OnFork::kWipe) {
     const int error = CallInt(SYS_madvise, found, bytes, MADV_WIPEONFORK);

@@ -64,15 +64,16 @@ bool FindAll(Liburing* found) {
          Find(library, "io_uring_peek_batch_cqe", &found->peek);
 }
 
-// Whether there is no descriptor to be had, or no memory for a library.
+// Whether there is no descriptor to be had, or no memory for a library; not whether a
+// sandbox lets none be opened.
 bool Lacking() {
   const long fd = Call(SYS_openat, AT_FDCWD, "/", O_PATH | O_CLOEXEC);
   if (fd >= 0) Close(static_cast<int>(fd));
   constexpr size_t kBytes = size_t{1} << 20;
   void* pages;
-  const bool mapped = MapPages(kBytes, OnFork::kKeep, &pages) == 0;
-  if (mapped) UnmapPages(pages, kBytes);
-  return fd < 0 || !mapped;
+  const int error = MapPages(kBytes, OnFork::kKeep, &pages);
+  if (error == 0) UnmapPages(pages, kBytes);
+  return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || error == -ENOMEM;
 }
 
 // By what it has loaded into the process before everything else: without its headers,

@@ -247,6 +247,8 @@ struct kevent_ring {
  * EFAULT  the ring, at its beginning or its end, cannot be written to.
  * EMFILE, ENFILE, ENOMEM  as epoll_create1(2), timerfd_create(2) and mmap(2)
  *         have them, EMFILE also beyond 16383 queues; nothing is left behind.
+ * ENOSYS  a kernel before Linux 4.14.
+ * EPERM   or another error of a sandbox that forbids what a queue needs.
  */
 int kevent_init(struct kevent_ring *ring, unsigned int num, unsigned int flags) KEVENT_FUNCTION;
 
