@@ -79,6 +79,7 @@ class Sleeper {
 
   bool InChild() const { return Process::id() != process_; }
   int CollectOrSleep();
+  int StatusFlags() const;
   int Look(unsigned min, Then then);
   unsigned Collect(unsigned min, unsigned* due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
   bool OthersHaveConsumed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
@@ -127,7 +128,7 @@ int Sleeper::CollectOrSleep() {
   int result = Look(patient && interrupted == 0 ? request_.min_nr : 0, Then::kReturn);
   if (result != 0 || !patient || to_return_) return result;
   if (interrupted != 0) return interrupted;
-  const int flags = sys::StatusFlags(queue_.epoll());
+  const int flags = StatusFlags();
   if (flags < 0) return flags;  // closed by a system call that we don't see
   if (patience_.over() || (flags & O_NONBLOCK) != 0) return Look(0, Then::kReturn);
 
@@ -150,6 +151,12 @@ int Sleeper::CollectOrSleep() {
   }
   CloseTimer();
   return result;
+}
+
+// Of the queue's file.  Its number is another file's as soon as dup2 has it moved.
+int Sleeper::StatusFlags() const {
+  const Queue::NumbersUsed used(queue_);
+  return sys::StatusFlags(queue_.epoll());
 }
 
 // Collects if at least `min` are due.  If nothing was collected, takes or keeps
