@@ -171,7 +171,7 @@ void AioEngine::Take(const sys::RingResult* completed, int count) {
   TellAll(&done, next);
 }
 
-// Whether there is something for the ring, or may be later, when perhaps no thread can
+// True if there is something for the ring, or may be later, when perhaps no thread can
 // be made.
 bool AioEngine::RingMayBeNeeded() const {
   return in_flight_.load(std::memory_order_relaxed) != blocking_;
@@ -203,7 +203,7 @@ sys::Sleep AioEngine::Turn() {
   }
 }
 
-// Whether there is more to come.  A thread that had nothing to do for a while goes: it
+// False when there is nothing more to come.  A thread that had nothing to do for a while goes: it
 // is not to keep a process that all others have left.
 bool AioEngine::Woken(int count) {
   const Locked locked(lock_);

@@ -30,8 +30,8 @@ bool IsInternal(int fd) {
   return false;
 }
 
-// Whether the calling thread's descriptors are those that the number is registered
-// among.  Not in a child of vfork, nor in a thread that has left the process's table
+// True if the calling thread's descriptors are those that the number is registered
+// among.  They are not in a child of vfork, nor in a thread that has left the process's table
 // (unshare), both of which run with our memory: there the call is the kernel's alone.
 bool OwnsTableOf(int fd) {
   const Registration found = Registry::Get(fd);

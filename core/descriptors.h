@@ -18,10 +18,10 @@ namespace kevent::core {
 // the one that it had: the kernel copies none for one thread (unshare_fd).
 void LeaveTable();
 
-// Whether a call on this number concerns us.
+// A call on this number concerns us: it is registered.
 inline bool Concerns(int fd) { return !Registry::Get(fd).none(); }
 
-// Whether any number is registered, or was.
+// Some number is registered, or was.
 inline bool ConcernsAny() { return !Registry::empty(); }
 
 // A call that closes a range, from before it asks what concerns us until it has.  With
@@ -43,15 +43,15 @@ class ClosingRange {
   const sys::SignalSet before_;
 };
 
-// Whether the program's close comes to us.  Where it does not, as in a program
+// The program's close comes to us, or does not.  Where it does not, as in a program
 // that does not know of a library that uses this one, the number of a queue can
 // be a stranger's at any time, and is looked at before each use.
 inline constinit std::atomic<bool> g_sees_closes{true};
 inline void SetSeesCloses(bool sees) { g_sees_closes.store(sees, std::memory_order_relaxed); }
 inline bool SeesCloses() { return g_sees_closes.load(std::memory_order_relaxed); }
 
-// The number is registered as the name of a queue and may have been closed unseen.
-// Whether it still is the name; if not, it is registered no more.  Async-signal-safe.
+// The number is registered as the name of a queue and may have been closed unseen:
+// true if it still is the name; if not, it is registered no more.
 bool StillNamed(int fd, Registration name);
 
 // Whether dup3 would put another file under `target`.

@@ -88,7 +88,7 @@ struct KeventSet::Strangers {
 // ends the turn.  Not until one call finds nothing new, since members without number
 // may have nothing to say: shadowed by others, ready already, of files that outlived
 // their descriptors.  Nor more than wanted: what is not collected has lost its turn.
-// Whether the turn is over.
+// True when the turn is over.
 bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
   constexpr unsigned kBatch = 256;
   const unsigned others = layer == 0 ? queue_->ReadableMembers() : 0;
@@ -116,7 +116,7 @@ bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
 bool KeventSet::IsLayer(uint64_t token) { return token >> 32 == kLayerToken; }
 
 // A harvest has met this member in this turn of its epoll.  Met before, it ends the
-// turn; and one that has begun in this batch has met all that there is.  Whether the
+// turn; and one that has begun in this batch has met all that there is.  True if the
 // member waits until other epolls have had their turns.
 bool KeventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
                                  Strangers* strangers) {

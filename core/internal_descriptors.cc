@@ -41,7 +41,7 @@ void AwaitClosesOfRanges() {
   for (int left = kPatience; left != 0 && !Registry::NoRangeIsClosed(); --left) sys::Pause();
 }
 
-// Whether the copy of a marked file that the kernel has given is there, registered.
+// True when the copy of a marked file that the kernel has given is there, registered.
 bool ClaimCopy(int fd, Registration as, Registry::Moment since) {
   const Registry::Claim claim = Registry::ClaimNew(fd, as, since);
   AwaitClosesOfRanges();
@@ -53,12 +53,12 @@ bool ClaimCopy(int fd, Registration as, Registry::Moment since) {
     GiveUp(fd, as, claim);
     return false;
   }
-  // What had the number was closed by a system call that the library does not see.
+  // Its owner before was closed by a system call that the library does not see.
   Forget(claim.before);
   return true;
 }
 
-// The same for a number that may have no place in the registry: 0, -EAGAIN or another
+// ClaimCopy for a number that may have no place in the registry: 0, -EAGAIN or another
 // negative errno.
 int RegisterCopy(int fd, Registration as, Registry::Moment since) {
   if (const int error = Registry::Reserve(fd); error != 0) {
@@ -68,7 +68,7 @@ int RegisterCopy(int fd, Registration as, Registry::Moment since) {
   return ClaimCopy(fd, as, since) ? 0 : -EAGAIN;
 }
 
-// What was made since that moment: whether the number is registered as new, and the
+// Of what was made since that moment: true if the number is registered as new, and the
 // engine's alone.
 bool ClaimMade(int fd, Registry::Moment since, uint32_t queue) {
   const Registration made = Registration::Internal(queue, kRoleNew);
@@ -77,7 +77,7 @@ bool ClaimMade(int fd, Registry::Moment since, uint32_t queue) {
     GiveUp(fd, made, claim);
     return false;
   }
-  // What had the number was closed by a system call that the library does not see.
+  // Its owner before was closed by a system call that the library does not see.
   Forget(claim.before);
   return true;
 }

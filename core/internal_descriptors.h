@@ -66,8 +66,8 @@ int AdoptDescriptor(uint32_t queue, uint16_t role, Create create) {
   }
 }
 
-// The same for the end of a pipe with a byte in it that nobody reads: it is ready for
-// ever.  Unlike an eventfd, which is, too, it has a file of its own that can be locked
+// Adopts the end of a pipe with a byte in it that nobody reads: it is ready for ever.
+// Unlike an eventfd, which is, too, it has a file of its own that can be locked
 // (Queue::AdoptAlwaysReady).  That nobody has the other end would make it ready as
 // well, but a child of fork may.
 int AdoptFullPipe(uint32_t queue, uint16_t role);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What the kernel's interface has and the C library's headers have not.
+// Signals and their sigevent in the kernel's interface, which the C library's headers
+// do not have.
 
 #ifndef KEVENT_CORE_KERNEL_SIGNALS_H_
 #define KEVENT_CORE_KERNEL_SIGNALS_H_

@@ -23,7 +23,7 @@ class Process {
   // handler has prepared, prepares it.  0 or an errno.
   static int Start();
 
-  // Whether the calling thread owns the state it sees, and the descriptors that are
+  // True if the calling thread owns the state it sees, and the descriptors that are
   // registered.  False in a child of vfork, which runs in its parent's memory and
   // must change nothing there, and in a thread that has left the process's table of
   // descriptors.  In a child of fork that no handler has prepared (_Fork, clone),

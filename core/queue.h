@@ -92,8 +92,8 @@ class Queue {
   // Async-signal-safe.
   int MoveInternal(int fd, uint16_t role);
 
-  // Whether the calling thread's table of descriptors is the one that the queue lives
-  // in, which a lock on one of its files tells while it is open.  Async-signal-safe.
+  // The calling thread's table of descriptors is the one that the queue lives in, or
+  // is not, which a lock on one of its files tells while it is open.  Async-signal-safe.
   enum class Table { kIts, kAnother, kUnknown };
   Table CallersTable() const;
 
@@ -157,9 +157,9 @@ class Queue {
 
   // What a holding leader sleeps on has changed.
   void Recall();
-  // What any sleeper sleeps on has changed.
+  // Recalls all sleepers: what any of them sleeps on has changed.
   void RecallAll();
-  // What was ready and announced was taken back.
+  // Something that was ready and announced was taken back.
   void LookAnew();
 
   EventRing& ring() { return ring_; }
@@ -396,15 +396,16 @@ class Queue {
   // Threads that have read internal numbers, not under the lock, and have yet to
   // make the system calls on them: dup2 waits for them before it takes a number.
   std::atomic<uint32_t> telling_;
+  // The last pin has closed the numbers: what a dup2 leaves now is its own to close.
   std::atomic<bool> closed_numbers_;
-  std::atomic<int> io_signal_;
   // An old number was left open, by a dup2 that was EBUSY in the end.
   std::atomic<bool> left_a_number_;
+  std::atomic<int> io_signal_;
 
-  // How the queue is announced as readable, by the always-ready eventfd; 0: not.
+  // How the queue is announced as readable, by the always-ready pipe; 0: not.
   KernelRegister announced_;
   std::atomic<uint32_t> announcing_;     // threads that have changed that and not told it yet
-  std::atomic<bool> timerfd_announces_;  // for want of memory, in the eventfd's place
+  std::atomic<bool> timerfd_announces_;  // for want of memory, in the pipe's place
   // The leader sleeps on the timerfds with something due: `announced_` does not
   // wake it.
   SeqCst<bool> held_;

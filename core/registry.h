@@ -80,7 +80,7 @@ class Registry {
   // or another errno.
   static int Reserve(int fd);
 
-  // Whether nothing was ever registered.
+  // Nothing was ever registered.
   static bool empty() { return !any_.load(std::memory_order_seq_cst); }
 
   // Registers what is said, and gives what was registered before.  Without memory
@@ -89,7 +89,7 @@ class Registry {
 
   // The same if `from` is registered; whether it was.
   static bool Change(int fd, Registration from, Registration to);
-  // The same, unless a call is about to replace the number.
+  // Change, unless a call is about to replace the number.
   static bool ChangeUnreplaced(int fd, Registration from, Registration to);
 
   // Removes what is registered; of several callers one gets it.
@@ -112,7 +112,7 @@ class Registry {
   static void EndMaking() { making_.fetch_sub(1, std::memory_order_seq_cst); }
   static bool NoneIsMade() { return making_.load(std::memory_order_seq_cst) == 0; }
 
-  // What had been replaced by now.
+  // A moment, by the count of the replacements that there had been.
   class Moment {
    private:
     friend class Registry;

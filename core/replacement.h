@@ -17,7 +17,7 @@ class Replacement {
   Replacement(const Replacement&) = delete;
   Replacement& operator=(const Replacement&) = delete;
 
-  // What was registered for the number.
+  // The registration of the number when this call began.
   Registration found() const { return found_; }
 
   // Another file is there now.

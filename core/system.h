@@ -83,7 +83,7 @@ bool IsMarked(int fd);
 // Locks a file for the calling thread's table of descriptors (F_SETLK), whose locks
 // go when it closes one of the file: 0 or a negative errno.
 int LockTable(int fd);
-// Whether no other table has it locked, and whether any has.
+// InTableOf: no other table has it locked.  IsLocked: some table has.
 bool InTableOf(int fd);
 bool IsLocked(int fd);
 
@@ -119,7 +119,7 @@ int PollNow(int fd, short events);
 
 int FileMode(int fd);  // st_mode
 
-// Whether a program's array can be written to, which leaves it as it is; not
+// True if a program's array can be written to, which leaves it as it is; not
 // async-signal-safe.
 bool IsWritable(void* address, size_t bytes);
 
@@ -168,7 +168,7 @@ int64_t PerformWithoutSignals(const Transfer& transfer);
 // nothing is, -EOPNOTSUPP where the file system cannot tell.
 int64_t ReadAtOnce(const Transfer& transfer);
 
-// What is to be known of a file before a transfer that is not done at once.
+// Properties of a file that decide how a transfer is done that is not done at once.
 struct Nature {
   // Bytes in order, without places: an offset has no meaning.
   bool is_stream;
@@ -180,7 +180,7 @@ struct Nature {
 };
 Nature NatureOf(const Transfer& transfer, bool nonblock);
 
-// Whether a read of nothing at this place is not the end of the file: a file of a disk
+// True if a read of nothing at this place is not the end of the file: a file of a disk
 // is longer.
 bool EndsBefore(const Transfer& read);
 

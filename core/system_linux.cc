@@ -166,7 +166,7 @@ bool IsMarked(int fd) { return MarkOf(fd) == kReservedSignal; }
 
 namespace {
 
-// Whether the lock that is asked for meets another one, by `command`; false if that
+// True if the lock that is asked for meets another one, by `command`; false if that
 // cannot be known.
 bool MeetsLock(int fd, int command) {
   struct flock lock = {};

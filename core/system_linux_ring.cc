@@ -64,7 +64,7 @@ bool FindAll(Liburing* found) {
          Find(library, "io_uring_peek_batch_cqe", &found->peek);
 }
 
-// Whether there is no descriptor to be had, or no memory for a library; not whether a
+// True if there is no descriptor to be had, or no memory for a library; not if a
 // sandbox lets none be opened.
 bool Lacking() {
   const long fd = Call(SYS_openat, AT_FDCWD, "/", O_PATH | O_CLOEXEC);

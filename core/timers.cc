@@ -48,7 +48,7 @@ bool RelativeOnMonotonic(const TimerSlot& timer, const Queue& queue) {
          queue.axis(index).relative_on_monotonic.load(std::memory_order_relaxed);
 }
 
-// What timer_gettime and timer_settime report of a setting.  Of a timer on the clock of
+// The report of a setting by timer_gettime and timer_settime.  Of a timer on the clock of
 // a thread or process that has ended it is nothing, the interval included, as in the
 // kernel (posix_cpu_timer_get).
 itimerspec Report(const TimerSlot& timer, const Queue& queue, const Setting& setting) {

@@ -23,7 +23,7 @@ struct Waiter {
   int error = 0;              // why it cannot sleep, without a role
   int timer = -1;             // a timerfd to wake it by, if not by `woken`
   Role role = Role::kNone;
-  // What it sleeps on if not on `woken`, as read under the lock.
+  // The descriptors that it sleeps on, if not on `woken`, as read under the lock.
   const pollfd* descriptors = nullptr;
   unsigned descriptor_count = 0;
   bool linked = false;  // among the followers

@@ -326,7 +326,7 @@ int Sleeper::SleepOnDescriptors() {
     left = ToTimespec(patience_.left());
     timeout = &left;
   }
-  // Woken twice in vain: what wakes it may be a stranger's, under a number that was
+  // Woken in vain: what wakes it may be a stranger's, under a number that was
   // closed by a system call that the library does not see.
   if (woken_ && !AreOurs()) return -EBADF;
   const unsigned count = waiter_.descriptor_count;

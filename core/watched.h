@@ -32,7 +32,7 @@ class Closing {
   Closing(const Closing&) = delete;
   Closing& operator=(const Closing&) = delete;
 
-  // Whether a thread of this process closes it.
+  // True if a thread of this process closes it.
   static bool Any(int fd) { return Find(fd) != nullptr; }
   // Waits until none does that has begun before, for some milliseconds: one that takes
   // longer was cancelled, or closes for so long what no number names any more.

@@ -143,7 +143,7 @@ KEVENT_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept
   return result;
 }
 
-// What a thread does to descriptors of its own is no matter of the process's queues.
+// A thread with descriptors of its own has no say in the process's queues.
 KEVENT_EXPORT int unshare(int flags) noexcept {
   const auto libc = KEVENT_LIBC(unshare);
   const int result = libc != nullptr ? libc(flags) : Finish(sys::Unshare(flags));

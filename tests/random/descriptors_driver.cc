@@ -11,8 +11,8 @@
 // no call fails but dup2 with EBUSY, no epoll of the program's reports what is not
 // ready, and in the end nothing is open that was not open before.
 //
-// No thread uses a number that it does not own: below kFirstFree an owner's number is
-// never free, above it the kernel gives numbers only to the library.
+// No thread uses a number that it does not own: an owner's low number is never free, and
+// from kFirstInternal on the kernel gives numbers only to the library.
 
 #include <aio.h>
 #include <fcntl.h>
@@ -55,7 +55,6 @@ constexpr int kOwners = 3;
 // An owner's numbers that are always open, and those that come and go.
 constexpr int kFirstLow = 40;
 constexpr int kLowNumbers = 4;
-constexpr int kFirstFree = 600;
 constexpr int kFreeNumbers = 48;  // of each owner, from kFirstInternal on
 
 std::atomic<bool> g_over{false};
@@ -90,7 +89,6 @@ int Below(Random& random, int end) {
   return static_cast<int>(random() % static_cast<uint64_t>(end));
 }
 
-// Whether the descriptor is of this very file and has no mark.
 struct File {
   explicit File(int descriptor) : fd(descriptor) {
     struct stat status = {};
@@ -102,6 +100,7 @@ struct File {
   File(const File&) = delete;
   File& operator=(const File&) = delete;
 
+  // The descriptor is of this very file and has no mark.
   bool Is(int descriptor) const {
     struct stat status = {};
     return fstat(descriptor, &status) == 0 && status.st_dev == device && status.st_ino == inode &&
@@ -155,7 +154,6 @@ class Owner {
 
  private:
   int Low(int i) const { return kFirstLow + index_ * kLowNumbers + i; }
-  // Spread over the whole range, or a part of its own.
   int High(int i) const { return kFirstInternal + index_ * kFreeNumbers + i; }
 
   void Step() {
