@@ -65,7 +65,7 @@
 /* ---- struct sigevent --------------------------------------------------- */
 
 /* sigev_notify: completions go to the queue named by sigev_kevent_fd.  Exactly
- * this value; combined with any other bit it is not ours (design decision). */
+ * this value; combined with any other bit it is not ours. */
 #define SIGEV_KEVENT 8
 
 /* The queue descriptor, an int at offset 16 of struct sigevent, where the

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Dangerous place 3, already due: a timer that is due when it is armed makes the
+// Already due: a timer that is due when it is armed makes the
 // descriptor readable at once, with a fresh edge for edge-triggered pollers,
 // and never by reading or writing a descriptor.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Dangerous place 7, closing against arming: a queue that is closed, at any
+// Closing against arming: a queue that is closed, at any
 // instruction of a call that uses it, leaves nothing open, and the call changes
 // no stranger that has come to have a number of the queue's.
 

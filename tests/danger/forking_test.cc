@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Dangerous place 8, fork: at any instruction of a call.  The descriptor of a
+// Fork: at any instruction of a call.  The descriptor of a
 // queue that the parent has made and not begun to close is a fresh, empty,
 // working queue in the child, and the parent notices nothing; one that it was
 // making or closing is that, or none.

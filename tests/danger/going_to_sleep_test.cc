@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Dangerous place 4, sleeping: what comes at each instruction of a call that is
+// Sleeping: what comes at each instruction of a call that is
 // going to sleep, or is waking up, wakes it.
 
 #include <fcntl.h>

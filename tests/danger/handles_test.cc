@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Dangerous place 6, handles: what a timer_t of ours can be, and that no other
+// Handles: what a timer_t of ours can be, and that no other
 // value is one.  That a slot is retired with its last generation is seen in
 // tests/unit/timers_test.cc, which can put one there.
 

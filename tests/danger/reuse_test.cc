@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Dangerous place 5, reuse: a call that timer_delete and the reuse of the slot
+// Reuse: a call that timer_delete and the reuse of the slot
 // overtake does nothing to the new timer and says nothing of it; a slot comes
 // back only when its own queue has let go of it, and once.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Dangerous place 4, sleeping: one thread leads, and whoever stops leading, for
+// Sleeping: one thread leads, and whoever stops leading, for
 // whatever reason, is succeeded; a thread whose min_nr is not reached claims
 // nothing and leaves the descriptor readable.  Where the rule is broken a
 // thread sleeps for ever, and the watchdog ends the test.

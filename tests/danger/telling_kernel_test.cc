@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Dangerous place 2, telling the kernel: whoever arms leaves the kernel's timer
+// Telling the kernel: whoever arms leaves the kernel's timer
 // no later than his deadline, whatever was about to be told, in whatever order
 // the system calls are made, and though a collector puts it off meanwhile.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Dangerous place 1, telling the queue: an armer that is interrupted between
+// Telling the queue: an armer that is interrupted between
 // marking its timer and having told of it, perhaps for ever, loses nobody's
 // timer; nor does a collector that takes the marks meanwhile.
 

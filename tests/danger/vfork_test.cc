@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Dangerous place 9, vfork: a child that runs in our memory, with descriptors
+// vfork: a child that runs in our memory, with descriptors
 // of its own, closes and replaces them as children do before exec; the parent's
 // queue works on.
 

@@ -255,7 +255,7 @@ TEST(Limits, Memory) {
   });
 }
 
-// Trap P3.5: timers of ours count against no limit of signals.
+// Timers of ours count against no limit of signals.
 TEST(Limits, TrapP3_5_QueuedSignals) {
   ExpectChild([] {
     Limit(RLIMIT_SIGPENDING, 0);
@@ -364,7 +364,7 @@ TEST(Sandbox, FailureTakesNoMemory) {
   });
 }
 
-// Trap P11.1: io_uring is not needed.
+// io_uring is not needed.
 TEST(Sandbox, TrapP11_1_WithoutIoUring) {
   ExpectChild([] {
     Refuse(SYS_io_uring_setup, EPERM);

@@ -196,7 +196,7 @@ TEST_F(Forks, ProgramsThatAreSpawnedAndExecuted) {
         posix_spawnp(&child, "true", nullptr, nullptr, const_cast<char**>(arguments), environ), 0);
     EXPECT_EQ(ExitStatus(child), 0);
   }
-  // Trap P6.5: whatever is open there, nothing is of ours.
+  // Nothing that is open there is of ours.
   EXPECT_EQ(system("! ls -l /proc/self/fd | grep -E 'timerfd|eventpoll| 7[67][0-9] ->'"), 0);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Trap P3.9: timer_settime, timer_gettime and timer_getoverrun in a signal
+// timer_settime, timer_gettime and timer_getoverrun in a signal
 // handler that comes at random instants, also while the thread is inside the
 // same calls on the same timer, and another thread collects.
 //

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Trap P1.5: what follows by plain dlsym is the C library's function of today,
+ * The function that follows by plain dlsym is the C library's function of today,
  * and not the one of before 2003 with its smaller timer_t.
  */
 #define _GNU_SOURCE

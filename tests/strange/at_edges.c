@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A shared object that uses the library from a constructor of highest priority
- * and from a destructor that runs after all others (trap P5.2).
+ * and from a destructor that runs after all others.
  */
 
 #include "tests/strange/use_queue.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Trap P9.1: an object opened with RTLD_DEEPBIND finds the C library's functions
+ * An object opened with RTLD_DEEPBIND finds the C library's functions
  * before ours.  Then the C library gets what is meant for us: it must refuse,
  * and our timer must not notice.
  *

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# jemalloc.sh LIBRARY PROGRAM: another allocator preloaded before us and after us
-# (trap P5.1).
+# jemalloc.sh LIBRARY PROGRAM: another allocator preloaded before us and after us.
 
 set -euo pipefail
 

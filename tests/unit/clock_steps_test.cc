@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// CLOCK_REALTIME is set, by seconds and by years: trap P8.2.
+// CLOCK_REALTIME is set, by seconds and by years.
 
 #include <algorithm>
 

@@ -138,7 +138,6 @@ TEST_F(Descriptors, AnotherTableOfDescriptorsChangesNothing) {
   EXPECT_EQ(Delete(timer), 0);
 }
 
-// Dangerous place 8.
 TEST_F(Descriptors, AChildOfForkHasFreshQueuesAndNoTimers) {
   for (const bool run_handlers : {true, false}) {
     const Handle timer = Create(queue_, CLOCK_MONOTONIC);

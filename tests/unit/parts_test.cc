@@ -126,7 +126,7 @@ TEST_F(InboxTest, GivesEachMarkOnce) {
   EXPECT_TRUE(Drained().empty());
 }
 
-// Dangerous place 1: an armer was interrupted after each of its stores, for
+// An armer was interrupted after each of its stores, for
 // ever.  The next one with the same timer completes it.
 TEST_F(InboxTest, AnInterruptedMarkIsCompletedByTheNext) {
   constexpr uint32_t kSlot = 2 * kSlotsPerChunk + 130;
@@ -167,7 +167,7 @@ TEST(KernelRegister, TellsOnce) {
   EXPECT_EQ(wanted.Load().value(), 5);
 }
 
-// Dangerous place 2: the call of one thread reaches the kernel after that of
+// The call of one thread reaches the kernel after that of
 // another who wants a higher value and has told it.
 TEST(KernelRegister, AStaleCallIsRepaired) {
   KernelRegister wanted = {};

@@ -491,7 +491,6 @@ TEST_F(Timers, SlotsAreReusedFirstInFirstOut) {
   }
 }
 
-// Dangerous place 6.
 TEST_F(Timers, ASlotWithoutGenerationsIsRetired) {
   const Handle first = Create(queue_, CLOCK_MONOTONIC);
   SlotTable::At(first.slot()).life.set_generation(kLastGeneration);
