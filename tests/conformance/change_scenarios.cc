@@ -176,6 +176,14 @@ constexpr KnownDifference kStale = {nullptr, "completion=none armed=until-first"
                                     KernelDeliversStaleSignals};
 constexpr KnownDifference kStalePast = {nullptr, "completion=overruns:0 then=none", kStaleReason,
                                         KernelDeliversStaleSignals};
+// In these a busy machine lets a timer of milliseconds expire before the next call.
+constexpr KnownDifference kStaleNear = {nullptr, "completion=overruns:0 then=none", kStaleReason,
+                                        KernelDeliversStaleSignals};
+constexpr KnownDifference kStaleNearDeleted = {nullptr, "timer_delete=0 completion=none",
+                                               kStaleReason, KernelDeliversStaleSignals};
+constexpr KnownDifference kStaleOneShot = {
+    nullptr, "periodic=overruns-by-clock one-shot=overruns:0 afterwards=0 then=none", kStaleReason,
+    KernelDeliversStaleSignals};
 constexpr KnownDifference kStaleDisarmed = {nullptr, "completion=none getoverrun=0", kStaleReason,
                                             KernelDeliversStaleSignals};
 constexpr KnownDifference kStalePeriodic = {nullptr, "completion=none remaining=0", kStaleReason,
@@ -188,13 +196,14 @@ constexpr KnownDifference kStaleDeleted = {nullptr, "completion=none another-tim
 std::vector<Scenario> ChangeScenarios() {
   return {
       {"re-armed before expiry: later", RearmedLater},
-      {"re-armed before expiry: later, then it expires", RearmedAroundExpiry},
+      {"re-armed before expiry: later, then it expires", RearmedAroundExpiry, Clocks::kEvery,
+       &kStaleNear},
       {"re-armed before expiry: sooner", RearmedSooner},
       {"re-armed a hundred times: one completion", RearmedAHundredTimes},
       {"re-armed with a completion pending", RearmedWithCompletionPending, Clocks::kEvery, &kStale},
       {"re-armed in the past with a completion pending", RearmedPastWithCompletionPending,
        Clocks::kEvery, &kStalePast},
-      {"periodic, re-armed as one-shot", PeriodicMadeOneShot},
+      {"periodic, re-armed as one-shot", PeriodicMadeOneShot, Clocks::kEvery, &kStaleOneShot},
       {"disarmed before expiry", Disarmed},
       {"value 0 with an interval disarms", ZeroValueWithInterval, Clocks::kEvery,
        &kIntervalOfDisarmed},
@@ -202,7 +211,7 @@ std::vector<Scenario> ChangeScenarios() {
        &kStaleDisarmed},
       {"periodic, disarmed with a completion pending", PeriodicDisarmedWithCompletionPending,
        Clocks::kEvery, &kStalePeriodic},
-      {"deleted before expiry", Deleted},
+      {"deleted before expiry", Deleted, Clocks::kEvery, &kStaleNearDeleted},
       {"deleted with a completion pending", DeletedWithCompletionPending, Clocks::kEvery,
        &kStaleDeleted},
   };
