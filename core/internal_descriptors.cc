@@ -46,10 +46,7 @@ bool ClaimCopy(int fd, Registration as, Registry::Moment since) {
   const Registry::Claim claim = Registry::ClaimNew(fd, as, since);
   AwaitClosesOfRanges();
   const bool named = claim.replaced && claim.before.is_name();
-  // One of those calls may have closed it, and another thread have a file of the
-  // engine's there by now, which is marked as well.
-  const bool still_claimed = Registry::Get(fd).bits() == as.bits();
-  if (claim.being_replaced || named || !still_claimed || !sys::IsMarked(fd)) {
+  if (claim.being_replaced || named || !sys::IsMarked(fd)) {
     GiveUp(fd, as, claim);
     return false;
   }
