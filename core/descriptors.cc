@@ -90,6 +90,7 @@ int CopyName(int fd, Copy copy, Name name) {
 template <typename Copy>
 int CopyNameAnywhere(int fd, Copy copy) {
   for (;;) {
+    const Taking taking;
     const Registry::Moment before = Registry::Now();
     const int result = CopyName(fd, copy, [before](int number, uint32_t queue) {
       if (const int error = Registry::Reserve(number); error != 0) {

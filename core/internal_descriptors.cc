@@ -34,17 +34,9 @@ void GiveUp(int fd, Registration claimed, const Registry::Claim& claim) {
   }
 }
 
-// Not for ever: a handler may have left such a call by siglongjmp, while there was no
-// queue yet; with one, none can.
-void AwaitClosesOfRanges() {
-  constexpr int kPatience = 10'000;  // of 0.1 ms and more
-  for (int left = kPatience; left != 0 && !Registry::NoRangeIsClosed(); --left) sys::Pause();
-}
-
 // True when the copy of a marked file that the kernel has given is there, registered.
 bool ClaimCopy(int fd, Registration as, Registry::Moment since) {
   const Registry::Claim claim = Registry::ClaimNew(fd, as, since);
-  AwaitClosesOfRanges();
   const bool named = claim.replaced && claim.before.is_name();
   if (claim.being_replaced || named || !sys::IsMarked(fd)) {
     GiveUp(fd, as, claim);
@@ -144,6 +136,7 @@ int AdoptFullPipe(uint32_t queue, uint16_t role) {
 int CopyInternal(int fd, uint32_t queue, uint16_t role) {
   const Registration as = Registration::Internal(queue, role);
   for (int lowest = sys::LowestInternal();;) {
+    const Taking taking;
     const Registry::Moment before = Registry::Now();
     const int copy = sys::DuplicateFrom(fd, lowest, true);
     if (copy == -EINVAL) return -EMFILE;  // none from here on is to be given

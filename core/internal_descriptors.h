@@ -24,7 +24,16 @@
 
 namespace kevent::core {
 
-// While a descriptor is made and claimed.
+// While a number is taken from the kernel and registered.
+class Taking {
+ public:
+  Taking() { Registry::BeginTaking(); }
+  ~Taking() { Registry::EndTaking(); }
+  Taking(const Taking&) = delete;
+  Taking& operator=(const Taking&) = delete;
+};
+
+// The same of a descriptor that is made.
 class Making {
  public:
   Making() : since_(Begin()) {}
@@ -38,6 +47,7 @@ class Making {
     Registry::BeginMaking();
     return Registry::Now();
   }
+  const Taking taking_;
   const Registry::Moment since_;
 };
 

@@ -22,6 +22,7 @@ namespace {
 // A descriptor for a new queue: its number, or a negative errno.
 int NameAnew(Queue& queue) {
   for (;;) {
+    const Taking taking;
     const Registry::Moment before = Registry::Now();
     const Queue::NumbersUsed used(queue);
     const int fd = sys::DuplicateFrom(queue.epoll(), 0, true);

@@ -19,6 +19,7 @@ constinit std::atomic<int> Registry::pages_end_{0};
 constinit std::atomic<bool> Registry::any_{false};
 constinit std::atomic<uint32_t> Registry::replacements_{0};
 constinit std::atomic<uint32_t> Registry::range_closes_{0};
+constinit std::atomic<uint32_t> Registry::taking_{0};
 constinit std::atomic<uint32_t> Registry::making_{0};
 
 Registration Registration::Closing() {
@@ -145,8 +146,32 @@ Registry::Claim Registry::ClaimNew(int fd, Registration registration, Moment sin
   return {before.registration(), before.replacing() != 0, before.replaced() != 0 && later > 0};
 }
 
+namespace {
+
+constexpr int kPatience = 10'000;  // of 0.1 ms and more
+
+}  // namespace
+
+void Registry::BeginClosingRange() {
+  range_closes_.fetch_add(1, std::memory_order_seq_cst);
+  for (int left = kPatience; left != 0 && taking_.load(std::memory_order_seq_cst) != 0; --left) {
+    sys::Pause();
+  }
+}
+
+void Registry::BeginTaking() {
+  taking_.fetch_add(1, std::memory_order_seq_cst);
+  for (int left = kPatience; left != 0 && range_closes_.load(std::memory_order_seq_cst) != 0;
+       --left) {
+    taking_.fetch_sub(1, std::memory_order_seq_cst);
+    sys::Pause();
+    taking_.fetch_add(1, std::memory_order_seq_cst);
+  }
+}
+
 void Registry::ForgetCalls() {
   range_closes_.store(0, std::memory_order_seq_cst);
+  taking_.store(0, std::memory_order_seq_cst);
   making_.store(0, std::memory_order_seq_cst);
   const int end = pages_end_.load(std::memory_order_seq_cst);
   for (int number = 0; number < end; ++number) {

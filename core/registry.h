@@ -132,11 +132,14 @@ class Registry {
 
   // ---- Ranges that are closed ----
 
-  // A call that closes whatever it finds in some range may have looked for the numbers
-  // that it spares before one of them was registered: whether none is on the way.
-  static void BeginClosingRange() { range_closes_.fetch_add(1, std::memory_order_seq_cst); }
+  // A call closes whatever it finds in some range but what is registered, so no number
+  // is taken from the kernel meanwhile that is registered only then: whoever takes one
+  // waits for such calls, and they wait for those who have begun to.  For long, not for
+  // ever: a call may have been left by siglongjmp.
+  static void BeginClosingRange();
   static void EndClosingRange() { range_closes_.fetch_sub(1, std::memory_order_seq_cst); }
-  static bool NoRangeIsClosed() { return range_closes_.load(std::memory_order_seq_cst) == 0; }
+  static void BeginTaking();
+  static void EndTaking() { taking_.fetch_sub(1, std::memory_order_seq_cst); }
 
   // In a child of fork, where none of the parent's calls goes on.
   static void ForgetCalls();
@@ -176,6 +179,7 @@ class Registry {
   static std::atomic<bool> any_;
   static std::atomic<uint32_t> replacements_;
   static std::atomic<uint32_t> range_closes_;
+  static std::atomic<uint32_t> taking_;
   static std::atomic<uint32_t> making_;
 
   static std::atomic<uint64_t>* Entry(int fd) {
