@@ -384,7 +384,6 @@ class Queue {
   // kOpen, and the number of calls that hold a pin.
   SeqCst<uint32_t> calls_;
   std::atomic<uint32_t> names_;
-  std::atomic<bool> internals_open_;
   uint32_t number_;
   std::atomic<uint32_t> incarnation_;
   QueueMemory* memory_;
@@ -400,7 +399,10 @@ class Queue {
   std::atomic<bool> closed_numbers_;
   // An old number was left open, by a dup2 that was EBUSY in the end.
   std::atomic<bool> left_a_number_;
+  std::atomic<bool> internals_open_;
   std::atomic<int> io_signal_;
+  // Why the kernel cannot be told of deadlines any more, or 0: a negative errno.
+  std::atomic<int> refusal_;
 
   // How the queue is announced as readable, by the always-ready pipe; 0: not.
   KernelRegister announced_;
@@ -409,8 +411,6 @@ class Queue {
   // The leader sleeps on the timerfds with something due: `announced_` does not
   // wake it.
   SeqCst<bool> held_;
-  // Why the kernel cannot be told of deadlines any more, or 0: a negative errno.
-  std::atomic<int> refusal_;
   std::atomic<bool> exit_requested_;
   bool kevents_first_ ABSL_GUARDED_BY(lock_);  // whose turn it is when there is room for one
   EventRing ring_;
