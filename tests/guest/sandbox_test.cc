@@ -42,7 +42,8 @@ const Calls kFcntlRunning = {F_GETSIG, F_GETFL};
 const Calls kFcntl = {F_SETSIG, F_GETSIG, F_GETFL, F_SETFL, F_GETFD, F_DUPFD, F_DUPFD_CLOEXEC};
 const Calls kDuplicates = {SYS_dup, SYS_dup3};
 const Calls kFork = {SYS_dup3, SYS_clone, SYS_set_robust_list};
-const Calls kKevents = {SYS_newfstatat};
+// fstat of the C library is one or the other, by its version.
+const Calls kKevents = {SYS_newfstatat, SYS_fstat};
 const Calls kSignals = {SYS_signalfd4, SYS_read, SYS_rt_sigpending};
 const Calls kInodes = {SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch, SYS_read};
 const Calls kProcesses = {SYS_pidfd_open, SYS_waitid};
