@@ -33,7 +33,7 @@ class Taking {
   Taking& operator=(const Taking&) = delete;
 };
 
-// The same of a descriptor that is made.
+// While a descriptor is made and its number registered.
 class Making {
  public:
   Making() : since_(Begin()) {}

@@ -67,7 +67,7 @@ class KeventSet {
   // A signalfd of all signals that kevents wait for, or -1: readable for a thread with
   // one pending, its own too, whoever has polled the queue's epoll before.
   int signals() const { return signals_.load(std::memory_order_acquire) - 1; }
-  // Whether this batch found one pending.
+  // True when this batch found a signal pending.
   bool signals_pending() const { return signals_pending_ != 0; }
   // The signals that the thread that collects lets through are its handlers'.
   void set_let_through(sys::SignalSet signals) { let_through_ = signals; }
@@ -182,7 +182,7 @@ class KeventSet {
   bool DeliverOne(uint32_t number, ukevent* event);
   unsigned DeliverByLevel(unsigned max, ukevent* events);
   unsigned LevelShare(unsigned max) const { return max / 2 + (level_first_ ? max % 2 : 0); }
-  // Whether a harvest is to find more, and how much.
+  // How much more a harvest is to find, if anything.
   unsigned Missing(unsigned wanted) const {
     const unsigned share = LevelShare(wanted);
     return std::max(wanted - std::min(wanted, ready_count_),

@@ -35,7 +35,7 @@ void Queue::CloseInternals() {
   for (uint32_t i = 0; i < count; ++i) CloseSource(static_cast<uint8_t>(i));
   CloseInternal(&always_ready_, kRoleAlwaysReady);
   CloseInternal(&epoll_, kRoleEpoll);
-  // What a call of dup2 has left, and leaves open, is its own to close from here on.
+  // A call of dup2 closes itself, from here on, a number that it has left open.
   closed_numbers_.store(true, std::memory_order_seq_cst);
   KeventSet* const set = kevents();
   if (set != nullptr || left_a_number_.load(std::memory_order_seq_cst)) CloseOthers();

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Which tests answer what has broken for others: `ctest -L trap.P6.1`.  The traps
-# are those of the project's reference, by chapter and number; what cannot be
+# are numbered by kind: P1 versions of symbols, P6 fork and exec, and so on; what cannot be
 # met is in BUGS of kevent(7), such as P1.6, which is about 32-bit systems.  P3.6 and
 # P6.8 are met as far as the design does not say otherwise.
 
