@@ -171,17 +171,21 @@ void Queue::SwitchOff() {
 
 // By a collector, who takes it where nothing else can be taken along: with what it
 // takes to switch it on again, half of what deleting and adding costs.
+//
+// The kernel need not show it (fs/eventpoll.c from Linux 5.11 on, ep_poll: without a
+// timeout the list of what is ready is looked at without its lock, and it is empty for
+// a moment when another thread polls).  What was not seen to be taken is deleted: left
+// on, it would make the queue readable for ever, and no new edge.
 void Queue::TakeAnnouncement() {
   const KeventSet* const set = kevents();
   if (set != nullptr && set->watches()) return SwitchOff();
   UntilUnmoved(always_ready_, [this] {
     if (!OwnsEpoll()) return;
     epoll_event found[kMaxAxes + 1];
-    const auto room = static_cast<int>(axis_count()) + 1;
-    const int count = sys::EpollTake(epoll(), found, static_cast<unsigned>(room));
-    bool stays = count == room;
-    for (int i = 0; i < count; ++i) stays = stays || found[i].data.u64 == kAnnounced;
-    if (stays) sys::EpollDelete(epoll(), always_ready());
+    const int count = sys::EpollTake(epoll(), found, axis_count() + 1);
+    bool taken = false;
+    for (int i = 0; i < count; ++i) taken = taken || found[i].data.u64 == kAnnouncedOnce;
+    if (!taken) sys::EpollDelete(epoll(), always_ready());
   });
   timerfd_announces_.store(false, std::memory_order_seq_cst);
 }

@@ -3,6 +3,7 @@
 // The queue descriptor in an edge-triggered epoll: a loop that collects until
 // nothing is left and then waits for the next edge misses nothing.
 
+#include <sched.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -144,6 +145,39 @@ void ArmersAndOneCollector(bool nested) {
 TEST(EdgeTriggered, NoEdgeIsLostBetweenArmersAndACollector) { ArmersAndOneCollector(false); }
 
 TEST(EdgeTriggered, NoEdgeIsLostThroughANestedEpoll) { ArmersAndOneCollector(true); }
+
+// A thread that asks whether the queue is readable has the kernel go through what is
+// ready, and a call that takes it without waiting may find nothing then (Linux 5.11 and
+// later, epoll_wait with a timeout of 0).
+TEST(EdgeTriggered, NoEdgeIsLostWhileOthersAskWhetherItIsReadable) {
+  constexpr int kRounds = 10'000;
+  Queue queue;
+  EdgeEpoll epoll(queue.fd());
+  Timer timer(queue.fd(), 1);
+  std::atomic<int> collected = 0;
+  std::atomic<bool> over = false;
+  {
+    Thread asker([&] {
+      while (!over) {
+        Readable(queue.fd());
+        sched_yield();
+      }
+    });
+    Thread armer([&] {
+      for (int round = 0; round < kRounds; ++round) {
+        timer.Expire();
+        collected.wait(round);
+      }
+    });
+    CollectByEdges(epoll, queue.fd(), kRounds, [&](const ukevent&) {
+      ++collected;
+      collected.notify_one();
+    });
+    over = true;
+  }
+  EXPECT_EQ(collected, kRounds);
+  EXPECT_FALSE(Readable(queue.fd()));
+}
 
 // Two edge-triggered loops on one queue: an event that one has been woken for
 // may be collected by the other, but none stays behind.

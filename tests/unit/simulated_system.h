@@ -94,6 +94,8 @@ class Simulation {
   bool IsOpen(int fd) const { return table_.count(fd) != 0; }
   size_t open_descriptors() const { return table_.size(); }
   int OpenStranger();
+  // So many calls of EpollTake find nothing, as they may while another thread polls.
+  int vain_takes = 0;
   // What poll says of it from now on; an edge for who watches for edges.
   void SetReady(int fd, uint32_t events);
   // The descriptors of the engine's own that watch this process or signal, and
