@@ -625,6 +625,7 @@ void DeleteAlarm(int alarm) {
 // The thread's body returns when there is nothing more to do, and is called
 // again by the next delivery.
 int WaitForAlarm(int* value, const timespec*) {
+  ENTER();
   if (Sim().fired_alarms_.empty()) return -ECANCELED;
   *value = Sim().fired_alarms_.back();
   Sim().fired_alarms_.pop_back();

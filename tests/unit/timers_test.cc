@@ -264,6 +264,30 @@ TEST_F(Timers, AnAlarmBeforeItsTimeIsArmedAgain) {
   EXPECT_EQ(Delete(timer), 0);
 }
 
+// Whoever looks at the clock may collect an expiration before the thread runs that the
+// kernel's timer of CPU time wakes.
+TEST_F(Timers, AnAlarmThatIsToldOfLateIsInVainOnce) {
+  const Handle timer = Create(queue_, CLOCK_PROCESS_CPUTIME_ID);
+  ASSERT_EQ(SetIn(timer, kSecond), 0);
+  bool collected = false;
+  Sim().before_call = [&](const std::string& function) {
+    if (collected || function != "WaitForAlarm") return;
+    collected = true;
+    EXPECT_EQ(Collect(queue_).size(), 1);
+    EXPECT_EQ(SetIn(timer, kSecond), 0);
+  };
+  Sim().Advance(2 * kSecond);  // of which the process has half
+  Sim().before_call = nullptr;
+  EXPECT_TRUE(collected);
+  EXPECT_TRUE(readable());
+  EXPECT_TRUE(Collect(queue_).empty());
+  EXPECT_FALSE(readable());
+  Sim().Advance(2 * kSecond);
+  EXPECT_TRUE(readable());
+  EXPECT_EQ(Collect(queue_).size(), 1);
+  EXPECT_EQ(Delete(timer), 0);
+}
+
 // Asked whether its thread lives, an alarm whose moment has come would expire again.
 TEST_F(Timers, AnAlarmOfAThreadExpiresOnce) {
   constexpr clockid_t kClock = -5678 * 8 + 6;
