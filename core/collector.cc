@@ -44,7 +44,7 @@ unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* d
   Batch batch;
   if (set != nullptr) {
     kevents_first_ = !kevents_first_;
-    set->BeginBatch();
+    set->BeginBatch(min != 0);
     if (min <= 1 && set->watches()) batch = TakeAndAsk(max, events, set);
   }
   if (min > 1) batch = Count(min, max, set, due);

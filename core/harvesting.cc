@@ -3,6 +3,7 @@
 // Finding out which kevents are ready: what the kernel has to say of the
 // descriptors that are watched.
 
+#include <absl/base/optimization.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -16,7 +17,8 @@
 
 namespace kevent::core {
 
-void KeventSet::BeginBatch() {
+void KeventSet::BeginBatch(bool sleeps_after) {
+  sleeps_after_ = sleeps_after;
   // What was ready by level and was not collected: it is asked again.  It came
   // last, so the end of the list has it, however long the list is.
   for (uint32_t link = ready_last_; ready_by_level() != 0;) {
@@ -97,7 +99,7 @@ bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
   const uint32_t turn = turns_[layer];
   while (const unsigned missing = Missing(wanted)) {
     const unsigned room = std::min(missing + others, kBatch);
-    const int count = sys::EpollTake(Epoll(layer), found, room);
+    const int count = TakeReady(layer, found, room);
     if (count < static_cast<int>(room)) exhausted_ |= 1u << layer;
     for (int i = 0; i < count; ++i) {
       if (WaitsForNextTurn(layer, turn, found[i].data.u64, &strangers)) continue;
@@ -111,6 +113,18 @@ bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
     if (ready_count_ >= wanted) return false;
   }
   return false;
+}
+
+// Asked by poll, the kernel looks under the lock that it takes nothing without.  So often
+// in a row nothing is missed, unless something is wrong.
+int KeventSet::TakeReady(uint32_t layer, epoll_event* found, unsigned room) const {
+  constexpr int kTries = 8;
+  int count = sys::EpollTake(Epoll(layer), found, room);
+  if (ABSL_PREDICT_TRUE(count != 0 || sleeps_after_ || !sys::EpollTakeMayMiss())) return count;
+  for (int left = kTries; count == 0 && left != 0 && sys::IsReadable(Epoll(layer)); --left) {
+    count = sys::EpollTake(Epoll(layer), found, room);
+  }
+  return count;
 }
 
 bool KeventSet::IsLayer(uint64_t token) { return token >> 32 == kLayerToken; }

@@ -93,7 +93,8 @@ class KeventSet {
   // Whether the kernel is to be asked what is ready.
   bool watches() const { return watched_ != 0; }
   // Forgets what was ready by level, and takes in what was injected or has completed.
-  void BeginBatch();
+  // One without a sleep after it must find whatever is ready.
+  void BeginBatch(bool sleeps_after);
   // Finds out what is ready, so many if there are; the kernel is not asked for
   // none.  Whether there may be more: then HarvestMore finds what this call has
   // not met yet.
@@ -170,6 +171,7 @@ class KeventSet {
   void TakeInjected();
   void HarvestSignals();
   bool HarvestEpoll(uint32_t layer, unsigned wanted);
+  int TakeReady(uint32_t layer, epoll_event* found, unsigned room) const;
   bool IsExhausted(uint32_t layer) const { return (exhausted_ & 1u << layer) != 0; }
   struct Strangers;
   static bool IsLayer(uint64_t token);
@@ -208,6 +210,7 @@ class KeventSet {
   Completions completions_;
   bool completions_first_;  // whose turn it is when there is room for one
   bool level_first_;        // and whose of the kevents
+  bool sleeps_after_;       // this batch: by a poll, which misses nothing
 
   uint32_t ready_first_;  // plus one
   uint32_t ready_last_;   // plus one

@@ -94,6 +94,8 @@ int EpollDelete(int epoll, int fd);
 
 // The members that are ready, `max` at most, without sleeping.
 int EpollTake(int epoll, epoll_event* events, unsigned max);
+// True where that may find nothing of what is ready while another thread polls the epoll.
+bool EpollTakeMayMiss();
 
 // Arms at an absolute moment; 0 disarms.  With `until_clock_set` a timerfd on
 // CLOCK_REALTIME also becomes readable when that clock is set.  Returns

@@ -2,9 +2,12 @@
 //
 // The seam on Linux.
 
+#include <elf.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -208,6 +211,53 @@ int EpollDelete(int epoll, int fd) {
 int EpollTake(int epoll, epoll_event* events, unsigned max) {
   return CallInt(SYS_epoll_pwait, epoll, events, max, 0, nullptr, 0);
 }
+
+namespace {
+
+// LINUX_VERSION_CODE, from the note that the kernel puts into the object it maps into each
+// process: without a system call, which a sandbox would have to allow.  0 if not known.
+uint32_t KernelVersion() {
+  const auto* const image = reinterpret_cast<const char*>(getauxval(AT_SYSINFO_EHDR));
+  if (image == nullptr) return 0;
+  const auto* const header = reinterpret_cast<const ElfW(Ehdr)*>(image);
+  const auto* const segments = reinterpret_cast<const ElfW(Phdr)*>(image + header->e_phoff);
+  for (int i = 0; i < header->e_phnum; ++i) {
+    if (segments[i].p_type != PT_NOTE) continue;
+    const char* place = image + segments[i].p_offset;
+    const char* const end = place + segments[i].p_filesz;
+    constexpr auto kPadded = [](size_t bytes) { return (bytes + 3) & ~size_t{3}; };
+    while (static_cast<size_t>(end - place) > sizeof(ElfW(Nhdr))) {
+      ElfW(Nhdr) note;
+      std::memcpy(&note, place, sizeof note);
+      const char* const name = place + sizeof note;
+      const char* const content = name + kPadded(note.n_namesz);
+      constexpr char kLinux[] = "Linux";
+      uint32_t version;
+      if (note.n_type == 0 && note.n_namesz == sizeof kLinux && note.n_descsz == sizeof version &&
+          std::memcmp(name, kLinux, sizeof kLinux) == 0) {
+        std::memcpy(&version, content, sizeof version);
+        return version;
+      }
+      place = content + kPadded(note.n_descsz);
+    }
+  }
+  return 0;
+}
+
+constexpr uint32_t VersionCode(uint32_t major, uint32_t minor) { return major << 16 | minor << 8; }
+
+constinit bool g_take_may_miss = true;
+
+__attribute__((constructor)) void NoteVersion() {
+  const uint32_t version = KernelVersion();
+  g_take_may_miss = version == 0 || (version >= VersionCode(5, 11) && version < VersionCode(6, 18));
+}
+
+}  // namespace
+
+// From Linux 5.11 on (e59d3c64cba6), a call that does not wait looks at the list of what is
+// ready without the list's lock; 6.18 does so no more.
+bool EpollTakeMayMiss() { return g_take_may_miss; }
 
 int ArmTimerfd(int timerfd, uint64_t moment, bool until_clock_set) {
   const itimerspec setting = {{0, 0}, ToTimespec(moment)};

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <memory>
 
+#include "tests/support/kevents.h"
 #include "tests/support/queue.h"
 #include "tests/support/threads.h"
 
@@ -147,36 +148,56 @@ TEST(EdgeTriggered, NoEdgeIsLostBetweenArmersAndACollector) { ArmersAndOneCollec
 TEST(EdgeTriggered, NoEdgeIsLostThroughANestedEpoll) { ArmersAndOneCollector(true); }
 
 // A thread that asks whether the queue is readable has the kernel go through what is
-// ready, and a call that takes it without waiting may find nothing then (Linux 5.11 and
-// later, epoll_wait with a timeout of 0).
-TEST(EdgeTriggered, NoEdgeIsLostWhileOthersAskWhetherItIsReadable) {
+// ready, and a call that takes it without waiting may find nothing then (Linux from 5.11
+// on, epoll_wait with a timeout of 0).
+template <typename MakeReady, typename Handle>
+void ExpectNoEdgeLostBesideAnAsker(int queue, MakeReady make_ready, Handle handle) {
   constexpr int kRounds = 10'000;
-  Queue queue;
-  EdgeEpoll epoll(queue.fd());
-  Timer timer(queue.fd(), 1);
+  EdgeEpoll epoll(queue);
   std::atomic<int> collected = 0;
   std::atomic<bool> over = false;
   {
     Thread asker([&] {
       while (!over) {
-        Readable(queue.fd());
+        Readable(queue);
         sched_yield();
       }
     });
-    Thread armer([&] {
+    Thread maker([&] {
       for (int round = 0; round < kRounds; ++round) {
-        timer.Expire();
+        make_ready();
         collected.wait(round);
       }
     });
-    CollectByEdges(epoll, queue.fd(), kRounds, [&](const ukevent&) {
+    CollectByEdges(epoll, queue, kRounds, [&](const ukevent&) {
+      handle();
       ++collected;
       collected.notify_one();
     });
     over = true;
   }
   EXPECT_EQ(collected, kRounds);
-  EXPECT_FALSE(Readable(queue.fd()));
+  EXPECT_FALSE(Readable(queue));
+}
+
+TEST(EdgeTriggered, NoTimersEdgeIsLostWhileOthersAsk) {
+  Queue queue;
+  Timer timer(queue.fd(), 1);
+  ExpectNoEdgeLostBesideAnAsker(
+      queue.fd(), [&] { timer.Expire(); }, [] {});
+}
+
+TEST(EdgeTriggered, NoDescriptorsEdgeIsLostWhileOthersAsk) {
+  Queue queue;
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const auto id = static_cast<uint64_t>(ends[0]);
+  ASSERT_EQ(Add(queue.fd(), Request(KEVENT_POLL, id, KEVENT_POLL_POLLIN)), 0);
+  char byte = 0;
+  ExpectNoEdgeLostBesideAnAsker(
+      queue.fd(), [&] { EXPECT_EQ(write(ends[1], "x", 1), 1); },
+      [&] { EXPECT_EQ(read(ends[0], &byte, 1), 1); });
+  for (const int end : ends) close(end);
 }
 
 // Two edge-triggered loops on one queue: an event that one has been woken for

@@ -136,6 +136,25 @@ TEST_F(KeventDescriptors, WhatIsAnnouncedWhileAHarvestWithdrawsStaysSo) {
   kevent::sys::Close(socket);
 }
 
+// ---- Beside others who poll -----------------------------------------------------------
+
+// While another thread polls, the kernel may show nothing of what is ready: whoever does
+// not sleep would take the queue for empty, and wait for an edge that was before.
+TEST_F(KeventDescriptors, WhatTheKernelDoesNotShowIsAskedForAgain) {
+  const int socket = Sim().OpenStranger();
+  const auto id = static_cast<uint64_t>(socket);
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, id, KEVENT_POLL_POLLIN)), 0);
+  for (int takes = 0; takes < 3; ++takes) {
+    Sim().SetReady(socket, KEVENT_POLL_POLLIN);
+    Sim().vain_takes = takes;
+    EXPECT_EQ(Collect(queue_).size(), 1) << takes;
+    EXPECT_EQ(Sim().vain_takes, 0);
+    Sim().SetReady(socket, 0);
+    EXPECT_TRUE(Collect(queue_).empty());
+  }
+  kevent::sys::Close(socket);
+}
+
 // ---- Inner numbers that are moved ---------------------------------------------------
 
 // The number of the queue's own epoll.

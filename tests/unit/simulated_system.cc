@@ -425,6 +425,8 @@ int EpollTake(int epoll, epoll_event* events, unsigned max) {
   return static_cast<int>(ready.size());
 }
 
+bool EpollTakeMayMiss() { return true; }
+
 int EpollDelete(int epoll, int fd) {
   ENTER();
   const auto file = Sim().File(epoll);
