@@ -252,6 +252,10 @@ void Stepper::OnTrap(int, siginfo_t* info, void* context) {
   errno = before;
 }
 
+bool Stepper::MayIntrude(void* context) const {
+  return intruder_ != Intruder::kSignalHandler || !SignalsBlocked(context);
+}
+
 void Stepper::OnStep(void* context) {
   if (!noting()) {  // past the breakpoint, which did not count
     RunFrom(context);
@@ -259,8 +263,7 @@ void Stepper::OnStep(void* context) {
   } else if (!running_) {
     RunFrom(context);
   } else if (LibraryText().contains(Address(context)) &&
-             shared_->noted < std::size(shared_->addresses) &&
-             (intruder_ != Intruder::kSignalHandler || !SignalsBlocked(context))) {
+             shared_->noted < std::size(shared_->addresses) && MayIntrude(context)) {
     shared_->addresses[shared_->noted++] = Address(context);
   }
 }
@@ -270,7 +273,9 @@ void Stepper::OnBreakpoint(void* context) {
   SetAddress(context, Address(context) - 1);
   if (interrupted()) return;  // it has just been taken out
   ReplaceByte(point.address, displaced_);
-  if (static_cast<pid_t>(syscall(SYS_gettid)) != thread_ || ++times_ != point.times) {
+  // The times are of those that were noted.
+  if (static_cast<pid_t>(syscall(SYS_gettid)) != thread_ || !MayIntrude(context) ||
+      ++times_ != point.times) {
     StepFrom(context);
     return;
   }

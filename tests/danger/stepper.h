@@ -125,6 +125,8 @@ class Stepper {
   void ChoosePoints();
   void Report() const;
   static void OnTrap(int, siginfo_t* info, void* context);
+  // A signal handler cannot come where signals are blocked.
+  bool MayIntrude(void* context) const;
   void OnStep(void* context);
   void OnBreakpoint(void* context);
 
