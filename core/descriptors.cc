@@ -25,7 +25,7 @@ constexpr int kLastSignal = 64;
 bool IsInternal(int fd) {
   const Registration found = Registry::Get(fd);
   if (!found.is_internal()) return false;
-  if (found.role() == kRoleNew || sys::IsMarked(fd)) return true;
+  if (!found.has_mark() || sys::IsMarked(fd)) return true;
   Registry::Change(fd, found, {});  // closed by a system call that we don't see
   return false;
 }
@@ -106,35 +106,66 @@ int CopyNameAnywhere(int fd, Copy copy) {
   }
 }
 
-// Makes room for dup2 on a number that may be registered: 0, or EBUSY.  What is being
-// made there or closed is waited for, but not for long.
+// Makes room for dup2 on a number that may be registered: 0, or EBUSY.  Waits for what
+// is being made there or closed, and for threads that use it; not for long, since they
+// may wait for this one, whose handler calls dup2.
 int MakeRoom(int target) {
   for (int left = kPatience; left != 0;) {
     const Registration found = Registry::Get(target);
-    if (found.is_closing() || found.role() == kRoleNew) {
+    if (found.is_closing() || found.is_new()) {
       sys::Pause();
       --left;
-    } else if (!found.is_internal()) {
+    } else if (!found.is_internal() || found.role() == kRoleMadeAndLeft) {
       return 0;
-    } else if (sys::IsMarked(target)) {
-      if (found.role() == kRoleProcess) return EBUSY;
-      const int error = Process::QueueAt(found.queue()).MoveInternal(target, found.role());
-      if (error != EAGAIN) return error;
-      sys::Pause();
-      --left;
-    } else {
+    } else if (!sys::IsMarked(target)) {
       Registry::Change(target, found, {});  // closed by a system call that we don't see
+    } else if (found.role() == kRoleProcess) {
+      return EBUSY;
+    } else {
+      Queue& queue = Process::QueueAt(found.queue());
+      int error = EAGAIN;
+      if (!found.is_left()) {
+        error = queue.MoveInternal(target, found.role());
+        if (error != 0 && error != EAGAIN) return error;
+      } else if (queue.IsUnused(target)) {
+        return 0;
+      }
+      if (error == EAGAIN) {
+        sys::Pause();
+        --left;
+      }
     }
   }
   return EBUSY;
 }
 
-int CloseAroundInternals(unsigned first, unsigned last) {
+// Registers a number of the program's as being closed; false, and nothing, if it is the
+// engine's or is being closed already.  Who has registered it so closes it, and nobody
+// else does: he may be between his last look and his system call.
+bool BeginClosing(int fd, Registration closing) {
+  Registration found;
+  do {
+    if (IsInternal(fd)) return false;
+    found = Registry::Get(fd);
+    if (found.none()) return true;
+    if (found.is_closing()) return false;
+  } while (found.is_internal() || !Registry::Change(fd, found, closing));
+  Forget(found);
+  return true;
+}
+
+// Of a number that is the engine's or is being closed: false if that is over, and the
+// number has been given to the program since, but is still registered.
+bool IsClosedByAnother(int fd) { return IsInternal(fd) || sys::IsMarked(fd); }
+
+int CloseAround(unsigned first, unsigned last, Registration closing) {
   const int end = last > INT_MAX ? INT_MAX : static_cast<int>(last);
   unsigned gap = first;
   for (int fd = Registry::Next(static_cast<int>(first), end); fd >= 0;
        fd = Registry::Next(fd + 1, end)) {
-    if (!Registry::Get(fd).is_internal()) continue;
+    const Registration found = Registry::Get(fd);
+    const bool by_another = found.is_closing() && found.bits() != closing.bits();
+    if (!found.is_internal() && !(by_another && sys::IsMarked(fd))) continue;
     const auto spared = static_cast<unsigned>(fd);
     if (gap < spared) {
       if (const int error = sys::CloseRange(gap, spared - 1, 0); error < 0) return error;
@@ -145,6 +176,18 @@ int CloseAroundInternals(unsigned first, unsigned last) {
 }
 
 }  // namespace
+
+ClosingRange::ClosingRange()
+    : any_(ConcernsAny()),
+      before_(any_ ? sys::BlockAllSignals() : 0),
+      counts_(!any_ || Process::Owns()) {
+  if (counts_) Registry::BeginClosingRange();
+}
+
+ClosingRange::~ClosingRange() {
+  if (counts_) Registry::EndClosingRange();
+  if (any_) sys::RestoreSignals(before_);
+}
 
 // Reads, and changes nothing: the number may be anybody's.  A name of another queue
 // has the mark as well, but is registered as that one's.  A child of vfork has the
@@ -160,10 +203,9 @@ void LeaveTable() { Process::AskedForTable(); }
 
 int CloseDescriptor(int fd) {
   if (!OwnsTableOf(fd)) return sys::Close(fd);
-  if (IsInternal(fd)) return -EBADF;
   const SignalsBlocked blocked;  // a handler that leaves would leave it half closed
   const Registration closing = Registration::Closing();
-  Forget(Registry::Replace(fd, closing));
+  if (!BeginClosing(fd, closing)) return IsClosedByAnother(fd) ? -EBADF : sys::Close(fd);
   const int result = sys::Close(fd);
   // Not if the number was given to another queue meanwhile.
   Registry::Change(fd, closing, {});
@@ -190,10 +232,8 @@ int CloseDescriptors(unsigned first, unsigned last, int flags) {
       visit(fd);
     }
   };
-  for_each([closing](int fd) {
-    if (!IsInternal(fd)) Forget(Registry::Replace(fd, closing));
-  });
-  const int result = CloseAroundInternals(first, last);
+  for_each([closing](int fd) { BeginClosing(fd, closing); });
+  const int result = CloseAround(first, last, closing);
   for_each([closing](int fd) { Registry::Change(fd, closing, {}); });
   return result;
 }

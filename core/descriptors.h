@@ -25,22 +25,20 @@ inline bool Concerns(int fd) { return !Registry::Get(fd).none(); }
 inline bool ConcernsAny() { return !Registry::empty(); }
 
 // A call that closes a range, from before it asks what concerns us until it has.  With
-// signals blocked where a handler could leave it that uses a queue.
+// signals blocked where a handler could leave it that uses a queue.  In a table of
+// descriptors that is not the queues' it concerns nobody: a child of vfork, which has
+// our memory, may be killed there.
 class ClosingRange {
  public:
-  ClosingRange() : blocks_(ConcernsAny()), before_(blocks_ ? sys::BlockAllSignals() : 0) {
-    Registry::BeginClosingRange();
-  }
-  ~ClosingRange() {
-    Registry::EndClosingRange();
-    if (blocks_) sys::RestoreSignals(before_);
-  }
+  ClosingRange();
+  ~ClosingRange();
   ClosingRange(const ClosingRange&) = delete;
   ClosingRange& operator=(const ClosingRange&) = delete;
 
  private:
-  const bool blocks_;
-  const sys::SignalSet before_;
+  const bool any_;
+  const sys::SignalSet before_;  // if there are any queues
+  const bool counts_;
 };
 
 // The program's close comes to us, or does not.  Where it does not, as in a program

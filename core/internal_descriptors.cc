@@ -23,23 +23,23 @@ void CloseRegistered(int fd, Registration registered) {
   Registry::Change(fd, closing, {});
 }
 
-// A number that was claimed as `claimed`, and may be a stranger's.
-void GiveUp(int fd, Registration claimed, const Registry::Claim& claim) {
+// A number that was claimed, and may be a stranger's.
+void GiveUp(int fd, const Registry::Claim& claim) {
   const Registration before = claim.before;
   const bool named = before.is_name() && Process::IsNameOf(fd, before.queue());
   if (!named) Forget(before);
-  if (claim.being_replaced) claimed = Registration::Internal(claimed.queue(), kRoleLeft);
   if (named || !claim.being_replaced) {
-    Registry::Change(fd, claimed, named ? before : Registration());
+    Registry::Change(fd, claim.after, named ? before : Registration());
   }
 }
 
 // True when the copy of a marked file that the kernel has given is there, registered.
 bool ClaimCopy(int fd, Registration as, Registry::Moment since) {
-  const Registry::Claim claim = Registry::ClaimNew(fd, as, since);
+  const Registration left = Registration::Internal(as.queue(), kRoleLeft);
+  const Registry::Claim claim = Registry::ClaimNew(fd, as, left, since);
   const bool named = claim.replaced && claim.before.is_name();
   if (claim.being_replaced || named || !sys::IsMarked(fd)) {
-    GiveUp(fd, as, claim);
+    GiveUp(fd, claim);
     return false;
   }
   // Its owner before was closed by a system call that the library does not see.
@@ -61,9 +61,10 @@ int RegisterCopy(int fd, Registration as, Registry::Moment since) {
 // engine's alone.
 bool ClaimMade(int fd, Registry::Moment since, uint32_t queue) {
   const Registration made = Registration::Internal(queue, kRoleNew);
-  const Registry::Claim claim = Registry::ClaimNew(fd, made, since);
+  const Registration left = Registration::Internal(queue, kRoleMadeAndLeft);
+  const Registry::Claim claim = Registry::ClaimNew(fd, made, left, since);
   if (claim.being_replaced || claim.replaced) {
-    GiveUp(fd, made, claim);
+    GiveUp(fd, claim);
     return false;
   }
   // Its owner before was closed by a system call that the library does not see.
@@ -71,8 +72,10 @@ bool ClaimMade(int fd, Registry::Moment since, uint32_t queue) {
   return true;
 }
 
-// Closes what was claimed and has no mark yet.
+// Closes what was claimed and has no mark yet.  It has, before it is registered as being
+// closed: so a file without one that is found there is the program's.
 void CloseMade(int fd, uint32_t queue) {
+  sys::Mark(fd);
   const Registration closing = Registration::Closing();
   if (!Registry::Change(fd, Registration::Internal(queue, kRoleNew), closing)) return;
   sys::Close(fd);
@@ -165,9 +168,7 @@ void Forget(Registration before) {
 }
 
 Replacement::Replacement(int target) : target_(target), found_(Registry::BeginReplacing(target)) {
-  // Not for long: a signal handler may have interrupted the thread that it waits for.
-  constexpr int kPatience = 30;  // of 0.1 ms and more
-  for (int left = kPatience; left != 0 && !Registry::NoneIsMade(); --left) {
+  for (int left = Registry::kPatience; left != 0 && !Registry::NoneIsMade(); --left) {
     Registry::EndReplacing(target, false);
     sys::Pause();
     found_ = Registry::BeginReplacing(target);
@@ -179,7 +180,12 @@ Replacement::~Replacement() {
   if (succeeded_ && now.is_left()) Registry::Change(target_, now, {});
   Registry::EndReplacing(target_, succeeded_);
   if (!now.is_left() || succeeded_) return;
-  if (Process::QueueAt(now.queue()).MayCloseLeft(target_)) CloseRegistered(target_, now);
+  if (now.role() == kRoleMadeAndLeft) {
+    const Registration made = Registration::Internal(now.queue(), kRoleNew);
+    if (Registry::ChangeUnreplaced(target_, now, made)) CloseMade(target_, now.queue());
+  } else if (Process::QueueAt(now.queue()).MayCloseLeft(target_)) {
+    CloseRegistered(target_, now);
+  }
 }
 
 }  // namespace kevent::core

@@ -21,16 +21,21 @@
 #include <cstdint>
 
 #include "core/registry.h"
+#include "core/signals_blocked.h"
 
 namespace kevent::core {
 
-// While a number is taken from the kernel and registered.
+// While a number is taken from the kernel and registered.  Others wait for that, so no
+// handler is to interrupt it, which could be one of them, or leave it by siglongjmp.
 class Taking {
  public:
   Taking() { Registry::BeginTaking(); }
   ~Taking() { Registry::EndTaking(); }
   Taking(const Taking&) = delete;
   Taking& operator=(const Taking&) = delete;
+
+ private:
+  const SignalsBlocked blocked_;
 };
 
 // While a descriptor is made and its number registered.

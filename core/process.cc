@@ -256,11 +256,13 @@ bool Process::SharesTableWithParent() {
 // The registry says which descriptors were inherited; but the parent may have
 // closed some by system calls that we don't see, or been about to.  What is left
 // shares its kernel objects with the parent, so nothing is done to it but to
-// close it.
+// close it.  What was just made has no mark yet, and nobody else has it.
 void Process::DropWhatIsNotOurs() {
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
-    if (Registry::Get(fd).is_closing() || !sys::IsMarked(fd)) Registry::Take(fd);
+    const Registration found = Registry::Get(fd);
+    if (found.is_new()) continue;
+    if (found.is_closing() || !sys::IsMarked(fd)) Registry::Take(fd);
   }
 }
 

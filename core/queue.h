@@ -87,10 +87,11 @@ class Queue {
   bool Reusable();
 
   // The internal descriptor with this role is about to be taken by dup2: moves
-  // the object to another number.  0; EBUSY when it cannot be moved, or when threads
-  // go on using the old number; EAGAIN while the queue is opened or closed.
-  // Async-signal-safe.
+  // the object to another number, and registers this one as left.  0; EBUSY when it
+  // cannot be moved; EAGAIN while the queue is in use.  Async-signal-safe.
   int MoveInternal(int fd, uint16_t role);
+  // No thread has read the number, which was left, and has yet to use it.
+  bool IsUnused(int fd) ABSL_LOCKS_EXCLUDED(lock_);
 
   // The calling thread's table of descriptors is the one that the queue lives in, or
   // is not, which a lock on one of its files tells while it is open.  Async-signal-safe.
@@ -272,7 +273,6 @@ class Queue {
   void CloseOthers();
   bool Owns(int fd, uint16_t role) const;
   static int AddInternal(int adopted, std::atomic<int>* number);
-  bool IsUnused(int fd) ABSL_LOCKS_EXCLUDED(lock_);
   int AdoptAlwaysReady();
   void CloseInternal(std::atomic<int>* number, uint16_t role);
   std::atomic<int>* NumberOf(uint16_t role);

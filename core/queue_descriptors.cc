@@ -53,7 +53,7 @@ void Queue::CloseOthers() {
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
     const Registration found = Registry::Get(fd);
-    if (!found.is_internal() || found.queue() != number_ || found.role() == kRoleProcess) continue;
+    if (!found.has_mark() || found.queue() != number_ || found.role() == kRoleProcess) continue;
     ReleaseDescriptor(fd, number_, found.role());
   }
 }
@@ -83,32 +83,16 @@ std::atomic<int>* Queue::NumberOf(uint16_t role) {
   }
 }
 
-// Waits, but not for long: for those who collect, and then for those who use the old
-// number or are about to.  What they wait for in turn may be this thread, when a
-// signal handler calls dup2.
 int Queue::MoveInternal(int fd, uint16_t role) {
-  constexpr int kPatience = 30;  // of 0.1 ms and more
-  int left = kPatience;
-  if (role != kRoleLeft) {
-    if (NumberOf(role) == nullptr) return EBUSY;
-    if (!Pin()) return EAGAIN;
-    int error = EBUSY;
-    for (; left != 0; --left) {
-      if (lock_.TryAcquire()) {
-        error = MoveInternalLocked(fd, role);
-        lock_.Release();
-        break;
-      }
-      sys::Pause();
-    }
-    Unpin();
-    if (error != 0) return error;
+  if (NumberOf(role) == nullptr) return EBUSY;
+  if (!Pin()) return EAGAIN;
+  int error = EAGAIN;
+  if (lock_.TryAcquire()) {
+    error = MoveInternalLocked(fd, role);
+    lock_.Release();
   }
-  for (; left != 0; --left) {
-    if (IsUnused(fd)) return 0;
-    sys::Pause();
-  }
-  return EBUSY;
+  Unpin();
+  return error;
 }
 
 bool Queue::MayCloseLeft(int fd) {
@@ -118,7 +102,6 @@ bool Queue::MayCloseLeft(int fd) {
   return closed_numbers_.load(std::memory_order_seq_cst);
 }
 
-// A number that was left: whether no thread has read it that has yet to use it.
 bool Queue::IsUnused(int fd) {
   if (telling_.load(std::memory_order_seq_cst) != 0 || !lock_.TryAcquire()) return false;
   const bool slept_on = leader_ != nullptr && leader_->SleepsOn(fd);
@@ -129,7 +112,7 @@ bool Queue::IsUnused(int fd) {
 // Leaves the old number open, registered as left.
 int Queue::MoveInternalLocked(int fd, uint16_t role) {
   std::atomic<int>* const number = NumberOf(role);
-  if (number->load(std::memory_order_acquire) != fd + 1) return 0;  // by another call
+  if (number->load(std::memory_order_acquire) != fd + 1) return EAGAIN;  // by another call
   // Another one rather than a copy: whoever closes a copy drops the table's lock.
   const int moved = role == kRoleAlwaysReady ? AdoptAlwaysReady() : CopyInternal(fd, number_, role);
   if (moved < 0) return EBUSY;

@@ -131,26 +131,27 @@ void Registry::EndReplacing(int fd, bool replaced) {
   } while (!entry->compare_exchange_weak(bits, after, std::memory_order_seq_cst));
 }
 
-Registry::Claim Registry::ClaimNew(int fd, Registration registration, Moment since) {
+Registry::Claim Registry::ClaimNew(int fd, Registration registration, Registration left,
+                                   Moment since) {
   if (!any_.load(std::memory_order_relaxed)) any_.store(true, std::memory_order_seq_cst);
   std::atomic<uint64_t>* const entry = Entry(fd);
   uint64_t bits = entry->load(std::memory_order_seq_cst);
-  Registration as;
+  Claim claim;
   do {
-    as = State(bits).replacing() != 0 ? Registration::Internal(registration.queue(), kRoleLeft)
-                                      : registration;
-  } while (!entry->compare_exchange_weak(bits, State(bits).With(as), std::memory_order_seq_cst));
-  const State before(bits);
-  // They may have been so many that the count began anew.
-  const auto later = static_cast<int32_t>(before.replaced() - since.replacements_);
-  return {before.registration(), before.replacing() != 0, before.replaced() != 0 && later > 0};
+    const State before(bits);
+    // They may have been so many that the count began anew.
+    const auto later = static_cast<int32_t>(before.replaced() - since.replacements_);
+    claim.before = before.registration();
+    claim.being_replaced = before.replacing() != 0;
+    claim.replaced = before.replaced() != 0 && later > 0;
+    claim.after = registration;
+    if (claim.being_replaced) {
+      claim.after = claim.replaced ? Registration::Internal(left.queue(), kRoleLeft) : left;
+    }
+  } while (!entry->compare_exchange_weak(bits, State(bits).With(claim.after),
+                                         std::memory_order_seq_cst));
+  return claim;
 }
-
-namespace {
-
-constexpr int kPatience = 10'000;  // of 0.1 ms and more
-
-}  // namespace
 
 void Registry::BeginClosingRange() {
   range_closes_.fetch_add(1, std::memory_order_seq_cst);

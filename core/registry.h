@@ -27,11 +27,12 @@ namespace kevent::core {
 enum : uint16_t {
   kRoleEpoll = 0x100,
   kRoleAlwaysReady = 0x101,
-  kRolePrivate = 0x102,  // of one sleeping call
-  kRoleSource = 0x103,   // of the kevents
-  kRoleProcess = 0x104,  // of no queue
-  kRoleNew = 0x105,      // just made, and about to be moved out of the way
-  kRoleLeft = 0x106,     // not used any more, and about to be replaced or closed
+  kRolePrivate = 0x102,      // of one sleeping call
+  kRoleSource = 0x103,       // of the kevents
+  kRoleProcess = 0x104,      // of no queue
+  kRoleNew = 0x105,          // just made, and about to be moved out of the way
+  kRoleLeft = 0x106,         // not used any more, and about to be replaced or closed
+  kRoleMadeAndLeft = 0x107,  // the same of what was just made, and has no mark yet
 };
 
 class Registration {
@@ -50,11 +51,16 @@ class Registration {
   bool none() const { return bits_ == 0; }
   bool is_name() const { return (bits_ & kNameBit) != 0; }
   bool is_internal() const { return (bits_ & kInternalBit) != 0; }
-  bool is_left() const { return is_internal() && role() == kRoleLeft; }
+  bool is_left() const {
+    return is_internal() && (role() == kRoleLeft || role() == kRoleMadeAndLeft);
+  }
   uint32_t queue() const { return bits_ & 0xffff; }
   uint16_t role() const {
     return is_internal() ? static_cast<uint16_t>(bits_ >> 16 & 0x1ff) : uint16_t{0};
   }
+  bool is_new() const { return is_internal() && role() == kRoleNew; }
+  // Its file has the mark, or had: not what was just made.
+  bool has_mark() const { return is_internal() && !is_new() && role() != kRoleMadeAndLeft; }
   bool is_closing() const { return (bits_ & kClosingBit) != 0; }
   uint32_t bits() const { return bits_; }
 
@@ -121,21 +127,23 @@ class Registry {
   };
   static Moment Now() { return Moment(replacements_.load(std::memory_order_seq_cst)); }
 
-  // Registers a number that the kernel has given since that moment; as left, to the
-  // call that is about to replace it, if one is.
+  // Registers a number that the kernel has given since that moment; if a call is about
+  // to replace it, as `left` to that one, or as what may be a stranger's already.
   struct Claim {
     Registration before;
+    Registration after;
     bool being_replaced;  // a call may put another file there, now or soon
     bool replaced;        // a call has put another file there since that moment
   };
-  static Claim ClaimNew(int fd, Registration registration, Moment since);
+  static Claim ClaimNew(int fd, Registration registration, Registration left, Moment since);
 
   // ---- Ranges that are closed ----
 
   // A call closes whatever it finds in some range but what is registered, so no number
   // is taken from the kernel meanwhile that is registered only then: whoever takes one
-  // waits for such calls, and they wait for those who have begun to.  For long, not for
-  // ever: a call may have been left by siglongjmp.
+  // waits for such calls, and they wait for those who have begun to.  For long (kPatience),
+  // not for ever: a debugger may have stopped a thread there.
+  static constexpr int kPatience = 100'000;  // of 0.1 ms and more
   static void BeginClosingRange();
   static void EndClosingRange() { range_closes_.fetch_sub(1, std::memory_order_seq_cst); }
   static void BeginTaking();

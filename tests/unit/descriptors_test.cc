@@ -4,6 +4,7 @@
 
 #include <climits>
 
+#include "core/registry.h"
 #include "core/system.h"
 #include "tests/unit/engine.h"
 
@@ -107,6 +108,59 @@ TEST_F(Descriptors, DuplicatingOntoANameReplacesIt) {
   EXPECT_EQ(Collect(second).size(), 1);
   EXPECT_EQ(CloseDescriptor(second), 0);
   EXPECT_EQ(Delete(timer), 0);
+}
+
+// A thread that closes a queue has looked at one of its numbers, and is about to close
+// it, when another one closes them all, and puts a file of the program's there.
+TEST_F(Descriptors, WhatIsBeingClosedIsClosedOnce) {
+  for (const bool by_range : {true, false}) {
+    const int queue = kevent::core::InitQueue(nullptr, 0, 0);
+    const int stranger = Sim().OpenStranger();
+    int refused = 0;
+    int placed = 0;
+    Sim().before_call = [&, within = false](const std::string& function) mutable {
+      if (within || function != "Close") return;
+      within = true;
+      for (const int number : Internals()) {
+        if (!kevent::core::Registry::Get(number).is_closing()) continue;
+        const auto first = static_cast<unsigned>(number);
+        if (by_range) CloseDescriptors(first, first, 0);
+        if (!by_range) CloseDescriptor(number);
+        const size_t violations = Sim().violations.size();
+        // In vain, as it waits for the thread that it has come between.
+        ++(DuplicateTo(stranger, number, 0) == -EBUSY ? refused : placed);
+        Sim().violations.resize(violations);
+      }
+      within = false;
+    };
+    ASSERT_EQ(CloseDescriptor(queue), 0);
+    Sim().before_call = nullptr;
+    EXPECT_GE(refused, 3);
+    EXPECT_EQ(placed, 0);
+    ASSERT_EQ(CloseDescriptor(stranger), 0);
+  }
+}
+
+// A call of dup2 has looked at a free number, which the kernel gives to a new queue before
+// it goes on, and fails.
+TEST_F(Descriptors, WhatIsMadeUnderADup2ThatFailsIsClosed) {
+  const size_t before = Sim().open_descriptors();
+  const int stranger = Sim().OpenStranger();
+  for (const int lowest : {stranger + 1, stranger + 2}) {
+    int queue = -1;
+    Sim().before_call = [&, within = false](const std::string& function) mutable {
+      if (within || function != "DuplicateTo") return;
+      within = true;
+      queue = kevent::core::InitQueue(nullptr, 0, 0);
+      Sim().FailCall(1, EBUSY);
+    };
+    EXPECT_EQ(DuplicateTo(stranger, lowest, 0), -EBUSY);
+    Sim().before_call = nullptr;
+    ASSERT_GE(queue, 0);
+    ASSERT_EQ(CloseDescriptor(queue), 0);
+  }
+  ASSERT_EQ(CloseDescriptor(stranger), 0);
+  EXPECT_EQ(Sim().open_descriptors(), before);
 }
 
 // A number closed by a system call that we don't see, and taken by a stranger.
