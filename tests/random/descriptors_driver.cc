@@ -24,6 +24,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -51,6 +52,8 @@ namespace {
 
 // The library keeps its own numbers from here on (of 1 024 descriptors).
 constexpr int kFirstInternal = 768;
+// The signal that says so (F_GETSIG).
+constexpr int kMark = 32;
 constexpr int kOwners = 3;
 // An owner's numbers that are always open, and those that come and go.
 constexpr int kFirstLow = 40;
@@ -66,7 +69,7 @@ uint64_t g_seed = 0;
 
 [[gnu::format(printf, 2, 3)]] void Fail(int line, const char* format, ...) {
   const int error = errno;
-  char text[400];
+  char text[4000];
   va_list arguments;
   va_start(arguments, format);
   std::vsnprintf(text, sizeof text, format, arguments);
@@ -87,6 +90,12 @@ using Random = std::mt19937_64;
 
 int Below(Random& random, int end) {
   return static_cast<int>(random() % static_cast<uint64_t>(end));
+}
+
+std::string FileOf(int fd) {
+  const std::string link = "/proc/self/fd/" + std::to_string(fd);
+  char target[256] = {};
+  return readlink(link.c_str(), target, sizeof target - 1) > 0 ? target : "nothing";
 }
 
 struct File {
@@ -195,13 +204,15 @@ class Owner {
     }
     EXPECT(result == number, "dup2 onto %d: %d", number, result);
     *holds = file;
-    EXPECT(files_[static_cast<size_t>(file)]->Is(number), "%d is another file after dup2", number);
+    EXPECT(files_[static_cast<size_t>(file)]->Is(number), "%d is %s after dup2", number,
+           FileOf(number).c_str());
     EXPECT(fcntl(number, F_GETFD) == (cloexec ? FD_CLOEXEC : 0), "flags of %d", number);
   }
 
   void Close(int number, int* holds) {
     if (*holds < 0) return;
-    EXPECT(files_[static_cast<size_t>(*holds)]->Is(number), "%d became another file", number);
+    EXPECT(files_[static_cast<size_t>(*holds)]->Is(number), "%d became %s", number,
+           FileOf(number).c_str());
     *holds = -1;
     EXPECT(close(number) == 0, "close of %d", number);
   }
@@ -220,13 +231,14 @@ class Owner {
         *files_[static_cast<size_t>(Below(random_, static_cast<int>(files_.size())))];
     const int copy = Below(random_, 2) == 0 ? dup(file.fd) : fcntl(file.fd, F_DUPFD_CLOEXEC, 0);
     EXPECT(copy >= 0, "dup");
-    EXPECT(file.Is(copy), "the copy %d is another file", copy);
+    EXPECT(file.Is(copy), "the copy %d is %s", copy, FileOf(copy).c_str());
     EXPECT(close(copy) == 0, "close of a copy %d", copy);
   }
 
   void Look(int number, int holds) {
     if (holds < 0) return;
-    EXPECT(files_[static_cast<size_t>(holds)]->Is(number), "%d became another file", number);
+    EXPECT(files_[static_cast<size_t>(holds)]->Is(number), "%d became %s", number,
+           FileOf(number).c_str());
   }
 
   void EpollIsSilent() {
@@ -256,6 +268,8 @@ class QueueUser {
   explicit QueueUser(uint64_t seed) : random_(seed) {}
 
   void Run() {
+    // Beside busier threads it is stopped for long wherever it is.
+    if (Below(random_, 2) == 0) setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 19);
     while (!g_over) Live();
   }
 
@@ -346,11 +360,34 @@ class QueueUser {
       const int count = how == 1
                             ? kevent_pget_events(name, least, left, &kLong, events.data(), 0, &none)
                             : kevent_get_events(name, least, left, &kLong, events.data(), 0);
-      EXPECT(count >= static_cast<int>(least), "kevent_get_events of %d: %d of %u", name, count,
-             left);
+      EXPECT(count >= static_cast<int>(least), "kevent_get_events of %d: %d of %u; %s", name, count,
+             left, StateOfTimers().c_str());
       left -= static_cast<unsigned>(count);
       g_events.fetch_add(static_cast<uint64_t>(count), std::memory_order_relaxed);
     }
+  }
+
+  // For the report of a failure.
+  std::string StateOfTimers() {
+    std::string text;
+    for (timer_t timer : timers_) {
+      itimerspec left = {};
+      timer_gettime(timer, &left);
+      text += std::to_string(left.it_value.tv_sec) + "." + std::to_string(left.it_value.tv_nsec) +
+              " s left of one, " + std::to_string(timer_getoverrun(timer)) + " overruns; ";
+    }
+    pollfd descriptor = {names_.front(), POLLIN, 0};
+    text += poll(&descriptor, 1, 0) == 1 ? "readable; " : "not readable; ";
+    std::array<ukevent, 4> events;
+    const timespec at_once = {0, 0};
+    text += std::to_string(kevent_get_events(names_.front(), 0, 4, &at_once, events.data(), 0));
+    text += " events come now";
+    for (int fd = kFirstInternal; fd < 1024; ++fd) {
+      if (syscall(SYS_fcntl, fd, F_GETSIG) == kMark) {
+        text += "\n" + std::to_string(fd) + " is an internal, " + FileOf(fd);
+      }
+    }
+    return text;
   }
 
   void WatchAPipe() {
@@ -505,12 +542,6 @@ class Parent {
 
 // ---- The whole -----------------------------------------------------------------------
 
-std::string FileOf(int fd) {
-  const std::string link = "/proc/self/fd/" + std::to_string(fd);
-  char target[256] = {};
-  return readlink(link.c_str(), target, sizeof target - 1) > 0 ? target : "";
-}
-
 // All but what the library keeps for the process.
 std::set<int> OpenNumbers() {
   std::set<int> open;
@@ -524,7 +555,6 @@ std::set<int> OpenNumbers() {
 // In a program that was executed: nothing is open that is the library's.  Copies of
 // queues may be, low, by dup, as any descriptor's.
 int Look() {
-  constexpr int kMark = 32;
   for (int fd = kFirstInternal; fd < 1024; ++fd) {
     if (syscall(SYS_fcntl, fd, F_GETSIG) == kMark) return 8;
   }
