@@ -44,7 +44,9 @@ unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* d
   Batch batch;
   if (set != nullptr) {
     kevents_first_ = !kevents_first_;
-    set->BeginBatch(min != 0);
+    // Who wants one and finds none sleeps in a poll of the queue's epoll; who wants more may
+    // hold, and be woken by edges alone.
+    set->BeginBatch(min == 1);
     if (min <= 1 && set->watches()) batch = TakeAndAsk(max, events, set);
   }
   if (min > 1) batch = Count(min, max, set, due);

@@ -115,8 +115,9 @@ bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
   return false;
 }
 
-// Asked by poll, the kernel looks under the lock that it takes nothing without.  So often
-// in a row nothing is missed, unless something is wrong.
+// Where no sleep follows that would find it: that there is nothing is made sure of by poll,
+// which looks at the kernel's list under its lock.  So many misses in a row do not come about; the
+// bound is for a kernel whose poll and epoll do not agree.
 int KeventSet::TakeReady(uint32_t layer, epoll_event* found, unsigned room) const {
   constexpr int kTries = 8;
   int count = sys::EpollTake(Epoll(layer), found, room);

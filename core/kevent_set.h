@@ -93,7 +93,8 @@ class KeventSet {
   // Whether the kernel is to be asked what is ready.
   bool watches() const { return watched_ != 0; }
   // Forgets what was ready by level, and takes in what was injected or has completed.
-  // One without a sleep after it must find whatever is ready.
+  // `sleeps_after`: if it finds nothing, a sleep follows that does not begin while something
+  // is ready.
   void BeginBatch(bool sleeps_after);
   // Finds out what is ready, so many if there are; the kernel is not asked for
   // none.  Whether there may be more: then HarvestMore finds what this call has
@@ -210,7 +211,7 @@ class KeventSet {
   Completions completions_;
   bool completions_first_;  // whose turn it is when there is room for one
   bool level_first_;        // and whose of the kevents
-  bool sleeps_after_;       // this batch: by a poll, which misses nothing
+  bool sleeps_after_;       // this batch, as BeginBatch has it
 
   uint32_t ready_first_;  // plus one
   uint32_t ready_last_;   // plus one

@@ -155,6 +155,33 @@ TEST_F(KeventDescriptors, WhatTheKernelDoesNotShowIsAskedForAgain) {
   kevent::sys::Close(socket);
 }
 
+// Nor may a leader that holds miss what its edge was for.
+TEST_F(KeventDescriptors, AHoldingLeaderFindsWhatTheKernelDoesNotShow) {
+  const int socket = Sim().OpenStranger();
+  const auto id = static_cast<uint64_t>(socket);
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, id, KEVENT_POLL_POLLIN)), 0);
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  ASSERT_EQ(Set(timer, TIMER_ABSTIME, 1), 0);
+  bool ready = false;
+  int takes = 0;
+  Sim().before_call = [&](const std::string& function) {
+    if (function == "Poll" && !ready) {
+      ready = true;
+      Sim().SetReady(socket, KEVENT_POLL_POLLIN);
+    } else if (ready && function == "EpollTake" && ++takes == 2) {
+      Sim().vain_takes = 1;  // after the edge was taken
+    }
+  };
+  const timespec timeout = ToTimespec(kSecond);
+  const uint64_t before = Sim().Now(CLOCK_MONOTONIC);
+  EXPECT_EQ(Collect(queue_, 2, 8, &timeout).size(), 2);
+  EXPECT_EQ(Sim().Now(CLOCK_MONOTONIC), before);
+  EXPECT_GE(takes, 2);
+  Sim().before_call = nullptr;
+  EXPECT_EQ(Delete(timer), 0);
+  kevent::sys::Close(socket);
+}
+
 // ---- Inner numbers that are moved ---------------------------------------------------
 
 // The number of the queue's own epoll.
