@@ -2,6 +2,7 @@
 
 #include "core/kevent_set.h"
 
+#include <absl/base/optimization.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -298,6 +299,7 @@ void KeventSet::DropVain() {
 bool KeventSet::DeliverOne(uint32_t number, ukevent* event) {
   Kevent& record = At(number);
   const bool ready = StillReady(number);
+  const bool forced = record.forced;
   Withdraw(number);
   if (!ready) {
     ForgetFound(record);
@@ -308,6 +310,10 @@ bool KeventSet::DeliverOne(uint32_t number, ukevent* event) {
   if ((record.req_flags & KEVENT_REQ_ONESHOT) != 0 || (record.found_flags & kLast) != 0 ||
       record.ended) {
     Leave(number);
+  } else if (ABSL_PREDICT_FALSE(record.fd_is_ours)) {
+    // Only then something is taken from the source.
+    const auto leaves = SourceOf(record.key.type)->leaves;
+    if (leaves != nullptr && leaves(record, forced)) MakeReady(number, true);
   }
   ForgetFound(record);
   return true;

@@ -42,6 +42,11 @@ struct Source {
   // ready in an earlier call and asks for a check before it is reported.  May be
   // null.
   bool (*deliver)(KeventSet& set, Kevent& record, bool check);
+
+  // It was reported, and nothing was taken (`forced`: kevent_ctl had made it ready) or
+  // perhaps not all: whether to ask again, for an event more in the batch that has room.
+  // Who gets a batch that is not full takes what its source had for taken.  May be null.
+  bool (*leaves)(const Kevent& record, bool forced);
 };
 
 extern const Source kDescriptorSource;  // KEVENT_POLL

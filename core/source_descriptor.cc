@@ -145,9 +145,10 @@ bool Deliver(KeventSet&, Kevent& record, bool check) {
 
 }  // namespace
 
-constexpr Source kDescriptorSource = {kPollEvents, Attach, Change, Detach, Harvest, Deliver};
-constexpr Source kSocketSource = {kSocketEvents, Attach, Change, Detach, Harvest, Deliver};
+constexpr Source kDescriptorSource = {kPollEvents, Attach,  Change, Detach,
+                                      Harvest,     Deliver, nullptr};
+constexpr Source kSocketSource = {kSocketEvents, Attach, Change, Detach, Harvest, Deliver, nullptr};
 constexpr Source kPipeSource = {
-    KEVENT_SOCKET_RECV | KEVENT_SOCKET_SEND, Attach, Change, Detach, Harvest, Deliver};
+    KEVENT_SOCKET_RECV | KEVENT_SOCKET_SEND, Attach, Change, Detach, Harvest, Deliver, nullptr};
 
 }  // namespace kevent::core

@@ -162,6 +162,6 @@ void HarvestInotify(KeventSet& set) {
   }
 }
 
-constexpr Source kInodeSource = {kEvents, Attach, Change, Detach, nullptr, nullptr};
+constexpr Source kInodeSource = {kEvents, Attach, Change, Detach, nullptr, nullptr, nullptr};
 
 }  // namespace kevent::core

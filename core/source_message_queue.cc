@@ -44,6 +44,6 @@ bool Harvest(KeventSet& set, Kevent& record, uint32_t) {
 
 }  // namespace
 
-constexpr Source kMessageQueueSource = {0, Attach, Change, Detach, Harvest, nullptr};
+constexpr Source kMessageQueueSource = {0, Attach, Change, Detach, Harvest, nullptr, nullptr};
 
 }  // namespace kevent::core

@@ -51,8 +51,12 @@ bool Deliver(KeventSet& set, Kevent& record, bool) {
   return true;
 }
 
+// The end is to come yet.
+bool Leaves(const Kevent&, bool forced) { return forced; }
+
 }  // namespace
 
-constexpr Source kProcessSource = {KEVENT_PROCESS_EXIT, Attach, Change, Detach, Harvest, Deliver};
+constexpr Source kProcessSource = {
+    KEVENT_PROCESS_EXIT, Attach, Change, Detach, Harvest, Deliver, Leaves};
 
 }  // namespace kevent::core

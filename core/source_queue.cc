@@ -59,6 +59,7 @@ bool Deliver(KeventSet&, Kevent& record, bool check) {
 
 }  // namespace
 
-constexpr Source kQueueSource = {KEVENT_KEVENT_READY, Attach, Change, Detach, Harvest, Deliver};
+constexpr Source kQueueSource = {
+    KEVENT_KEVENT_READY, Attach, Change, Detach, Harvest, Deliver, nullptr};
 
 }  // namespace kevent::core

@@ -53,6 +53,9 @@ bool Deliver(KeventSet& set, Kevent& record, bool) {
   return sys::TakeSignals(record.fd, &record.found_data[0], &record.found_data[1]) == 0;
 }
 
+// Of several instances there may be more than one call takes.
+bool Leaves(const Kevent& record, bool forced) { return forced || record.found_data[0] > 1; }
+
 }  // namespace
 
 int KeventSet::ListenTo(uint32_t number) {
@@ -89,6 +92,7 @@ void KeventSet::StopListening(uint32_t number) {
   }
 }
 
-constexpr Source kSignalSource = {KEVENT_SIGNAL_DELIVERY, Attach, Change, Detach, Harvest, Deliver};
+constexpr Source kSignalSource = {
+    KEVENT_SIGNAL_DELIVERY, Attach, Change, Detach, Harvest, Deliver, Leaves};
 
 }  // namespace kevent::core

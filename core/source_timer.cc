@@ -75,6 +75,6 @@ void Detach(KeventSet& set, uint32_t number) {
 
 }  // namespace
 
-constexpr Source kTimerSource = {kEvents, Attach, Change, Detach, nullptr, nullptr};
+constexpr Source kTimerSource = {kEvents, Attach, Change, Detach, nullptr, nullptr, nullptr};
 
 }  // namespace kevent::core

@@ -20,6 +20,7 @@ void Detach(KeventSet&, uint32_t) {}
 
 }  // namespace
 
-constexpr Source kUserSource = {KEVENT_UNOTIFY_EVENT, Attach, Change, Detach, nullptr, nullptr};
+constexpr Source kUserSource = {
+    KEVENT_UNOTIFY_EVENT, Attach, Change, Detach, nullptr, nullptr, nullptr};
 
 }  // namespace kevent::core
