@@ -84,18 +84,19 @@ int Change(KeventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
   const int mode = sys::FileMode(static_cast<int>(record.key.id));
   if (mode < 0) return mode;
-  if ((mode & S_IFMT) != S_IFDIR && (record.event & kOfDirectories) != 0) {
-    if (request.event != KEVENT_MASK_ALL) return -ENOTDIR;
-    record.event &= ~kOfDirectories;
-  }
+  const bool directory = (mode & S_IFMT) == S_IFDIR;
+  const uint32_t events = directory ? record.event : record.event & ~kOfDirectories;
   const int watch =
-      sys::InotifyAdd(set.Inotify(), static_cast<int>(record.key.id), ToInotify(record.event));
-  // Another file has the number by now.
-  if (watch >= 0 && watch != KeventTable::WatchOf(record)) {
+      sys::InotifyAdd(set.Inotify(), static_cast<int>(record.key.id), ToInotify(events));
+  if (watch < 0) return watch;
+  // Another file has the number by now, of whatever kind.
+  if (watch != KeventTable::WatchOf(record)) {
     if (set.table().FirstOf(watch) == 0) sys::InotifyRemove(set.Inotify(), watch);
     return -EBADF;
   }
-  return watch < 0 ? watch : 0;
+  if (events != record.event && request.event != KEVENT_MASK_ALL) return -ENOTDIR;
+  record.event = events;
+  return 0;
 }
 
 void Count(KeventSet& set, uint32_t number, uint32_t events, uint32_t how_many) {

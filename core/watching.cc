@@ -82,8 +82,11 @@ int KeventSet::AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t
 int KeventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
   Kevent& record = At(number);
   ForgetTold(record.fd);
-  return sys::EpollModify(Epoll(record.layer), record.fd, epoll_events,
-                          Token(record.generation, number));
+  const int error = sys::EpollModify(Epoll(record.layer), record.fd, epoll_events,
+                                     Token(record.generation, number));
+  // Of a number that is another file's by now, one that epoll does not take is EPERM, the
+  // epoll itself EINVAL, and any other ENOENT (fs/eventpoll.c, do_epoll_ctl).
+  return error == -EPERM || error == -EINVAL ? -ENOENT : error;
 }
 
 void KeventSet::Unwatch(uint32_t number) {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -335,6 +336,49 @@ int Listen(sockaddr_in* address) {
   socklen_t size = sizeof *address;
   getsockname(listener, reinterpret_cast<sockaddr*>(address), &size);
   return listener;
+}
+
+// Whatever the file is that has the number now, and whoever else has the old one open.
+TEST_F(Watching, OneWhoseNumberIsAnotherFilesCannotBeModified) {
+  const Pair pair;
+  const Pair other;
+  const Queue inner;
+  std::array<int, 2> ends;
+  ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+  const int directory = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const struct {
+    uint32_t type;
+    int file;
+    uint32_t event;
+    int error;
+  } kevents[] = {{KEVENT_POLL, pair.near(), kIn, -ENOENT},
+                 {KEVENT_SOCKET, pair.near(), KEVENT_SOCKET_RECV, -ENOENT},
+                 {KEVENT_PIPE, ends[0], KEVENT_SOCKET_RECV, -ENOENT},
+                 {KEVENT_KEVENT, inner.fd(), KEVENT_KEVENT_READY, -ENOENT},
+                 // It watches on, but has to be changed by the file that it watches.
+                 {KEVENT_INODE, directory, KEVENT_INODE_CREATE, -EBADF}};
+  const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  const int regular = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  const Queue stranger;
+  for (const auto& kevent : kevents) {
+    for (const int file : {null, regular, other.near(), epoll, stranger.fd(), fd_, -1}) {
+      SCOPED_TRACE(testing::Message() << "type " << kevent.type << ", then file " << file);
+      const int number = dup(kevent.file);
+      const ukevent request = DescriptorRequest(kevent.type, number, kevent.event);
+      ASSERT_EQ(Add(fd_, request), 0);
+      EXPECT_EQ(close(number), 0);
+      if (file >= 0) {
+        ASSERT_EQ(dup2(file, number), number);
+      }
+      EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, request), file < 0 ? -EBADF : kevent.error);
+      EXPECT_EQ(Control(fd_, KEVENT_CTL_REMOVE, request), 0);
+      if (file >= 0) {
+        EXPECT_EQ(close(number), 0);
+      }
+    }
+  }
+  for (const int fd : {null, regular, epoll, directory, ends[0], ends[1]}) close(fd);
 }
 
 TEST_F(Watching, ASocketAcceptsReceivesSendsAndBreaks) {
