@@ -14,15 +14,28 @@ namespace {
 // value 3 is a clock behind a descriptor.
 constexpr clockid_t kTypeMask = 3;
 constexpr clockid_t kDescriptorType = 3;
+constexpr clockid_t kSchedulerType = 2;
 constexpr clockid_t kPerThread = 4;
-
-bool IsCpuClock(clockid_t clock) { return clock < 0 && (clock & kTypeMask) != kDescriptorType; }
-
-bool IsCallingThreads(clockid_t clock) { return (clock & kPerThread) != 0 && ~(clock >> 3) == 0; }
 
 }  // namespace
 
-int PlanFor(clockid_t clock, ClockPlan* plan) {
+bool IsCpuClockById(clockid_t clock) { return clock < 0 && (clock & kTypeMask) != kDescriptorType; }
+
+clockid_t ClockMeantBy(clockid_t name) {
+  if (name == CLOCK_THREAD_CPUTIME_ID) return sys::ThreadCpuClock();
+  if (!IsCpuClockById(name)) return name;
+  const int id = ~(name >> 3);
+  const clockid_t type = name & kTypeMask;
+  if ((name & kPerThread) != 0) {
+    return id == 0 ? (sys::ThreadCpuClock() & ~kTypeMask) | type : name;
+  }
+  const int process = sys::ProcessId();
+  if (id != 0 && id != process) return name;
+  return type == kSchedulerType ? CLOCK_PROCESS_CPUTIME_ID : ~process * 8 | type;
+}
+
+int PlanFor(clockid_t name, ClockPlan* plan) {
+  const clockid_t clock = ClockMeantBy(name);
   switch (clock) {
     case CLOCK_MONOTONIC:
     case CLOCK_BOOTTIME:
@@ -37,11 +50,12 @@ int PlanFor(clockid_t clock, ClockPlan* plan) {
     case CLOCK_PROCESS_CPUTIME_ID:
       *plan = {clock, AxisKind::kCpuTime, false};
       return 0;
-    case CLOCK_THREAD_CPUTIME_ID:
-      *plan = {sys::ThreadCpuClock(), AxisKind::kCpuTime, false};
-      return 0;
     default:
       break;
+  }
+  if (name == CLOCK_THREAD_CPUTIME_ID) {
+    *plan = {clock, AxisKind::kCpuTime, false};
+    return 0;
   }
   // Whether alarms are to be had depends on the machine's RTC and on the
   // capabilities of the process, and whose CPU time may be timed on the
@@ -55,8 +69,8 @@ int PlanFor(clockid_t clock, ClockPlan* plan) {
     *plan = {clock, AxisKind::kSettable, false};
   } else if (clock == CLOCK_BOOTTIME_ALARM) {
     *plan = {clock, AxisKind::kTimerfd, false};
-  } else if (IsCpuClock(clock)) {
-    *plan = {IsCallingThreads(clock) ? sys::ThreadCpuClock() : clock, AxisKind::kCpuTime, false};
+  } else if (IsCpuClockById(clock)) {
+    *plan = {clock, AxisKind::kCpuTime, false};
   } else {
     return EOPNOTSUPP;
   }

@@ -20,18 +20,24 @@ enum class AxisKind : uint8_t {
 };
 
 struct ClockPlan {
-  // What the axis is measured on.  For the calling thread's CPU time, the
-  // clock that names this thread from any other.
-  clockid_t clock;
+  clockid_t clock;  // what the axis is measured on, as ClockMeantBy has it
   AxisKind kind;
   // Relative timers do not move when the clock is set (POSIX timer_settime):
   // they are kept on the monotonic axis.
   bool relative_on_monotonic;
 };
 
+// A clock of CPU time has several names, some of which mean another one in another thread
+// or process: the one by which it is compared, and that means this clock to every thread
+// of the process.
+clockid_t ClockMeantBy(clockid_t name);
+
+// That of the CPU time of a thread or process that the name gives the id of.
+bool IsCpuClockById(clockid_t clock);
+
 // 0, or what the kernel's timer_create answers: EINVAL for no clock, EOPNOTSUPP
 // for one that cannot have timers, EPERM without the capability for alarms.
-int PlanFor(clockid_t clock, ClockPlan* plan);
+int PlanFor(clockid_t name, ClockPlan* plan);
 
 }  // namespace kevent::core
 

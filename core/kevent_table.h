@@ -57,7 +57,7 @@ struct Kevent {
   uint32_t told_to_others;   // of its events, since its last edge
   uint32_t met;              // the turn of its epoll in which it was last met, plus one
   uint64_t handle;           // bits of a timer's, or the inotify watch
-  int clock;                 // clockid_t of a timer
+  int clock;                 // of a timer, as ClockMeantBy has it
   uint32_t next_watch;       // of the first with an inotify watch: another such; the next
                              // that waits for a signal
 

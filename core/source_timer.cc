@@ -46,13 +46,16 @@ int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
   kevent_timer_spec spec;
   if (const int error = ReadSpec(record, request, &spec); error != 0) return error;
   ClockPlan plan;
-  if (const int error = PlanFor(spec.clockid, &plan); error != 0) return -error;
+  if (const int error = PlanFor(spec.clockid, &plan); error != 0) {
+    // Of a thread or process that has ended, as it is for one that ends later.
+    return error == EINVAL && IsCpuClockById(spec.clockid) ? -ESRCH : -error;
+  }
   Handle handle(0);
   if (const int error = set.queue().AddKeventTimer(plan, number, &handle); error != 0) {
     return -error;
   }
   record.handle = handle.bits();
-  record.clock = spec.clockid;
+  record.clock = plan.clock;
   const int error = SetTimer(handle, spec.flags, &spec.itimerspec, nullptr);
   if (error != 0) set.queue().DeleteKeventTimer(handle);
   return -error;
@@ -65,7 +68,7 @@ int Change(KeventSet& set, uint32_t number, const ukevent& request) {
   if ((record.event & KEVENT_TIMER_SPEC) == 0) return 0;
   kevent_timer_spec spec;
   if (const int error = ReadSpec(record, request, &spec); error != 0) return error;
-  if (spec.clockid != record.clock) return -EINVAL;
+  if (ClockMeantBy(spec.clockid) != record.clock) return -EINVAL;
   return -SetTimer(Handle(record.handle), spec.flags, &spec.itimerspec, nullptr);
 }
 

@@ -2,10 +2,17 @@
 //
 // KEVENT_TIMER: by period, and by specification.
 
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <climits>
+#include <vector>
 
 #include "tests/support/kevents.h"
 #include "tests/support/queue.h"
+#include "tests/support/threads.h"
 
 namespace kevent_test {
 namespace {
@@ -133,6 +140,84 @@ TEST_F(Timers, BadSpecifications) {
   EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, TimerRequest(1, &value)), -EINVAL);
   EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, TimerRequest(1, &other)), -EINVAL);
   EXPECT_EQ(Control(fd_, KEVENT_CTL_REMOVE, TimerRequest(1, &good)), 0);
+}
+
+// ---- Clocks of CPU time ------------------------------------------------------------
+
+class CpuClocks : public Timers {
+ protected:
+  static constexpr clockid_t kCallingThread = ~0 * 8 + 6;
+  static clockid_t Of(pthread_t thread) {
+    clockid_t clock;
+    EXPECT_EQ(pthread_getcpuclockid(thread, &clock), 0);
+    return clock;
+  }
+  static clockid_t OfProcess(pid_t process) {
+    clockid_t clock;
+    EXPECT_EQ(clock_getcpuclockid(process, &clock), 0);
+    return clock;
+  }
+  int Set(unsigned command, clockid_t clock, uint64_t key = 1, Nanos value = kHour) const {
+    const kevent_timer_spec spec = {clock, 0, Setting(value)};
+    const ukevent request = TimerRequest(key, &spec);
+    return command == KEVENT_CTL_ADD ? Add(fd_, request) : Control(fd_, command, request);
+  }
+};
+
+TEST_F(CpuClocks, AreTheSameByAnyName) {
+  const std::vector<std::vector<clockid_t>> names = {
+      {CLOCK_PROCESS_CPUTIME_ID, OfProcess(0), OfProcess(getpid())},
+      {CLOCK_THREAD_CPUTIME_ID, Of(pthread_self()), kCallingThread},
+      {CLOCK_MONOTONIC},
+  };
+  uint64_t key = 1;
+  for (const auto& registered : names) {
+    for (const clockid_t name : registered) {
+      ++key;
+      ASSERT_EQ(Set(KEVENT_CTL_ADD, name, key), 0) << name;
+      for (const auto& other : names) {
+        for (const clockid_t other_name : other) {
+          EXPECT_EQ(Set(KEVENT_CTL_MODIFY, other_name, key), &other == &registered ? 0 : -EINVAL)
+              << name << " by " << other_name;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(CpuClocks, OfTheCallingThreadAreThoseOfTheThreadThatCalls) {
+  const clockid_t first = Of(pthread_self());
+  ASSERT_EQ(Set(KEVENT_CTL_ADD, CLOCK_THREAD_CPUTIME_ID), 0);
+  Thread([&] {
+    EXPECT_EQ(Set(KEVENT_CTL_MODIFY, CLOCK_THREAD_CPUTIME_ID), -EINVAL);
+    EXPECT_EQ(Set(KEVENT_CTL_MODIFY, kCallingThread), -EINVAL);
+    EXPECT_EQ(Set(KEVENT_CTL_MODIFY, Of(pthread_self())), -EINVAL);
+    // On the clock of the thread that registered it, which has long run more than that.
+    EXPECT_EQ(Set(KEVENT_CTL_MODIFY, first, 1, 1), 0);
+  }).Join();
+  EXPECT_EQ(Take(fd_, 1).size(), 1);
+}
+
+TEST_F(CpuClocks, OfWhatHasEndedAreNotFound) {
+  clockid_t of_thread;
+  Thread([&] {
+    of_thread = Of(pthread_self());
+    EXPECT_EQ(Set(KEVENT_CTL_ADD, CLOCK_THREAD_CPUTIME_ID), 0);
+  }).Join();
+  EXPECT_EQ(Set(KEVENT_CTL_MODIFY, of_thread), -ESRCH);
+  EXPECT_EQ(Set(KEVENT_CTL_MODIFY, CLOCK_THREAD_CPUTIME_ID), -EINVAL);
+  EXPECT_EQ(Set(KEVENT_CTL_ADD, of_thread, 2), -ESRCH);
+
+  const pid_t child = fork();
+  if (child == 0) {
+    for (;;) pause();
+  }
+  const clockid_t of_process = OfProcess(child);
+  EXPECT_EQ(Set(KEVENT_CTL_ADD, of_process, 3), 0);
+  kill(child, SIGKILL);
+  EXPECT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_EQ(Set(KEVENT_CTL_MODIFY, of_process, 3), -ESRCH);
+  EXPECT_EQ(Set(KEVENT_CTL_ADD, of_process, 4), -ESRCH);
 }
 
 // Due, and made ready besides, with room for both: it goes once, and is gone.
