@@ -206,6 +206,9 @@ TEST(Limits, DescriptorsOfAClock) {
     sigemptyset(&none);
     CHILD_CHECK(kevent_pget_events(queue, 1, 1, &hour, &event, 0, &none) == -1 && errno == EMFILE);
     UseTimer(queue, CLOCK_MONOTONIC);
+    // Clocks of CPU time have none.
+    CHILD_CHECK(timer_create(CLOCK_PROCESS_CPUTIME_ID, &request, &timer) == 0);
+    CHILD_CHECK(timer_delete(timer) == 0);
     Limit(RLIMIT_NOFILE, all);
     CHILD_CHECK(OpenDescriptors() == before);
     UseTimer(queue, CLOCK_BOOTTIME);
@@ -266,6 +269,11 @@ TEST(Limits, TrapP3_5_QueuedSignals) {
     kevent_sigevent(&request, queue, nullptr);
     timer_t timer;
     CHILD_CHECK(timer_create(CLOCK_PROCESS_CPUTIME_ID, &request, &timer) == -1 && errno == EAGAIN);
+    // So does the one that is made to learn whether there may be alarms, before anything
+    // else that is against them.
+    for (const clockid_t clock : {CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM}) {
+      CHILD_CHECK(timer_create(clock, &request, &timer) == -1 && errno == EAGAIN);
+    }
     UseTimer(queue, CLOCK_MONOTONIC);
     CHILD_CHECK(close(queue) == 0);
   });

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <mqueue.h>
+#include <netdb.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -53,6 +54,9 @@ const Calls kThreads = {SYS_clone3,         SYS_clone,  SYS_mprotect,
                         SYS_rseq,           SYS_exit,   SYS_rt_sigaction};
 const Calls kCpuTime = {SYS_timer_create, SYS_timer_settime, SYS_timer_delete, SYS_rt_sigtimedwait,
                         SYS_clock_gettime};
+const Calls kAlarms = {SYS_timer_create, SYS_timer_delete};
+// Of the C library, for an address that is a number.
+const Calls kLookups = {SYS_openat, SYS_read, SYS_newfstatat, SYS_fstat};
 const Calls kTransfers = {SYS_read,    SYS_write, SYS_pread64,         SYS_pwrite64, SYS_lseek,
                           SYS_fstatfs, SYS_fsync, SYS_rt_sigtimedwait, SYS_fdatasync};
 
@@ -193,6 +197,19 @@ void UseCpuTime(int queue, const int*) {
   CHILD_CHECK(timer_delete(timer) == 0);
 }
 
+void UseLookup(int queue, const int*) {
+  static addrinfo hints;
+  hints.ai_flags = AI_NUMERICHOST;
+  static gaicb lookup;
+  lookup.ar_name = "127.0.0.1";
+  lookup.ar_request = &hints;
+  gaicb* list[] = {&lookup};
+  sigevent request = ToQueue(queue);
+  CHILD_CHECK(getaddrinfo_a(GAI_NOWAIT, list, 1, &request) == 0);
+  CHILD_CHECK(CollectOne(queue).type == KEVENT_GAI);
+  CHILD_CHECK(gai_error(&lookup) == 0 && lookup.ar_result != nullptr);
+}
+
 const Feature kFeatures[] = {
     {"timers", Together({kMaking, kRunning}), [](int queue, const int*) { UseTimers(queue); }},
     {"duplicates", Together({kMaking, kRunning, kDuplicates}), UseDuplicates},
@@ -205,6 +222,7 @@ const Feature kFeatures[] = {
      Together({kMaking, kRunning, kKevents, kProcesses, {SYS_clone, SYS_set_robust_list}}),
      UseProcess},
     {"transfers", Together({kMaking, kRunning, kKevents, kThreads, kTransfers}), UseTransfer},
+    {"lookups", Together({kMaking, kRunning, kKevents, kThreads, kLookups}), UseLookup},
     {"cpu_time", Together({kMaking, kRunning, kThreads, kCpuTime}), UseCpuTime},
 };
 
@@ -228,6 +246,23 @@ TEST_P(Sandboxes, LetThroughWhatIsListed) {
 
 INSTANTIATE_TEST_SUITE_P(Of, Sandboxes, testing::ValuesIn(kFeatures),
                          [](const auto& info) { return std::string(info.param.name); });
+
+// Whether there may be any is the kernel's answer, as without a sandbox.
+TEST(Sandbox, AlarmsAreAskedForWithWhatIsListed) {
+  ExpectChild([] {
+    const int queue = kevent_init(nullptr, 0, 0);
+    CHILD_CHECK(queue >= 0);
+    sigevent request = ToQueue(queue);
+    const auto result = [&request] {
+      timer_t timer;
+      if (timer_create(CLOCK_BOOTTIME_ALARM, &request, &timer) != 0) return errno;
+      return timer_delete(timer) == 0 ? 0 : errno;
+    };
+    const int before = result();
+    CHILD_CHECK(AllowOnly(Together({kMaking, kRunning, kAlarms}), kFcntl));
+    CHILD_CHECK(result() == before);
+  });
+}
 
 TEST(Sandbox, MessageQueuesAreAnnouncedWithWhatIsListed) {
   ExpectChild([] {

@@ -207,6 +207,11 @@ TEST_F(CpuClocks, OfWhatHasEndedAreNotFound) {
   EXPECT_EQ(Set(KEVENT_CTL_MODIFY, of_thread), -ESRCH);
   EXPECT_EQ(Set(KEVENT_CTL_MODIFY, CLOCK_THREAD_CPUTIME_ID), -EINVAL);
   EXPECT_EQ(Set(KEVENT_CTL_ADD, of_thread, 2), -ESRCH);
+  struct sigevent notification;
+  kevent_sigevent(&notification, fd_, nullptr);
+  timer_t timer;
+  EXPECT_EQ(timer_create(of_thread, &notification, &timer), -1);
+  EXPECT_EQ(errno, EINVAL);  // as the kernel has it
 
   const pid_t child = fork();
   if (child == 0) {
