@@ -175,7 +175,8 @@
 extern "C" {
 #endif
 
-struct kevent_id {
+/* To C before C11 a structure whose only member has no name is an extension itself. */
+__extension__ struct kevent_id {
   __extension__ union {
     uint32_t raw[2];
     uint64_t raw_u64 __attribute__((__aligned__(8)));
@@ -438,13 +439,20 @@ int kevent_unshare(int flags) __THROW KEVENT_FUNCTION;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wredundant-decls"
 
-/* The order that each language wants. */
+/* The order that each language wants.  Cancellation points may throw, and say so in a
+ * word: an empty argument of a macro is an extension to C90. */
 #ifdef __cplusplus
 #define KEVENT_NAMED(name, throws) throws __asm__(name)
 #define KEVENT_DEFINED __THROW
+#if __cplusplus >= 201103L
+#define KEVENT_THROWS noexcept(false)
+#else
+#define KEVENT_THROWS
+#endif
 #else
 #define KEVENT_NAMED(name, throws) __asm__(name) throws
 #define KEVENT_DEFINED
+#define KEVENT_THROWS __attribute__(())
 #endif
 
 #ifdef KEVENT_WEAK
@@ -476,7 +484,8 @@ KEVENT_BIND_TIMER(timer_delete, (timer_t timer), (timer))
 #ifndef KEVENT_WEAK
 KEVENT_BIND(mq_notify, (int message_queue, const struct sigevent *notification), __THROW)
 KEVENT_BIND(getaddrinfo_a,
-            (int mode, struct gaicb *list[], int count, struct sigevent *notification), )
+            (int mode, struct gaicb *list[], int count, struct sigevent *notification),
+            KEVENT_THROWS)
 #ifdef __USE_FILE_OFFSET64
 #define aio_read kevent_aio_read
 #define aio_write kevent_aio_write
@@ -490,7 +499,8 @@ KEVENT_BIND(aio_write, (struct aiocb * control), __THROW)
 KEVENT_BIND(aio_fsync, (int operation, struct aiocb *control), __THROW)
 KEVENT_BIND(aio_cancel, (int fd, struct aiocb *control), __THROW)
 KEVENT_BIND(aio_suspend,
-            (const struct aiocb *const list[], int count, const struct timespec *timeout), )
+            (const struct aiocb *const list[], int count, const struct timespec *timeout),
+            KEVENT_THROWS)
 KEVENT_BIND(lio_listio,
             (int mode, struct aiocb *const list[], int count, struct sigevent *notification),
             __THROW)
@@ -513,6 +523,7 @@ KEVENT_BIND(lio_listio64,
 #undef KEVENT_BIND_TIMER
 #undef KEVENT_DEFINED
 #undef KEVENT_NAMED
+#undef KEVENT_THROWS
 #pragma GCC diagnostic pop
 #endif /* KEVENT_NO_BINDING */
 
@@ -520,7 +531,7 @@ KEVENT_BIND(lio_listio64,
 
 /* Whether the library is in the process: always so when linked; with
  * KEVENT_WEAK, so when it is preloaded or linked.  Async-signal-safe. */
-static inline int kevent_available(void) {
+static __inline int kevent_available(void) {
 #ifdef KEVENT_WEAK
   return &kevent_init != 0;
 #else
@@ -531,7 +542,7 @@ static inline int kevent_available(void) {
 /* Fills *sev for a timer that completes into the queue kev_fd with this
  * cookie: what the designated initialiser says in C, for languages that can't
  * say it.  Async-signal-safe. */
-static inline void kevent_sigevent(struct sigevent *sev, int kev_fd, void *cookie) {
+static __inline void kevent_sigevent(struct sigevent *sev, int kev_fd, void *cookie) {
   __builtin_memset(sev, 0, sizeof *sev);
   sev->sigev_notify = SIGEV_KEVENT;
   sev->sigev_kevent_fd = kev_fd;

@@ -9,8 +9,12 @@
 
 #ifdef __cplusplus
 #define ASSERT(condition) static_assert(condition, #condition)
-#else
+#elif __STDC_VERSION__ >= 201112L
 #define ASSERT(condition) _Static_assert(condition, #condition)
+#else /* a division by zero where it does not hold */
+#define ASSERT(condition) ASSERT_AT(__LINE__, condition)
+#define ASSERT_AT(line, condition) ASSERT_IN(line, condition)
+#define ASSERT_IN(line, condition) enum { holds_at_##line = 1 / !!(condition) }
 #endif
 
 ASSERT(sizeof(struct kevent_id) == 8);
