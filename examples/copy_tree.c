@@ -4,9 +4,10 @@
  * looks up names and shows how far it is: all of it completes into one queue.
  * There is no thread of its own, no signal, and one place where it waits.
  *
- *   copy_tree [--resolve NAME]... SOURCE TARGET
- *   copy_tree --send QUEUE TEXT
+ *     cc copy_tree.c -lkevent
+ *     ./a.out SOURCE TARGET
  *
+ * Beside the names that it is given, it looks up localhost: there is always a look-up.
  * While it runs, `copy_tree --send QUEUE status` asks it how far it is, and
  * `copy_tree --send QUEUE stop` ends it in good order; it prints QUEUE at first.
  */
@@ -433,13 +434,24 @@ static int send_message(const char *queue, const char *text) {
   return EXIT_SUCCESS;
 }
 
-static int usage(FILE *to) {
-  fprintf(to,
-          "usage: copy_tree [--resolve NAME]... SOURCE TARGET\n"
-          "       copy_tree --send QUEUE status|stop\n\n"
-          "Copies the tree SOURCE to TARGET, which must not exist.  Meanwhile looks up\n"
-          "NAMEs, and takes messages from the queue whose name it prints.\n");
-  return to == stdout ? EXIT_SUCCESS : EXIT_FAILURE;
+static void usage(void) {
+  printf(
+      "usage: copy_tree [--resolve NAME]... SOURCE TARGET\n"
+      "       copy_tree --send QUEUE status|stop\n"
+      "\n"
+      "Copies the tree SOURCE to TARGET, which must not exist.  Meanwhile prints how far\n"
+      "it is, each 100 ms, looks up localhost and each NAME, and takes messages from the\n"
+      "queue whose name it prints.  Exits with 0 if all was copied, else with 1.\n"
+      "\n"
+      "  --resolve NAME            look this up, too; up to %d times\n"
+      "  --send QUEUE status|stop  ask the copy_tree of this QUEUE how far it is, or to end\n"
+      "  --help                    print this and exit\n",
+      MAX_NAMES - 1);
+}
+
+static int misused(const char *why, const char *argument) {
+  fprintf(stderr, "copy_tree: %s '%s'\nTry 'copy_tree --help'.\n", why, argument);
+  return 2;
 }
 
 static void open_tree(char *source) {
@@ -458,14 +470,25 @@ static void open_tree(char *source) {
 
 int main(int argc, char **argv) {
   int i = 1;
-  if (argc == 2 && strcmp(argv[1], "--help") == 0) return usage(stdout);
-  if (argc == 4 && strcmp(argv[1], "--send") == 0) return send_message(argv[2], argv[3]);
   copy.names[copy.name_count++].ar_name = "localhost";
-  for (; i + 1 < argc && strcmp(argv[i], "--resolve") == 0; i += 2) {
-    if (copy.name_count == MAX_NAMES) return usage(stderr);
+  for (; i < argc && argv[i][0] == '-'; i += 2) {
+    const int resolve = strcmp(argv[i], "--resolve") == 0;
+    const int send = strcmp(argv[i], "--send") == 0;
+    if (strcmp(argv[i], "--help") == 0) {
+      usage();
+      return EXIT_SUCCESS;
+    }
+    if (!resolve && !send) return misused("unknown option", argv[i]);
+    if (argc - i < (send ? 3 : 2)) return misused("there is not enough after", argv[i]);
+    if (send) {
+      if (argc - i > 3) return misused("surplus argument", argv[i + 3]);
+      return send_message(argv[i + 1], argv[i + 2]);
+    }
+    if (copy.name_count == MAX_NAMES) return misused("too many names with", argv[i + 1]);
     copy.names[copy.name_count++].ar_name = argv[i + 1];
   }
-  if (argc - i != 2) return usage(stderr);
+  if (argc - i > 2) return misused("surplus argument", argv[i + 2]);
+  if (argc - i < 2) return misused("SOURCE and TARGET are to follow", argv[argc - 1]);
   copy.queue = kevent_init(NULL, 0, 0);
   must(copy.queue >= 0, "kevent_init");
   copy.target = argv[i + 1];

@@ -331,12 +331,21 @@ static void register_the_rest(void) {
   sigaction(SIGUSR1, &action, NULL);
 }
 
-static void usage(FILE *out) {
-  fprintf(out,
-          "usage: echo_server [--port N] [--idle MS]\n"
-          "\n"
-          "  --port N    the port on 127.0.0.1; 0, the default, leaves the choice to the system\n"
-          "  --idle MS   connections that are idle for so long are closed; 10000 if not given\n");
+static void usage(void) {
+  printf(
+      "usage: echo_server [--port N] [--idle N]\n"
+      "\n"
+      "Sends back what it receives on 127.0.0.1, and closes connections that are idle.  Prints\n"
+      "the port at first, how it does at SIGUSR1, and ends at SIGTERM or SIGINT.\n"
+      "\n"
+      "  --port N   the port; 0 leaves the choice to the system (default: 0)\n"
+      "  --idle N   milliseconds after which an idle connection is closed (default: 10000)\n"
+      "  --help     print this and exit\n");
+}
+
+static int misused(void) {
+  fprintf(stderr, "Try 'echo_server --help'.\n");
+  return 2;
 }
 
 static long number(const char *text, long low, long high) {
@@ -344,7 +353,7 @@ static long number(const char *text, long low, long high) {
   long value = strtol(text, &end, 10);
   if (end != text && *end == '\0' && value >= low && value <= high) return value;
   fprintf(stderr, "echo_server: %s is no number from %ld to %ld\n", text, low, high);
-  exit(2);
+  exit(misused());
 }
 
 int main(int argc, char **argv) {
@@ -364,12 +373,15 @@ int main(int argc, char **argv) {
         idle_ms = number(optarg, 1, 86400000);
         break;
       case 'h':
-        usage(stdout);
+        usage();
         return 0;
-      default:
-        usage(stderr);
-        return 2;
+      default: /* getopt_long has said which */
+        return misused();
     }
+  }
+  if (optind < argc) {
+    fprintf(stderr, "echo_server: surplus argument '%s'\n", argv[optind]);
+    return misused();
   }
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {

@@ -56,7 +56,7 @@ expect 1 source target
 in_output 'target: File exists'
 expect 1 'no such source' another
 in_output 'no such source: No such file'
-expect 1 --resolve
+expect 2 --resolve
 
 echo "== a file that fails, in a directory that is not to be written to"
 mkdir -p failing/read_only
