@@ -5,9 +5,8 @@
 // with a thread for each, and by a bare io_uring.  The ways run in turns; shown
 // are medians, and the medians of the ratios of the turns.  Each block that is
 // read is compared with what it must be.
-//
-//   aiobench [--quick|--smoke]
 
+#include <absl/flags/flag.h>
 #include <aio.h>
 #include <fcntl.h>
 #include <kevent/kevent.h>
@@ -29,9 +28,15 @@
 #include <string>
 #include <vector>
 
+#include "tools/support/command_line.h"
+#include "tools/support/progress.h"
+
 #if KEVENT_HAVE_LIBURING
 #include <liburing.h>
 #endif
+
+ABSL_FLAG(bool, quick, false, "fewer rounds of fewer reads: ten seconds");
+ABSL_FLAG(bool, smoke, false, "one round of few reads, to see that each block is right; no times");
 
 namespace {
 
@@ -292,9 +297,10 @@ std::vector<Way> Ways() {
 
 void Measure(const char* title, int fd, size_t reads, int rounds) {
   std::vector<Way> ways = Ways();
+  const kevent::tools::Progress progress;
   for (int round = 0; round < rounds; ++round) {
     for (Way& way : ways) {
-      std::fprintf(stderr, "\r%s: round %d of %d, %-28s", title, round + 1, rounds, way.name);
+      progress.Show("%s: round %d of %d, %s", title, round + 1, rounds, way.name);
       const double cpu = Time(CLOCK_PROCESS_CPUTIME_ID);
       const double wall = Time(CLOCK_MONOTONIC);
       way.run(fd, reads);
@@ -302,7 +308,7 @@ void Measure(const char* title, int fd, size_t reads, int rounds) {
       way.wall.push_back((Time(CLOCK_MONOTONIC) - wall) / static_cast<double>(reads));
     }
   }
-  std::fprintf(stderr, "\r%80s\r", "");
+  progress.Show("%s", "");
   std::printf("\n%s, %zu reads of 4 KiB, 64 in flight, %d rounds\n\n", title, reads, rounds);
   std::printf(
       "| way | reads per CPU second | CPU | wall clock | CPU / aio_read | CPU / lio_listio |\n");
@@ -326,18 +332,15 @@ void Measure(const char* title, int fd, size_t reads, int rounds) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string option = argc == 2 ? argv[1] : "";
-  if (argc > 2 || (argc == 2 && option != "--quick" && option != "--smoke")) {
-    const bool help = option == "--help";
-    std::fprintf(help ? stdout : stderr,
-                 "usage: aiobench [--quick|--smoke]\n\n"
-                 "What an asynchronous read of 4 KiB costs, by libkevent and otherwise; in about\n"
-                 "half a minute, ten seconds with --quick, at once and of no worth with --smoke.\n"
-                 "The file is made in $TMPDIR or /var/tmp.\n");
-    return help ? EXIT_SUCCESS : EXIT_FAILURE;
-  }
-  const int rounds = option == "--smoke" ? 1 : option == "--quick" ? 3 : 7;
-  const size_t reads = option == "--smoke" ? 2'000 : option == "--quick" ? 20'000 : 100'000;
+  kevent::tools::ParseCommandLine(
+      argc, argv,
+      "Measures what an asynchronous read of 4 KiB costs by libkevent, by the C library's aio and\n"
+      "by a bare io_uring, from the page cache and from the disk, in about half a minute.  The\n"
+      "file of 64 MiB is made in $TMPDIR (/var/tmp) and removed.");
+  const bool smoke = absl::GetFlag(FLAGS_smoke);
+  const bool quick = absl::GetFlag(FLAGS_quick);
+  const int rounds = smoke ? 1 : quick ? 3 : 7;
+  const size_t reads = smoke ? 2'000 : quick ? 20'000 : 100'000;
   {
     const File cached(0);
     Measure("From the page cache", cached.fd(), reads, rounds);

@@ -306,17 +306,20 @@ bool AgreesWithSet(uint64_t seed) {
   return true;
 }
 
+void PrintHelp() {
+  std::puts(
+      "usage: index_bench [OPTION...]\n\n"
+      "Measures heap, timing wheel and buckets above a heap on what the engine asks of an index,\n"
+      "for 100 to 1 000 000 timers, in nanoseconds, after a comparison of each with a std::set;\n"
+      "in about a minute.  Its options are those of Google Benchmark, of which these have another\n"
+      "default here: --benchmark_enable_random_interleaving=true --benchmark_repetitions=5\n"
+      "--benchmark_min_time=0.1 --benchmark_report_aggregates_only=true\n");
+  benchmark::PrintDefaultHelp();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
-    if (!AgreesWithSet<Heap>(seed) || !AgreesWithSet<TimingWheel>(seed) ||
-        !AgreesWithSet<Buckets>(seed)) {
-      std::fprintf(stderr, "index_bench: an index disagrees with std::set, seed %llu\n",
-                   static_cast<unsigned long long>(seed));
-      return EXIT_FAILURE;
-    }
-  }
   // Later options of the command line override these.
   std::vector<std::string> options = {argv[0], "--benchmark_enable_random_interleaving=true",
                                       "--benchmark_repetitions=5", "--benchmark_min_time=0.1",
@@ -327,8 +330,19 @@ int main(int argc, char** argv) {
   for (std::string& option : options) arguments.push_back(option.data());
   arguments.push_back(nullptr);
   int count = static_cast<int>(options.size());
-  benchmark::Initialize(&count, arguments.data());
-  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return EXIT_FAILURE;
+  benchmark::Initialize(&count, arguments.data(), PrintHelp);
+  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) {
+    std::fprintf(stderr, "Try '%s --help'.\n", argv[0]);
+    return 2;
+  }
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    if (!AgreesWithSet<Heap>(seed) || !AgreesWithSet<TimingWheel>(seed) ||
+        !AgreesWithSet<Buckets>(seed)) {
+      std::fprintf(stderr, "index_bench: an index disagrees with std::set, seed %llu\n",
+                   static_cast<unsigned long long>(seed));
+      return EXIT_FAILURE;
+    }
+  }
   benchmark::RunSpecifiedBenchmarks();
   return EXIT_SUCCESS;
 }

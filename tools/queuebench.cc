@@ -6,9 +6,8 @@
 // kevent_get_events; and timers in a queue with idle kevents and in one
 // without.  The two sides of each line run in turns; what is shown are medians of
 // the CPU time of the process, and the median of the ratios of the turns.
-//
-//   queuebench [--quick]
 
+#include <absl/flags/flag.h>
 #include <kevent/kevent.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
@@ -27,6 +26,11 @@
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "tools/support/command_line.h"
+#include "tools/support/progress.h"
+
+ABSL_FLAG(bool, quick, false, "11 rounds instead of 41: a quarter of the time");
 
 namespace {
 
@@ -71,11 +75,14 @@ void Compare(const std::string& what, const char* name, const Side& side, const 
   std::vector<double> costs;
   std::vector<double> others;
   std::vector<double> ratios;
+  const kevent::tools::Progress progress;
   for (int i = 0; i < rounds; ++i) {
+    progress.Show("%s: round %d of %d", what.c_str(), i + 1, rounds);
     costs.push_back(side());
     others.push_back(other());
     ratios.push_back(costs.back() / others.back());
   }
+  progress.Show("%s", "");
   std::printf("| %-44s | %-17s %7.0f ns | %-17s %7.0f ns | %5.2f |\n", what.c_str(), name,
               Median(costs), other_name, Median(others), Median(ratios));
   std::fflush(stdout);
@@ -368,12 +375,12 @@ void CompareIdle(int rounds) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  const bool quick = count > 1 && std::strcmp(arguments[1], "--quick") == 0;
-  if (count > 1 && !quick) {
-    std::fprintf(stderr, "usage: queuebench [--quick]\n");
-    return std::strcmp(arguments[1], "--help") == 0 ? 0 : 2;
-  }
-  const int rounds = quick ? 11 : 41;
+  kevent::tools::ParseCommandLine(
+      count, arguments,
+      "Measures what the queue costs beside timers: sockets by kevent_get_events and by a bare\n"
+      "epoll, events by the ring and by kevent_get_events, timers with idle kevents and without.\n"
+      "Prints the CPU time, in nanoseconds, of an event or a setting, and the ratio of the two.");
+  const int rounds = absl::GetFlag(FLAGS_quick) ? 11 : 41;
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     limit.rlim_cur = limit.rlim_max;

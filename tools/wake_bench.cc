@@ -5,9 +5,8 @@
 // and one timer that is set again after each wake-up, slept on in the ways that
 // the engine could sleep.  docs/performance.md has a run of it and what was
 // concluded.
-//
-//   wake_bench [GAP_MICROSECONDS [ROUNDS]]
 
+#include <absl/flags/flag.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -30,6 +29,11 @@
 #include <vector>
 
 #include "core/timespec.h"
+#include "tools/support/command_line.h"
+#include "tools/support/progress.h"
+
+ABSL_FLAG(uint32_t, gap, 100, "microseconds between two deadlines, in the mean");
+ABSL_FLAG(uint32_t, rounds, 11, "rounds, of which the medians are printed");
 
 namespace {
 
@@ -318,12 +322,14 @@ double Median(std::vector<double> values) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  const int gap = count > 1 ? std::atoi(arguments[1]) : 100;
-  const int rounds = count > 2 ? std::atoi(arguments[2]) : 11;
-  if (count > 3 || gap <= 0 || rounds <= 0) {
-    std::fprintf(stderr, "usage: wake_bench [GAP_MICROSECONDS [ROUNDS]]\n");
-    return 2;
-  }
+  kevent::tools::ParseCommandLine(
+      count, arguments,
+      "Measures what it costs to be woken for one deadline after the other, by bare system calls\n"
+      "in each way that the engine could sleep.  Prints for each way the CPU time of a deadline\n"
+      "and how late it was, in nanoseconds, and the waits that it took.");
+  const uint32_t gap = absl::GetFlag(FLAGS_gap);
+  const uint32_t rounds = absl::GetFlag(FLAGS_rounds);
+  if (gap == 0 || rounds == 0) kevent::tools::Misused("--gap and --rounds are to be above 0");
   rlimit limit;
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
@@ -343,12 +349,15 @@ int main(int count, char** arguments) {
 
   std::vector<Result> results(ways.size());
   std::mt19937_64 random(1);
-  for (int round = 0; round < rounds; ++round) {
+  const kevent::tools::Progress progress;
+  for (uint32_t round = 0; round < rounds; ++round) {
     for (size_t i = 0; i < ways.size(); ++i) {
-      Run(*ways[i], Nanoseconds{1000} * static_cast<Nanoseconds>(gap), random, &results[i]);
+      progress.Show("round %u of %u, %s", round + 1, rounds, ways[i]->name());
+      Run(*ways[i], Nanoseconds{1000} * gap, random, &results[i]);
     }
   }
-  std::printf("a deadline in %d us, %d rounds of %zu, medians of each deadline\n", gap, rounds,
+  progress.Show("%s", "");
+  std::printf("a deadline in %u us, %u rounds of %zu, medians of each deadline\n", gap, rounds,
               kDeadlines);
   std::printf("%-40s %10s %10s %10s\n", "", "CPU ns", "late ns", "waits");
   for (size_t i = 0; i < ways.size(); ++i) {

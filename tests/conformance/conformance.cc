@@ -4,6 +4,7 @@
 // and once into a queue, and prints what a program observes of both, side by
 // side.  Exits with 1 when there is a difference that is not known.
 
+#include <absl/flags/flag.h>
 #include <sys/utsname.h>
 
 #include <cstdio>
@@ -16,21 +17,13 @@
 #include "tests/conformance/scenario.h"
 #include "tests/conformance/table.h"
 #include "tests/conformance/test_clock.h"
+#include "tools/support/command_line.h"
+
+ABSL_FLAG(std::string, filter, "", "only scenarios or clocks whose name contains this (all)");
+ABSL_FLAG(bool, list, false, "only print the names of the scenarios");
 
 namespace conformance {
 namespace {
-
-constexpr char kUsage[] =
-    "Usage: conformance [--filter TEXT] [--list]\n"
-    "Compares POSIX timers that complete by signal with ones that complete into a queue.\n"
-    "\n"
-    "  --filter TEXT  only scenarios or clocks whose name contains TEXT\n"
-    "  --list         print the names of the scenarios\n"
-    "  --help         print this\n"
-    "\n"
-    "The last column says whether both records are the same: yes, NO, or the number of\n"
-    "the note that explains a known difference.  Exit status: 0 if there is no NO, 1 if\n"
-    "there is one, 2 if the comparison could not be made.\n";
 
 enum class Verdict { kSame, kKnown, kDifferent };
 
@@ -191,24 +184,15 @@ class Runner {
 }  // namespace conformance
 
 int main(int argc, char** argv) {
-  std::string filter;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--help") == 0) {
-      std::fputs(conformance::kUsage, stdout);
-      return 0;
-    }
-    if (std::strcmp(argv[i], "--list") == 0) {
-      for (const auto& scenario : conformance::Runner::EveryScenario()) std::puts(scenario.name);
-      return 0;
-    }
-    if (std::strcmp(argv[i], "--filter") == 0 && i + 1 < argc) {
-      filter = argv[++i];
-    } else if (std::strncmp(argv[i], "--filter=", 9) == 0) {
-      filter = argv[i] + 9;
-    } else {
-      std::fputs(conformance::kUsage, stderr);
-      return 2;
-    }
+  kevent::tools::ParseCommandLine(
+      argc, argv,
+      "Compares POSIX timers that complete by signal with ones that complete into a queue, in a\n"
+      "table.  The last column says whether both records are the same: yes, NO, or the number of\n"
+      "the note that explains a known difference.  Exits with 0 if there is no NO, with 1 if\n"
+      "there is one, with 2 if the comparison could not be made.");
+  if (absl::GetFlag(FLAGS_list)) {
+    for (const auto& scenario : conformance::Runner::EveryScenario()) std::puts(scenario.name);
+    return 0;
   }
-  return conformance::Runner(filter).Run();
+  return conformance::Runner(absl::GetFlag(FLAGS_filter)).Run();
 }

@@ -7,9 +7,8 @@
 // The books: what has begun ends, and is told of once into its queue, or not at all if
 // that was closed before; aio_error, aio_return, the event and the data agree; a buffer
 // is only written to where it should be; nothing is left, no descriptor and no record.
-//
-//   completions_driver [--seed=N] [--seconds=N] [--threads=N] [--no-lookups] [--no-forks]
 
+#include <absl/flags/flag.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -21,6 +20,16 @@
 
 #include "tests/random/worker.h"
 #include "tests/support/process.h"
+#include "tools/support/command_line.h"
+
+ABSL_FLAG(uint64_t, seed, 0,
+          "what the operations follow from; 0: KEVENT_TEST_SEED of the environment, or a number of "
+          "the time; it is printed");
+ABSL_FLAG(uint32_t, seconds, 0,
+          "for so many seconds; 0: 4, or 180 if KEVENT_LONG is in the environment");
+ABSL_FLAG(uint32_t, threads, 3, "threads that begin operations");
+ABSL_FLAG(bool, no_lookups, false, "look no names up");
+ABSL_FLAG(bool, no_forks, false, "do not fork");
 
 namespace kevent_test {
 namespace {
@@ -226,42 +235,28 @@ int Run(uint64_t seconds, size_t thread_count, bool lookups, bool forks) {
   return EXIT_SUCCESS;
 }
 
-uint64_t Number(const char* text) { return std::strtoull(text, nullptr, 0); }
+uint64_t ChosenSeed() {
+  if (const uint64_t seed = absl::GetFlag(FLAGS_seed)) return seed;
+  if (const char* seed = std::getenv("KEVENT_TEST_SEED")) return std::strtoull(seed, nullptr, 0);
+  return static_cast<uint64_t>(time(nullptr)) * 1000 + static_cast<uint64_t>(getpid()) % 1000;
+}
 
 }  // namespace
 }  // namespace kevent_test
 
 int main(int argc, char** argv) {
-  using kevent_test::Number;
   using kevent_test::Random;
-  const char* seed = std::getenv("KEVENT_TEST_SEED");
-  Random::base = seed != nullptr ? Number(seed)
-                                 : static_cast<uint64_t>(time(nullptr)) * 1000 +
-                                       static_cast<uint64_t>(getpid()) % 1000;
-  uint64_t seconds = std::getenv("KEVENT_LONG") != nullptr ? 180 : 4;
-  uint64_t threads = 3;
-  bool lookups = true;
-  bool forks = true;
-  for (int i = 1; i < argc; ++i) {
-    const char* value = std::strchr(argv[i], '=');
-    if (value != nullptr && std::strncmp(argv[i], "--seed=", 7) == 0) {
-      Random::base = Number(value + 1);
-    } else if (value != nullptr && std::strncmp(argv[i], "--seconds=", 10) == 0) {
-      seconds = Number(value + 1);
-    } else if (value != nullptr && std::strncmp(argv[i], "--threads=", 10) == 0) {
-      threads = Number(value + 1);
-    } else if (std::strcmp(argv[i], "--no-lookups") == 0) {
-      lookups = false;
-    } else if (std::strcmp(argv[i], "--no-forks") == 0) {
-      forks = false;
-    } else {
-      std::fprintf(stderr,
-                   "usage: %s [--seed=N] [--seconds=N] [--threads=N] [--no-lookups] [--no-forks]\n",
-                   argv[0]);
-      return EXIT_FAILURE;
-    }
-  }
+  kevent::tools::ParseCommandLine(
+      argc, argv,
+      "Runs operations of every kind at random, into queues that come and go, in a process whose\n"
+      "limits come and go, and keeps exact books.  Exits with 0 if they balance, else otherwise.");
+  const uint32_t threads = absl::GetFlag(FLAGS_threads);
+  if (threads == 0) kevent::tools::Misused("--threads is to be above 0");
+  uint32_t seconds = absl::GetFlag(FLAGS_seconds);
+  if (seconds == 0) seconds = std::getenv("KEVENT_LONG") != nullptr ? 180 : 4;
+  Random::base = kevent_test::ChosenSeed();
   printf("seed %llu\n", static_cast<unsigned long long>(Random::base));
   std::fflush(stdout);
-  return kevent_test::Run(seconds, static_cast<size_t>(threads), lookups, forks);
+  return kevent_test::Run(seconds, threads, !absl::GetFlag(FLAGS_no_lookups),
+                          !absl::GetFlag(FLAGS_no_forks));
 }

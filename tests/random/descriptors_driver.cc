@@ -2,8 +2,6 @@
 //
 // Random threads of descriptor calls around live queues.
 //
-//   descriptors_driver [--seconds=N] [--seed=N]
-//
 // Threads that own numbers put files under them, copy, replace and close them, one by
 // one and by ranges; others make queues, set timers, collect, copy and close, watch
 // pipes, and read asynchronously; one makes children in each way there is.  Each keeps
@@ -14,6 +12,7 @@
 // No thread uses a number that it does not own: an owner's low number is never free, and
 // from kFirstInternal on the kernel gives numbers only to the library.
 
+#include <absl/flags/flag.h>
 #include <aio.h>
 #include <fcntl.h>
 #include <kevent/kevent.h>
@@ -47,6 +46,15 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "tools/support/command_line.h"
+
+ABSL_FLAG(uint32_t, seconds, 0,
+          "for so many seconds; 0: 5, or 300 if KEVENT_LONG is in the environment");
+ABSL_FLAG(uint64_t, seed, 0, "what the calls follow from; 0: a number that is printed");
+ABSL_FLAG(
+    bool, look, false,
+    "only exit with 8 if a descriptor of the library's is open: for what the driver executes");
 
 namespace {
 
@@ -577,27 +585,18 @@ void Round(Random& random) {
   for (std::thread& thread : threads) thread.join();
 }
 
-const char* ValueOf(const char* argument, const char* name) {
-  const size_t length = std::strlen(name);
-  return std::strncmp(argument, name, length) == 0 ? argument + length : nullptr;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 2 && std::strcmp(argv[1], "--look") == 0) return Look();
-  long seconds = std::getenv("KEVENT_LONG") != nullptr ? 300 : 5;
-  g_seed = std::random_device()();
-  for (int i = 1; i < argc; ++i) {
-    if (const char* value = ValueOf(argv[i], "--seconds=")) {
-      seconds = std::atol(value);
-    } else if (const char* seed = ValueOf(argv[i], "--seed=")) {
-      g_seed = std::strtoull(seed, nullptr, 10);
-    } else {
-      std::fprintf(stderr, "usage: descriptors_driver [--seconds=N] [--seed=N]\n");
-      return 2;
-    }
-  }
+  kevent::tools::ParseCommandLine(
+      argc, argv,
+      "Runs random calls on descriptors around live queues, and keeps exact books of what every\n"
+      "number must be.  Exits with 0 if they balance, with 1 and a message if they do not.");
+  if (absl::GetFlag(FLAGS_look)) return Look();
+  uint32_t seconds = absl::GetFlag(FLAGS_seconds);
+  if (seconds == 0) seconds = std::getenv("KEVENT_LONG") != nullptr ? 300 : 5;
+  g_seed = absl::GetFlag(FLAGS_seed);
+  if (g_seed == 0) g_seed = std::random_device()();
   std::printf("seed %llu\n", static_cast<unsigned long long>(g_seed));
   std::fflush(stdout);
   const std::set<int> before = OpenNumbers();

@@ -4,8 +4,6 @@
 // and one run.  ./tools/bench builds and runs it; docs/performance.md explains it.
 
 #include <absl/flags/flag.h>
-#include <absl/flags/parse.h>
-#include <absl/flags/usage.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_split.h>
 
@@ -16,36 +14,37 @@
 #include "tools/kevbench/driver.h"
 #include "tools/kevbench/output.h"
 #include "tools/kevbench/report.h"
+#include "tools/support/command_line.h"
 
-ABSL_FLAG(std::string, workloads, "", "comma-separated names of workloads; empty: all");
+ABSL_FLAG(std::string, workloads, "",
+          "only these workloads, by their names, with commas between (all)");
 ABSL_FLAG(bool, quick, false, "fewer repetitions: a third of the time");
 ABSL_FLAG(bool, smoke, false, "every workload for a moment, for its counts and not its times");
 ABSL_FLAG(bool, markdown, false, "print tables in Markdown");
-ABSL_FLAG(std::string, output_dir, "",
-          "where to write results.json, tables.md and what is plotted");
+ABSL_FLAG(
+    std::string, output_dir, "",
+    "write results.json, tables.md and what is plotted into this directory (nothing is written)");
 ABSL_FLAG(std::string, memory_of, "",
-          "only print the resident bytes of --timers timers of this way");
-ABSL_FLAG(std::string, creation_of, "",
-          "only print what --timers timers of this way cost to make and delete, the first time and "
-          "again");
-ABSL_FLAG(size_t, timers, 1'000'000, "for --memory_of and --creation_of");
+          "only print the resident memory, in bytes, of --timers timers of this way");
+ABSL_FLAG(
+    std::string, creation_of, "",
+    "only print what --timers timers of this way cost to make and delete, in nanoseconds each, "
+    "the first time and again");
+ABSL_FLAG(size_t, timers, 1'000'000, "how many timers --memory_of and --creation_of make");
 
 namespace kevbench {
 namespace {
 
-bool SelectionIsKnown() {
+// Ends the program where --workloads has a name that is none's.
+void CheckSelection() {
   for (const absl::string_view name :
        absl::StrSplit(absl::GetFlag(FLAGS_workloads), ',', absl::SkipEmpty())) {
     const auto& all = Workloads();
     if (std::any_of(all.begin(), all.end(), [&](const Workload& it) { return it.name == name; })) {
       continue;
     }
-    std::fprintf(stderr, "kevbench: no workload %s; there are:", std::string(name).c_str());
-    for (const Workload& it : all) std::fprintf(stderr, " %s", std::string(it.name).c_str());
-    std::fprintf(stderr, "\n");
-    return false;
+    kevent::tools::Misused(absl::StrCat("--workloads: there is no workload '", name, "'"));
   }
-  return true;
 }
 
 bool Selected(const Workload& workload) {
@@ -69,7 +68,7 @@ int Run() {
   if (const std::string way = absl::GetFlag(FLAGS_creation_of); !way.empty()) {
     return PrintCreation(way, absl::GetFlag(FLAGS_timers), pace) ? EXIT_SUCCESS : EXIT_FAILURE;
   }
-  if (!SelectionIsKnown()) return EXIT_FAILURE;
+  CheckSelection();
   StartDriver();
   Results results;
   bool passed = true;
@@ -101,13 +100,13 @@ int Run() {
 }  // namespace kevbench
 
 int main(int argc, char** argv) {
-  std::string usage =
-      "measures libkevent beside other ways to wait for timers.\nOptions: --quick --smoke "
-      "--workloads=NAME,... --output_dir=DIR --markdown.\nWorkloads:\n";
+  std::string what =
+      "Measures libkevent beside other ways to wait for timers, in a few minutes, and prints a\n"
+      "table for each workload.  Exits with 1 if a way has not counted what it was to count.\n\n"
+      "Workloads:";
   for (const kevbench::Workload& workload : kevbench::Workloads()) {
-    absl::StrAppend(&usage, "  ", workload.name, ": ", workload.title, "\n");
+    absl::StrAppend(&what, "\n  ", workload.name, ": ", workload.title);
   }
-  absl::SetProgramUsageMessage(usage);
-  absl::ParseCommandLine(argc, argv);
+  kevent::tools::ParseCommandLine(argc, argv, what);
   return kevbench::Run();
 }

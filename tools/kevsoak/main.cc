@@ -15,8 +15,6 @@
 // its last setting may be on the way.
 
 #include <absl/flags/flag.h>
-#include <absl/flags/parse.h>
-#include <absl/flags/usage.h>
 #include <kevent/kevent.h>
 #include <unistd.h>
 
@@ -29,12 +27,13 @@
 
 #include "tools/kevsoak/armer.h"
 #include "tools/kevsoak/collector.h"
+#include "tools/support/command_line.h"
 
-ABSL_FLAG(uint32_t, timers, 1'000'000, "timers");
-ABSL_FLAG(uint32_t, threads, 2, "threads that arm them");
-ABSL_FLAG(uint32_t, collectors, 2, "threads that collect");
-ABSL_FLAG(uint32_t, seconds, 10, "how long");
-ABSL_FLAG(uint64_t, seed, 1, "of the random operations");
+ABSL_FLAG(uint32_t, timers, 1'000'000, "so many timers of one queue");
+ABSL_FLAG(uint32_t, threads, 2, "threads that set and delete them");
+ABSL_FLAG(uint32_t, collectors, 2, "threads that collect their events");
+ABSL_FLAG(uint32_t, seconds, 10, "for so many seconds, each of which prints a line");
+ABSL_FLAG(uint64_t, seed, 1, "what the random operations follow from");
 
 namespace kevsoak {
 namespace {
@@ -175,15 +174,14 @@ class Soak {
 }  // namespace kevsoak
 
 int main(int count, char** arguments) {
-  absl::SetProgramUsageMessage(
-      "keeps timers of one queue under random operations from several threads, and reconciles "
-      "the books; exits with 1 if they don't balance");
-  absl::ParseCommandLine(count, arguments);
+  kevent::tools::ParseCommandLine(
+      count, arguments,
+      "Keeps timers of one queue under random operations from several threads, and reconciles\n"
+      "the books.  Exits with 0 if they balance, with 1 if they do not.");
   if (absl::GetFlag(FLAGS_threads) == 0 || absl::GetFlag(FLAGS_collectors) == 0 ||
       absl::GetFlag(FLAGS_timers) < absl::GetFlag(FLAGS_threads)) {
-    std::fprintf(stderr,
-                 "kevsoak: needs a thread that arms, one that collects, and a timer each\n");
-    return 2;
+    kevent::tools::Misused(
+        "--threads and --collectors are to be 1 at least, --timers as many as --threads");
   }
   kevsoak::Soak soak;
   soak.Run();
