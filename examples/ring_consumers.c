@@ -62,7 +62,7 @@ static void consume(unsigned consumer) {
       next_turn++;
     }
     pthread_mutex_unlock(&waiting);
-    if (error == EBADF) return;
+    if (error != 0 && error != EINTR) return;
     if (n <= 0) continue; /* a signal; or others have freed meanwhile */
 
     for (int i = 0; i < n; i++) serve(&ring->event[(first + (unsigned)i) % size], consumer);

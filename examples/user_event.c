@@ -85,6 +85,7 @@ int main(void) {
     struct ukevent events[2];
     int n = kevent_get_events(kev_fd, 1, 2, NULL, events, 0);
     /* EINTR: the handler has run, and its event is there by now. */
+    if (n == -1 && errno != EINTR) die("kevent_get_events");
     if (n == 0) break;
     for (int i = 0; i < n; i++) {
       printf("%s\n", events[i].id.raw_u64 == worked ? "worked" : "alarmed");
