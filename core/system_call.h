@@ -13,6 +13,20 @@
 
 namespace kevent::sys {
 
+// While it lives, the C library may set errno: afterwards it is what it was.  Its functions
+// for threads, which return an error number, set errno as well where a system call of
+// theirs fails.
+class ErrnoKept {
+ public:
+  ErrnoKept() : before_(errno) {}
+  ~ErrnoKept() { errno = before_; }
+  ErrnoKept(const ErrnoKept&) = delete;
+  ErrnoKept& operator=(const ErrnoKept&) = delete;
+
+ private:
+  const int before_;
+};
+
 // The result, or the negative errno; errno itself stays as it was.
 template <typename... Arguments>
 long Call(long number, Arguments... arguments) {

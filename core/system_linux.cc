@@ -41,13 +41,9 @@ uint64_t Nanoseconds(const timespec& time) {
 }  // namespace
 
 int Now(clockid_t clock, uint64_t* nanoseconds) {
-  const int before = errno;
+  const ErrnoKept kept;
   timespec now;
-  if (clock_gettime(clock, &now) != 0) {
-    const int error = errno;
-    errno = before;
-    return -error;
-  }
+  if (clock_gettime(clock, &now) != 0) return -errno;
   *nanoseconds = Nanoseconds(now);
   return 0;
 }
@@ -79,7 +75,7 @@ namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-// Of `bytes` and a huge page more: those that begin at a huge page's boundary.
+// Of `bytes`, whole pages, and a huge page more: those that begin at a huge page's boundary.
 // Gives the rest back.
 void* Aligned(void* pages, size_t bytes) {
   auto* const first = static_cast<char*>(pages);
@@ -92,15 +88,15 @@ void* Aligned(void* pages, size_t bytes) {
 }  // namespace
 
 int MapPages(size_t bytes, OnFork on_fork, void** pages) {
-  const int before = errno;
+  const ErrnoKept kept;
+  const auto page = static_cast<size_t>(getpagesize());
+  bytes = (bytes + page - 1) / page * page;
   // Room for moving a large one to where huge pages can be.
   const size_t mapped = bytes >= kHugePage ? bytes + kHugePage : bytes;
   void* found = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  const int mapping_error = errno;
-  errno = before;
   // EAGAIN: no memory may be locked any more.
-  if (found == MAP_FAILED) return mapping_error == EAGAIN ? -ENOMEM : -mapping_error;
+  if (found == MAP_FAILED) return errno == EAGAIN ? -ENOMEM : -errno;
   if (bytes >= kHugePage) found = Aligned(found, bytes);
   if (on_fork == OnFork::kWipe) {
     const int error = CallInt(SYS_madvise, found, bytes, MADV_WIPEONFORK);
@@ -292,12 +288,9 @@ int Fcntl(int fd, int command, void* argument) { return CallInt(SYS_fcntl, fd, c
 // ---- Sleeping -------------------------------------------------------------
 
 int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sigset_t* mask) {
-  const int before = errno;
+  const ErrnoKept kept;
   const int result = ppoll(descriptors, count, timeout, mask);
-  if (result >= 0) return result;
-  const int error = errno;
-  errno = before;
-  return -error;
+  return result >= 0 ? result : -errno;
 }
 
 bool IsReadable(int fd) {

@@ -101,10 +101,8 @@ int64_t ReadAtOnce(const Transfer& transfer) {
 
 bool EndsBefore(const Transfer& read) {
   struct stat status;
-  const int before = errno;
-  const bool known = fstat(read.fd, &status) == 0;
-  errno = before;
-  return known && S_ISREG(status.st_mode) && read.offset < status.st_size;
+  const ErrnoKept kept;
+  return fstat(read.fd, &status) == 0 && S_ISREG(status.st_mode) && read.offset < status.st_size;
 }
 
 // ---- What a file is ---------------------------------------------------------------
@@ -217,6 +215,7 @@ void* RunNotification(void* argument) {
 }
 
 void StartNotification(const sigevent& event) {
+  const ErrnoKept kept;
   Notification notification = {event.sigev_notify_function, event.sigev_value, {0}};
   pthread_attr_t detached;
   const pthread_attr_t* attributes = event.sigev_notify_attributes;

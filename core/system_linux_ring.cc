@@ -144,13 +144,12 @@ int LoadRing() {
   if (known != nullptr) return known->open != nullptr ? 0 : -ENOSYS;
   Liburing* found;
   if (MapPages(sizeof(Liburing), OnFork::kKeep, &found) < 0) return -EAGAIN;
-  const int before = errno;
+  const ErrnoKept kept;
   bool any = FindAll(found);
   // The loader does not say why.  Where it would have had what it takes, it is asked
   // once more: what was missing may be there since.
   const bool lacking = !any && Lacking();
   if (!any && !lacking) any = FindAll(found);
-  errno = before;
   if (!any) *found = {};
   if (lacking || !g_liburing.compare_exchange_strong(known, found)) {
     UnmapPages(found, sizeof(Liburing));
@@ -160,10 +159,8 @@ int LoadRing() {
 }
 
 int OpenRing(Ring ring) {
-  const int before = errno;
-  const int result = Open(ring);
-  errno = before;
-  return result;
+  const ErrnoKept kept;
+  return Open(ring);
 }
 
 void RingMoved(Ring ring, int fd) { Get(ring).ring_fd = Get(ring).enter_ring_fd = fd; }
@@ -200,9 +197,8 @@ bool RingAdd(const Transfer& transfer, uint64_t token) {
 }
 
 int RingSubmit() {
-  const int before = errno;
+  const ErrnoKept kept;
   const int result = Library().submit(&g_ring);
-  errno = before;
   if (!MayPass(result)) return result;
   return io_uring_sq_ready(&g_ring) == 0 ? 0 : -EAGAIN;
 }
@@ -226,7 +222,7 @@ int ReadTogether(const Transfer* reads, unsigned count, int64_t* results) {
     sqe->user_data = i;
     results[i] = -EAGAIN;
   }
-  const int before = errno;
+  const ErrnoKept kept;
   const int taken = SubmitReads();
   DropUnsubmitted(g_read_ring);
   // They have completed in that call, unless the file was made an O_DIRECT one
@@ -236,7 +232,6 @@ int ReadTogether(const Transfer* reads, unsigned count, int64_t* results) {
     io_uring_cqe* one;
     if (left > 0) Library().wait(&g_read_ring, &one, 1, nullptr, nullptr);
   }
-  errno = before;
   return MayPass(taken) ? 0 : taken;
 }
 
@@ -275,14 +270,13 @@ int Wait(Sleep sleep, io_uring_cqe** completed) {
 int RingTake(RingResult* results, unsigned max, Sleep sleep) {
   constexpr unsigned kMost = 64;
   io_uring_cqe* completed[kMost];
-  const int before = errno;
+  const ErrnoKept kept;
   const int result = Wait(sleep, completed);
   const unsigned count = result < 0 ? 0 : Library().peek(&g_ring, completed, std::min(max, kMost));
   for (unsigned i = 0; i < count; ++i) {
     results[i] = {completed[i]->user_data, completed[i]->res};
   }
   io_uring_cq_advance(&g_ring, count);
-  errno = before;
   return MayPass(result) ? static_cast<int>(count) : result;
 }
 

@@ -29,11 +29,8 @@ int PollNow(int fd, short events) {
 
 int FileMode(int fd) {
   struct stat status;
-  const int before = errno;
-  const int result = fstat(fd, &status);
-  const int error = errno;
-  errno = before;
-  return result == 0 ? static_cast<int>(status.st_mode) : -error;
+  const ErrnoKept kept;
+  return fstat(fd, &status) == 0 ? static_cast<int>(status.st_mode) : -errno;
 }
 
 namespace {

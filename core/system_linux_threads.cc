@@ -24,6 +24,7 @@ using core::ToTimespec;
 // ---- Processes and threads ------------------------------------------------
 
 int ThreadPriority() {
+  const ErrnoKept kept;
   int policy;
   sched_param parameters = {};
   pthread_getschedparam(pthread_self(), &policy, &parameters);
@@ -34,7 +35,10 @@ int ProcessId() { return CallInt(SYS_getpid); }
 
 bool ProcessExists(int id) { return CallInt(SYS_kill, id, 0) != -ESRCH; }
 
-int AtForkInChild(void (*handler)()) { return -pthread_atfork(nullptr, nullptr, handler); }
+int AtForkInChild(void (*handler)()) {
+  const ErrnoKept kept;
+  return -pthread_atfork(nullptr, nullptr, handler);
+}
 
 // ---- The place of a thread of the library's own -----------------------------
 
@@ -122,6 +126,7 @@ int Create(const pthread_attr_t& attributes, Start* start) {
 }  // namespace
 
 int StartThread(void (*body)(void*), void* argument, const char* name) {
+  const ErrnoKept kept;
   Start start = {body, argument, name, {0}};
   pthread_attr_t attributes;
   if (const int error = pthread_attr_init(&attributes); error != 0) return -error;
