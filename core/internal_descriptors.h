@@ -22,6 +22,7 @@
 
 #include "core/registry.h"
 #include "core/signals_blocked.h"
+#include "core/watched.h"
 
 namespace kevent::core {
 
@@ -48,8 +49,11 @@ class Making {
   Registry::Moment since() const { return since_; }
 
  private:
+  // No call of dup2 is to be on the way from here on: it might put its file there, or
+  // have, before the program closed the number and the kernel gave it anew.
   static Registry::Moment Begin() {
     Registry::BeginMaking();
+    Closing::AwaitReplacements();
     return Registry::Now();
   }
   const Taking taking_;

@@ -110,6 +110,10 @@ class Registry {
   // failed (Replacement, core/replacement.h).  BeginReplacing gives what is
   // registered; EndReplacing counts the replacement if there was one.
   static Registration BeginReplacing(int fd);
+  static bool IsBeingReplaced(int fd) {
+    const std::atomic<uint64_t>* entry = Entry(fd);
+    return entry != nullptr && State(entry->load(std::memory_order_seq_cst)).replacing() != 0;
+  }
   static void EndReplacing(int fd, bool replaced);
 
   // A thread is about to have the kernel make a descriptor, whose number it will know

@@ -27,7 +27,8 @@ class Closing {
   // Of a range.
   Closing(unsigned first, unsigned last) : Closing(first <= last ? kAny : 0) {}
   ~Closing() {
-    if (slot_ != nullptr) slot_->store(0, std::memory_order_release);
+    uint64_t own = own_;
+    if (slot_ != nullptr) slot_->compare_exchange_strong(own, 0, std::memory_order_seq_cst);
   }
   Closing(const Closing&) = delete;
   Closing& operator=(const Closing&) = delete;
@@ -37,6 +38,9 @@ class Closing {
   // Waits until none does that has begun before, for some milliseconds: one that takes
   // longer was cancelled, or closes for so long what no number names any more.
   static void Await(int fd);
+  // Waits, no longer than that, for the calls of dup2 that have begun before and whose
+  // number the kernel could give while they are on the way.
+  static void AwaitReplacements();
 
  private:
   // A thread's number plus one and, above it, its process: of a child of fork the
@@ -52,9 +56,11 @@ class Closing {
     return number == kAny ? 0 : number % (kSlots / kWindow - 1) * kWindow + kWindow;
   }
   static Slot* Find(int fd);
+  static void AwaitReplacement(Slot* slot, uint32_t process);
   explicit Closing(uint32_t number);
 
   Slot* slot_ = nullptr;
+  uint64_t own_ = 0;
 };
 
 class Watched {
