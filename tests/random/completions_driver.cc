@@ -147,7 +147,7 @@ void CheckDescriptors(const std::set<int>& at_first) {
     const std::string link = "/proc/self/fd/" + std::to_string(fd);
     std::array<char, 256> target = {};
     if (readlink(link.c_str(), target.data(), target.size() - 1) < 0) continue;
-    std::printf("%d: %s\n", fd, target.data());
+    dprintf(STDERR_FILENO, "%d: %s\n", fd, target.data());
   }
   HOLDS(false, "%zu descriptors are open, %zu at first", now.size(), at_first.size());
 }
