@@ -104,6 +104,15 @@ TEST_F(Edges, AllInstancesOfASignal) {
   });
 }
 
+TEST_F(Edges, AllInstancesAreOneToWhoeverWaitsForSeveral) {
+  for (int i = 0; i < 40; ++i) ASSERT_EQ(sigqueue(getpid(), SIGRTMIN, {}), 0);
+  ASSERT_EQ(Add(fd_, SignalRequest(SIGRTMIN)), 0);
+  constexpr Nanos kPatience = 5 * kMillisecond;
+  const Nanos begin = Now(CLOCK_MONOTONIC);
+  EXPECT_EQ(Take(fd_, 2, 64, kPatience).size(), 3);
+  EXPECT_GE(Now(CLOCK_MONOTONIC) - begin, kPatience);
+}
+
 TEST_F(Edges, AllInstancesForAKeventThatIsRemovedAreOneEvent) {
   for (int i = 0; i < 40; ++i) ASSERT_EQ(sigqueue(getpid(), SIGRTMIN, {}), 0);
   ASSERT_EQ(Add(fd_, SignalRequest(SIGRTMIN, KEVENT_REQ_ONESHOT)), 0);
