@@ -35,12 +35,50 @@ cannot_be_had() {
   exit "$cannot"
 }
 
-# quietly LOG COMMAND...: runs it; the end of its output is shown if it fails.
+# watched LOG COMMAND...: runs it with its output in the log, whose last line a terminal
+# shows meanwhile.
+watched() {
+  local log=$1 watcher='' status=0
+  shift
+  mkdir -p "$(dirname "$log")"
+  : >"$log"
+  if [[ -t 1 ]]; then
+    show_last_line "$log" &
+    watcher=$!
+  fi
+  "$@" >"$log" 2>&1 || status=$?
+  if [[ -n $watcher ]]; then
+    kill "$watcher" 2>/dev/null || true
+    wait "$watcher" 2>/dev/null || true
+    printf '\r\033[K'
+  fi
+  return "$status"
+}
+
+# show_last_line LOG: each second, while the script runs: an interrupt does not reach what
+# a script runs in the background.
+show_last_line() {
+  while sleep 1 && kill -0 $$ 2>/dev/null; do
+    printf '\r\033[K   %s' "$(tail -n 1 "$1" | tr -d '\0\r' | cut -c -75)"
+  done
+}
+
+# needs PROGRAM...: fails, and says so, where one of them is not installed.
+needs() {
+  local program missing=()
+  for program in "$@"; do
+    command -v "$program" >/dev/null || missing+=("$program")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  echo "Not installed, and needed: ${missing[*]} (tools/install-dependencies --help)"
+  return 1
+}
+
+# quietly LOG COMMAND...: runs it as watched does, and shows the end of the log if it fails.
 quietly() {
   local log=$1
   shift
-  mkdir -p "$(dirname "$log")"
-  if ! "$@" >"$log" 2>&1; then
+  if ! watched "$log" "$@"; then
     tail -n 100 "$log"
     echo "The command was: $*"
     echo "All of its output: $log"
