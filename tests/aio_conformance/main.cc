@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/aio_conformance/stage.h"
+#include "tools/support/command_line.h"
 
 namespace aio_conformance {
 namespace {
@@ -59,7 +60,11 @@ int Run() {
 }  // namespace
 }  // namespace aio_conformance
 
-int main() {
+int main(int argc, char** argv) {
+  kevent::tools::ParseCommandLine(
+      argc, argv,
+      "Compares asynchronous I/O by the C library, with signals, with that into a queue, in a\n"
+      "table.  Exits with 0 if nothing differs, with 1 if something does.");
   std::signal(SIGPIPE, SIG_IGN);
   return aio_conformance::Run();
 }

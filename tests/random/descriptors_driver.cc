@@ -572,6 +572,7 @@ int Look() {
 void Round(Random& random) {
   g_over = false;
   std::vector<std::thread> threads;
+  threads.reserve(kOwners + 3);
   for (int i = 0; i < kOwners; ++i) {
     threads.emplace_back([i, seed = random()] { Owner(i, seed).Run(); });
   }

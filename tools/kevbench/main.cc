@@ -14,6 +14,7 @@
 #include "tools/kevbench/driver.h"
 #include "tools/kevbench/output.h"
 #include "tools/kevbench/report.h"
+#include "tools/kevbench/ways.h"
 #include "tools/support/command_line.h"
 
 ABSL_FLAG(std::string, workloads, "",
@@ -47,6 +48,14 @@ void CheckSelection() {
   }
 }
 
+// Ends the program where the flag names a way that this program has not.
+void CheckWay(absl::string_view flag, absl::string_view name) {
+  for (const WayInfo& way : Ways()) {
+    if (way.name == name && way.make != nullptr) return;
+  }
+  kevent::tools::Misused(absl::StrCat("--", flag, ": there is no way '", name, "'"));
+}
+
 bool Selected(const Workload& workload) {
   const std::string wanted = absl::GetFlag(FLAGS_workloads);
   if (wanted.empty()) return true;
@@ -63,9 +72,11 @@ int Run() {
   const Style style = {absl::GetFlag(FLAGS_markdown), pace};
   RaiseLimits();
   if (const std::string way = absl::GetFlag(FLAGS_memory_of); !way.empty()) {
+    CheckWay("memory_of", way);
     return PrintMemory(way, absl::GetFlag(FLAGS_timers)) ? EXIT_SUCCESS : EXIT_FAILURE;
   }
   if (const std::string way = absl::GetFlag(FLAGS_creation_of); !way.empty()) {
+    CheckWay("creation_of", way);
     return PrintCreation(way, absl::GetFlag(FLAGS_timers), pace) ? EXIT_SUCCESS : EXIT_FAILURE;
   }
   CheckSelection();
@@ -106,6 +117,10 @@ int main(int argc, char** argv) {
       "Workloads:";
   for (const kevbench::Workload& workload : kevbench::Workloads()) {
     absl::StrAppend(&what, "\n  ", workload.name, ": ", workload.title);
+  }
+  absl::StrAppend(&what, "\n\nWays:");
+  for (const kevbench::WayInfo& way : kevbench::Ways()) {
+    if (way.make != nullptr) absl::StrAppend(&what, "\n  ", way.name);
   }
   kevent::tools::ParseCommandLine(argc, argv, what);
   return kevbench::Run();
