@@ -181,6 +181,7 @@ ClosingRange::ClosingRange()
     : any_(ConcernsAny()),
       before_(any_ ? sys::BlockAllSignals() : 0),
       counts_(!any_ || Process::Owns()) {
+  Process::PrepareIfForked();
   if (counts_) Registry::BeginClosingRange();
 }
 

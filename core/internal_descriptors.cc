@@ -169,6 +169,7 @@ void Forget(Registration before) {
 
 Replacement::Replacement(int target) : target_(target), found_(Registry::BeginReplacing(target)) {
   for (int left = Registry::kPatience; left != 0 && !Registry::NoneIsMade(); --left) {
+    Process::PrepareIfForked();
     Registry::EndReplacing(target, false);
     sys::Pause();
     found_ = Registry::BeginReplacing(target);

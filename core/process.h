@@ -30,6 +30,8 @@ class Process {
   // prepares it.  Async-signal-safe.
   static bool Owns();
   static bool Owns(uint32_t queue);  // the descriptors of this queue
+  // The same for a child of fork alone: before it waits for a call, which is the parent's.
+  static void PrepareIfForked();
   // The calling thread has a table of descriptors of its own from here on, if others
   // used the one that it had (unshare).  Where no lock of a queue tells (CallersTable),
   // it owns nothing.
@@ -71,7 +73,6 @@ class Process {
   static void PrepareChildOfFork();
   static void PrepareChild(bool of_fork);
   static void ClearClosedLocked();
-  static void PrepareIfForked();
   static bool SharesTableWithParent();
   static void DropWhatIsNotOurs();
   static void InheritNames(int fd);

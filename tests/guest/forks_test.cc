@@ -134,6 +134,27 @@ TEST_F(Forks, TrapP6_1_ThousandsOfTimesOutOfBusyThreads) {
 // Of a child of which the C library knows nothing it has a wrong thread id.
 pid_t CloneItself() { return static_cast<pid_t>(syscall(SYS_fork)); }
 
+// A child of _Fork has been made while its parent made a descriptor, perhaps; it is not to
+// wait for that.
+TEST_F(Forks, AChildWithoutHandlersReplacesDescriptorsAtOnce) {
+  std::atomic<bool> over{false};
+  Thread maker([&] {
+    while (!over) close(kevent_init(nullptr, 0, 0));
+  });
+  constexpr unsigned kLessThanOneWait = 9;  // seconds
+  for (int i = 0; i < 200; ++i) {
+    ExpectChild(
+        [] {
+          alarm(kLessThanOneWait);
+          CHILD_CHECK(dup2(STDERR_FILENO, 100) == 100);
+          CHILD_CHECK(close_range(100, 100, 0) == 0);
+        },
+        _Fork);
+  }
+  over = true;
+  maker.Join();
+}
+
 // No handler prepares a child of _Fork; its threads may come all at once.
 TEST_F(Forks, ChildOfForkWithoutHandlersWhoseThreadsComeAtOnce) {
   const Queue one;
