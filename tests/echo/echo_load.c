@@ -112,6 +112,19 @@ static int server_descriptors(void) {
   return count;
 }
 
+static void show_server_descriptors(void) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/fd", server_id);
+  DIR *directory = opendir(path);
+  if (directory == NULL) return;
+  for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+    char target[128];
+    ssize_t bytes = readlinkat(dirfd(directory), entry->d_name, target, sizeof target);
+    if (bytes > 0) fprintf(stderr, "%s: %.*s\n", entry->d_name, (int)bytes, target);
+  }
+  closedir(directory);
+}
+
 static long server_pages(void) {
   char path[64];
   long size = 0;
@@ -261,7 +274,11 @@ static void talk(int at_a_time, int altogether) {
 /* Closed connections are the server's to notice. */
 static void await_descriptors(int count) {
   for (int i = 0; server_descriptors() > count; i++) {
-    if (i == 10000) fail("the server has descriptors left");
+    if (i == 10000) {
+      fprintf(stderr, "echo_load: %d descriptors are to be open, not\n", count - 2);
+      show_server_descriptors();
+      fail("the server has descriptors left");
+    }
     usleep(1000);
   }
 }
