@@ -176,6 +176,12 @@ static void receive(struct connection *connection) {
   change_interest(connection);
 }
 
+/* Something waits that was not received yet: a busy server comes late to it. */
+static bool has_sent(const struct connection *connection) {
+  char byte;
+  return recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void send_rest(struct connection *connection) {
   ssize_t sent = send_some(connection->fd, connection->unsent, connection->unsent_size);
   if (sent == -1) {
@@ -234,8 +240,12 @@ static bool serve(const struct ukevent *event) {
       say_statistics();
       return true;
     case KEVENT_TIMER:
-      /* What was active in this batch is not idle. */
+      /* What was active in this batch is not idle, nor is what has sent something since. */
       if (connection->closed || connection->active) return true;
+      if (has_sent(connection)) {
+        be_active(connection);
+        return true;
+      }
       timed_out++;
       if (event->ret_data[1] > latest_ns) latest_ns = event->ret_data[1];
       close_connection(connection);
