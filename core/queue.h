@@ -204,7 +204,7 @@ class Queue {
   int GetEvents(const Request& request);
 
  private:
-  friend class Sleeper;
+  friend class GetEventsCall;
   static constexpr uint32_t kOpen = 1u << 31;
 
   struct Positions {

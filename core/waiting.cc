@@ -26,30 +26,30 @@
 namespace kevent::core {
 namespace {
 
-// When a call gives up.
-class Patience {
+// The moment at which a call gives up, which its timeout says.
+class CallDeadline {
  public:
-  explicit Patience(const Queue::Request& request)
-      : for_ever_(request.timeout == nullptr),
+  explicit CallDeadline(const Queue::Request& request)
+      : infinite_(request.timeout == nullptr),
         clock_((request.flags & KEVENT_FLAGS_ABSTIME) != 0 &&
                        (request.flags & KEVENT_FLAGS_MONOTONIC) == 0
                    ? CLOCK_REALTIME
                    : CLOCK_MONOTONIC) {
-    if (for_ever_) return;
+    if (infinite_) return;
     end_ = ToNanoseconds(*request.timeout);
     const bool relative = (request.flags & KEVENT_FLAGS_ABSTIME) == 0;
     if (relative && end_ != 0) end_ = AddSaturating(Now(), end_);
   }
 
-  bool for_ever() const { return for_ever_; }
-  bool none() const { return !for_ever_ && end_ == 0; }
+  bool infinite() const { return infinite_; }
+  bool zero() const { return !infinite_ && end_ == 0; }
   clockid_t clock() const { return clock_; }
   Nanoseconds end() const { return end_; }
   Nanoseconds left() const {
     const Nanoseconds now = Now();
     return now >= end_ ? 0 : end_ - now;
   }
-  bool over() const { return !for_ever_ && left() == 0; }
+  bool passed() const { return !infinite_ && left() == 0; }
 
  private:
   Nanoseconds Now() const {
@@ -58,7 +58,7 @@ class Patience {
     return now;
   }
 
-  bool for_ever_;
+  bool infinite_;
   clockid_t clock_;
   Nanoseconds end_ = 0;
 };
@@ -67,10 +67,10 @@ class Patience {
 
 // One call of kevent_get_events: what it keeps while it sleeps, and what a
 // cancelled thread gives back.
-class Sleeper {
+class GetEventsCall {
  public:
-  Sleeper(Queue& queue, const Queue::Request& request)
-      : queue_(queue), request_(request), patience_(request), waiter_(request.min_nr) {}
+  GetEventsCall(Queue& queue, const Queue::Request& request)
+      : queue_(queue), request_(request), deadline_(request), waiter_(request.min_nr) {}
 
   int Run();
 
@@ -93,11 +93,11 @@ class Sleeper {
   int SleepOnDescriptors();
   bool AreOurs() const;
   void CloseTimer();
-  static void Cancelled(void* sleeper);
+  static void Cancelled(void* call);
 
   Queue& queue_;
   const Queue::Request& request_;
-  const Patience patience_;
+  const CallDeadline deadline_;
   Waiter waiter_;
   const int process_ = Process::id();
   bool signals_pending_ = false;  // as this thread found, for kevents of this queue
@@ -108,29 +108,29 @@ class Sleeper {
 };
 
 int Queue::GetEvents(const Request& request) {
-  Sleeper call(*this, request);
+  GetEventsCall call(*this, request);
   return call.Run();
 }
 
-int Sleeper::Run() {
+int GetEventsCall::Run() {
   const int result = CollectOrSleep();
   if (!InChild()) queue_.Unpin();
   return result;
 }
 
-int Sleeper::CollectOrSleep() {
-  const bool patient = request_.min_nr != 0 && !patience_.none();
+int GetEventsCall::CollectOrSleep() {
+  const bool may_sleep = request_.min_nr != 0 && !deadline_.zero();
   int interrupted = 0;
   if (ABSL_PREDICT_FALSE(request_.mask != nullptr)) {
     interrupted = LetSignalsThrough();
     if (InChild()) return -EINTR;
   }
-  int result = Look(patient && interrupted == 0 ? request_.min_nr : 0, Then::kReturn);
-  if (result != 0 || !patient || to_return_) return result;
+  int result = Look(may_sleep && interrupted == 0 ? request_.min_nr : 0, Then::kReturn);
+  if (result != 0 || !may_sleep || to_return_) return result;
   if (interrupted != 0) return interrupted;
   const int flags = StatusFlags();
   if (flags < 0) return flags;  // closed by a system call that we don't see
-  if (patience_.over() || (flags & O_NONBLOCK) != 0) return Look(0, Then::kReturn);
+  if (deadline_.passed() || (flags & O_NONBLOCK) != 0) return Look(0, Then::kReturn);
 
   if (const int error = Prepare(); error != 0) return -error;
   for (;;) {
@@ -154,7 +154,7 @@ int Sleeper::CollectOrSleep() {
 }
 
 // Of the queue's file.  Its number is another file's as soon as dup2 has it moved.
-int Sleeper::StatusFlags() const {
+int GetEventsCall::StatusFlags() const {
   const Queue::NumbersUsed used(queue_);
   return sys::StatusFlags(queue_.epoll());
 }
@@ -162,7 +162,7 @@ int Sleeper::StatusFlags() const {
 // Collects if at least `min` are due.  If nothing was collected, takes or keeps
 // a place among the sleepers, or gives it up, as `then` says.  The number of
 // events, or -EBADF when the queue was closed.
-int Sleeper::Look(unsigned min, Then then) {
+int GetEventsCall::Look(unsigned min, Then then) {
   Locked locked(queue_.lock_);
   if (!queue_.open()) {
     queue_.Leave(waiter_);
@@ -182,7 +182,7 @@ int Sleeper::Look(unsigned min, Then then) {
     ChooseDescriptors();
     if (promoted && waiter_.timer >= 0) {
       // It was rung for that: back to the timeout.
-      sys::ArmTimerfd(waiter_.timer, patience_.for_ever() ? 0 : patience_.end(), false);
+      sys::ArmTimerfd(waiter_.timer, deadline_.infinite() ? 0 : deadline_.end(), false);
     }
   }
   // Closed meanwhile: what the closing thread switched on for the leader may
@@ -191,7 +191,7 @@ int Sleeper::Look(unsigned min, Then then) {
   return static_cast<int>(claimed);
 }
 
-unsigned Sleeper::Collect(unsigned min, unsigned* due) {
+unsigned GetEventsCall::Collect(unsigned min, unsigned* due) {
   if (KeventSet* set = queue_.kevents(); set != nullptr) {
     sys::SignalSet blocked = ~sys::SignalSet{0};
     if (request_.mask != nullptr) std::memcpy(&blocked, request_.mask, sizeof blocked);
@@ -216,19 +216,19 @@ unsigned Sleeper::Collect(unsigned min, unsigned* due) {
   return moved;
 }
 
-bool Sleeper::OthersHaveConsumed() const {
+bool GetEventsCall::OthersHaveConsumed() const {
   return request_.into_ring && queue_.ring_.consumer() != request_.old_uidx;
 }
 
 // The queue's kevents, if some wait for signals.
-const KeventSet* Sleeper::Listening() const {
+const KeventSet* GetEventsCall::Listening() const {
   const KeventSet* set = queue_.kevents();
   return set != nullptr && set->signals() >= 0 ? set : nullptr;
 }
 
 // Where the queue waits for signals, those that the request's mask lets through are
 // handled before it looks for them.
-int Sleeper::LetSignalsThrough() const {
+int GetEventsCall::LetSignalsThrough() const {
   if (request_.mask == nullptr || Listening() == nullptr) return 0;
   return sys::LetSignalsThrough(request_.mask);
 }
@@ -236,14 +236,14 @@ int Sleeper::LetSignalsThrough() const {
 // ppoll's mask, a timeout that follows the steps of CLOCK_REALTIME and signals to this
 // thread take a descriptor to sleep on: a timerfd, which rings at the timeout or when
 // the thread is promoted.
-int Sleeper::Prepare() {
+int GetEventsCall::Prepare() {
   if (waiter_.timer >= 0) return 0;
-  const bool needed = request_.mask != nullptr || patience_.clock() != CLOCK_MONOTONIC;
+  const bool needed = request_.mask != nullptr || deadline_.clock() != CLOCK_MONOTONIC;
   if (!needed && Listening() == nullptr) return 0;
   const int timer = AdoptDescriptor(queue_.number(), kRolePrivate,
-                                    [this] { return sys::CreateTimerfd(patience_.clock()); });
+                                    [this] { return sys::CreateTimerfd(deadline_.clock()); });
   if (timer < 0) return needed ? -timer : 0;
-  const Nanoseconds end = patience_.for_ever() ? 0 : patience_.end();
+  const Nanoseconds end = deadline_.infinite() ? 0 : deadline_.end();
   if (const int error = sys::ArmTimerfd(timer, end, false); error < 0) {
     ReleaseDescriptor(timer, queue_.number(), kRolePrivate);
     return needed ? -error : 0;
@@ -253,21 +253,21 @@ int Sleeper::Prepare() {
   return 0;
 }
 
-void Sleeper::CloseTimer() {
+void GetEventsCall::CloseTimer() {
   if (waiter_.timer >= 0) ReleaseDescriptor(waiter_.timer, queue_.number(), kRolePrivate);
 }
 
 // Cancellation acts in the sleep alone, where this thread has claimed nothing.
-int Sleeper::SleepCancellably() {
+int GetEventsCall::SleepCancellably() {
   int woken;
-  pthread_cleanup_push(&Sleeper::Cancelled, this);
+  pthread_cleanup_push(&GetEventsCall::Cancelled, this);
   woken = Sleep();
   pthread_cleanup_pop(0);
   return woken;
 }
 
-void Sleeper::Cancelled(void* sleeper) {
-  auto* self = static_cast<Sleeper*>(sleeper);
+void GetEventsCall::Cancelled(void* call) {
+  auto* self = static_cast<GetEventsCall*>(call);
   {
     Locked locked(self->queue_.lock_);
     self->queue_.Leave(self->waiter_);
@@ -278,7 +278,7 @@ void Sleeper::Cancelled(void* sleeper) {
 
 // 0 when there may be something to collect, or -ETIMEDOUT, -EINTR, or why it
 // cannot sleep.
-int Sleeper::Sleep() {
+int GetEventsCall::Sleep() {
   switch (waiter_.role) {
     case Waiter::Role::kNone:
       return waiter_.error;
@@ -294,14 +294,14 @@ int Sleeper::Sleep() {
   return -EBADF;
 }
 
-int Sleeper::SleepOnFutex() {
-  const timespec end = ToTimespec(patience_.end());
-  return sys::FutexWait(waiter_.woken.address(), 0, patience_.for_ever() ? nullptr : &end);
+int GetEventsCall::SleepOnFutex() {
+  const timespec end = ToTimespec(deadline_.end());
+  return sys::FutexWait(waiter_.woken.address(), 0, deadline_.infinite() ? nullptr : &end);
 }
 
 // Under the lock, so that dup2 in another thread, which is about to take one of them,
 // knows of it.
-void Sleeper::ChooseDescriptors() {
+void GetEventsCall::ChooseDescriptors() {
   unsigned count = 0;
   // Of a signal to this thread an epoll may not tell it.  What is pending and not enough
   // for it is not to wake it again and again.
@@ -319,11 +319,11 @@ void Sleeper::ChooseDescriptors() {
   waiter_.descriptor_count = count;
 }
 
-int Sleeper::SleepOnDescriptors() {
+int GetEventsCall::SleepOnDescriptors() {
   timespec left;
   const timespec* timeout = nullptr;
-  if (!patience_.for_ever() && patience_.clock() == CLOCK_MONOTONIC) {
-    left = ToTimespec(patience_.left());
+  if (!deadline_.infinite() && deadline_.clock() == CLOCK_MONOTONIC) {
+    left = ToTimespec(deadline_.left());
     timeout = &left;
   }
   // Woken in vain: what wakes it may be a stranger's, under a number that was
@@ -337,10 +337,10 @@ int Sleeper::SleepOnDescriptors() {
   for (unsigned i = 0; i < own_count_; ++i) {
     if ((descriptors_[i].revents & POLLNVAL) != 0) return -EBADF;
   }
-  return waiter_.woken.load() == 0 && patience_.over() ? -ETIMEDOUT : 0;
+  return waiter_.woken.load() == 0 && deadline_.passed() ? -ETIMEDOUT : 0;
 }
 
-bool Sleeper::AreOurs() const {
+bool GetEventsCall::AreOurs() const {
   for (unsigned i = 0; i < waiter_.descriptor_count; ++i) {
     const int fd = descriptors_[i].fd;
     const Registration found = Registry::Get(fd);
