@@ -35,8 +35,8 @@
 #include "core/lock.h"
 #include "core/seq_cst.h"
 #include "core/setting.h"
+#include "core/sleepers.h"
 #include "core/slot_table.h"
-#include "core/waiter.h"
 
 namespace kevent::core {
 
@@ -368,16 +368,16 @@ class Queue {
   bool ReadableInVain(Axis& axis);
 
   // waiting.cc
-  void Enlist(Waiter& waiter, unsigned due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Leave(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Enlist(Sleeper& sleeper, unsigned due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Leave(Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int Hold() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void StopHolding(const Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void StopHolding(const Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned HoldersDescriptors(pollfd* descriptors) const;
-  Waiter* LeastDemanding() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Promote(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static void Rouse(Waiter& waiter);
-  void Append(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Unlink(Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Sleeper* LeastDemanding() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Promote(Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static void Rouse(Sleeper& sleeper);
+  void Append(Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Unlink(Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   Lock lock_;  // taken by collectors, timer_create and timer_delete
 
@@ -429,9 +429,9 @@ class Queue {
   uint32_t released_last_ ABSL_GUARDED_BY(lock_);
   uint32_t released_count_ ABSL_GUARDED_BY(lock_);
 
-  Waiter* leader_ ABSL_GUARDED_BY(lock_);
-  Waiter* first_ ABSL_GUARDED_BY(lock_);  // followers, oldest first
-  Waiter* last_ ABSL_GUARDED_BY(lock_);
+  Sleeper* leader_ ABSL_GUARDED_BY(lock_);
+  Sleeper* first_ ABSL_GUARDED_BY(lock_);  // followers, oldest first
+  Sleeper* last_ ABSL_GUARDED_BY(lock_);
 
   Inbox inbox_;
   Axis axes_[kMaxAxes];

@@ -70,7 +70,7 @@ class CallDeadline {
 class GetEventsCall {
  public:
   GetEventsCall(Queue& queue, const Queue::Request& request)
-      : queue_(queue), request_(request), deadline_(request), waiter_(request.min_nr) {}
+      : queue_(queue), request_(request), deadline_(request), sleeper_(request.min_nr) {}
 
   int Run();
 
@@ -98,7 +98,7 @@ class GetEventsCall {
   Queue& queue_;
   const Queue::Request& request_;
   const CallDeadline deadline_;
-  Waiter waiter_;
+  Sleeper sleeper_;
   const int process_ = Process::id();
   bool signals_pending_ = false;  // as this thread found, for kevents of this queue
   bool to_return_ = false;        // with whatever there is
@@ -165,24 +165,24 @@ int GetEventsCall::StatusFlags() const {
 int GetEventsCall::Look(unsigned min, Then then) {
   Locked locked(queue_.lock_);
   if (!queue_.open()) {
-    queue_.Leave(waiter_);
+    queue_.Leave(sleeper_);
     return -EBADF;
   }
-  queue_.StopHolding(waiter_);
+  queue_.StopHolding(sleeper_);
   if (queue_.TakeExitRequest() || OthersHaveConsumed()) to_return_ = true;
   unsigned due;
   const unsigned claimed = Collect(to_return_ ? 0 : min, &due);
   if (claimed != 0 || then == Then::kReturn || to_return_) {
-    queue_.Leave(waiter_);
+    queue_.Leave(sleeper_);
   } else {
     const KeventSet* const listening = Listening();
     signals_pending_ = listening != nullptr && listening->signals_pending();
-    const bool promoted = waiter_.woken.load() != 0;
-    queue_.Enlist(waiter_, due);
+    const bool promoted = sleeper_.woken.load() != 0;
+    queue_.Enlist(sleeper_, due);
     ChooseDescriptors();
-    if (promoted && waiter_.timer >= 0) {
+    if (promoted && sleeper_.timer >= 0) {
       // It was rung for that: back to the timeout.
-      sys::ArmTimerfd(waiter_.timer, deadline_.infinite() ? 0 : deadline_.end(), false);
+      sys::ArmTimerfd(sleeper_.timer, deadline_.infinite() ? 0 : deadline_.end(), false);
     }
   }
   // Closed meanwhile: what the closing thread switched on for the leader may
@@ -237,7 +237,7 @@ int GetEventsCall::LetSignalsThrough() const {
 // thread take a descriptor to sleep on: a timerfd, which rings at the timeout or when
 // the thread is promoted.
 int GetEventsCall::Prepare() {
-  if (waiter_.timer >= 0) return 0;
+  if (sleeper_.timer >= 0) return 0;
   const bool needed = request_.mask != nullptr || deadline_.clock() != CLOCK_MONOTONIC;
   if (!needed && Listening() == nullptr) return 0;
   const int timer = AdoptDescriptor(queue_.number(), kRolePrivate,
@@ -249,12 +249,12 @@ int GetEventsCall::Prepare() {
     return needed ? -error : 0;
   }
   Locked locked(queue_.lock_);
-  waiter_.timer = timer;
+  sleeper_.timer = timer;
   return 0;
 }
 
 void GetEventsCall::CloseTimer() {
-  if (waiter_.timer >= 0) ReleaseDescriptor(waiter_.timer, queue_.number(), kRolePrivate);
+  if (sleeper_.timer >= 0) ReleaseDescriptor(sleeper_.timer, queue_.number(), kRolePrivate);
 }
 
 // Cancellation acts in the sleep alone, where this thread has claimed nothing.
@@ -270,7 +270,7 @@ void GetEventsCall::Cancelled(void* call) {
   auto* self = static_cast<GetEventsCall*>(call);
   {
     Locked locked(self->queue_.lock_);
-    self->queue_.Leave(self->waiter_);
+    self->queue_.Leave(self->sleeper_);
   }
   self->CloseTimer();
   self->queue_.Unpin();
@@ -279,13 +279,13 @@ void GetEventsCall::Cancelled(void* call) {
 // 0 when there may be something to collect, or -ETIMEDOUT, -EINTR, or why it
 // cannot sleep.
 int GetEventsCall::Sleep() {
-  switch (waiter_.role) {
-    case Waiter::Role::kNone:
-      return waiter_.error;
-    case Waiter::Role::kFollower:
-      return waiter_.timer < 0 ? SleepOnFutex() : SleepOnDescriptors();
-    case Waiter::Role::kLeader:
-    case Waiter::Role::kHoldingLeader: {
+  switch (sleeper_.role) {
+    case Sleeper::Role::kNone:
+      return sleeper_.error;
+    case Sleeper::Role::kFollower:
+      return sleeper_.timer < 0 ? SleepOnFutex() : SleepOnDescriptors();
+    case Sleeper::Role::kLeader:
+    case Sleeper::Role::kHoldingLeader: {
       // Nothing would wake it at the deadline.
       const int refusal = queue_.refusal_.load(std::memory_order_relaxed);
       return refusal != 0 ? refusal : SleepOnDescriptors();
@@ -296,7 +296,7 @@ int GetEventsCall::Sleep() {
 
 int GetEventsCall::SleepOnFutex() {
   const timespec end = ToTimespec(deadline_.end());
-  return sys::FutexWait(waiter_.woken.address(), 0, deadline_.infinite() ? nullptr : &end);
+  return sys::FutexWait(sleeper_.woken.address(), 0, deadline_.infinite() ? nullptr : &end);
 }
 
 // Under the lock, so that dup2 in another thread, which is about to take one of them,
@@ -307,16 +307,16 @@ void GetEventsCall::ChooseDescriptors() {
   // for it is not to wake it again and again.
   const KeventSet* const listening = signals_pending_ ? nullptr : Listening();
   const int signals = listening == nullptr ? -1 : listening->signals();
-  if (waiter_.timer >= 0) descriptors_[count++] = {waiter_.timer, POLLIN, 0};
-  if (waiter_.role == Waiter::Role::kLeader) {
+  if (sleeper_.timer >= 0) descriptors_[count++] = {sleeper_.timer, POLLIN, 0};
+  if (sleeper_.role == Sleeper::Role::kLeader) {
     descriptors_[count++] = {queue_.epoll(), POLLIN, 0};
-  } else if (waiter_.role == Waiter::Role::kHoldingLeader) {
+  } else if (sleeper_.role == Sleeper::Role::kHoldingLeader) {
     count += queue_.HoldersDescriptors(descriptors_ + count);
   }
   own_count_ = count;
   if (signals >= 0) descriptors_[count++] = {signals, POLLIN, 0};
-  waiter_.descriptors = descriptors_;
-  waiter_.descriptor_count = count;
+  sleeper_.descriptors = descriptors_;
+  sleeper_.descriptor_count = count;
 }
 
 int GetEventsCall::SleepOnDescriptors() {
@@ -329,7 +329,7 @@ int GetEventsCall::SleepOnDescriptors() {
   // Woken in vain: what wakes it may be a stranger's, under a number that was
   // closed by a system call that the library does not see.
   if (woken_ && !AreOurs()) return -EBADF;
-  const unsigned count = waiter_.descriptor_count;
+  const unsigned count = sleeper_.descriptor_count;
   const int ready = sys::Poll(descriptors_, count, timeout, request_.mask);
   if (ready < 0) return ready;
   if (ready == 0) return -ETIMEDOUT;
@@ -337,11 +337,11 @@ int GetEventsCall::SleepOnDescriptors() {
   for (unsigned i = 0; i < own_count_; ++i) {
     if ((descriptors_[i].revents & POLLNVAL) != 0) return -EBADF;
   }
-  return waiter_.woken.load() == 0 && deadline_.passed() ? -ETIMEDOUT : 0;
+  return sleeper_.woken.load() == 0 && deadline_.passed() ? -ETIMEDOUT : 0;
 }
 
 bool GetEventsCall::AreOurs() const {
-  for (unsigned i = 0; i < waiter_.descriptor_count; ++i) {
+  for (unsigned i = 0; i < sleeper_.descriptor_count; ++i) {
     const int fd = descriptors_[i].fd;
     const Registration found = Registry::Get(fd);
     if (!found.is_internal() || found.queue() != queue_.number() || !sys::IsMarked(fd))
@@ -353,26 +353,26 @@ bool GetEventsCall::AreOurs() const {
 // ---- Who sleeps how -----------------------------------------------------------
 
 // A place for a thread that found `due` completions, fewer than it wants.
-void Queue::Enlist(Waiter& waiter, unsigned due) {
+void Queue::Enlist(Sleeper& sleeper, unsigned due) {
   if (leader_ == nullptr) {
-    Unlink(waiter);
-    leader_ = &waiter;
+    Unlink(sleeper);
+    leader_ = &sleeper;
   }
-  if (leader_ == &waiter && due != 0) {
+  if (leader_ == &sleeper && due != 0) {
     // Somebody else may be content with what is due.
-    Waiter* other = LeastDemanding();
+    Sleeper* other = LeastDemanding();
     if (other != nullptr && other->min_nr <= due) Promote(*other);
   }
-  waiter.woken.exchange(0);
-  if (leader_ != &waiter) {
-    Append(waiter);
-    waiter.role = Waiter::Role::kFollower;
+  sleeper.woken.exchange(0);
+  if (leader_ != &sleeper) {
+    Append(sleeper);
+    sleeper.role = Sleeper::Role::kFollower;
   } else if (due == 0) {
-    waiter.role = Waiter::Role::kLeader;
+    sleeper.role = Sleeper::Role::kLeader;
   } else {
     const int error = Hold();
-    waiter.error = error == -EAGAIN ? 0 : error;
-    waiter.role = error == 0 ? Waiter::Role::kHoldingLeader : Waiter::Role::kNone;
+    sleeper.error = error == -EAGAIN ? 0 : error;
+    sleeper.role = error == 0 ? Sleeper::Role::kHoldingLeader : Sleeper::Role::kNone;
   }
 }
 
@@ -401,8 +401,8 @@ int Queue::Hold() {
   return LookAgain() ? -EAGAIN : 0;
 }
 
-void Queue::StopHolding(const Waiter& waiter) {
-  if (leader_ != &waiter || !held_.load()) return;
+void Queue::StopHolding(const Sleeper& sleeper) {
+  if (leader_ != &sleeper || !held_.load()) return;
   held_.exchange(false);
   // What comes after this wakes it again.
   if (KeventSet* set = kevents(); set != nullptr) set->TakeEdges();
@@ -416,7 +416,7 @@ void Queue::Recall() {
 
 void Queue::RecallAll() {
   lock_.AssertHeld();
-  for (Waiter* waiter = first_; waiter != nullptr; waiter = waiter->next) Rouse(*waiter);
+  for (Sleeper* sleeper = first_; sleeper != nullptr; sleeper = sleeper->next) Rouse(*sleeper);
   if (leader_ == nullptr) return;
   Recall();
   if (!held_.load()) Announce();
@@ -443,19 +443,19 @@ unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
 
 // Gives up whatever place it has.  A leader is succeeded (model:
 // LEADER_IS_NOT_SUCCEEDED).
-void Queue::Leave(Waiter& waiter) {
-  Unlink(waiter);
-  if (leader_ != &waiter) return;
+void Queue::Leave(Sleeper& sleeper) {
+  Unlink(sleeper);
+  if (leader_ != &sleeper) return;
   leader_ = nullptr;
   held_.exchange(false);
   if (KeventSet* set = kevents(); set != nullptr) set->IgnoreEdges();
-  if (Waiter* next = LeastDemanding(); next != nullptr) Promote(*next);
+  if (Sleeper* next = LeastDemanding(); next != nullptr) Promote(*next);
 }
 
-Waiter* Queue::LeastDemanding() {
-  Waiter* least = first_;
-  for (Waiter* waiter = first_; waiter != nullptr; waiter = waiter->next) {
-    if (waiter->min_nr < least->min_nr) least = waiter;
+Sleeper* Queue::LeastDemanding() {
+  Sleeper* least = first_;
+  for (Sleeper* sleeper = first_; sleeper != nullptr; sleeper = sleeper->next) {
+    if (sleeper->min_nr < least->min_nr) least = sleeper;
   }
   return least;
 }
@@ -470,35 +470,35 @@ int Queue::CommitRing(unsigned new_uidx, unsigned over) {
 }
 
 // Makes a follower the leader, and wakes it.
-void Queue::Promote(Waiter& waiter) {
-  Unlink(waiter);
-  leader_ = &waiter;
-  Rouse(waiter);
+void Queue::Promote(Sleeper& sleeper) {
+  Unlink(sleeper);
+  leader_ = &sleeper;
+  Rouse(sleeper);
 }
 
-void Queue::Rouse(Waiter& waiter) {
-  waiter.woken.exchange(1);
-  if (waiter.timer >= 0) {
-    sys::ArmTimerfd(waiter.timer, 1, false);
+void Queue::Rouse(Sleeper& sleeper) {
+  sleeper.woken.exchange(1);
+  if (sleeper.timer >= 0) {
+    sys::ArmTimerfd(sleeper.timer, 1, false);
   } else {
-    sys::FutexWake(waiter.woken.address());
+    sys::FutexWake(sleeper.woken.address());
   }
 }
 
-void Queue::Append(Waiter& waiter) {
-  if (waiter.linked) return;
-  waiter.linked = true;
-  waiter.next = nullptr;
-  waiter.previous = last_;
-  (last_ == nullptr ? first_ : last_->next) = &waiter;
-  last_ = &waiter;
+void Queue::Append(Sleeper& sleeper) {
+  if (sleeper.linked) return;
+  sleeper.linked = true;
+  sleeper.next = nullptr;
+  sleeper.previous = last_;
+  (last_ == nullptr ? first_ : last_->next) = &sleeper;
+  last_ = &sleeper;
 }
 
-void Queue::Unlink(Waiter& waiter) {
-  if (!waiter.linked) return;
-  waiter.linked = false;
-  (waiter.previous == nullptr ? first_ : waiter.previous->next) = waiter.next;
-  (waiter.next == nullptr ? last_ : waiter.next->previous) = waiter.previous;
+void Queue::Unlink(Sleeper& sleeper) {
+  if (!sleeper.linked) return;
+  sleeper.linked = false;
+  (sleeper.previous == nullptr ? first_ : sleeper.previous->next) = sleeper.next;
+  (sleeper.next == nullptr ? last_ : sleeper.next->previous) = sleeper.previous;
 }
 
 }  // namespace kevent::core

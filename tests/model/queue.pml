@@ -55,7 +55,7 @@ bool open = true;
 bool locked;
 byte leader;            /* a collector, plus one */
 byte waiting;           /* followers, a bit each */
-bool woken[COLLECTORS]; /* Waiter::woken */
+bool woken[COLLECTORS]; /* Sleeper::woken */
 
 /* Bookkeeping of the properties. */
 bool deleted;     /* timer_delete of life 1 of slot 0 has returned */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-#ifndef KEVENT_CORE_WAITER_H_
-#define KEVENT_CORE_WAITER_H_
+#ifndef KEVENT_CORE_SLEEPERS_H_
+#define KEVENT_CORE_SLEEPERS_H_
 
 #include <poll.h>
 
@@ -13,10 +13,10 @@ namespace kevent::core {
 
 // A thread asleep in kevent_get_events.  Lives on its stack; under the queue's
 // lock, but for `woken`.
-struct Waiter {
+struct Sleeper {
   enum class Role { kNone, kLeader, kHoldingLeader, kFollower };
 
-  explicit Waiter(unsigned min) : min_nr(min) {}
+  explicit Sleeper(unsigned min) : min_nr(min) {}
 
   const unsigned min_nr;
   SeqCst<uint32_t> woken{0};  // promoted to leader
@@ -27,8 +27,8 @@ struct Waiter {
   const pollfd* descriptors = nullptr;
   unsigned descriptor_count = 0;
   bool linked = false;  // among the followers
-  Waiter* previous = nullptr;
-  Waiter* next = nullptr;
+  Sleeper* previous = nullptr;
+  Sleeper* next = nullptr;
 
   bool SleepsOn(int fd) const {
     for (unsigned i = 0; i < descriptor_count; ++i) {
@@ -40,4 +40,4 @@ struct Waiter {
 
 }  // namespace kevent::core
 
-#endif  // KEVENT_CORE_WAITER_H_
+#endif  // KEVENT_CORE_SLEEPERS_H_
