@@ -10,7 +10,8 @@
 //   indexing.cc   moving what was armed into the index, under the lock
 //   collector.cc  taking what is due, under the lock
 //   settling.cc   telling the kernel what comes next, under the lock
-//   waiting.cc    sleeping for it
+//   waiting.cc    the leader's place, as the kernel objects see it
+//   get_events_call.cc    one call that collects, and sleeps for it
 //   queue_kevents.cc  what it does for the set of other kevents, kevent_set.h
 
 #ifndef KEVENT_CORE_QUEUE_H_
@@ -186,7 +187,7 @@ class Queue {
            exit_requested_.exchange(false, std::memory_order_seq_cst);
   }
 
-  // ---- Collecting and waiting (collector.cc, waiting.cc) ----
+  // ---- Collecting and waiting (collector.cc, get_events_call.cc) ----
 
   struct Request {
     unsigned min_nr;
