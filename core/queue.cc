@@ -36,7 +36,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
   announced_.Reset();
 
   Locked locked(lock_);
-  leader_ = nullptr;
+  sleepers_ = {};
   ring_ = {};
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
     axes_[i].kind.store(AxisKind::kUnused, std::memory_order_relaxed);
@@ -98,6 +98,14 @@ bool Queue::Reusable() {
   if (KeventSet* set = kevents(); set != nullptr) set->Clear();
   if (deleted_.load(std::memory_order_acquire) != 0) DrainInbox();
   return timers_ == 0;
+}
+
+const char* Queue::Check() {
+  Locked locked(lock_);
+  if (const char* broken = sleepers_.Check(); broken != nullptr) return broken;
+  // An armer would not announce what is due, and nobody would sleep on what it sets instead.
+  if (held_.load() && !sleepers_.has_leader()) return "the queue is held by nobody";
+  return nullptr;
 }
 
 // ---- Axes -------------------------------------------------------------------

@@ -187,6 +187,9 @@ class Queue {
            exit_requested_.exchange(false, std::memory_order_seq_cst);
   }
 
+  // The first invariant that does not hold, or nullptr; for tests and debuggers.
+  const char* Check() ABSL_LOCKS_EXCLUDED(lock_);
+
   // ---- Collecting and waiting (collector.cc, get_events_call.cc) ----
 
   struct Request {
@@ -374,11 +377,6 @@ class Queue {
   int Hold() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void StopHolding(const Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned HoldersDescriptors(pollfd* descriptors) const;
-  Sleeper* LeastDemanding() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Promote(Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static void Rouse(Sleeper& sleeper);
-  void Append(Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Unlink(Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   Lock lock_;  // taken by collectors, timer_create and timer_delete
 
@@ -430,9 +428,7 @@ class Queue {
   uint32_t released_last_ ABSL_GUARDED_BY(lock_);
   uint32_t released_count_ ABSL_GUARDED_BY(lock_);
 
-  Sleeper* leader_ ABSL_GUARDED_BY(lock_);
-  Sleeper* first_ ABSL_GUARDED_BY(lock_);  // followers, oldest first
-  Sleeper* last_ ABSL_GUARDED_BY(lock_);
+  Sleepers sleepers_ ABSL_GUARDED_BY(lock_);
 
   Inbox inbox_;
   Axis axes_[kMaxAxes];

@@ -104,7 +104,7 @@ bool Queue::MayCloseLeft(int fd) {
 
 bool Queue::IsUnused(int fd) {
   if (telling_.load(std::memory_order_seq_cst) != 0 || !lock_.TryAcquire()) return false;
-  const bool slept_on = leader_ != nullptr && leader_->SleepsOn(fd);
+  const bool slept_on = sleepers_.LeaderSleepsOn(fd);
   lock_.Release();
   return !slept_on;
 }
@@ -136,7 +136,7 @@ int Queue::MoveInternalLocked(int fd, uint16_t role) {
   if (role != kRoleEpoll) sys::EpollDelete(epoll(), fd);
   if (role == kRoleAlwaysReady) TellAnnounced();
   // The leader is to sleep on the new number.
-  if (leader_ != nullptr && leader_->SleepsOn(fd)) Notify();
+  if (sleepers_.LeaderSleepsOn(fd)) Notify();
   return 0;
 }
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// The leader's place in a queue (core/sleepers.h), as the kernel objects of the queue see it.
+// How the kernel objects of a queue wake its leader (core/sleepers.h).
 //
-// Normally the leader sleeps on the queue's internal epoll descriptor.  When
-// something is due but fewer than it asked for, that descriptor has to stay
-// readable for others: then it "holds", and sleeps on the timerfds, which are
-// set to the next deadlines that are not yet due.
+// Normally the leader sleeps on the internal epoll descriptor of the queue.  When events are due,
+// but fewer than it asks for, that descriptor has to stay readable for others: then the leader
+// "holds", and sleeps on the timerfds, which are set to the next deadlines that are not due yet.
 
 #include <cerrno>
 
@@ -14,42 +13,26 @@
 
 namespace kevent::core {
 
-// A place for a thread that found `due` completions, fewer than it wants.
+// Gives the sleeper a place, once it has found `due` events, fewer than it asks for.
 void Queue::Enlist(Sleeper& sleeper, unsigned due) {
-  if (leader_ == nullptr) {
-    Unlink(sleeper);
-    leader_ = &sleeper;
-  }
-  if (leader_ == &sleeper && due != 0) {
-    // Somebody else may be content with what is due.
-    Sleeper* other = LeastDemanding();
-    if (other != nullptr && other->min_nr <= due) Promote(*other);
-  }
-  sleeper.woken.exchange(0);
-  if (leader_ != &sleeper) {
-    Append(sleeper);
-    sleeper.role = Sleeper::Role::kFollower;
-  } else if (due == 0) {
-    sleeper.role = Sleeper::Role::kLeader;
-  } else {
-    const int error = Hold();
-    sleeper.error = error == -EAGAIN ? 0 : error;
-    sleeper.role = error == 0 ? Sleeper::Role::kHoldingLeader : Sleeper::Role::kNone;
-  }
+  if (!sleepers_.Enlist(sleeper, due) || due == 0) return;
+  const int error = Hold();
+  sleeper.error = error == -EAGAIN ? 0 : error;
+  sleeper.role = error == 0 ? Sleeper::Role::kHoldingLeader : Sleeper::Role::kNone;
 }
 
-// Leaves the descriptor readable and sets the kernel's timers to what is not
-// yet due.  -EAGAIN when an armer came in between: look again; or why the leader
-// cannot sleep so: the kernel has no memory.
+// Leaves the descriptor readable, and sets the kernel's timers to the deadlines that are not due
+// yet.  0; -EAGAIN when an armer came in between, so that the leader has to look again; or the
+// reason for which it cannot hold: the kernel has no memory.
 int Queue::Hold() {
   KeventSet* const set = kevents();
   if (set != nullptr) {
     if (const int error = set->WatchEdges(); error < 0) return error;
   }
   held_.exchange(true);
-  // To announce what the kernel knows would wake this leader, who sleeps on
-  // whatever happens to the epoll; and so would what is not there, each time that
-  // it looks: for want of room in the ring it may hold with nothing due.
+  // With kevents the leader sleeps on every edge of the epoll, and an announcement is one.  So
+  // nothing is announced when the kernel reports an event by level anyhow, or when nothing is
+  // due: for want of room in the ring the leader may hold then, too.
   if ((set == nullptr || set->ready_by_level() == 0) && ReadableMembers() != 0) Announce();
   if (!AnnouncedByMember()) {
     held_.exchange(false);
@@ -58,19 +41,19 @@ int Queue::Hold() {
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
     Rearm(axes_[i], NextNotDue(axes_[i]), true);
   }
-  // An armer that saw the queue announced, and not held, has marked before
-  // (model: HOLDS_WITHOUT_LOOKING_AGAIN).
+  // An armer that saw the queue announced and not held has told the kernel nothing, but it has
+  // marked its timer before (model: HOLDS_WITHOUT_LOOKING_AGAIN).
   return LookAgain() ? -EAGAIN : 0;
 }
 
 void Queue::StopHolding(const Sleeper& sleeper) {
-  if (leader_ != &sleeper || !held_.load()) return;
+  if (!sleepers_.IsLeader(sleeper) || !held_.load()) return;
   held_.exchange(false);
-  // What comes after this wakes it again.
+  // Edges up to here are seen by the look that follows; later ones wake the leader again.
   if (KeventSet* set = kevents(); set != nullptr) set->TakeEdges();
 }
 
-// Has a holding leader look again; what wakes it needs no memory.
+// Has a holding leader look again, by a timerfd in the past, for which the kernel needs no memory.
 void Queue::Recall() {
   lock_.AssertHeld();
   if (held_.load()) Lower(axes_[kMonotonicAxis], 1);
@@ -78,17 +61,17 @@ void Queue::Recall() {
 
 void Queue::RecallAll() {
   lock_.AssertHeld();
-  for (Sleeper* sleeper = first_; sleeper != nullptr; sleeper = sleeper->next) Rouse(*sleeper);
-  if (leader_ == nullptr) return;
+  sleepers_.WakeFollowers();
+  if (!sleepers_.has_leader()) return;
   Recall();
   if (!held_.load()) Announce();
 }
 
-// What a holding leader sleeps on: what becomes readable with what is new.
+// The descriptors that a holding leader sleeps on, which become readable with new events only.
 unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
   if (const KeventSet* set = kevents(); set != nullptr) {
     descriptors[0] = {set->edges(), POLLIN, 0};
-    // For Recall.
+    // Recall() sets this one.
     const int monotonic = axes_[kMonotonicAxis].source.load(std::memory_order_acquire) - 1;
     descriptors[1] = {monotonic, POLLIN, 0};
     return 2;
@@ -103,64 +86,23 @@ unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
   return count;
 }
 
-// Gives up whatever place it has.  A leader is succeeded (model:
-// LEADER_IS_NOT_SUCCEEDED).
+// Takes its place from the sleeper, if it has one.  After a leader nobody holds, until its
+// successor has looked.
 void Queue::Leave(Sleeper& sleeper) {
-  Unlink(sleeper);
-  if (leader_ != &sleeper) return;
-  leader_ = nullptr;
-  held_.exchange(false);
-  if (KeventSet* set = kevents(); set != nullptr) set->IgnoreEdges();
-  if (Sleeper* next = LeastDemanding(); next != nullptr) Promote(*next);
-}
-
-Sleeper* Queue::LeastDemanding() {
-  Sleeper* least = first_;
-  for (Sleeper* sleeper = first_; sleeper != nullptr; sleeper = sleeper->next) {
-    if (sleeper->min_nr < least->min_nr) least = sleeper;
+  if (sleepers_.IsLeader(sleeper)) {
+    held_.exchange(false);
+    if (KeventSet* set = kevents(); set != nullptr) set->IgnoreEdges();
   }
-  return least;
+  sleepers_.Leave(sleeper);
 }
 
 int Queue::CommitRing(unsigned new_uidx, unsigned over) {
   Locked locked(lock_);
   const bool was_full = ring_.exists() && ring_.full();
   const int count = ring_.Commit(new_uidx, over);
-  // Who waits for room holds.
+  // A leader that waits for room in the ring holds.
   if (was_full && count > 0) Recall();
   return count;
-}
-
-// Makes a follower the leader, and wakes it.
-void Queue::Promote(Sleeper& sleeper) {
-  Unlink(sleeper);
-  leader_ = &sleeper;
-  Rouse(sleeper);
-}
-
-void Queue::Rouse(Sleeper& sleeper) {
-  sleeper.woken.exchange(1);
-  if (sleeper.timer >= 0) {
-    sys::ArmTimerfd(sleeper.timer, 1, false);
-  } else {
-    sys::FutexWake(sleeper.woken.address());
-  }
-}
-
-void Queue::Append(Sleeper& sleeper) {
-  if (sleeper.linked) return;
-  sleeper.linked = true;
-  sleeper.next = nullptr;
-  sleeper.previous = last_;
-  (last_ == nullptr ? first_ : last_->next) = &sleeper;
-  last_ = &sleeper;
-}
-
-void Queue::Unlink(Sleeper& sleeper) {
-  if (!sleeper.linked) return;
-  sleeper.linked = false;
-  (sleeper.previous == nullptr ? first_ : sleeper.previous->next) = sleeper.next;
-  (sleeper.next == nullptr ? last_ : sleeper.next->previous) = sleeper.previous;
 }
 
 }  // namespace kevent::core

@@ -472,7 +472,7 @@ inline Collect(min) {
 inline Lock() { atomic { !locked -> locked = true } }
 inline Unlock() { locked = false }
 
-/* ---- core/waiting.cc ------------------------------------------------------------- */
+/* ---- core/sleepers.cc, core/waiting.cc ------------------------------------------- */
 
 inline Promote(me) {
   atomic {
