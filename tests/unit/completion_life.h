@@ -90,6 +90,7 @@ class CompletionLife {
         CollectSome(queues_[Pick(kQueues)], 1 + static_cast<unsigned>(Pick(4)));
     }
     Compare();
+    CheckQueues();
   }
 
   // Everything ends, and is told of.

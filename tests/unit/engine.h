@@ -13,6 +13,7 @@
 
 #include "core/descriptors.h"
 #include "core/kevents.h"
+#include "core/process.h"
 #include "core/timers.h"
 #include "core/timespec.h"
 #include "tests/unit/simulated_system.h"
@@ -86,12 +87,22 @@ inline std::vector<ukevent> Collect(int queue, unsigned min = 0, unsigned max = 
 
 inline int CallCount(const char* function) { return Sim().calls[function]; }
 
+// The invariants of every queue hold; also while a thread sleeps.
+inline void CheckQueues() {
+  using kevent::core::Process;
+  kevent::core::Queue* queue;
+  for (uint32_t number = 0; (queue = Process::FindQueue(number)) != nullptr; ++number) {
+    EXPECT_STREQ(queue->Check(), nullptr) << "queue " << number;
+  }
+}
+
 // One queue, closed at the end; whatever the engine did that no correct engine
 // does fails the test.
 class EngineTest : public testing::Test {
  protected:
   EngineTest() : queue_(kevent::core::InitQueue(nullptr, 0, 0)) { EXPECT_GE(queue_, 0); }
   ~EngineTest() override {
+    CheckQueues();
     if (Sim().IsOpen(queue_)) kevent::core::CloseDescriptor(queue_);
     EXPECT_TRUE(Sim().violations.empty()) << Sim().violations.front();
     Sim().violations.clear();

@@ -45,6 +45,15 @@ class KeventLife {
   }
 
   void Step() {
+    Operate();
+    CheckQueues();
+  }
+
+  // What has to be reported is, in one call that has room.
+  void CollectAll() { CollectSome(kRoom); }
+
+ private:
+  void Operate() {
     switch (Pick(12)) {
       case 0:
       case 1:
@@ -67,10 +76,6 @@ class KeventLife {
     }
   }
 
-  // What has to be reported is, in one call that has room.
-  void CollectAll() { CollectSome(kRoom); }
-
- private:
   static constexpr unsigned kRoom = 256;
   using Key = std::tuple<uint32_t, uint64_t, uintptr_t>;
   using Entry = std::pair<const Key, ModelKevent>;
@@ -260,7 +265,11 @@ class KeventLife {
     Doubt();
     const uint64_t before = Now();
     const timespec patience = ToTimespec(kSecond / 4);
+    Sim().before_call = [](const std::string& function) {
+      if (function == "Poll") CheckQueues();
+    };
     const std::vector<ukevent> events = Collect(queue_, min, max, &patience);
+    Sim().before_call = nullptr;
 
     EXPECT_GE(events.size(), std::min(max, owed)) << "something that is ready is not reported";
     EXPECT_TRUE(events.size() >= min || Now() - before >= kSecond / 4) << "gives up too soon";

@@ -88,6 +88,7 @@ class Life {
     if (model_.CountDue() != 0) {
       ASSERT_TRUE(Sim().Readable(queue_)) << "due, and not readable";
     }
+    CheckQueues();
     ASSERT_TRUE(Sim().violations.empty()) << Sim().violations.front();
   }
 
