@@ -122,7 +122,7 @@ int AdoptFullPipe(uint32_t queue, uint16_t role) {
       reader = sys::CreatePipe(&writer);
       if (reader < 0) return reader;
       error = ClaimNew(writer, making.since(), queue);
-      both = error == 0 && sys::WriteByte(writer) == 0;
+      both = error == 0 && sys::Write(writer, "", 1) == 1;
       if (error == 0) CloseMade(writer, queue);
       const int of_reader = ClaimNew(reader, making.since(), queue);
       if (of_reader == -EAGAIN) continue;

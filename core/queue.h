@@ -60,6 +60,8 @@ struct QueueMemory {
   std::atomic<KeventPages*> kevent_pages;
 };
 
+class LineWriter;
+
 class Queue {
  public:
   // ---- Life (queue.cc) ----
@@ -167,6 +169,9 @@ class Queue {
   EventRing& ring() { return ring_; }
   // The consumer of the ring has made room.
   int CommitRing(unsigned new_uidx, unsigned over);
+
+  // For people (dump.cc): see DumpQueue.
+  void Dump(LineWriter& out);
 
   // ---- Telling (telling.cc); async-signal-safe ----
 
@@ -297,6 +302,10 @@ class Queue {
   void LeaveAxes(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DropAxis(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void CloseSource(uint8_t index);
+
+  // dump.cc
+  static void DumpAxis(LineWriter& out, const Axis& axis);
+  void DumpLocked(LineWriter& out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // telling.cc
   void WakeKernel(Axis& axis, Nanoseconds deadline);

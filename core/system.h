@@ -69,7 +69,8 @@ void PreferHugePages(void* pages, size_t bytes);
 int CreateEpoll();
 int CreateAlwaysReady();  // an eventfd that is readable for ever
 int CreatePipe(int* writer);
-int WriteByte(int writer);
+// How many of the bytes it takes, or a negative errno.
+int Write(int fd, const char* text, size_t bytes);
 int CreateTimerfd(clockid_t clock);
 
 // The lowest number that is out of the way of the program's own.

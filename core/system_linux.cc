@@ -140,11 +140,7 @@ int DescriptorLimit() {
   return limit.rlim_cur < INT_MAX ? static_cast<int>(limit.rlim_cur) : INT_MAX;
 }
 
-int WriteByte(int writer) {
-  const char byte = 0;
-  const int result = CallInt(SYS_write, writer, &byte, sizeof byte);
-  return result < 0 ? result : 0;
-}
+int Write(int fd, const char* text, size_t bytes) { return CallInt(SYS_write, fd, text, bytes); }
 
 int LowestInternal() {
   // Programs take the lowest numbers, and select(2) works up to 1023; the

@@ -2,6 +2,7 @@
 
 #include "core/kevents.h"
 
+#include "core/dump.h"
 #include "shim/edge.h"
 
 using kevent::shim::Finish;
@@ -34,5 +35,7 @@ KEVENT_EXPORT int kevent_pget_events(int kev_fd, unsigned min_nr, unsigned max_n
                                      const sigset_t* sigmask) {
   return Finish(core::GetEvents(kev_fd, {min_nr, max_nr, events, timeout, flags, sigmask}));
 }
+
+KEVENT_EXPORT int kevent_dump(int kev_fd, int fd) { return Finish(core::DumpQueue(kev_fd, fd)); }
 
 KEVENT_EXPORT const char* kevent_version() { return KEVENT_VERSION; }

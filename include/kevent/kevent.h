@@ -358,6 +358,16 @@ int kevent_wait(int kev_fd, unsigned int num, unsigned int old_uidx, const struc
  */
 int kevent_commit(int kev_fd, unsigned int new_uidx, unsigned int over) KEVENT_FUNCTION;
 
+/*
+ * Writes to the descriptor fd, as text for people, what state the queue is in; 0.
+ * For a debugger, too: call kevent_dump(kev_fd, 2).  The text may change with each
+ * version.  Thread-safe and async-signal-safe; waits for no lock, and says so where
+ * one is held.
+ *
+ * EBADF, EINVAL  as kevent_get_events; and what write says of fd.
+ */
+int kevent_dump(int kev_fd, int fd) KEVENT_FUNCTION;
+
 /* The version of the library that runs, "MAJOR.MINOR.PATCH": a static string.
  * KEVENT_VERSION is that of the header.  Async-signal-safe. */
 const char *kevent_version(void) KEVENT_FUNCTION;

@@ -89,6 +89,7 @@ int main(void) {
   n += kevent_ctl(kev_fd, KEVENT_CTL_ADD, 1, events);
   n += kevent_wait(kev_fd, 1, 0, &timeout, 0);
   n += kevent_commit(kev_fd, 0, 0);
+  n += kevent_dump(kev_fd, 2);
   if (n > 0 && events[0].ptr == &kev_fd && events[0].id.raw_u64 != 0) return 2;
   return kevent_version()[0] == KEVENT_VERSION[0] ? 0 : 1;
 }

@@ -3,9 +3,11 @@
 // The semantics of timers, row by row, on simulated time.
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 
 #include <climits>
 
+#include "core/dump.h"
 #include "core/slot_table.h"
 #include "tests/unit/engine.h"
 
@@ -443,6 +445,24 @@ TEST_F(Timers, AnAnnouncementThatTheKernelDoesNotShowIsWithdrawn) {
     EXPECT_FALSE(readable());
   }
   kevent::sys::Close(poller);
+  EXPECT_EQ(Delete(timer), 0);
+}
+
+// As a handler may, or a debugger.
+TEST_F(Timers, ADumpInTheMidstOfACollectionWaitsForNothing) {
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  ASSERT_EQ(Set(timer, TIMER_ABSTIME, 1), 0);
+  EXPECT_EQ(kevent::core::DumpQueue(queue_, 2), 0);
+  EXPECT_THAT(Sim().written, testing::HasSubstr("1 timers"));
+  Sim().written.clear();
+  Sim().before_call = [&](const std::string& function) {
+    if (function != "EpollTake") return;
+    Sim().before_call = nullptr;
+    EXPECT_EQ(kevent::core::DumpQueue(queue_, 2), 0);
+  };
+  EXPECT_EQ(Collect(queue_).size(), 1);
+  EXPECT_THAT(Sim().written, testing::HasSubstr("the lock is held"));
+  EXPECT_THAT(Sim().written, testing::Not(testing::HasSubstr("timers")));
   EXPECT_EQ(Delete(timer), 0);
 }
 

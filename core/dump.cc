@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/dump.h"
+
+#include "core/kevent_set.h"
+#include "core/kevents.h"
+#include "core/queue.h"
+#include "core/signals_blocked.h"
+#include "core/timespec.h"
+
+namespace kevent::core {
+namespace {
+
+void WriteMoment(LineWriter& out, Nanoseconds moment) {
+  char fraction[] = ".000000000";
+  uint64_t rest = moment % kNanosecondsPerSecond;
+  for (size_t i = sizeof fraction - 2; i != 0; --i, rest /= 10) {
+    fraction[i] = static_cast<char>('0' + rest % 10);
+  }
+  out << moment / kNanosecondsPerSecond << fraction;
+}
+
+const char* NameOf(AxisKind kind) {
+  switch (kind) {
+    case AxisKind::kUnused:
+      return "unused";
+    case AxisKind::kTimerfd:
+    case AxisKind::kSettable:
+      return "timerfd";
+    case AxisKind::kTai:
+      return "timerfd of CLOCK_REALTIME";
+    case AxisKind::kCpuTime:
+      return "POSIX timer";
+  }
+  return "?";
+}
+
+}  // namespace
+
+void Queue::Dump(LineWriter& out) {
+  constexpr uint32_t kCalls = ~kOpen;
+  out << "  " << names_.load() << " descriptors, " << (calls_.load() & kCalls)
+      << " calls on the way, this one included\n";
+  const KernelRegister::State announced = announced_.Load();
+  out << "  epoll " << epoll() << ", always ready " << always_ready() << ", announced as "
+      << announced.value() << (announced.told() ? "" : " (the kernel is not told yet)") << ", by "
+      << announcing_.load() << " threads" << (held_.load() ? "; a leader holds" : "") << "\n";
+  if (const int refusal = refusal_.load(); refusal != 0) {
+    out << "  the kernel refuses to be told of deadlines: error " << -refusal << "\n";
+  }
+  for (uint32_t i = 0; i < axis_count(); ++i) DumpAxis(out, axes_[i]);
+  if (!lock_.TryAcquire()) {
+    out << "  the lock is held: no more can be read\n";
+    return;
+  }
+  DumpLocked(out);
+  lock_.Release();
+}
+
+void Queue::DumpAxis(LineWriter& out, const Axis& axis) {
+  const AxisKind kind = axis.kind.load();
+  if (kind == AxisKind::kUnused) return;
+  const KernelRegister::State armed = axis.armed.Load();
+  out << "  clock " << axis.clock.load() << ": " << NameOf(kind) << " " << axis.source.load() - 1
+      << ", armed for ";
+  if (const Nanoseconds moment = DeadlineOf(armed.value()); moment != 0) {
+    WriteMoment(out, moment);
+  } else {
+    out << "nothing";
+  }
+  out << (armed.told() ? "" : " (the kernel is not told yet)");
+  Nanoseconds now;
+  if (sys::Now(axis.clock.load(), &now) == 0) {
+    out << ", now ";
+    WriteMoment(out, now);
+  }
+  out << (axis.ended.load() ? ", ended\n" : "\n");
+}
+
+void Queue::DumpLocked(LineWriter& out) {
+  out << "  " << timers_ << " timers, " << deleted_.load() << " of them deleted\n";
+  for (uint32_t i = 0; i < axis_count(); ++i) {
+    if (axes_[i].kind.load() == AxisKind::kUnused) continue;
+    out << "  clock " << axes_[i].clock.load() << ": " << axes_[i].members << " timers";
+    if (const HeapEntry* top = Top(axes_[i]); top != nullptr) {
+      out << ", indexed from ";
+      WriteMoment(out, top->deadline());
+    }
+    out << "\n";
+  }
+  out << (sleepers_.has_leader() ? "  a thread sleeps on the descriptors\n"
+                                 : "  no thread sleeps on the descriptors\n");
+  if (KeventSet* const set = kevents(); set != nullptr) {
+    out << "  " << set->registered() << " kevents, " << set->ready_count()
+        << " events of kevents and operations ready\n";
+  }
+  if (ring_.exists()) out << "  a ring of " << ring_.size() << (ring_.full() ? ", full\n" : "\n");
+}
+
+int DumpQueue(int kev_fd, int fd) {
+  const SignalsBlocked blocked;
+  Queue* queue;
+  if (const int error = PinQueue(kev_fd, &queue); error != 0) return -error;
+  LineWriter out(fd);
+  out << "kevent queue " << kev_fd << ": number " << queue->number() << ", incarnation "
+      << queue->incarnation() << "\n";
+  queue->Dump(out);
+  queue->Unpin();
+  return out.Finish();
+}
+
+}  // namespace kevent::core
