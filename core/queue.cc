@@ -103,6 +103,8 @@ bool Queue::Reusable() {
 const char* Queue::Check() {
   Locked locked(lock_);
   if (const char* broken = sleepers_.Check(); broken != nullptr) return broken;
+  // A call takes its place among the sleepers after its pin, and leaves it before it unpins.
+  if (sleepers_.has_leader() && (calls_.load() & ~kOpen) == 0) return "a leader is in no call";
   // An armer would not announce what is due, and nobody would sleep on what it sets instead.
   if (held_.load() && !sleepers_.has_leader()) return "the queue is held by nobody";
   return nullptr;
