@@ -38,8 +38,7 @@ const char* NameOf(AxisKind kind) {
 }  // namespace
 
 void Queue::Dump(LineWriter& out) {
-  constexpr uint32_t kCalls = ~kOpen;
-  out << "  " << names_.load() << " descriptors, " << (calls_.load() & kCalls)
+  out << "  " << lifetime_.names() << " descriptors, " << lifetime_.pins()
       << " calls on the way, this one included\n";
   const KernelRegister::State announced = announced_.Load();
   out << "  epoll " << epoll() << ", always ready " << always_ready() << ", announced as "

@@ -25,7 +25,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
     memory_ = memory;
     lock_.Init();
   }
-  internals_open_.store(true, std::memory_order_relaxed);
+  lifetime_.BeginOpening();
   held_.exchange(false);
   timerfd_announces_.store(false, std::memory_order_relaxed);
   left_a_number_.store(false, std::memory_order_relaxed);
@@ -55,44 +55,20 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
     CloseInternals();
     return error;
   }
-  incarnation_.fetch_add(1, std::memory_order_relaxed);
-  calls_.exchange(kOpen);
+  lifetime_.FinishOpening();
   return 0;
 }
 
-bool Queue::Pin() {
-  uint32_t calls = calls_.load();
-  do {
-    if ((calls & kOpen) == 0) return false;
-  } while (!calls_.compare_exchange_weak(calls, calls + 1));
-  return true;
-}
-
-void Queue::Unpin() {
-  if (calls_.fetch_sub(1) == 1) CloseInternals();
-}
-
-bool Queue::AddFurtherName() {
-  uint32_t names = names_.load(std::memory_order_acquire);
-  do {
-    if (names == 0) return false;
-  } while (!names_.compare_exchange_weak(names, names + 1, std::memory_order_acq_rel));
-  return true;
-}
-
 void Queue::DropName() {
-  if (names_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (!lifetime_.DropName()) return;
   const SignalsBlocked blocked;
-  calls_.fetch_add(1);
-  constexpr uint32_t kThisCallAlone = kOpen | 1;
-  // If a call sleeps, it is woken, finds the queue closed, and wakes the next.
-  if (calls_.fetch_and(~kOpen) != kThisCallAlone) Ring();
+  // A call that sleeps is woken, finds the queue closed, and wakes the next.
+  if (lifetime_.Close()) Ring();
   Unpin();
 }
 
 bool Queue::Reusable() {
-  if (calls_.load() != 0) return false;
-  if (internals_open_.load(std::memory_order_acquire)) return false;
+  if (!lifetime_.is_unused()) return false;
   Locked locked(lock_);
   if (memory_ == nullptr) return true;  // wiped
   if (KeventSet* set = kevents(); set != nullptr) set->Clear();
@@ -102,9 +78,10 @@ bool Queue::Reusable() {
 
 const char* Queue::Check() {
   Locked locked(lock_);
+  if (const char* broken = lifetime_.Check(); broken != nullptr) return broken;
   if (const char* broken = sleepers_.Check(); broken != nullptr) return broken;
   // A call takes its place among the sleepers after its pin, and leaves it before it unpins.
-  if (sleepers_.has_leader() && (calls_.load() & ~kOpen) == 0) return "a leader is in no call";
+  if (sleepers_.has_leader() && lifetime_.pins() == 0) return "a leader is in no call";
   // An armer would not announce what is due, and nobody would sleep on what it sets instead.
   if (held_.load() && !sleepers_.has_leader()) return "the queue is held by nobody";
   return nullptr;

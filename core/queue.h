@@ -33,6 +33,7 @@
 #include "core/inbox.h"
 #include "core/kernel_register.h"
 #include "core/kevent_set.h"
+#include "core/lifetime.h"
 #include "core/lock.h"
 #include "core/seq_cst.h"
 #include "core/setting.h"
@@ -71,19 +72,16 @@ class Queue {
   int Open(uint32_t number, QueueMemory* memory);
 
   uint32_t number() const { return number_; }
-  // Which of the queues that have had this number; while it is pinned.
-  uint32_t incarnation() const { return incarnation_.load(std::memory_order_relaxed); }
-  bool open() const { return (calls_.load() & kOpen) != 0; }
-
-  // While a call is pinned the internal numbers stay what they are.  False when
-  // the queue is closed.
-  bool Pin();
-  void Unpin();
-
-  // The first descriptor for it, a further one, or one less.  The last one
-  // closes it: then there is no further one, and AddFurtherName is false.
-  void AddName() { names_.fetch_add(1, std::memory_order_acq_rel); }
-  bool AddFurtherName();
+  // Of the lifetime (core/lifetime.h).  Whoever unpins last closes the internals; whoever drops
+  // the last name closes the queue.
+  uint32_t incarnation() const { return lifetime_.incarnation(); }
+  bool open() const { return lifetime_.open(); }
+  bool Pin() { return lifetime_.Pin(); }
+  void Unpin() {
+    if (lifetime_.Unpin()) CloseInternals();
+  }
+  void AddName() { lifetime_.AddName(); }
+  bool AddFurtherName() { return lifetime_.AddFurtherName(); }
   void DropName();
 
   // Whether nothing refers to it any more, so that it can be opened anew.
@@ -214,8 +212,6 @@ class Queue {
 
  private:
   friend class GetEventsCall;
-  static constexpr uint32_t kOpen = 1u << 31;
-
   struct Positions {
     void Moved(uint32_t slot, uint32_t position) const {
       SlotTable::At(slot).position_or_next_free = position + 1;
@@ -389,11 +385,8 @@ class Queue {
 
   Lock lock_;  // taken by collectors, timer_create and timer_delete
 
-  // kOpen, and the number of calls that hold a pin.
-  SeqCst<uint32_t> calls_;
-  std::atomic<uint32_t> names_;
+  Lifetime lifetime_;
   uint32_t number_;
-  std::atomic<uint32_t> incarnation_;
   QueueMemory* memory_;
 
   // Internal numbers plus one, so that zeroed memory names none.
@@ -407,7 +400,6 @@ class Queue {
   std::atomic<bool> closed_numbers_;
   // An old number was left open, by a dup2 that was EBUSY in the end.
   std::atomic<bool> left_a_number_;
-  std::atomic<bool> internals_open_;
   std::atomic<int> io_signal_;
   // Why the kernel cannot be told of deadlines any more, or 0: a negative errno.
   std::atomic<int> refusal_;

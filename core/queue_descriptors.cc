@@ -44,7 +44,7 @@ void Queue::CloseInternals() {
     // locks to be given back, which this call may have been interrupted in.
     set->completions().Clear();
   }
-  internals_open_.store(false, std::memory_order_release);
+  lifetime_.InternalsAreClosed();
   if (set != nullptr) Process::HasUncleared();
 }
 
