@@ -122,11 +122,13 @@ TEST(Lifetime, IsWhatTheModelSays) {
 // Its internals stay open under each pin, and close once for each time that it was open.
 TEST(Lifetime, OfManyThreadsOneClosesTheInternals) {
   constexpr int kThreads = 4;
-  constexpr int kTimes = 500;
+  constexpr int kTimes = 100;
+  constexpr int kUses = 200;  // each time, by those threads
   Lifetime lifetime{};
   std::atomic<bool> internals_open = false;
   std::atomic<int> closed = 0;
   std::atomic<int> faults = 0;
+  std::atomic<int> uses = 0;
   std::atomic<bool> end = false;
   const auto unpin = [&] {
     if (!lifetime.Unpin()) return;
@@ -134,12 +136,19 @@ TEST(Lifetime, OfManyThreadsOneClosesTheInternals) {
     ++closed;
     lifetime.InternalsAreClosed();
   };
+  const auto use = [&] {
+    if (!lifetime.Pin()) return false;
+    if (!internals_open || lifetime.Check() != nullptr) ++faults;
+    unpin();
+    return true;
+  };
   const auto drop_name = [&] {
     if (!lifetime.DropName()) return;
     (void)lifetime.Close();
     unpin();
   };
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([&, names = i % 2 == 0] {
       while (!end) {
@@ -147,12 +156,11 @@ TEST(Lifetime, OfManyThreadsOneClosesTheInternals) {
           if (lifetime.Check() != nullptr) ++faults;
           drop_name();
         }
-        if (!lifetime.Pin()) {
+        if (use()) {
+          ++uses;
+        } else {
           std::this_thread::yield();
-          continue;
         }
-        if (!internals_open || lifetime.Check() != nullptr) ++faults;
-        unpin();
       }
     });
   }
@@ -162,7 +170,7 @@ TEST(Lifetime, OfManyThreadsOneClosesTheInternals) {
     lifetime.BeginOpening();
     lifetime.FinishOpening();
     lifetime.AddName();
-    if (lifetime.Check() != nullptr) ++faults;
+    for (const int before = uses; uses < before + kUses;) use();
     drop_name();
   }
   while (!lifetime.is_unused()) std::this_thread::yield();
