@@ -80,14 +80,15 @@ bool KeventSet::Add(const ukevent& entry, ukevent* returned) {
   return true;
 }
 
-int KeventSet::AddAnnouncement(int message_queue, uint64_t cookie) {
-  // Notified of, a queue may be asked about again before that is collected.
-  const uint64_t id = uint64_t{++announcements_} << 32 | static_cast<uint32_t>(message_queue);
+int KeventSet::AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t event) {
+  if (++serials_ == 0) ++serials_;
   uint32_t number;
-  if (const int error = table_.Insert({id, cookie, KEVENT_MQ}, &number); error != 0) return -error;
-  At(number).event = KEVENT_MQ_NOTIFY;
+  if (const int error = table_.Insert({id, cookie, type, serials_}, &number); error != 0) {
+    return -error;
+  }
+  At(number).event = event;
   At(number).req_flags = 0;
-  const int result = kMessageQueueSource.attach(*this, number, {});
+  const int result = SourceOf(type)->attach(*this, number, {});
   if (result < 0) table_.Erase(number);
   return result;
 }

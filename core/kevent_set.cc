@@ -324,8 +324,7 @@ void KeventSet::ForgetFound(Kevent& record) {
 }
 
 void KeventSet::Describe(const Kevent& record, ukevent* event) {
-  event->id.raw_u64 =
-      record.key.type == KEVENT_MQ ? static_cast<uint32_t>(record.key.id) : record.key.id;
+  event->id.raw_u64 = record.key.id;
   event->type = record.key.type;
   event->event = record.event;
   event->req_flags = record.req_flags;

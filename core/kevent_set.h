@@ -58,8 +58,9 @@ class KeventSet {
   // Whether Remove or Modify have taken something back that was ready, and announced,
   // since this was last asked.
   bool TookBack() { return std::exchange(took_back_, false); }
-  // mq_notify: 0 or a negative errno.
-  int AddAnnouncement(int message_queue, uint64_t cookie);
+  // Registers a kevent of a type that kevent_ctl does not take, and cannot name: 0 or a
+  // negative errno.  There may be several with one id and cookie.
+  int AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t event);
   // What the thread that calls has blocked: for KEVENT_SIGNAL (source_signal.cc).
   void set_callers_mask(sys::SignalSet mask) { callers_mask_ = mask; }
   sys::SignalSet callers_mask() const { return callers_mask_; }
@@ -231,7 +232,7 @@ class KeventSet {
   uint32_t layers_to_harvest_;
   uint32_t exhausted_;
   uint32_t begun_;
-  uint32_t announcements_;
+  uint32_t serials_;               // of internal kevents
   std::atomic<uint32_t> probing_;  // whether a number is still watched
 
   // Under the table's lock, linked by injected_after; plus one.

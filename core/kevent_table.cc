@@ -22,7 +22,8 @@ uint64_t Mix(uint64_t value) {
 }
 
 uint32_t HashOf(const KeventKey& key) {
-  return static_cast<uint32_t>(Mix(key.id + Mix(key.cookie + Mix(key.type + 1))) >> 32);
+  const uint64_t rest = key.cookie + key.serial + Mix(key.type + 1);
+  return static_cast<uint32_t>(Mix(key.id + Mix(rest)) >> 32);
 }
 
 }  // namespace

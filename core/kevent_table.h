@@ -15,10 +15,10 @@ struct KeventKey {
   uint64_t id;
   uint64_t cookie;
   uint32_t type;
+  // 0 in a key of kevent_ctl's; internal kevents, which it cannot name, are counted.
+  uint32_t serial = 0;
 
-  friend bool operator==(const KeventKey& a, const KeventKey& b) {
-    return a.id == b.id && a.cookie == b.cookie && a.type == b.type;
-  }
+  friend bool operator==(const KeventKey&, const KeventKey&) = default;
 };
 
 // Links are numbers of records plus one; 0 ends a list.

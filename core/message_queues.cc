@@ -15,7 +15,8 @@ int NotifyOfMessage(int message_queue, const sigevent& notification) {
   if (error == 0) {
     const SignalsBlocked blocked;
     const auto cookie = reinterpret_cast<uint64_t>(notification.sigev_value.sival_ptr);
-    queue->WithKevents([&] { error = -set->AddAnnouncement(message_queue, cookie); });
+    const auto id = static_cast<uint32_t>(message_queue);
+    queue->WithKevents([&] { error = -set->AddInternal(KEVENT_MQ, id, cookie, KEVENT_MQ_NOTIFY); });
   }
   queue->Unpin();
   return error;

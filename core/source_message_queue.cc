@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // KEVENT_MQ: a message has come into an empty POSIX message queue.  Not of
-// kevent_ctl: mq_notify registers it, and id is the mqd_t in the lower half and a
-// count in the upper.  The kernel announces the message on a netlink socket, as it
-// does for the C library's SIGEV_THREAD.
+// kevent_ctl: mq_notify registers it, and id is the mqd_t.  The kernel announces the
+// message on a netlink socket, as it does for the C library's SIGEV_THREAD.
 
 #include <sys/epoll.h>
 

@@ -221,6 +221,29 @@ TEST_F(Messages, TheTypeIsNotOneOfKeventCtl) {
   EXPECT_EQ(entry.ret_data[1], static_cast<uint32_t>(-ENOSYS));
 }
 
+// Whatever the upper half of the id is: a registration is ended by mq_notify alone.
+TEST_F(Messages, NoCommandOfKeventCtlNamesARegistration) {
+  const MessageQueue mq("unnamed");
+  ASSERT_EQ(Ask(mq.id()), 0);
+  for (uint64_t upper = 0; upper < 4; ++upper) {
+    ukevent guess = {};
+    guess.id.raw_u64 = upper << 32 | static_cast<uint32_t>(mq.id());
+    guess.type = KEVENT_MQ;
+    guess.event = KEVENT_MASK_ALL;
+    guess.ptr = reinterpret_cast<void*>(1);
+    ukevent entry = guess;
+    EXPECT_EQ(kevent_ctl(queue_.fd(), KEVENT_CTL_READY, 1, &entry), 0) << upper;
+    for (const unsigned command : {KEVENT_CTL_MODIFY, KEVENT_CTL_REMOVE}) {
+      entry = guess;
+      ASSERT_EQ(kevent_ctl(queue_.fd(), command, 1, &entry), 0);
+      EXPECT_EQ(entry.ret_data[1], static_cast<uint32_t>(-ENOENT)) << upper;
+    }
+  }
+  ExpectNothing();
+  mq.Send();
+  ExpectEvent(mq.id());
+}
+
 TEST_F(Messages, DescriptorsAreGivenBack) {
   const MessageQueue mq("descriptors");
   const auto open_descriptors = [] {
