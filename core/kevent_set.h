@@ -152,6 +152,12 @@ class KeventSet {
     return AdoptDescriptor(queue_number(), kRoleSource, create);
   }
   void Abandon(int fd);
+  // Adopts a descriptor and has the record watch it: the number that it has then, or a
+  // negative errno.  Unwatch closes it.
+  template <typename Create>
+  int AdoptAndWatch(uint32_t number, uint32_t epoll_events, Create create) {
+    return WatchAdopted(number, Adopt(create), epoll_events);
+  }
 
   // The inotify of all KEVENT_INODE, made when first needed: or a negative errno.
   int Inotify();
@@ -162,6 +168,14 @@ class KeventSet {
 
  private:
   static constexpr uint32_t kMaxLayers = 16;
+
+  // A descriptor of the engine's own in the queue's epoll: as AdoptAndWatch.
+  template <typename Create>
+  int AdoptMember(uint64_t token, Create create) {
+    return AddAdopted(Adopt(create), token);
+  }
+  int WatchAdopted(uint32_t number, int fd, uint32_t epoll_events);
+  int AddAdopted(int fd, uint64_t token);
 
   uint32_t queue_number() const;
   unsigned DeliverReady(unsigned max, ukevent* events);

@@ -76,20 +76,16 @@ bool Describe(Kevent& record, uint32_t events) {
   return found != 0 || record.found_flags != 0;
 }
 
-// A file that cannot be polled is as an eventfd that is always ready.
+uint32_t EventsOfAlwaysReady(const Kevent& record) {
+  return EPOLLIN | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u);
+}
+
+// A file that cannot be polled is watched as a descriptor that is always ready.
 int AttachAlwaysReady(KeventSet& set, uint32_t number) {
-  Kevent& record = set.At(number);
+  const Kevent& record = set.At(number);
   if ((record.event & kAlways) == 0) return 0;
-  const int fd = set.Adopt(sys::CreateAlwaysReady);
-  if (fd < 0) return fd;
-  const int error =
-      set.Watch(number, fd, EPOLLIN | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u));
-  if (error < 0) {
-    set.Abandon(fd);
-    return error;
-  }
-  record.fd_is_ours = true;
-  return 0;
+  const int fd = set.AdoptAndWatch(number, EventsOfAlwaysReady(record), sys::CreateAlwaysReady);
+  return fd < 0 ? fd : 0;
 }
 
 // Such files have no type; of those that have none, epolls have members, though
@@ -126,7 +122,7 @@ int Change(KeventSet& set, uint32_t number, const ukevent&) {
   if (record.fd >= 0 && !record.fd_is_ours) return set.Rewatch(number, EpollEvents(record));
   if ((record.event & kAlways) == 0) return set.Unwatch(number), 0;
   if (record.fd < 0) return AttachAlwaysReady(set, number);
-  return set.Rewatch(number, EPOLLIN | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u));
+  return set.Rewatch(number, EventsOfAlwaysReady(record));
 }
 
 void Detach(KeventSet& set, uint32_t number) { set.Unwatch(number); }

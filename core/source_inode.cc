@@ -129,13 +129,8 @@ void Happened(KeventSet& set, const inotify_event& event) {
 int KeventSet::Inotify() {
   int inotify = inotify_.load(std::memory_order_acquire) - 1;
   if (inotify >= 0) return inotify;
-  inotify = Adopt(sys::CreateInotify);
+  inotify = AdoptMember(Token(kInotifyToken, 0), sys::CreateInotify);
   if (inotify < 0) return inotify;
-  if (const int error = sys::EpollAdd(queue_->epoll(), inotify, POLLIN, Token(kInotifyToken, 0));
-      error < 0) {
-    Abandon(inotify);
-    return error;
-  }
   inotify_.store(inotify + 1, std::memory_order_release);
   ++watched_;
   return inotify;

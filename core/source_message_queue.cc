@@ -13,16 +13,10 @@ namespace kevent::core {
 namespace {
 
 int Attach(KeventSet& set, uint32_t number, const ukevent&) {
-  const int announcer = set.Adopt(sys::CreateAnnouncer);
+  const int announcer = set.AdoptAndWatch(number, EPOLLIN, sys::CreateAnnouncer);
   if (announcer < 0) return announcer;
-  int error = set.Watch(number, announcer, EPOLLIN);
-  if (error < 0) {
-    set.Abandon(announcer);
-    return error;
-  }
-  set.At(number).fd_is_ours = true;
   const auto message_queue = static_cast<int>(set.At(number).key.id);
-  error = sys::AnnounceMessage(message_queue, announcer);
+  const int error = sys::AnnounceMessage(message_queue, announcer);
   if (error < 0) set.Unwatch(number);
   return error;
 }

@@ -16,17 +16,10 @@ namespace {
 int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   if (record.key.id >> 32 != 0 || static_cast<int>(record.key.id) <= 0) return -EINVAL;
-  const int pidfd =
-      set.Adopt([&record] { return sys::CreatePidfd(static_cast<int>(record.key.id)); });
-  if (pidfd < 0) return pidfd;
-  // It becomes readable once: level or edge make no difference.
-  const int error = set.Watch(number, pidfd, EPOLLIN);
-  if (error < 0) {
-    set.Abandon(pidfd);
-    return error;
-  }
-  record.fd_is_ours = true;
-  return 0;
+  const auto create = [&record] { return sys::CreatePidfd(static_cast<int>(record.key.id)); };
+  // A pidfd becomes readable once: level or edge make no difference.
+  const int pidfd = set.AdoptAndWatch(number, EPOLLIN, create);
+  return pidfd < 0 ? pidfd : 0;
 }
 
 int Change(KeventSet&, uint32_t, const ukevent&) { return 0; }

@@ -16,21 +16,15 @@ namespace {
 
 int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
-  // To take a signal from its handler is the kernel's alone.
+  // Only the kernel can take a signal from its handler.
   if ((record.key.id & KEVENT_SIGNAL_NOMASK) != 0) return -EOPNOTSUPP;
   const uint64_t signal = record.key.id;
   if (signal == 0 || signal > 64 || signal == SIGKILL || signal == SIGSTOP) return -EINVAL;
-  // It would be delivered as ever, and never come here.
+  // A signal that is not blocked would be delivered, and never come here.
   if ((set.callers_mask() >> (signal - 1) & 1) == 0) return -EINVAL;
-  const int signalfd =
-      set.Adopt([signal] { return sys::CreateSignalfd(static_cast<int>(signal)); });
+  const auto create = [signal] { return sys::CreateSignalfd(static_cast<int>(signal)); };
+  const int signalfd = set.AdoptAndWatch(number, EPOLLIN, create);
   if (signalfd < 0) return signalfd;
-  const int error = set.Watch(number, signalfd, EPOLLIN);
-  if (error < 0) {
-    set.Abandon(signalfd);
-    return error;
-  }
-  record.fd_is_ours = true;
   const int deaf = set.ListenTo(number);
   if (deaf < 0) set.Unwatch(number);
   return deaf;

@@ -27,13 +27,8 @@ int KeventSet::Epoll(uint32_t layer) const {
 
 int KeventSet::AddLayer() {
   if (layer_count_ == kMaxLayers) return -ENOSPC;
-  const int epoll = Adopt(sys::CreateEpoll);
+  const int epoll = AdoptMember(Token(kLayerToken, layer_count_ + 1), sys::CreateEpoll);
   if (epoll < 0) return epoll;
-  const uint64_t token = Token(kLayerToken, layer_count_ + 1);
-  if (const int error = sys::EpollAdd(queue_->epoll(), epoll, EPOLLIN, token); error < 0) {
-    Abandon(epoll);
-    return error;
-  }
   layers_[layer_count_].store(epoll + 1, std::memory_order_release);
   ++layer_count_;
   return 0;
@@ -169,6 +164,25 @@ void KeventSet::DropStale(int fd, uint32_t layer, uint32_t but) {
 // ---- Descriptors of our own ---------------------------------------------------
 
 uint32_t KeventSet::queue_number() const { return queue_->number(); }
+
+int KeventSet::WatchAdopted(uint32_t number, int fd, uint32_t epoll_events) {
+  if (fd < 0) return fd;
+  if (const int error = Watch(number, fd, epoll_events); error < 0) {
+    Abandon(fd);
+    return error;
+  }
+  At(number).fd_is_ours = true;
+  return fd;
+}
+
+int KeventSet::AddAdopted(int fd, uint64_t token) {
+  if (fd < 0) return fd;
+  if (const int error = sys::EpollAdd(queue_->epoll(), fd, EPOLLIN, token); error < 0) {
+    Abandon(fd);
+    return error;
+  }
+  return fd;
+}
 
 void KeventSet::Abandon(int fd) { ReleaseDescriptor(fd, queue_->number(), kRoleSource); }
 
