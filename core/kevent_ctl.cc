@@ -26,7 +26,11 @@ void Answer(ukevent* entry, int error) {
   entry->ret_data[1] = static_cast<uint32_t>(error);
 }
 
-// 0, or why a request cannot be one.
+uint32_t InterestOf(const Source& source, const ukevent& request) {
+  return request.event == KEVENT_MASK_ALL ? source.events : request.event;
+}
+
+// 0, or the error of a request that cannot be one.
 int Check(const Source& source, const ukevent& request) {
   if ((request.req_flags & ~kRequestFlags) != 0) return -EINVAL;
   const bool all = request.event == KEVENT_MASK_ALL;
@@ -46,8 +50,7 @@ bool KeventSet::Add(const ukevent& entry, ukevent* returned) {
       if (StillWatches(link - 1)) {
         result = -EEXIST;
       } else {
-        UnlinkWatcher(link - 1);
-        Erase(link - 1);
+        EraseStale(link - 1);
       }
     }
   }
@@ -60,14 +63,11 @@ bool KeventSet::Add(const ukevent& entry, ukevent* returned) {
   }
 
   Kevent& record = At(number);
-  record.event = entry.event == KEVENT_MASK_ALL ? source->events : entry.event;
+  record.event = InterestOf(*source, entry);
   record.req_flags = entry.req_flags;
   result = source->attach(*this, number, entry);
   if (result == 0) {
-    if ((record.req_flags & KEVENT_REQ_READY) != 0) {
-      MakeReady(number, false);
-      record.forced = true;
-    }
+    if ((record.req_flags & KEVENT_REQ_READY) != 0) Force(number);
     return false;
   }
   *returned = entry;
@@ -93,47 +93,45 @@ int KeventSet::AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t
   return result;
 }
 
-void KeventSet::Remove(ukevent* entry) {
-  const uint32_t link = table_.Find(KeyOf(*entry));
-  if (link != 0) Erase(link - 1);
-  Answer(entry, link == 0 ? -ENOENT : 0);
+int KeventSet::Remove(const ukevent& entry) {
+  const uint32_t link = table_.Find(KeyOf(entry));
+  if (link == 0) return -ENOENT;
+  Erase(link - 1);
+  return 0;
 }
 
-void KeventSet::Modify(ukevent* entry) {
-  const uint32_t link = table_.Find(KeyOf(*entry));
-  if (link == 0) return Answer(entry, -ENOENT);
+int KeventSet::Modify(const ukevent& entry) {
+  const uint32_t link = table_.Find(KeyOf(entry));
+  if (link == 0) return -ENOENT;
   const uint32_t number = link - 1;
   Kevent& record = At(number);
-  const Source* source = SourceOf(entry->type);
-  if (const int error = Check(*source, *entry); error != 0) return Answer(entry, error);
+  const Source& source = *SourceOf(entry.type);
+  if (const int error = Check(source, entry); error != 0) return error;
 
-  // What has happened before is found as it was asked for.
-  if (entry->type == KEVENT_INODE) HarvestInotify(*this);
+  // Events from before the change are found by the mask of before.
+  if (entry.type == KEVENT_INODE) HarvestInotify(*this);
   const uint32_t event = record.event;
   const uint32_t req_flags = record.req_flags;
-  record.event = entry->event == KEVENT_MASK_ALL ? source->events : entry->event;
-  record.req_flags = entry->req_flags;
-  const int error = source->change(*this, number, *entry);
+  record.event = InterestOf(source, entry);
+  record.req_flags = entry.req_flags;
+  const int error = source.change(*this, number, entry);
   if (error < 0) {
     record.event = event;
     record.req_flags = req_flags;
-    return Answer(entry, error);
+    return error;
   }
   TakeBack(number);
   ForgetFound(record);
-  if ((record.req_flags & KEVENT_REQ_READY) != 0) {
-    MakeReady(number, false);
-    record.forced = true;
-  }
-  Answer(entry, 0);
+  if ((record.req_flags & KEVENT_REQ_READY) != 0) Force(number);
+  return 0;
 }
 
 // ---- The call -------------------------------------------------------------------
 
 namespace {
 
-// Each entry's turn, in chunks, so that collectors are not kept waiting for very
-// many.  How many visit() has given back, which it writes to the front.
+// Visits each entry, in chunks, so that collectors are not kept waiting for very many.
+// Returns how many visit() has given back, which it writes to the front.
 template <typename Visit>
 unsigned ForEach(Queue& queue, KeventSet& set, unsigned num, ukevent* entries, Visit visit) {
   constexpr unsigned kChunk = 64;
@@ -160,7 +158,7 @@ unsigned ForEach(Queue& queue, KeventSet& set, unsigned num, ukevent* entries, V
   return returned;
 }
 
-// Async-signal-safe: it takes no lock but the table's.
+// Async-signal-safe: takes no lock but the table's.
 int Ready(Queue& queue, KeventSet* set, unsigned num, ukevent* entries) {
   if (num == 0) queue.RequestExit();
   unsigned missed = 0;
@@ -188,43 +186,29 @@ int Control(Queue& queue, unsigned cmd, unsigned num, ukevent* entries) {
   if (set == nullptr) {
     if (const int error = queue.OpenKevents(&set); error != 0) return -error;
   }
-  unsigned returned = 0;
-  switch (cmd) {
-    case KEVENT_CTL_ADD:
-      returned = ForEach(queue, *set, num, entries, [set](const ukevent* entry, ukevent* back) {
-        return set->Add(*entry, back);
-      });
-      break;
-    case KEVENT_CTL_REMOVE:
-      ForEach(queue, *set, num, entries,
-              [set](ukevent* entry, ukevent*) { return set->Remove(entry), false; });
-      break;
-    default:
-      ForEach(queue, *set, num, entries,
-              [set](ukevent* entry, ukevent*) { return set->Modify(entry), false; });
-  }
-  return static_cast<int>(returned);
+  return static_cast<int>(
+      ForEach(queue, *set, num, entries, [set, cmd](ukevent* entry, ukevent* back) {
+        if (cmd == KEVENT_CTL_ADD) return set->Add(*entry, back);
+        Answer(entry, cmd == KEVENT_CTL_REMOVE ? set->Remove(*entry) : set->Modify(*entry));
+        return false;
+      }));
 }
 
-int ControlPinned(Queue& queue, unsigned cmd, unsigned num, ukevent* entries) {
-  const int result = Control(queue, cmd, num, entries);
-  queue.Unpin();
+int PinAndControl(int kev_fd, unsigned cmd, unsigned num, ukevent* entries) {
+  Queue* queue;
+  if (const int error = PinQueue(kev_fd, &queue); error != 0) return -error;
+  const int result = Control(*queue, cmd, num, entries);
+  queue->Unpin();
   return result;
 }
 
 }  // namespace
 
 int ControlKevents(int kev_fd, unsigned cmd, unsigned num, ukevent* entries) {
+  if (cmd != KEVENT_CTL_READY) return PinAndControl(kev_fd, cmd, num, entries);
   // A handler that leaves would leave its pin behind.
-  if (cmd == KEVENT_CTL_READY) {
-    const SignalsBlocked blocked;
-    Queue* queue;
-    const int error = PinQueue(kev_fd, &queue);
-    return error != 0 ? -error : ControlPinned(*queue, cmd, num, entries);
-  }
-  Queue* queue;
-  const int error = PinQueue(kev_fd, &queue);
-  return error != 0 ? -error : ControlPinned(*queue, cmd, num, entries);
+  const SignalsBlocked blocked;
+  return PinAndControl(kev_fd, cmd, num, entries);
 }
 
 }  // namespace kevent::core

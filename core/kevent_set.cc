@@ -59,6 +59,12 @@ void KeventSet::Erase(uint32_t number) {
   table_.Erase(number);
 }
 
+// The record's descriptor is no longer in its epoll.
+void KeventSet::EraseStale(uint32_t number) {
+  UnlinkWatcher(number);
+  Erase(number);
+}
+
 void KeventSet::TakeBack(uint32_t number) {
   const Kevent& record = At(number);
   if (record.injected) TakeInjected();
@@ -171,6 +177,12 @@ void KeventSet::Withdraw(uint32_t number) {
   if (!record.by_level) --unlevelled_count_;
 }
 
+// Made ready by kevent_ctl, whatever the source says.
+void KeventSet::Force(uint32_t number) {
+  MakeReady(number, false);
+  At(number).forced = true;
+}
+
 // ---- Injecting ------------------------------------------------------------------
 
 bool KeventSet::Inject(const KeventKey& key) {
@@ -202,8 +214,7 @@ void KeventSet::TakeInjected() {
   injected_last_ = 0;
   while (link != 0) {
     Kevent& record = At(link - 1);
-    MakeReady(link - 1, false);
-    record.forced = true;
+    Force(link - 1);
     record.injected = false;
     link = record.injected_after;
   }

@@ -51,10 +51,10 @@ class KeventSet {
   // ---- Commands (kevent_ctl.cc) ----
 
   // Registers a kevent, or says in *returned, which may be the entry itself, why not,
-  // or that it is ready already.  Whether the entry goes back to the program.
+  // or that it is ready already.  True if the entry goes back to the program.
   bool Add(const ukevent& entry, ukevent* returned);
-  void Remove(ukevent* entry);
-  void Modify(ukevent* entry);
+  int Remove(const ukevent& entry);  // 0 or a negative errno
+  int Modify(const ukevent& entry);  // 0 or a negative errno
   // Whether Remove or Modify have taken something back that was ready, and announced,
   // since this was last asked.
   bool TookBack() { return std::exchange(took_back_, false); }
@@ -180,6 +180,8 @@ class KeventSet {
   uint32_t queue_number() const;
   unsigned DeliverReady(unsigned max, ukevent* events);
   void Erase(uint32_t number);
+  void EraseStale(uint32_t number);
+  void Force(uint32_t number);
   void TakeBack(uint32_t number);
   static void ForgetFound(Kevent& record);
 

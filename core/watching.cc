@@ -156,8 +156,7 @@ void KeventSet::DropStale(int fd, uint32_t layer, uint32_t but) {
     const uint32_t number = link - 1;
     link = At(number).same_descriptor;
     if (number == but || At(number).layer != layer) continue;
-    UnlinkWatcher(number);
-    Erase(number);
+    EraseStale(number);
   }
 }
 
