@@ -33,20 +33,20 @@ struct Kevent {
   uint32_t ready_before;
   uint32_t ready_after;
   bool ready;
-  // It is ready for as long as its source says so, which is asked again by
-  // every harvest: not ready on account of the list alone.
+  // The kevent is ready for as long as its source says so, which every harvest asks again:
+  // not ready on account of the list alone.
   bool by_level;
   bool forced;   // made ready by kevent_ctl, whatever its source says
   bool ended;    // its source has nothing more to report
   bool leaving;  // delivered for the last time: goes with the batch
 
-  // In the list of those that kevent_ctl has made ready.
+  // The list of those that kevent_ctl has made ready.
   bool injected;
   uint32_t injected_after;
 
   // ---- The source's ----
 
-  // The descriptor that is watched, in the epoll of this layer; -1: none.
+  // The descriptor that is watched, in the epoll of this layer; -1: there is none.
   int fd;
   uint8_t layer;
   bool fd_is_ours;
@@ -61,12 +61,12 @@ struct Kevent {
   uint32_t next_watch;       // of the first with an inotify watch: another such; the next
                              // that waits for a signal
 
-  // What is to be reported once it is ready.
+  // These are reported once the kevent is ready.
   uint32_t found_flags;
   uint32_t found_data[2];
 };
 
-// Where the records are; what a fork leaves in place while it wipes them.
+// The addresses of the records, which a fork leaves in place while it wipes the records.
 struct KeventPages {
   static constexpr uint32_t kChunkBits = 12;
   static constexpr uint32_t kPerChunk = 1u << kChunkBits;
@@ -91,7 +91,7 @@ class KeventTable {
 
   void Init(KeventPages* pages) { pages_ = pages; }
 
-  // From any thread.
+  // Any thread may ask.
   uint32_t size() const { return size_.load(std::memory_order_relaxed); }
 
   Kevent& At(uint32_t number) {
@@ -99,7 +99,7 @@ class KeventTable {
         std::memory_order_relaxed)[number % KeventPages::kPerChunk];
   }
 
-  // Whether a record with this number was ever handed out and has this generation.
+  // The record with this number, if it was ever handed out and has this generation.
   Kevent* Find(uint32_t number, uint32_t generation) {
     if (number >= used_) return nullptr;
     Kevent& record = At(number);

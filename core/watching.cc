@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Descriptors that kevents watch.  epoll forgets a descriptor when the last
-// number for its file is closed, without a word, and is made to when that number
-// is closed (watched.h); that a record is stale shows when its number is watched
-// again.
+// Descriptors that kevents watch.  epoll forgets a descriptor when the last number for
+// its file is closed, without a word.  The library takes a number that the program closes
+// out of the epolls (watched.h); a record that became stale otherwise shows when its number
+// is watched again.
 
 #include "core/watching.h"
 
@@ -34,9 +34,9 @@ int KeventSet::AddLayer() {
   return 0;
 }
 
-// That epolls are nested too deep, or by too many ways, is EINVAL on some kernels and
-// ELOOP on others (fs/eventpoll.c, reverse_path_check and ep_loop_check); nothing else
-// is EINVAL here, but an epoll inside itself.
+// Epolls that are nested too deep, or by too many ways, are EINVAL on some kernels and
+// ELOOP on others (fs/eventpoll.c, reverse_path_check and ep_loop_check).  Nothing else is
+// EINVAL here, but an epoll inside itself.
 int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
   if (fd < 0 || fd >= Registry::kMaxDescriptor) return -EBADF;
   if (const int error = table_.ReserveWatchers(fd); error != 0) return -error;
@@ -57,9 +57,9 @@ int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
   }
 }
 
-// A number that the program closes is not put in between its last look whether it is
-// watched and the end of its system call.  Who begins to close it after it was marked
-// here sees the mark, clears it, and waits until nobody probes.
+// A number that a thread is closing is not put in after that thread's last look whether it
+// is watched and before the end of its system call.  A thread that begins to close the
+// number after it was marked here sees the mark, clears it, and waits until nobody probes.
 int KeventSet::AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t token) {
   if (Registry::Get(fd).is_internal()) return sys::EpollAdd(Epoll(layer), fd, epoll_events, token);
   constexpr int kTries = 100;  // against threads that close it again and again
@@ -79,7 +79,7 @@ int KeventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
   ForgetTold(record.fd);
   const int error = sys::EpollModify(Epoll(record.layer), record.fd, epoll_events,
                                      Token(record.generation, number));
-  // Of a number that is another file's by now, one that epoll does not take is EPERM, the
+  // The number may be another file's by now: one that epoll does not take is EPERM, the
   // epoll itself EINVAL, and any other ENOENT (fs/eventpoll.c, do_epoll_ctl).
   return error == -EPERM || error == -EINVAL ? -ENOENT : error;
 }
@@ -95,9 +95,9 @@ void KeventSet::Unwatch(uint32_t number) {
   record.fd_is_ours = false;
 }
 
-// The number is not closed between the two calls on it: afterwards nobody could
-// take out what the first has put in.  Whoever is about to close it clears its
-// entry, and then waits until nobody probes.
+// The number must not be closed between the two calls on it: afterwards nobody could take
+// out what the first has put in.  A thread that is about to close it clears its entry in
+// Watched, and then waits until nobody probes.
 bool KeventSet::StillWatches(uint32_t number) {
   const Kevent& record = At(number);
   if (record.fd < 0) return true;
@@ -142,15 +142,15 @@ void KeventSet::UnlinkWatcher(uint32_t number) {
   --watched_;
 }
 
-// One of those that watch it is gone, or another one: what was told to it is told
-// no more.
+// The records that watch the descriptor are others than before, so none is taken to have
+// been told in place of another.
 void KeventSet::ForgetTold(int fd) {
   for (uint32_t link = table_.WatchersOf(fd); link != 0; link = At(link - 1).same_descriptor) {
     At(link - 1).told_to_others = 0;
   }
 }
 
-// The number could be added: who says that he watches it there does not.
+// ADD succeeded, so another record that claims this descriptor in this layer is stale.
 void KeventSet::DropStale(int fd, uint32_t layer, uint32_t but) {
   for (uint32_t link = table_.WatchersOf(fd); link != 0;) {
     const uint32_t number = link - 1;
