@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Finding out which kevents are ready: what the kernel has to say of the
-// descriptors that are watched.
+// Finding out which kevents are ready, by asking the kernel about the descriptors that
+// are watched.
 
 #include <absl/base/optimization.h>
 #include <sys/epoll.h>
@@ -19,8 +19,8 @@ namespace kevent::core {
 
 void KeventSet::BeginBatch(bool sleeps_after) {
   sleeps_after_ = sleeps_after;
-  // What was ready by level and was not collected: it is asked again.  It came
-  // last, so the end of the list has it, however long the list is.
+  // Kevents that were ready by level and were not collected are asked again.  They came
+  // last, so they are at the end of the list, however long that is.
   for (uint32_t link = ready_last_; ready_by_level() != 0;) {
     const uint32_t number = link - 1;
     link = At(number).ready_before;
@@ -34,22 +34,6 @@ void KeventSet::BeginBatch(bool sleeps_after) {
   exhausted_ = begun_ = 0;
   level_first_ = !level_first_;
   signals_pending_ = 0;
-}
-
-// A signal that was sent to one thread is ready for that thread alone; and epoll drops
-// it when any other polls.
-void KeventSet::HarvestSignals() {
-  signals_pending_ = sys::PendingSignals() & waited_for_ & ~let_through_;
-  for (sys::SignalSet left = signals_pending_; left != 0; left &= left - 1) {
-    for (uint32_t link = signal_first_[__builtin_ctzll(left)]; link != 0;) {
-      Kevent& record = At(link - 1);
-      if (record.round != round_ || record.ready) {
-        record.round = round_;
-        MakeReady(link - 1, true);
-      }
-      link = record.next_watch;
-    }
-  }
 }
 
 bool KeventSet::Harvest(unsigned wanted) {
@@ -85,12 +69,12 @@ struct KeventSet::Strangers {
   bool come_round;
 };
 
-// What is ready by level comes round again and again, as the kernel puts it at the
-// end of its list: until so many are found, or a member comes a second time, which
-// ends the turn.  Not until one call finds nothing new, since members without number
-// may have nothing to say: shadowed by others, ready already, of files that outlived
-// their descriptors.  Nor more than wanted: what is not collected has lost its turn.
-// True when the turn is over.
+// Takes members until so many kevents are found, or a member comes a second time, which
+// ends the turn: members that are ready by level come round again and again, as the kernel
+// puts them at the end of its list.  One call that finds nothing new does not end it, since
+// any number of members may have nothing to say: shadowed by others, ready already, of
+// files that outlived their descriptors.  No more are taken than are wanted: a kevent that
+// is taken and not collected has lost its turn.  True when the turn is over.
 bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
   constexpr unsigned kBatch = 256;
   const unsigned others = layer == 0 ? queue_->ReadableMembers() : 0;
@@ -115,9 +99,10 @@ bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
   return false;
 }
 
-// Where no sleep follows that would find it: that there is nothing is made sure of by poll,
-// which looks at the kernel's list under its lock.  So many misses in a row do not come about; the
-// bound is for a kernel whose poll and epoll do not agree.
+// epoll may miss a member that is ready while another thread polls.  Where no sleep follows
+// that would find it, poll makes sure that there is none, since it looks at the kernel's list
+// under its lock.  So many misses in a row do not come about; the bound is for a kernel whose
+// poll and epoll do not agree.
 int KeventSet::TakeReady(uint32_t layer, epoll_event* found, unsigned room) const {
   constexpr int kTries = 8;
   int count = sys::EpollTake(Epoll(layer), found, room);
@@ -130,9 +115,9 @@ int KeventSet::TakeReady(uint32_t layer, epoll_event* found, unsigned room) cons
 
 bool KeventSet::IsLayer(uint64_t token) { return token >> 32 == kLayerToken; }
 
-// A harvest has met this member in this turn of its epoll.  Met before, it ends the
-// turn; and one that has begun in this batch has met all that there is.  True if the
-// member waits until other epolls have had their turns.
+// A harvest has met this member in this turn of its epoll.  A member that was met before
+// ends the turn; a turn that has begun in this batch has met all that there is.  True if
+// the member waits until other epolls have had their turns.
 bool KeventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
                                  Strangers* strangers) {
   const uint32_t bit = 1u << layer;
@@ -156,7 +141,7 @@ bool KeventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
     record->met = (again ? turns_[layer] : turn) + 1;
     return false;
   }
-  // Marked anew from time to time, as it may cease to be ready.
+  // The mark is set anew from time to time, as its member may cease to be ready.
   if (strangers->named != 0 && token == strangers->mark) strangers->come_round = true;
   const unsigned before = strangers->named++;
   if ((before & strangers->named) == 0) strangers->mark = token;
@@ -170,22 +155,26 @@ void KeventSet::Found(uint64_t token, uint32_t events) {
     layers_to_harvest_ |= 1u << number;
     return;
   }
-  if (generation == kInotifyToken) return HarvestInotify(*this);
+  if (generation == kSharedToken) {
+    const Source* const source = SourceOf(number);
+    if (source != nullptr) source->harvest_shared(*this);
+    return;
+  }
   if (token == kAnnouncedOnce) {
     took_announcement_ = true;
     return;
   }
   Kevent* record = table_.Find(number, generation);
-  // None: of the engine, or of a file that outlived its descriptor.
+  // A member without a record is the engine's, or of a file that outlived its descriptor.
   if (record == nullptr || generation % 2 == 0) return;
-  // Reported for the last time: what happens now is for the others.
+  // The kevent was reported for the last time: this event is for the others.
   if (record->leaving) return;
   const bool by_level = (record->req_flags & KEVENT_REQ_ET) == 0;
-  // It has been in this batch.
+  // The kevent has been in this batch.
   if (by_level && record->round == round_ && !record->ready) return;
-  if (!SourceOf(record->key.type)->harvest(*this, *record, events)) return;
+  if (!SourceOf(*record).harvest(*this, *record, events)) return;
   if (layer_count_ != 0 && !by_level) {
-    // Those before it were told, and their edges met, if that has set anything.
+    // Records before this one were told, and their edges met, if told_to_others is set.
     const bool alone =
         record->told_to_others == 0 && (record->req_flags & KEVENT_REQ_WAKEUP_ALL) == 0;
     if (IsFinal(events)) {
@@ -199,7 +188,7 @@ void KeventSet::Found(uint64_t token, uint32_t events) {
   MakeReady(number, by_level);
 }
 
-// Nothing comes after it that others could be told instead.
+// After these events nothing comes that others could be told instead.
 bool KeventSet::IsFinal(uint32_t epoll_events) {
   return (epoll_events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0;
 }
@@ -225,8 +214,8 @@ bool KeventSet::Shadowed(uint32_t number) {
   return false;
 }
 
-// An edge that a later harvest meets may be of what was told to the first now.  As a
-// rule that is in a layer, or before one whose layer was met first.
+// A later harvest may meet, by another record, an edge of the activity that the first is told
+// of now.  As a rule that record is in a layer, or comes before one whose layer was met first.
 void KeventSet::Shadow(const Kevent& first, bool alone) {
   if (first.fd < 0) return;
   for (uint32_t link = table_.WatchersOf(first.fd); link != 0;) {

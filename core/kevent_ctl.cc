@@ -26,10 +26,6 @@ void Answer(ukevent* entry, int error) {
   entry->ret_data[1] = static_cast<uint32_t>(error);
 }
 
-uint32_t InterestOf(const Source& source, const ukevent& request) {
-  return request.event == KEVENT_MASK_ALL ? source.events : request.event;
-}
-
 // 0, or the error of a request that cannot be one.
 int Check(const Source& source, const ukevent& request) {
   if ((request.req_flags & ~kRequestFlags) != 0) return -EINVAL;
@@ -63,7 +59,7 @@ bool KeventSet::Add(const ukevent& entry, ukevent* returned) {
   }
 
   Kevent& record = At(number);
-  record.event = InterestOf(*source, entry);
+  record.event = source->InterestOf(entry);
   record.req_flags = entry.req_flags;
   result = source->attach(*this, number, entry);
   if (result == 0) {
@@ -88,7 +84,7 @@ int KeventSet::AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t
   }
   At(number).event = event;
   At(number).req_flags = 0;
-  const int result = SourceOf(type)->attach(*this, number, {});
+  const int result = SourceOf(At(number)).attach(*this, number, {});
   if (result < 0) table_.Erase(number);
   return result;
 }
@@ -105,14 +101,14 @@ int KeventSet::Modify(const ukevent& entry) {
   if (link == 0) return -ENOENT;
   const uint32_t number = link - 1;
   Kevent& record = At(number);
-  const Source& source = *SourceOf(entry.type);
+  const Source& source = SourceOf(record);
   if (const int error = Check(source, entry); error != 0) return error;
 
   // Events from before the change are found by the mask of before.
-  if (entry.type == KEVENT_INODE) HarvestInotify(*this);
+  source.harvest_shared(*this);
   const uint32_t event = record.event;
   const uint32_t req_flags = record.req_flags;
-  record.event = InterestOf(source, entry);
+  record.event = source.InterestOf(entry);
   record.req_flags = entry.req_flags;
   const int error = source.change(*this, number, entry);
   if (error < 0) {

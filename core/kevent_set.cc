@@ -27,7 +27,8 @@ int KeventSet::Open(Queue* queue, KeventPages* pages) {
   return 0;
 }
 
-// The descriptors were closed with the queue.
+// The descriptors were closed with the queue, so only the records' other belongings are
+// given back.
 void KeventSet::Clear() {
   const SignalsBlocked blocked;
   const Locked locked(table_lock_);
@@ -36,7 +37,7 @@ void KeventSet::Clear() {
     Kevent& record = At(number);
     Withdraw(number);
     if (record.fd >= 0) UnlinkWatcher(number);
-    if (record.key.type == KEVENT_TIMER) SourceOf(KEVENT_TIMER)->detach(*this, number);
+    SourceOf(record).forget(*this, number);
     table_.Erase(number);
   });
   table_.ForgetWatches();
@@ -45,7 +46,7 @@ void KeventSet::Clear() {
   turn_ = layers_to_harvest_ = 0;
   edges_.store(0, std::memory_order_relaxed);
   edges_watched_ = took_announcement_ = false;
-  inotify_.store(0, std::memory_order_relaxed);
+  std::fill_n(shared_, SourceTable::kTypes, 0);
   signals_.store(0, std::memory_order_relaxed);
   waited_for_ = signals_pending_ = let_through_ = 0;
   std::fill_n(signal_first_, 64, 0);
@@ -55,7 +56,7 @@ void KeventSet::Clear() {
 void KeventSet::Erase(uint32_t number) {
   Kevent& record = At(number);
   TakeBack(number);
-  SourceOf(record.key.type)->detach(*this, number);
+  SourceOf(record).detach(*this, number);
   table_.Erase(number);
 }
 
@@ -76,8 +77,8 @@ void KeventSet::TakeBack(uint32_t number) {
 
 constexpr uint32_t kEdges = EPOLLIN | EPOLLET;
 
-// Only while somebody sleeps on them: each would cost every event a second
-// wake-up in the kernel.
+// The edges are watched only while a thread sleeps on them, since they cost every event a
+// second wake-up in the kernel.
 int KeventSet::WatchEdges() {
   if (edges_watched_) return 0;
   const int error =
@@ -97,8 +98,8 @@ void KeventSet::IgnoreEdges() {
   KeepRoom();
 }
 
-// The kernel nests epolls five deep.  With one inside the queue's, its place
-// inside the edges is kept, so that whoever has to sleep on them can.
+// The kernel nests epolls five deep.  While there is one inside the queue's, the queue's
+// keeps its place inside the edges, so that a thread that has to sleep on them can.
 int KeventSet::Nest(uint32_t number) {
   At(number).nests = true;
   ++nested_;
@@ -108,7 +109,6 @@ int KeventSet::Nest(uint32_t number) {
 }
 
 void KeventSet::Unnest(uint32_t number) {
-  if (!At(number).nests) return;
   At(number).nests = false;
   --nested_;
   KeepRoom();
@@ -121,20 +121,21 @@ int KeventSet::KeepRoom() {
   }
   const int error = PutIntoEdges(edges_watched_ ? kEdges : 0);
   if (error == 0 || !edges_watched_) return error;
-  // Whoever sleeps on the edges would not be woken: it is to try for itself.
+  // A thread that sleeps on the edges would not be woken, so it is told to look for itself.
   edges_watched_ = false;
   queue_->Recall();
   return error;
 }
 
-// What is there needs no memory; it is not, where the kernel had none before.
+// Modifying a member needs no memory, so that is tried first; the member is missing where
+// the kernel had no memory to add it before.
 int KeventSet::PutIntoEdges(uint32_t epoll_events) {
   int error = sys::EpollModify(edges(), queue_->epoll(), epoll_events);
   if (error == -ENOENT) error = sys::EpollAdd(edges(), queue_->epoll(), epoll_events);
   return error == -EINVAL ? -ELOOP : error;  // as in Watch
 }
 
-// Whoever sleeps on the edges goes on doing so.
+// A thread that sleeps on the edges goes on sleeping.
 int KeventSet::MoveEpoll(int from, int to) {
   if (nested_ == 0 && !edges_watched_) return 0;
   const int error = sys::EpollAdd(edges(), to, edges_watched_ ? kEdges : 0);
@@ -222,7 +223,7 @@ void KeventSet::TakeInjected() {
 
 // ---- Delivering -------------------------------------------------------------------
 
-// Completions and kevents, each with half of the room if both need it.
+// Completions and kevents have half of the room each, if both need it.
 unsigned KeventSet::Deliver(unsigned max, ukevent* events) {
   HarvestInjected();
   completions_.Harvest();
@@ -233,7 +234,7 @@ unsigned KeventSet::Deliver(unsigned max, ukevent* events) {
   return count + completions_.Deliver(max - count, events + count);
 }
 
-// Those that are ready by level have half of the room, if both need it: they are found
+// Kevents that are ready by level have half of the room, if both need it: they are found
 // after the others, which may be ever so many.
 unsigned KeventSet::DeliverReady(unsigned max, ukevent* events) {
   const unsigned share = ready_count_ > max ? std::min(ready_by_level(), LevelShare(max)) : 0;
@@ -248,7 +249,8 @@ unsigned KeventSet::DeliverReady(unsigned max, ukevent* events) {
   return count;
 }
 
-// They lie at the end of the list, among what was found with them.
+// Kevents that are ready by level lie at the end of the list, among others that were found
+// with them.
 unsigned KeventSet::DeliverByLevel(unsigned max, ukevent* events) {
   uint32_t link = ready_last_;
   for (unsigned left = ready_by_level(); left != 0;) {
@@ -264,40 +266,23 @@ unsigned KeventSet::DeliverByLevel(unsigned max, ukevent* events) {
   return count;
 }
 
-// A last question before it is reported.  What a source has to be relieved of is
-// taken from it.
 bool KeventSet::StillReady(uint32_t number) {
   Kevent& record = At(number);
   const bool check = (record.req_flags & KEVENT_REQ_LAST_CHECK) != 0;
   if (record.forced && !check) return true;
   const bool found_now = record.round == round_ && !record.forced;
-  // An edge of a descriptor that was closed since is nobody's.
+  // An edge of a descriptor that was closed since is not reported.
   if (!found_now && !record.fd_is_ours && !StillWatches(number)) return false;
-  const auto deliver = SourceOf(record.key.type)->deliver;
-  return deliver == nullptr || deliver(*this, record, check && !found_now);
+  return SourceOf(record).deliver(*this, record, check && !found_now);
 }
 
-// Withdraws what would not be reported, so that one who waits for several counts
-// right.
 void KeventSet::DropVain() {
-  uint64_t signals = 0;
+  uint64_t counted[SourceTable::kTypes] = {};
   for (uint32_t link = ready_first_; link != 0;) {
     const uint32_t number = link - 1;
     Kevent& record = At(number);
     link = record.ready_after;
-    bool vain = false;
-    if (record.key.type == KEVENT_TIMER) {
-      // Made ready, and due: one event.
-      vain = queue_->IsDue(Handle(record.handle).slot());
-    } else if (record.key.type != KEVENT_SIGNAL) {
-      vain = !StillReady(number);
-    } else if (!record.forced) {
-      // Whoever is first takes the signal.
-      const uint64_t bit = uint64_t{1} << (record.key.id - 1);
-      vain = (signals & bit) != 0 || LetsThrough(record);
-      signals |= bit;
-    }
-    if (vain) {
+    if (!SourceOf(record).counts(*this, number, &counted[record.key.type])) {
       Withdraw(number);
       ForgetFound(record);
     } else if ((record.req_flags & KEVENT_REQ_LAST_CHECK) != 0) {
@@ -322,9 +307,8 @@ bool KeventSet::DeliverOne(uint32_t number, ukevent* event) {
       record.ended) {
     Leave(number);
   } else if (ABSL_PREDICT_FALSE(record.fd_is_ours)) {
-    // Only then something is taken from the source.
-    const auto leaves = SourceOf(record.key.type)->leaves;
-    if (leaves != nullptr && leaves(record, forced)) MakeReady(number, true);
+    // With its event something is taken from a descriptor of the engine's own alone.
+    if (SourceOf(record).leaves(record, forced)) MakeReady(number, true);
   }
   ForgetFound(record);
   return true;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 //
-// What kevent_ctl has registered with a queue: the records, which of them are
-// ready, and what watches their sources.
+// The kevents that are registered with a queue: their records, the list of those that
+// are ready, and the epolls that watch their sources.
 //
 //   kevent_set.cc   the list of the ready: injecting and delivering
-//   harvesting.cc   which are: what the kernel has to say
+//   harvesting.cc   which are ready: asking the kernel
 //   kevent_ctl.cc   the commands
 //   watching.cc     descriptors, in the queue's epoll
 //   source_*.cc     a file for each kind of source, behind core/source.h
 //
 // Everything is under the queue's lock, but for Inject, which has a lock of its
 // own that is only held with signals blocked, so that a signal handler may take
-// it.  Who changes the table holds both.
+// it.  A thread that changes the table holds both.
 
 #ifndef KEVENT_CORE_KEVENT_SET_H_
 #define KEVENT_CORE_KEVENT_SET_H_
@@ -29,6 +29,7 @@
 #include "core/lock.h"
 #include "core/source.h"
 #include "core/system.h"
+#include "core/watching.h"
 
 namespace kevent::core {
 
@@ -36,10 +37,10 @@ class Queue;
 
 class KeventSet {
  public:
-  // Of a queue that is opened or, in a child of fork, opened anew: 0 or an errno.
+  // The queue is opened or, in a child of fork, opened anew: 0 or an errno.
   int Open(Queue* queue, KeventPages* pages);
   bool open() const { return open_.load(std::memory_order_acquire); }
-  // Of a queue that was closed: forgets all kevents.
+  // The queue was closed: forgets all kevents.
   void Clear();
 
   Queue& queue() { return *queue_; }
@@ -55,13 +56,13 @@ class KeventSet {
   bool Add(const ukevent& entry, ukevent* returned);
   int Remove(const ukevent& entry);  // 0 or a negative errno
   int Modify(const ukevent& entry);  // 0 or a negative errno
-  // Whether Remove or Modify have taken something back that was ready, and announced,
+  // True when Remove or Modify have taken something back that was ready, and announced,
   // since this was last asked.
   bool TookBack() { return std::exchange(took_back_, false); }
   // Registers a kevent of a type that kevent_ctl does not take, and cannot name: 0 or a
   // negative errno.  There may be several with one id and cookie.
   int AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t event);
-  // What the thread that calls has blocked: for KEVENT_SIGNAL (source_signal.cc).
+  // The signals that the calling thread has blocked: for KEVENT_SIGNAL (source_signal.cc).
   void set_callers_mask(sys::SignalSet mask) { callers_mask_ = mask; }
   sys::SignalSet callers_mask() const { return callers_mask_; }
 
@@ -81,44 +82,47 @@ class KeventSet {
   // Marks a kevent as ready; false when there is none.
   bool Inject(const KeventKey& key);
 
-  // What has completed into the queue.
+  // The operations that have completed into the queue.
   Completions& completions() { return completions_; }
 
-  // Whether something came that nobody has looked at yet.
+  // True when something came that no collector has looked at yet.
   bool anything_new() const {
     return injected_.load(std::memory_order_seq_cst) != 0 || completions_.any_posted();
   }
 
   // ---- Collecting ----
 
-  // Whether the kernel is to be asked what is ready.
+  // True while the kernel has to be asked what is ready.
   bool watches() const { return watched_ != 0; }
-  // Forgets what was ready by level, and takes in what was injected or has completed.
+  // Forgets the kevents that were ready by level, and takes in those that were injected and
+  // the operations that have completed.
   // `sleeps_after`: if it finds nothing, a sleep follows that does not begin while something
   // is ready.
   void BeginBatch(bool sleeps_after);
-  // Finds out what is ready, so many if there are; the kernel is not asked for
-  // none.  Whether there may be more: then HarvestMore finds what this call has
-  // not met yet.
+  // Finds out which kevents are ready, so many if there are; with 0 the kernel is not
+  // asked.  True if there may be more: then HarvestMore finds those that this call has not
+  // met yet.
   bool Harvest(unsigned wanted);
   bool HarvestMore(unsigned wanted);
-  // Whether a harvest has met the queue's announcement since this was last asked.
+  // True when a harvest has met the queue's announcement since this was last asked.
   bool TookAnnouncement() { return std::exchange(took_announcement_, false); }
+  // Withdraws what would not be reported, so that a thread that waits for several counts
+  // right.
   void DropVain();
   unsigned ready_count() const { return ready_count_ + completions_.count(); }
   unsigned ready_by_level() const { return ready_count_ - unlevelled_count_; }
   // Delivers up to `max` and returns how many.
   unsigned Deliver(unsigned max, ukevent* events);
-  // A KEVENT_TIMER has expired; false when it goes with this batch anyhow.
+  // A kevent's timer has expired; false when the kevent leaves with this batch.
   bool DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness, ukevent* event);
   // Removes what was delivered for the last time.
   void EndBatch();
-  // Whether something can be collected that the kernel doesn't know of.
+  // True when something can be collected that the kernel does not know of.
   bool kernel_does_not_know() const {
     return unlevelled_count_ != 0 || completions_.count() != 0 || anything_new();
   }
-  // An epoll that becomes readable with each thing that happens to the queue's
-  // own while it is watched, until it is taken; at first in any case.
+  // The edges are an epoll that becomes readable with each event of the queue's epoll
+  // while that is watched, until it is taken; and at first in any case.
   int WatchEdges();  // 0 or a negative errno
   void TakeEdges();
   void IgnoreEdges();
@@ -132,6 +136,10 @@ class KeventSet {
   void Withdraw(uint32_t number);  // from the ready
   void Leave(uint32_t number);     // for good, with the batch
 
+  // True if the record would be reported: the last question before that, with which the
+  // source is relieved of what goes with the event.
+  bool StillReady(uint32_t number);
+
   // Watches a descriptor (watching.cc): 0 or a negative errno.
   int Watch(uint32_t number, int fd, uint32_t epoll_events);
   int Rewatch(uint32_t number, uint32_t epoll_events);
@@ -139,10 +147,10 @@ class KeventSet {
   // A record watches an epoll: 0, or a negative errno when it is too deep.
   // Unwatch undoes it.
   int Nest(uint32_t number);
-  // The program is about to close this number, and Watched has it no more.
+  // The program is about to close this number, and Watched no longer has it.
   // Async-signal-safe: waits for no more than two system calls of another thread.
   void LetGo(int fd) const;
-  // Whether a record's descriptor is still what it was.
+  // True while a record's descriptor is still what it was.
   bool StillWatches(uint32_t number);
 
   // Takes over the descriptor that `create` makes, or the negative errno that it is:
@@ -158,10 +166,19 @@ class KeventSet {
   int AdoptAndWatch(uint32_t number, uint32_t epoll_events, Create create) {
     return WatchAdopted(number, Adopt(create), epoll_events);
   }
+  // The descriptor that all kevents of this type share, made when it is first asked for
+  // and closed with the queue: or a negative errno.
+  template <typename Create>
+  int Shared(uint32_t type, Create create) {
+    if (shared_[type] != 0) return shared_[type] - 1;
+    const int fd = AdoptMember(SharedToken(type), create);
+    if (fd < 0) return fd;
+    shared_[type] = fd + 1;
+    ++watched_;
+    return fd;
+  }
 
-  // The inotify of all KEVENT_INODE, made when first needed: or a negative errno.
-  int Inotify();
-  // A record waits for its signal, or does no more: 0 or a negative errno.
+  // A record begins to wait for its signal: 0 or a negative errno.
   int ListenTo(uint32_t number);
   void StopListening(uint32_t number);
   KeventTable& table() { return table_; }
@@ -198,11 +215,10 @@ class KeventSet {
   void Found(uint64_t token, uint32_t events);
   bool Shadowed(uint32_t number);
   void Shadow(const Kevent& first, bool alone);
-  bool StillReady(uint32_t number);
   bool DeliverOne(uint32_t number, ukevent* event);
   unsigned DeliverByLevel(unsigned max, ukevent* events);
   unsigned LevelShare(unsigned max) const { return max / 2 + (level_first_ ? max % 2 : 0); }
-  // How much more a harvest is to find, if anything.
+  // A harvest is to find so many more.
   unsigned Missing(unsigned wanted) const {
     const unsigned share = LevelShare(wanted);
     return std::max(wanted - std::min(wanted, ready_count_),
@@ -226,8 +242,8 @@ class KeventSet {
   Lock table_lock_;
   KeventTable table_;
   Completions completions_;
-  bool completions_first_;  // whose turn it is when there is room for one
-  bool level_first_;        // and whose of the kevents
+  bool completions_first_;  // an odd place in a batch is a completion's
+  bool level_first_;        // an odd place of the kevents is for one by level
   bool sleeps_after_;       // this batch, as BeginBatch has it
 
   uint32_t ready_first_;  // plus one
@@ -240,16 +256,17 @@ class KeventSet {
   bool took_back_;
   uint32_t watched_;  // how many records watch a descriptor
   uint32_t nested_;   // of them, an epoll
-  // Of the epolls, the queue's own first: whose turn it is, and how many turns each
-  // has had.  A bit for each: that are known to have something ready; in which this
-  // batch has met all there is, or has begun a turn.
+  // The epolls, the queue's own first, have their turns one after the other: the one whose
+  // turn it is, and how many turns each has had.  With a bit for each: those that are known
+  // to have something ready; those in which this batch has met all there is, or has begun
+  // a turn.
   uint32_t turn_;
   uint32_t turns_[kMaxLayers + 1];
   uint32_t layers_to_harvest_;
   uint32_t exhausted_;
   uint32_t begun_;
   uint32_t serials_;               // of internal kevents
-  std::atomic<uint32_t> probing_;  // whether a number is still watched
+  std::atomic<uint32_t> probing_;  // threads that find out if a number is still watched
 
   // Under the table's lock, linked by injected_after; plus one.
   std::atomic<uint32_t> injected_;
@@ -271,7 +288,7 @@ class KeventSet {
   uint32_t layer_count_;
   std::atomic<int> edges_;
   bool edges_watched_;
-  std::atomic<int> inotify_;
+  int shared_[SourceTable::kTypes];
 };
 
 }  // namespace kevent::core

@@ -2,33 +2,30 @@
 
 #include "core/source.h"
 
+#include "core/kevent_set.h"
+
 namespace kevent::core {
 
-const Source* SourceOf(uint32_t type) {
-  switch (type) {
-    case KEVENT_SOCKET:
-      return &kSocketSource;
-    case KEVENT_INODE:
-      return &kInodeSource;
-    case KEVENT_TIMER:
-      return &kTimerSource;
-    case KEVENT_POLL:
-      return &kDescriptorSource;
-    case KEVENT_PIPE:
-      return &kPipeSource;
-    case KEVENT_SIGNAL:
-      return &kSignalSource;
-    case KEVENT_UNOTIFY:
-      return &kUserSource;
-    case KEVENT_PROCESS:
-      return &kProcessSource;
-    case KEVENT_KEVENT:
-      return &kQueueSource;
-    case KEVENT_MQ:
-      return &kMessageQueueSource;
-    default:
-      return nullptr;
-  }
+// Weak, so that a unit test can link a table with a type of its own in place of this one.
+extern const SourceTable kSourceTable [[gnu::weak]];
+constinit const SourceTable kSourceTable({KEVENT_SOURCES(KEVENT_SOURCE_ENTRY)});
+
+int Source::KeepAsIs(KeventSet&, uint32_t, const ukevent&) { return 0; }
+
+void Source::Unwatch(KeventSet& set, uint32_t number) { set.Unwatch(number); }
+
+void Source::KeepNothing(KeventSet&, uint32_t) {}
+
+bool Source::IsReady(KeventSet&, Kevent&, uint32_t) { return true; }
+
+void Source::HarvestNothing(KeventSet&) {}
+
+bool Source::StaysReady(KeventSet&, Kevent&, bool) { return true; }
+
+bool Source::CountsWhileReady(KeventSet& set, uint32_t number, uint64_t*) {
+  return set.StillReady(number);
 }
+
+bool Source::LeavesNothing(const Kevent&, bool) { return false; }
 
 }  // namespace kevent::core

@@ -29,20 +29,18 @@ constexpr uint32_t kPollEvents =
     KEVENT_POLL_POLLHUP | KEVENT_POLL_POLLNVAL | KEVENT_POLL_POLLRDNORM | KEVENT_POLL_POLLRDBAND |
     KEVENT_POLL_POLLWRNORM | KEVENT_POLL_POLLWRBAND | KEVENT_POLL_POLLMSG | KEVENT_POLL_POLLREMOVE |
     KEVENT_POLL_POLLRDHUP;
-// What epoll watches of them; errors and hang-ups it reports unasked.
+// epoll watches for these of them; errors and hang-ups it reports unasked.
 constexpr uint32_t kWatchable = kPollEvents & ~(KEVENT_POLL_POLLNVAL | KEVENT_POLL_POLLREMOVE);
 constexpr uint32_t kUnasked = KEVENT_POLL_POLLERR | KEVENT_POLL_POLLHUP;
-// What poll answers for a file that has nothing to poll, such as a regular one.
+// poll answers this for a file that has nothing to poll, such as a regular one.
 constexpr uint32_t kAlways =
     KEVENT_POLL_POLLIN | KEVENT_POLL_POLLOUT | KEVENT_POLL_POLLRDNORM | KEVENT_POLL_POLLWRNORM;
-
-constexpr uint32_t kSocketEvents = KEVENT_SOCKET_RECV | KEVENT_SOCKET_ACCEPT | KEVENT_SOCKET_SEND;
 
 bool IsPoll(const Kevent& record) { return record.key.type == KEVENT_POLL; }
 
 int DescriptorOf(const Kevent& record) { return static_cast<int>(record.key.id); }
 
-// What a record waits for, as poll has it.
+// The events that a record waits for, as poll has them.
 uint32_t PollEvents(const Kevent& record) {
   if (IsPoll(record)) return record.event & kWatchable;
   uint32_t events = 0;
@@ -51,15 +49,16 @@ uint32_t PollEvents(const Kevent& record) {
   return events;
 }
 
-// An edge that says that nothing more will come is for all that wait for input: so it is
-// asked whether this is one.
+// An edge that says that nothing more will come is for every record that waits for input,
+// so epoll is asked to tell it from others (EPOLLRDHUP).
 uint32_t EpollEvents(const Kevent& record) {
   const uint32_t events = PollEvents(record);
   if ((record.req_flags & KEVENT_REQ_ET) == 0) return events;
   return events | EPOLLET | ((events & POLLIN) != 0 ? EPOLLRDHUP : 0u);
 }
 
-// What was found, from what poll answers; whether that is anything.
+// Says in the record what was found, from what poll answers; returns whether that is
+// anything.
 bool Describe(Kevent& record, uint32_t events) {
   uint32_t found;
   record.found_flags = 0;
@@ -88,8 +87,8 @@ int AttachAlwaysReady(KeventSet& set, uint32_t number) {
   return fd < 0 ? fd : 0;
 }
 
-// Such files have no type; of those that have none, epolls have members, though
-// not this one.
+// fstat gives an epoll no type; of the files without a type, only an epoll can be asked to
+// delete a member, and says that it has none (ENOENT).
 bool IsEpoll(KeventSet& set, int fd, int mode) {
   return (mode & S_IFMT) == 0 && sys::EpollDelete(fd, set.queue().always_ready()) == -ENOENT;
 }
@@ -125,8 +124,6 @@ int Change(KeventSet& set, uint32_t number, const ukevent&) {
   return set.Rewatch(number, EventsOfAlwaysReady(record));
 }
 
-void Detach(KeventSet& set, uint32_t number) { set.Unwatch(number); }
-
 bool Harvest(KeventSet&, Kevent& record, uint32_t epoll_events) {
   if (!record.fd_is_ours) return Describe(record, epoll_events);
   record.found_data[0] = record.event & kAlways;
@@ -139,12 +136,17 @@ bool Deliver(KeventSet&, Kevent& record, bool check) {
   return events < 0 || Describe(record, static_cast<uint32_t>(events));
 }
 
+// The three types differ in their bits alone.
+constexpr Source SourceOfDescriptors(uint32_t events) {
+  return {
+      .events = events, .attach = Attach, .change = Change, .harvest = Harvest, .deliver = Deliver};
+}
+
 }  // namespace
 
-constexpr Source kDescriptorSource = {kPollEvents, Attach,  Change, Detach,
-                                      Harvest,     Deliver, nullptr};
-constexpr Source kSocketSource = {kSocketEvents, Attach, Change, Detach, Harvest, Deliver, nullptr};
-constexpr Source kPipeSource = {
-    KEVENT_SOCKET_RECV | KEVENT_SOCKET_SEND, Attach, Change, Detach, Harvest, Deliver, nullptr};
+constexpr Source kDescriptorSource = SourceOfDescriptors(kPollEvents);
+constexpr Source kSocketSource =
+    SourceOfDescriptors(KEVENT_SOCKET_RECV | KEVENT_SOCKET_ACCEPT | KEVENT_SOCKET_SEND);
+constexpr Source kPipeSource = SourceOfDescriptors(KEVENT_SOCKET_RECV | KEVENT_SOCKET_SEND);
 
 }  // namespace kevent::core

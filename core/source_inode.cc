@@ -3,8 +3,8 @@
 // KEVENT_INODE: what happens in a directory or to a file, by inotify.
 // id.raw[0] is a descriptor of it, which may be closed afterwards.
 //
-// All of a queue share one inotify, since a user may have few.  There a file has
-// one watch, whose mask is what all its kevents ask for together.
+// All kevents of a queue share one inotify, since a user may have few.  There a file
+// has one watch, whose mask is the union of its kevents'.
 
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -51,53 +51,8 @@ uint32_t FromInotify(uint32_t mask) {
   return events;
 }
 
-int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
-  Kevent& record = set.At(number);
-  if (record.key.id >> 32 != 0) return -EINVAL;
-  const int fd = static_cast<int>(record.key.id);
-  const int mode = sys::FileMode(fd);
-  if (mode < 0) return mode;
-  const bool directory = (mode & S_IFMT) == S_IFDIR;
-  if (!directory && (record.event & kOfDirectories) != 0) {
-    if (request.event != KEVENT_MASK_ALL) return -ENOTDIR;
-    record.event &= ~kOfDirectories;
-  }
-  const int inotify = set.Inotify();
-  if (inotify < 0) return inotify;
-  if (const int error = set.table().ReserveWatch(); error != 0) return -error;
-  // What has happened before is not this one's.
-  HarvestInotify(set);
-  const int watch = sys::InotifyAdd(inotify, fd, ToInotify(record.event));
-  if (watch < 0) return watch;
-  set.table().LinkWatch(number, watch);
-  return 0;
-}
-
-void Detach(KeventSet& set, uint32_t number) {
-  const int watch = KeventTable::WatchOf(set.At(number));
-  const bool wanted = set.table().UnlinkWatch(number);
-  // The kernel has dropped the watch of a file that is gone.
-  if (!wanted && !set.At(number).ended) sys::InotifyRemove(set.Inotify(), watch);
-}
-
-int Change(KeventSet& set, uint32_t number, const ukevent& request) {
-  Kevent& record = set.At(number);
-  const int mode = sys::FileMode(static_cast<int>(record.key.id));
-  if (mode < 0) return mode;
-  const bool directory = (mode & S_IFMT) == S_IFDIR;
-  const uint32_t events = directory ? record.event : record.event & ~kOfDirectories;
-  const int watch =
-      sys::InotifyAdd(set.Inotify(), static_cast<int>(record.key.id), ToInotify(events));
-  if (watch < 0) return watch;
-  // Another file has the number by now, of whatever kind.
-  if (watch != KeventTable::WatchOf(record)) {
-    if (set.table().FirstOf(watch) == 0) sys::InotifyRemove(set.Inotify(), watch);
-    return -EBADF;
-  }
-  if (events != record.event && request.event != KEVENT_MASK_ALL) return -ENOTDIR;
-  record.event = events;
-  return 0;
-}
+// The inotify of all, made when first needed: or a negative errno.
+int Inotify(KeventSet& set) { return set.Shared(KEVENT_INODE, sys::CreateInotify); }
 
 void Count(KeventSet& set, uint32_t number, uint32_t events, uint32_t how_many) {
   Kevent& record = set.At(number);
@@ -108,7 +63,6 @@ void Count(KeventSet& set, uint32_t number, uint32_t events, uint32_t how_many) 
 }
 
 void Happened(KeventSet& set, const inotify_event& event) {
-  const bool lost = (event.mask & IN_Q_OVERFLOW) != 0;
   for (uint32_t link = set.table().FirstOf(event.wd); link != 0;) {
     const uint32_t number = link - 1;
     Kevent& record = set.At(number);
@@ -119,28 +73,18 @@ void Happened(KeventSet& set, const inotify_event& event) {
       record.found_flags = KEVENT_RET_BROKEN;
       set.MakeReady(number, false);
     } else if (const uint32_t events = FromInotify(event.mask) & record.event; events != 0) {
-      Count(set, number, events, lost ? UINT32_MAX : 1);
+      Count(set, number, events, 1);
     }
   }
 }
 
-}  // namespace
-
-int KeventSet::Inotify() {
-  int inotify = inotify_.load(std::memory_order_acquire) - 1;
-  if (inotify >= 0) return inotify;
-  inotify = AdoptMember(Token(kInotifyToken, 0), sys::CreateInotify);
-  if (inotify < 0) return inotify;
-  inotify_.store(inotify + 1, std::memory_order_release);
-  ++watched_;
-  return inotify;
-}
-
-void HarvestInotify(KeventSet& set) {
+// The inotify reports to the records with the watch; when it has lost events, to all.
+void HarvestShared(KeventSet& set) {
   alignas(inotify_event) char buffer[4096];
-  // The number may be a stranger's, if the program has closed ours behind our back.
-  const int inotify = set.Inotify();
-  if (sys::EpollModify(set.queue().epoll(), inotify, POLLIN, Token(kInotifyToken, 0)) < 0) return;
+  // The number may be a stranger's, if the program has closed the inotify by a system call
+  // of its own.
+  const int inotify = Inotify(set);
+  if (sys::EpollModify(set.queue().epoll(), inotify, POLLIN, SharedToken(KEVENT_INODE)) < 0) return;
   for (;;) {
     const int bytes = sys::ReadInotify(inotify, buffer, sizeof buffer);
     if (bytes <= 0) return;
@@ -158,6 +102,60 @@ void HarvestInotify(KeventSet& set) {
   }
 }
 
-constexpr Source kInodeSource = {kEvents, Attach, Change, Detach, nullptr, nullptr, nullptr};
+int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
+  Kevent& record = set.At(number);
+  if (record.key.id >> 32 != 0) return -EINVAL;
+  const int fd = static_cast<int>(record.key.id);
+  const int mode = sys::FileMode(fd);
+  if (mode < 0) return mode;
+  const bool directory = (mode & S_IFMT) == S_IFDIR;
+  if (!directory && (record.event & kOfDirectories) != 0) {
+    if (request.event != KEVENT_MASK_ALL) return -ENOTDIR;
+    record.event &= ~kOfDirectories;
+  }
+  const int inotify = Inotify(set);
+  if (inotify < 0) return inotify;
+  if (const int error = set.table().ReserveWatch(); error != 0) return -error;
+  // Events from before the registration are for the kevents that were there.
+  HarvestShared(set);
+  const int watch = sys::InotifyAdd(inotify, fd, ToInotify(record.event));
+  if (watch < 0) return watch;
+  set.table().LinkWatch(number, watch);
+  return 0;
+}
+
+void Detach(KeventSet& set, uint32_t number) {
+  const int watch = KeventTable::WatchOf(set.At(number));
+  const bool wanted = set.table().UnlinkWatch(number);
+  // The kernel has dropped the watch of a file that is gone.
+  if (!wanted && !set.At(number).ended) sys::InotifyRemove(Inotify(set), watch);
+}
+
+int Change(KeventSet& set, uint32_t number, const ukevent& request) {
+  Kevent& record = set.At(number);
+  const int mode = sys::FileMode(static_cast<int>(record.key.id));
+  if (mode < 0) return mode;
+  const bool directory = (mode & S_IFMT) == S_IFDIR;
+  const uint32_t events = directory ? record.event : record.event & ~kOfDirectories;
+  const int watch =
+      sys::InotifyAdd(Inotify(set), static_cast<int>(record.key.id), ToInotify(events));
+  if (watch < 0) return watch;
+  // The descriptor names another file by now, of whatever kind.
+  if (watch != KeventTable::WatchOf(record)) {
+    if (set.table().FirstOf(watch) == 0) sys::InotifyRemove(Inotify(set), watch);
+    return -EBADF;
+  }
+  if (events != record.event && request.event != KEVENT_MASK_ALL) return -ENOTDIR;
+  record.event = events;
+  return 0;
+}
+
+}  // namespace
+
+constexpr Source kInodeSource = {.events = kEvents,
+                                 .attach = Attach,
+                                 .change = Change,
+                                 .detach = Detach,
+                                 .harvest_shared = HarvestShared};
 
 }  // namespace kevent::core

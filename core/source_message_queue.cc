@@ -21,12 +21,8 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   return error;
 }
 
-int Change(KeventSet&, uint32_t, const ukevent&) { return 0; }
-
-void Detach(KeventSet& set, uint32_t number) { set.Unwatch(number); }
-
-// What the kernel has to say once, it is asked for by each harvest until it is
-// collected.
+// The kernel says it once.  The socket stays readable, so each harvest asks again until
+// the event is collected.
 bool Harvest(KeventSet& set, Kevent& record, uint32_t) {
   const int announced = sys::Announcement(record.fd);
   record.ended = announced == 1;
@@ -37,6 +33,6 @@ bool Harvest(KeventSet& set, Kevent& record, uint32_t) {
 
 }  // namespace
 
-constexpr Source kMessageQueueSource = {0, Attach, Change, Detach, Harvest, nullptr, nullptr};
+constexpr Source kMessageQueueSource = {.events = 0, .attach = Attach, .harvest = Harvest};
 
 }  // namespace kevent::core

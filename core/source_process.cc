@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // KEVENT_PROCESS: the end of a process, by a pidfd.  id.raw[0] is its process
-// id.  A child is never reaped: wait(2) finds it as ever.
+// id.  A child is never reaped here: wait(2) finds it as ever.
 
 #include <sys/epoll.h>
 
@@ -22,16 +22,11 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   return pidfd < 0 ? pidfd : 0;
 }
 
-int Change(KeventSet&, uint32_t, const ukevent&) { return 0; }
-
-void Detach(KeventSet& set, uint32_t number) { set.Unwatch(number); }
-
-bool Harvest(KeventSet&, Kevent&, uint32_t) { return true; }
-
-// There is no second end.  The pidfd says whether the process has ended: a question
+// A process ends once.  The pidfd says whether the process has ended: a question
 // about its status fails for many reasons, of processes that live too.
 bool Deliver(KeventSet& set, Kevent& record, bool) {
-  // The number may be a stranger's, if the program has closed ours behind our back.
+  // The number may be a stranger's, if the program has closed the pidfd by a system call
+  // of its own.
   if (set.Rewatch(set.NumberOf(record), EPOLLIN) < 0) return false;
   const int ready = sys::PollNow(record.fd, POLLIN);
   if (ready < 0 || (ready & POLLIN) == 0) return false;
@@ -44,12 +39,12 @@ bool Deliver(KeventSet& set, Kevent& record, bool) {
   return true;
 }
 
-// The end is to come yet.
+// An event that kevent_ctl made leaves the end of the process to come.
 bool Leaves(const Kevent&, bool forced) { return forced; }
 
 }  // namespace
 
 constexpr Source kProcessSource = {
-    KEVENT_PROCESS_EXIT, Attach, Change, Detach, Harvest, Deliver, Leaves};
+    .events = KEVENT_PROCESS_EXIT, .attach = Attach, .deliver = Deliver, .leaves = Leaves};
 
 }  // namespace kevent::core

@@ -46,8 +46,6 @@ int Change(KeventSet& set, uint32_t number, const ukevent&) {
   return set.Rewatch(number, EpollEvents(set.At(number)));
 }
 
-void Detach(KeventSet& set, uint32_t number) { set.Unwatch(number); }
-
 bool Harvest(KeventSet&, Kevent& record, uint32_t) {
   record.found_data[0] = KEVENT_KEVENT_READY;
   return true;
@@ -59,7 +57,10 @@ bool Deliver(KeventSet&, Kevent& record, bool check) {
 
 }  // namespace
 
-constexpr Source kQueueSource = {
-    KEVENT_KEVENT_READY, Attach, Change, Detach, Harvest, Deliver, nullptr};
+constexpr Source kQueueSource = {.events = KEVENT_KEVENT_READY,
+                                 .attach = Attach,
+                                 .change = Change,
+                                 .harvest = Harvest,
+                                 .deliver = Deliver};
 
 }  // namespace kevent::core

@@ -30,27 +30,50 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   return deaf;
 }
 
-int Change(KeventSet&, uint32_t, const ukevent&) { return 0; }
-
 void Detach(KeventSet& set, uint32_t number) {
   set.StopListening(number);
   set.Unwatch(number);
 }
 
-bool Harvest(KeventSet&, Kevent&, uint32_t) { return true; }
-
-// Only now is the signal taken: what is not collected stays pending.
+// The signal is taken only here, so one that is not collected stays pending.
 bool Deliver(KeventSet& set, Kevent& record, bool) {
   if (set.LetsThrough(record)) return false;
-  // The number may be a stranger's, if the program has closed ours behind our back.
+  // The number may be a stranger's, if the program has closed the signalfd by a system
+  // call of its own.
   if (set.Rewatch(set.NumberOf(record), EPOLLIN) < 0) return false;
   return sys::TakeSignals(record.fd, &record.found_data[0], &record.found_data[1]) == 0;
 }
 
-// Of several instances there may be more than one call takes.
+// Of several kevents of one signal, the first in the list takes it.
+bool Counts(KeventSet& set, uint32_t number, uint64_t* counted) {
+  const Kevent& record = set.At(number);
+  if (record.forced) return true;
+  const uint64_t bit = uint64_t{1} << (record.key.id - 1);
+  const bool taken = (*counted & bit) != 0;
+  *counted |= bit;
+  return !taken && !set.LetsThrough(record);
+}
+
+// Several instances were pending: there may be more than one call takes.
 bool Leaves(const Kevent& record, bool forced) { return forced || record.found_data[0] > 1; }
 
 }  // namespace
+
+// A signal that was sent to one thread is ready for that thread alone, and epoll drops it
+// when any other polls: so each harvest looks at what is pending for its own thread.
+void KeventSet::HarvestSignals() {
+  signals_pending_ = sys::PendingSignals() & waited_for_ & ~let_through_;
+  for (sys::SignalSet left = signals_pending_; left != 0; left &= left - 1) {
+    for (uint32_t link = signal_first_[__builtin_ctzll(left)]; link != 0;) {
+      Kevent& record = At(link - 1);
+      if (record.round != round_ || record.ready) {
+        record.round = round_;
+        MakeReady(link - 1, true);
+      }
+      link = record.next_watch;
+    }
+  }
+}
 
 int KeventSet::ListenTo(uint32_t number) {
   Kevent& record = At(number);
@@ -86,7 +109,11 @@ void KeventSet::StopListening(uint32_t number) {
   }
 }
 
-constexpr Source kSignalSource = {
-    KEVENT_SIGNAL_DELIVERY, Attach, Change, Detach, Harvest, Deliver, Leaves};
+constexpr Source kSignalSource = {.events = KEVENT_SIGNAL_DELIVERY,
+                                  .attach = Attach,
+                                  .detach = Detach,
+                                  .deliver = Deliver,
+                                  .counts = Counts,
+                                  .leaves = Leaves};
 
 }  // namespace kevent::core

@@ -2,7 +2,7 @@
 //
 // KEVENT_TIMER: a timer of the engine that completes into a record.  id is the
 // period in seconds and nanoseconds on CLOCK_MONOTONIC; with KEVENT_TIMER_SPEC
-// it is a key, and ret_data holds the address of what it is set to.
+// it is a key, and ret_data holds the address of a kevent_timer_spec.
 
 #include <cerrno>
 #include <cstring>
@@ -15,8 +15,6 @@
 
 namespace kevent::core {
 namespace {
-
-constexpr uint32_t kEvents = KEVENT_TIMER_FIRED | KEVENT_TIMER_SPEC;
 
 // 0 or a negative errno.
 int ReadSpec(const Kevent& record, const ukevent& request, kevent_timer_spec* spec) {
@@ -41,13 +39,11 @@ int ReadSpec(const Kevent& record, const ukevent& request, kevent_timer_spec* sp
 
 int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
-  // As a mask for everything there is, it asks for no specification.
-  if (request.event == KEVENT_MASK_ALL) record.event = KEVENT_TIMER_FIRED;
   kevent_timer_spec spec;
   if (const int error = ReadSpec(record, request, &spec); error != 0) return error;
   ClockPlan plan;
   if (const int error = PlanFor(spec.clockid, &plan); error != 0) {
-    // Of a thread or process that has ended, as it is for one that ends later.
+    // The clock's thread or process has ended: the error is that of one that ends later.
     return error == EINVAL && IsCpuClockById(spec.clockid) ? -ESRCH : -error;
   }
   Handle handle(0);
@@ -61,10 +57,9 @@ int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
   return -error;
 }
 
-// A period goes on in its phase; a specification is set anew.
+// A period goes on in its phase; a specification sets the timer anew.
 int Change(KeventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
-  if (request.event == KEVENT_MASK_ALL) record.event = KEVENT_TIMER_FIRED;
   if ((record.event & KEVENT_TIMER_SPEC) == 0) return 0;
   kevent_timer_spec spec;
   if (const int error = ReadSpec(record, request, &spec); error != 0) return error;
@@ -76,8 +71,22 @@ void Detach(KeventSet& set, uint32_t number) {
   set.queue().DeleteKeventTimer(Handle(set.At(number).handle));
 }
 
+// In the list of the ready by kevent_ctl(READY), and due as well: one event, which the
+// timer's expiration brings.
+bool Counts(KeventSet& set, uint32_t number, uint64_t*) {
+  return !set.queue().IsDue(Handle(set.At(number).handle).slot());
+}
+
 }  // namespace
 
-constexpr Source kTimerSource = {kEvents, Attach, Change, Detach, nullptr, nullptr, nullptr};
+// KEVENT_MASK_ALL names no specification, so it asks for none.  A timer outlives the
+// descriptors of its queue.
+constexpr Source kTimerSource = {.events = KEVENT_TIMER_FIRED | KEVENT_TIMER_SPEC,
+                                 .mask_all = KEVENT_TIMER_FIRED,
+                                 .attach = Attach,
+                                 .change = Change,
+                                 .detach = Detach,
+                                 .forget = Detach,
+                                 .counts = Counts};
 
 }  // namespace kevent::core

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// KEVENT_UNOTIFY: events of the program's own.  id is whatever it likes; nothing
-// happens but what kevent_ctl(READY) makes happen.
+// KEVENT_UNOTIFY: events of the program's own, under any id.  Only kevent_ctl(READY)
+// makes one ready.
 
 #include "core/kevent_set.h"
 
@@ -14,13 +14,8 @@ int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
   return 0;
 }
 
-int Change(KeventSet&, uint32_t, const ukevent&) { return 0; }
-
-void Detach(KeventSet&, uint32_t) {}
-
 }  // namespace
 
-constexpr Source kUserSource = {
-    KEVENT_UNOTIFY_EVENT, Attach, Change, Detach, nullptr, nullptr, nullptr};
+constexpr Source kUserSource = {.events = KEVENT_UNOTIFY_EVENT, .attach = Attach};
 
 }  // namespace kevent::core

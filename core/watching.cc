@@ -86,7 +86,7 @@ int KeventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
 
 void KeventSet::Unwatch(uint32_t number) {
   Kevent& record = At(number);
-  Unnest(number);
+  if (record.nests) Unnest(number);
   if (record.fd < 0) return;
   sys::EpollDelete(Epoll(record.layer), record.fd);
   const int fd = record.fd;
