@@ -78,6 +78,7 @@ greg_t& Register(void* context, int number) {
 }
 void StepFrom(void* context) { Register(context, REG_EFL) |= kTrapFlag; }
 void RunFrom(void* context) { Register(context, REG_EFL) &= ~kTrapFlag; }
+bool IsStepping(void* context) { return (Register(context, REG_EFL) & kTrapFlag) != 0; }
 uintptr_t Address(void* context) { return static_cast<uintptr_t>(Register(context, REG_RIP)); }
 void SetAddress(void* context, uintptr_t address) {
   Register(context, REG_RIP) = static_cast<greg_t>(address);
@@ -86,6 +87,7 @@ void SetAddress(void* context, uintptr_t address) {
 constexpr uint8_t kInt3 = 0;
 void StepFrom(void*) {}
 void RunFrom(void*) {}
+bool IsStepping(void*) { return false; }
 uintptr_t Address(void*) { return 0; }
 void SetAddress(void*, uintptr_t) {}
 #endif
@@ -247,13 +249,22 @@ void Stepper::OnTrap(int, siginfo_t* info, void* context) {
       s_stepper->OnStep(context);
       break;
     default:
-      s_stepper->OnBreakpoint(context);
+      // A step whose cause a virtual machine has lost (DR6 is 0) has the code of a breakpoint.
+      if (IsStepping(context) && !s_stepper->IsBehindPoint(context)) {
+        s_stepper->OnStep(context);
+      } else {
+        s_stepper->OnBreakpoint(context);
+      }
   }
   errno = before;
 }
 
 bool Stepper::MayIntrude(void* context) const {
   return intruder_ != Intruder::kSignalHandler || !SignalsBlocked(context);
+}
+
+bool Stepper::IsBehindPoint(void* context) const {
+  return !noting() && Address(context) == points_[next_ - 1].address + 1;
 }
 
 void Stepper::OnStep(void* context) {

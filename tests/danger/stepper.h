@@ -127,6 +127,7 @@ class Stepper {
   static void OnTrap(int, siginfo_t* info, void* context);
   // A signal handler cannot come where signals are blocked.
   bool MayIntrude(void* context) const;
+  bool IsBehindPoint(void* context) const;
   void OnStep(void* context);
   void OnBreakpoint(void* context);
 
