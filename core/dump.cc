@@ -2,13 +2,53 @@
 
 #include "core/dump.h"
 
+#include <cstring>
+
 #include "core/kevent_set.h"
 #include "core/kevents.h"
 #include "core/queue.h"
 #include "core/signals_blocked.h"
+#include "core/system.h"
 #include "core/timespec.h"
 
 namespace kevent::core {
+
+LineWriter& LineWriter::operator<<(const char* text) {
+  for (size_t left = std::strlen(text); left != 0; --left) Add(*text++);
+  return *this;
+}
+
+LineWriter& LineWriter::operator<<(int64_t number) {
+  if (number >= 0) return *this << static_cast<uint64_t>(number);
+  Add('-');
+  return *this << 0 - static_cast<uint64_t>(number);
+}
+
+LineWriter& LineWriter::operator<<(uint64_t number) {
+  if (number >= 10) *this << number / 10;
+  Add(static_cast<char>('0' + number % 10));
+  return *this;
+}
+
+int LineWriter::Finish() {
+  Flush();
+  return error_;
+}
+
+void LineWriter::Add(char character) {
+  buffer_[used_++] = character;
+  if (used_ == sizeof buffer_) Flush();
+}
+
+void LineWriter::Flush() {
+  for (size_t written = 0; written < used_ && error_ == 0;) {
+    const int result = sys::Write(fd_, buffer_ + written, used_ - written);
+    if (result < 0) error_ = result;
+    if (result > 0) written += static_cast<size_t>(result);
+  }
+  used_ = 0;
+}
+
 namespace {
 
 void WriteMoment(LineWriter& out, Nanoseconds moment) {

@@ -138,7 +138,7 @@ class Simulation {
   void FailCall(int n, int error) { fail_in_ = n, fail_with_ = error; }
   bool failure_pending() const { return fail_in_ > 0; }
   size_t mapped_bytes = 0;
-  std::string written;  // to whatever descriptor
+  std::string written;                  // to whatever descriptor
   std::vector<std::string> violations;  // what no correct engine does
 
   // For the seam itself.
