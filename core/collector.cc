@@ -44,8 +44,8 @@ unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* d
   Batch batch;
   if (set != nullptr) {
     kevents_first_ = !kevents_first_;
-    // Who wants one and finds none sleeps in a poll of the queue's epoll; who wants more may
-    // hold, and be woken by edges alone.
+    // A call that wants one event and finds none sleeps in a poll of the queue's epoll; one that
+    // wants more may hold, and be woken by edges alone.
     set->BeginBatch(min == 1);
     if (min <= 1 && set->watches()) batch = TakeAndAsk(max, events, set);
   }

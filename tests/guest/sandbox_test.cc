@@ -247,7 +247,7 @@ TEST_P(Sandboxes, LetThroughWhatIsListed) {
 INSTANTIATE_TEST_SUITE_P(Of, Sandboxes, testing::ValuesIn(kFeatures),
                          [](const auto& info) { return std::string(info.param.name); });
 
-// Whether there may be any is the kernel's answer, as without a sandbox.
+// The kernel says whether there may be any, as it does without a sandbox.
 TEST(Sandbox, AlarmsAreAskedForWithWhatIsListed) {
   ExpectChild([] {
     const int queue = kevent_init(nullptr, 0, 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Who sleeps until the next edge of a queue's descriptor, and then collects until a batch
-// is not full, has everything that was taken to be reported: no source keeps a part back.
+// A loop that sleeps until the next edge of a queue's descriptor, and then collects until a
+// batch is not full, has everything that was ready: no source keeps a part back.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -49,7 +49,7 @@ class Edges : public testing::Test {
   }
   bool EdgeOfOuterQueue() const { return !Take(outer_.fd()).empty(); }
 
-  // What comes after the edges that are there, from batches until one is not full.
+  // The events that come after each edge, from batches until one is not full.
   std::vector<ukevent> Collected(unsigned max, const std::function<bool()>& edge) const {
     std::vector<ukevent> all;
     while (edge()) {
@@ -120,7 +120,7 @@ TEST_F(Edges, AllInstancesForAKeventThatIsRemovedAreOneEvent) {
   ASSERT_EQ(events.size(), 1);
   EXPECT_EQ(events[0].ret_data[0], 16);
   EXPECT_TRUE(Take(fd_).empty());
-  // What is left is pending.
+  // The other instances are still pending.
   ASSERT_EQ(Add(fd_, SignalRequest(SIGRTMIN)), 0);
   EXPECT_EQ(Take(fd_).size(), 2);
 }

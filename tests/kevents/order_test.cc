@@ -219,7 +219,7 @@ TEST_F(Order, IsThatOfTheGroupsAndInAGroupThatOfReadiness) {
   }
 }
 
-// What is left for want of room, and what is registered as ready, come before what is
+// Events left for want of room, and kevents that are registered as ready, come before those
 // made ready later, or earlier but by another call.
 TEST_F(Order, OfWhatWasMadeReady) {
   const Queue queue;

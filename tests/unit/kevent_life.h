@@ -49,7 +49,7 @@ class KeventLife {
     CheckQueues();
   }
 
-  // What has to be reported is, in one call that has room.
+  // One call that has room reports every event that is due.
   void CollectAll() { CollectSome(kRoom); }
 
  private:

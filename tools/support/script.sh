@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 #
-# What the scripts of tools/ have in common.  They source it in the project's directory,
+# The functions that the scripts of tools/ share.  They source this file in the project's directory,
 # and define usage().
 
 # other_argument ARGUMENT: for one that the script does not know.
