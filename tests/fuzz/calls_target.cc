@@ -146,10 +146,17 @@ class Calls {
     }
     for (int number = kFirst; number < kFirst + kNumbers; ++number) close(number);
     for (int patience = 0; Busy(); ++patience) {
-      if (patience == 5000) {
+      // A look-up asks each name server for five seconds, twice (resolv.conf(5)).
+      constexpr int kMilliseconds = 100'000;
+      if (patience == kMilliseconds) {
         for (const aiocb& control : controls_) {
           std::fprintf(stderr, "number %d, operation %d, %zu bytes: %d\n", control.aio_fildes,
                        control.aio_lio_opcode, control.aio_nbytes, aio_error(&control));
+        }
+        for (const gaicb& answer : answers_) {
+          std::fprintf(stderr, "look-up of %s: %d\n",
+                       answer.ar_name != nullptr ? answer.ar_name : "-",
+                       gai_error(const_cast<gaicb*>(&answer)));
         }
         Fail("an operation does not end");
       }
