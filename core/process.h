@@ -30,7 +30,9 @@ class Process {
   // prepares it.  Async-signal-safe.
   static bool Owns();
   static bool Owns(uint32_t queue);  // the descriptors of this queue
-  // The same for a child of fork alone: before it waits for a call, which is the parent's.
+  // Prepares a child of fork that no handler has prepared, and does nothing elsewhere.  A
+  // thread calls this before it waits for others' calls to end: such a child has the counts
+  // of its parent's, which never end there.  Async-signal-safe.
   static void PrepareIfForked();
   // The calling thread has a table of descriptors of its own from here on, if others
   // used the one that it had (unshare).  Where no lock of a queue tells (CallersTable),
