@@ -51,6 +51,10 @@ int NotifyOfMessage(int message_queue, const sigevent& notification);
 
 // ---- Look-ups of names ----
 
+// Before the C library is asked for anything: the requests are no longer looked at as of
+// an earlier list.
+void BeforeLookup(gaicb* const list[], int count);
+
 // Takes all that the end of a list needs.  Then the C library is asked for the
 // look-ups, without a notification, and it is either waited for or, if that has
 // failed, dropped.

@@ -2,7 +2,9 @@
 
 #include "core/lookups.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "core/aio.h"
 #include "core/completions.h"
@@ -11,7 +13,48 @@
 
 namespace kevent::core {
 
+constinit std::atomic<const gaicb*> Lookups::looked_at_[kMaxThreads] = {};
+
+void Lookups::Init() {
+  lock_.Init();
+  for (auto& request : looked_at_) request.store(nullptr, std::memory_order_seq_cst);
+}
+
 // ---- The threads ------------------------------------------------------------------
+
+// As long as it lives a thread looks at this request.
+class Lookups::LookedAt {
+ public:
+  explicit LookedAt(const gaicb* request) : place_(looked_at_) {
+    // There are as many places as threads: a free one is found.
+    for (;; place_ = place_ + 1 == looked_at_ + kMaxThreads ? looked_at_ : place_ + 1) {
+      const gaicb* none = nullptr;
+      if (place_->compare_exchange_strong(none, request, std::memory_order_seq_cst)) return;
+    }
+  }
+  ~LookedAt() { place_->store(nullptr, std::memory_order_seq_cst); }
+  LookedAt(const LookedAt&) = delete;
+  LookedAt& operator=(const LookedAt&) = delete;
+
+ private:
+  std::atomic<const gaicb*>* place_;
+};
+
+bool Lookups::IsLookedAt(const gaicb* request) {
+  return std::any_of(std::begin(looked_at_), std::end(looked_at_), [request](const auto& place) {
+    return place.load(std::memory_order_seq_cst) == request;
+  });
+}
+
+void Lookups::AwaitLetGo(gaicb* const list[], int count) {
+  for (int i = 0; i < count; ++i) {
+    if (list[i] == nullptr || !IsLookedAt(list[i])) continue;
+    // In a child of fork they are its parent's, which look at nothing here.
+    Process::PrepareIfForked();
+    // One that is in progress is not the program's to ask with: there is no end to wait for.
+    while (IsLookedAt(list[i]) && gai_error(list[i]) != EAI_INPROGRESS) sys::Pause();
+  }
+}
 
 int Lookups::Reserve() {
   const SignalsBlocked blocked;
@@ -87,7 +130,10 @@ void Lookups::Run() {
   while (Next(&number)) {
     const Operation& lookup = Operations::At(number);
     auto* const* const list = static_cast<gaicb**>(lookup.transfer.buffer);
-    for (size_t i = 0; i < lookup.transfer.bytes; ++i) sys::AwaitLookup(list[i]);
+    for (size_t i = 0; i < lookup.transfer.bytes; ++i) {
+      const LookedAt looked_at(list[i]);
+      sys::AwaitLookup(list[i]);
+    }
     FreeList(lookup);
     Teller().Complete(number);
     const Locked locked(lock_);
@@ -136,6 +182,8 @@ int PrepareLookup(gaicb* const list[], int count, const sigevent& notification, 
   lookup.data[0] = lookup.data[1] = 0;
   return 0;
 }
+
+void BeforeLookup(gaicb* const list[], int count) { Lookups::AwaitLetGo(list, count); }
 
 void AwaitLookup(uint32_t number) {
   if (Operations::At(number).transfer.bytes == 0) {

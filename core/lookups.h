@@ -8,6 +8,8 @@
 #ifndef KEVENT_CORE_LOOKUPS_H_
 #define KEVENT_CORE_LOOKUPS_H_
 
+#include <netdb.h>
+
 #include <atomic>
 #include <cstdint>
 
@@ -22,7 +24,7 @@ namespace kevent::core {
 // is done has a thread if 20 have one, but for a list that was cancelled.
 class Lookups {
  public:
-  void Init() { lock_.Init(); }
+  void Init();
 
   // A thread will be there for one list more: 0 or EAGAIN.
   int Reserve();
@@ -31,9 +33,17 @@ class Lookups {
   // It is this one, and has begun.
   void Await(uint32_t number);
 
+  // The program asks the C library anew with these requests, which have ended: returns
+  // when no thread looks at one of them as of an earlier list.  Such a thread may be about
+  // to ask by gai_cancel if the C library is through with it, and would cancel what the
+  // program asks for now.
+  static void AwaitLetGo(gaicb* const list[], int count);
+
  private:
   static constexpr uint32_t kMaxThreads = 20;
 
+  class LookedAt;
+  static bool IsLookedAt(const gaicb* request);
   bool Next(uint32_t* number);
   void Run();
 
@@ -43,6 +53,10 @@ class Lookups {
   uint32_t first_ ABSL_GUARDED_BY(lock_);      // plus one; that nobody waits for
   uint32_t last_ ABSL_GUARDED_BY(lock_);
   std::atomic<uint32_t> bell_;  // counts what the threads have to look at
+
+  // The request that each thread looks at.  Known to calls that come before any look-up
+  // of a queue; a child of fork, which has none of the threads, clears it by Init.
+  static constinit std::atomic<const gaicb*> looked_at_[kMaxThreads];
 };
 
 }  // namespace kevent::core

@@ -276,7 +276,8 @@ void AwaitLookup(gaicb* request) {
   }
   // A look-up that ends when gai_suspend times out still has an entry in that function's
   // frame, which the C library is about to follow (2.36): until the request is no longer
-  // its own, the frame is left as it is.  What has ended cannot be cancelled by this.
+  // its own, the frame is left as it is.  What has ended cannot be cancelled by this, and
+  // the program does not begin it anew meanwhile (Lookups::AwaitLetGo).
   if (gai_error(request) == EAI_INPROGRESS) return;
   while (gai_cancel(request) == EAI_NOTCANCELED) Pause();
 }

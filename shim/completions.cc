@@ -22,6 +22,7 @@ KEVENT_EXPORT int mq_notify(mqd_t message_queue, const sigevent* notification) n
 KEVENT_EXPORT int getaddrinfo_a(int mode, gaicb* list[], int count, sigevent* notification) {
   const auto libc = KEVENT_LIBC(getaddrinfo_a);
   if (libc == nullptr) return EAI_AGAIN;
+  core::BeforeLookup(list, count);
   // GAI_WAIT notifies nobody.
   if (mode != GAI_NOWAIT || !core::IsKeventNotification(notification)) {
     return libc(mode, list, count, notification);
