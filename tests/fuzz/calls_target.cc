@@ -211,10 +211,10 @@ class Calls {
   void Init() {
     switch (Pick(5)) {
       case 0:
-        kevent_init(ring_, static_cast<unsigned>(Pick(4)), 0);  // 0 and 1 are refused
+        kevent_init(kRingPages, static_cast<unsigned>(Pick(4)), 0);  // 0 and 1 are refused
         break;
       case 1:
-        Keep(kevent_init(ring_, kRing, 0));
+        Keep(kevent_init(kRingPages, kRing, 0));
         return;
       case 2:
         if (kevent_init(nullptr, 0, 1 + static_cast<unsigned>(Pick(255))) != -1) Fail("flags");
@@ -336,7 +336,7 @@ class Calls {
   void Poll() {
     pollfd descriptors[3] = {{Number(), POLLIN, 0}, {Number(), POLLOUT, 0}, {Number(), POLLIN, 0}};
     poll(descriptors, 3, 0);
-    epoll_event* events = edge_.Room<epoll_event>(2);
+    epoll_event* events = kEdge.Room<epoll_event>(2);
     epoll_wait(Number(), events, 2, 0);
   }
 
@@ -366,7 +366,7 @@ class Calls {
         if (Chance()) {
           spec_ = {static_cast<clockid_t>(Pick(12)), static_cast<int>(Pick(3)), Setting()};
           const kevent_timer_spec* address = &spec_;
-          std::memcpy(entry.ret_data, &address, sizeof address);
+          std::memcpy(entry.ret_data, &address, sizeof(void*));
           entry.event |= KEVENT_TIMER_SPEC;
         }
         entry.id.raw[0] = static_cast<uint32_t>(Pick(2));
@@ -383,7 +383,7 @@ class Calls {
 
   void Control() {
     const auto num = static_cast<unsigned>(Pick(4));
-    ukevent* entries = edge_.Room<ukevent>(num);
+    ukevent* entries = kEdge.Room<ukevent>(num);
     for (unsigned i = 0; i < num; ++i) entries[i] = Entry();
     const unsigned command = Pick(16) == 0 ? static_cast<unsigned>(Pick(256))
                              : Chance()    ? KEVENT_CTL_ADD
@@ -396,7 +396,7 @@ class Calls {
   void Collect() {
     const auto max = static_cast<unsigned>(Pick(4));
     const auto min = static_cast<unsigned>(Pick(4));
-    ukevent* events = edge_.Room<ukevent>(max);
+    ukevent* events = kEdge.Room<ukevent>(max);
     timespec timeout = {0, static_cast<long>(Pick(2) * Pick(1'000'000))};
     const timespec* limit = min == 0 && Chance() ? nullptr : &timeout;
     auto flags = Pick(8) == 0 ? static_cast<unsigned>(Pick(8)) : 0U;
@@ -425,7 +425,7 @@ class Calls {
                   &timeout, static_cast<unsigned>(Pick(16) == 0 ? Pick(4) * 2 : 0));
     } else {
       kevent_commit(queue, static_cast<unsigned>(Pick(kRing + 1)),
-                    Chance() ? ring_->ring_over : static_cast<unsigned>(Pick(4)));
+                    Chance() ? kRingPages->ring_over : static_cast<unsigned>(Pick(4)));
     }
   }
 
@@ -450,7 +450,7 @@ class Calls {
   void UseTimer() {
     const timer_t timer = timers_[Pick(kTimers)];
     if (timer == nullptr) return;
-    itimerspec* value = edge_.Room<itimerspec>(1);
+    itimerspec* value = kEdge.Room<itimerspec>(1);
     switch (Pick(4)) {
       case 0:
         if (timer_gettime(timer, value) != 0) Fail("timer_gettime");
@@ -533,8 +533,8 @@ class Calls {
   }
 
   Bytes& bytes_;
-  static const Edge edge_;
-  static kevent_ring* const ring_;
+  static const Edge kEdge;
+  static kevent_ring* const kRingPages;
   kevent_timer_spec spec_ = {};
   std::array<timer_t, kTimers> timers_ = {};
   aiocb controls_[kOperations] = {};
@@ -544,7 +544,7 @@ class Calls {
   bool asked_[kOperations] = {};
 };
 
-const Edge Calls::edge_;
+const Edge Calls::kEdge;
 
 // All queues with a ring have this one: where they write is what matters, not what.
 kevent_ring* MakeRing() {
@@ -552,7 +552,7 @@ kevent_ring* MakeRing() {
   constexpr size_t kBytes = sizeof(kevent_ring) + 5 * sizeof(ukevent);
   return reinterpret_cast<kevent_ring*>(edge.Room<char>(kBytes));
 }
-kevent_ring* const Calls::ring_ = MakeRing();
+kevent_ring* const Calls::kRingPages = MakeRing();
 
 void FreshQueueWorks() {
   const int queue = kevent_init(nullptr, 0, 0);
