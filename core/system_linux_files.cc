@@ -271,14 +271,18 @@ void AwaitLookup(gaicb* request) {
   // EAI_AGAIN in its manual.
   constexpr timespec kSlice = {0, 100'000'000};
   const gaicb* const list[] = {request};
+  bool timed_out = false;
   while (gai_error(request) == EAI_INPROGRESS) {
-    if (SuspendFarBelow(list, &kSlice) == EAI_ALLDONE) break;
+    const int result = SuspendFarBelow(list, &kSlice);
+    if (result == EAI_ALLDONE) break;
+    timed_out = timed_out || result != 0;
   }
   // A look-up that ends when gai_suspend times out still has an entry in that function's
   // frame, which the C library is about to follow (2.36): until the request is no longer
-  // its own, the frame is left as it is.  What has ended cannot be cancelled by this, and
-  // the program does not begin it anew meanwhile (Lookups::AwaitLetGo).
-  if (gai_error(request) == EAI_INPROGRESS) return;
+  // its own, the frame is left as it is.  Only then: a request that was never seen in progress
+  // may be begun anew by the program at any moment, and gai_cancel would take that out.
+  // One that was seen is not (Lookups::AwaitLetGo), and what has ended is not cancelled.
+  if (!timed_out || gai_error(request) == EAI_INPROGRESS) return;
   while (gai_cancel(request) == EAI_NOTCANCELED) Pause();
 }
 
