@@ -62,6 +62,7 @@ int main(void) {
                   .id.raw = {(unsigned)library, 0},
                   .type = KEVENT_KEVENT,
                   .event = KEVENT_KEVENT_READY,
+                  .req_flags = KEVENT_REQ_ALWAYS_QUEUE,
               });
   for (int own = 0; own < 3;) {
     struct ukevent event;
