@@ -2,6 +2,7 @@
 
 #include "core/dump.h"
 
+#include <cerrno>
 #include <cstring>
 
 #include "core/kevent_set.h"
@@ -28,25 +29,6 @@ LineWriter& LineWriter::operator<<(uint64_t number) {
   if (number >= 10) *this << number / 10;
   Add(static_cast<char>('0' + number % 10));
   return *this;
-}
-
-int LineWriter::Finish() {
-  Flush();
-  return error_;
-}
-
-void LineWriter::Add(char character) {
-  buffer_[used_++] = character;
-  if (used_ == sizeof buffer_) Flush();
-}
-
-void LineWriter::Flush() {
-  for (size_t written = 0; written < used_ && error_ == 0;) {
-    const int result = sys::Write(fd_, buffer_ + written, used_ - written);
-    if (result < 0) error_ = result;
-    if (result > 0) written += static_cast<size_t>(result);
-  }
-  used_ = 0;
 }
 
 namespace {
@@ -136,16 +118,45 @@ void Queue::DumpLocked(LineWriter& out) {
   if (ring_.exists()) out << "  a ring of " << ring_.size() << (ring_.full() ? ", full\n" : "\n");
 }
 
-int DumpQueue(int kev_fd, int fd) {
+namespace {
+
+// Enough for two lines a clock.
+constexpr size_t kRoom = size_t{1} << 17;
+static_assert(kRoom / kMaxAxes > size_t{2} * 200);
+
+// 0 or an errno, and then there is no text.
+int Describe(int kev_fd, LineWriter& out) {
   const SignalsBlocked blocked;
   Queue* queue;
-  if (const int error = PinQueue(kev_fd, &queue); error != 0) return -error;
-  LineWriter out(fd);
+  if (const int error = PinQueue(kev_fd, &queue); error != 0) return error;
   out << "kevent queue " << kev_fd << ": number " << queue->number() << ", incarnation "
       << queue->incarnation() << "\n";
   queue->Dump(out);
   queue->Unpin();
-  return out.Finish();
+  return 0;
+}
+
+// 0 or a negative errno.
+int WriteAll(int fd, const char* text, size_t size) {
+  while (size != 0) {
+    const int written = sys::Write(fd, text, size);
+    if (written <= 0) return written == 0 ? -EIO : written;
+    text += written;
+    size -= static_cast<size_t>(written);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int DumpQueue(int kev_fd, int fd) {
+  char* text;
+  if (const int error = sys::MapPages(kRoom, sys::OnFork::kKeep, &text); error < 0) return error;
+  LineWriter out(text, kRoom);
+  int result = -Describe(kev_fd, out);
+  if (result == 0) result = WriteAll(fd, text, out.size());
+  sys::UnmapPages(text, kRoom);
+  return result;
 }
 
 }  // namespace kevent::core

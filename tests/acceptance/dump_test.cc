@@ -4,6 +4,9 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -45,6 +48,29 @@ TEST(Dump, SaysWhatAQueueHas) {
   EXPECT_THAT(text, testing::EndsWith("\n"));
   // It takes nothing.
   EXPECT_EQ(CollectReady(queue.fd()), std::vector<uintptr_t>{2});
+}
+
+// A descriptor that takes no more may keep the caller for as long as it likes: neither its
+// signals nor the queue wait for that.
+TEST(Dump, IsInterruptedWhileItWrites) {
+  const Queue queue;
+  std::array<int, 2> ends;
+  ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK), 0);
+  const std::array<char, 4096> bytes{};
+  while (write(ends[1], bytes.data(), bytes.size()) > 0) {
+  }
+  ASSERT_EQ(fcntl(ends[1], F_SETFL, 0), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(1);
+    kevent_dump(queue.fd(), ends[1]);
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST(Dump, FailsAsOtherCallsDo) {
