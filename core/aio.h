@@ -51,8 +51,8 @@ int NotifyOfMessage(int message_queue, const sigevent& notification);
 
 // ---- Look-ups of names ----
 
-// Before the C library is asked for anything: the requests are no longer looked at as of
-// an earlier list.
+// To be called before the C library is asked for look-ups: returns when no thread of ours
+// looks at one of these requests because of an earlier list.
 void BeforeLookup(gaicb* const list[], int count);
 
 // Takes all that the end of a list needs.  Then the C library is asked for the

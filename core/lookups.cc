@@ -22,7 +22,7 @@ void Lookups::Init() {
 
 // ---- The threads ------------------------------------------------------------------
 
-// As long as it lives a thread looks at this request.
+// A thread looks at this request for as long as the object lives.
 class Lookups::LookedAt {
  public:
   explicit LookedAt(const gaicb* request) : place_(looked_at_) {
@@ -49,9 +49,9 @@ bool Lookups::IsLookedAt(const gaicb* request) {
 void Lookups::AwaitLetGo(gaicb* const list[], int count) {
   for (int i = 0; i < count; ++i) {
     if (list[i] == nullptr || !IsLookedAt(list[i])) continue;
-    // In a child of fork they are its parent's, which look at nothing here.
+    // A child of fork has its parent's marks, and none of the threads that have set them.
     Process::PrepareIfForked();
-    // One that is in progress is not the program's to ask with: there is no end to wait for.
+    // A request in progress is not the program's to ask with: its end is not waited for.
     while (IsLookedAt(list[i]) && gai_error(list[i]) != EAI_INPROGRESS) sys::Pause();
   }
 }

@@ -279,9 +279,9 @@ void AwaitLookup(gaicb* request) {
   }
   // A look-up that ends when gai_suspend times out still has an entry in that function's
   // frame, which the C library is about to follow (2.36): until the request is no longer
-  // its own, the frame is left as it is.  Only then: a request that was never seen in progress
-  // may be begun anew by the program at any moment, and gai_cancel would take that out.
-  // One that was seen is not (Lookups::AwaitLetGo), and what has ended is not cancelled.
+  // its own, the frame is left as it is.  gai_cancel tells, and takes nothing out: the
+  // program does not begin anew a request that was seen in progress (Lookups::AwaitLetGo).
+  // A request that was not may be begun anew at any moment, so gai_cancel is not called.
   if (!timed_out || gai_error(request) == EAI_INPROGRESS) return;
   while (gai_cancel(request) == EAI_NOTCANCELED) Pause();
 }

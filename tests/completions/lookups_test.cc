@@ -113,7 +113,6 @@ TEST_F(Lookups, SuspendWorksOnThem) {
   ExpectEvent(&requests_[0]);
 }
 
-// More than there are threads for.
 // gai_error has a result before the event comes: the library's threads may look at the
 // request still when the program asks for something else with it.
 TEST_F(Lookups, ARequestIsAskedAgainBeforeItsEvent) {
@@ -129,6 +128,7 @@ TEST_F(Lookups, ARequestIsAskedAgainBeforeItsEvent) {
   }
 }
 
+// More than there are threads for.
 TEST_F(Lookups, ManyListsAtATime) {
   constexpr int kLists = 64;
   std::vector<gaicb> requests(kLists);
