@@ -177,16 +177,13 @@ int CloseAround(unsigned first, unsigned last, Registration closing) {
 
 }  // namespace
 
-ClosingRange::ClosingRange()
-    : any_(ConcernsAny()),
-      before_(any_ ? sys::BlockAllSignals() : 0),
-      counts_(!any_ || Process::Owns()) {
+ClosingRange::ClosingRange() : any_(ConcernsAny()), before_(any_ ? sys::BlockAllSignals() : 0) {
   Process::PrepareIfForked();
-  if (counts_) Registry::BeginClosingRange();
+  if (!any_ || Process::Owns()) call_.emplace();
 }
 
 ClosingRange::~ClosingRange() {
-  if (counts_) Registry::EndClosingRange();
+  call_.reset();
   if (any_) sys::RestoreSignals(before_);
 }
 
@@ -199,6 +196,8 @@ bool StillNamed(int fd, Registration name) {
   if (Process::Owns(name.queue()) && Registry::Change(fd, name, {})) Forget(name);
   return false;
 }
+
+bool OwnsTable() { return Process::Owns(); }
 
 void LeaveTable() { Process::AskedForTable(); }
 

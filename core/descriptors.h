@@ -8,7 +8,9 @@
 #define KEVENT_CORE_DESCRIPTORS_H_
 
 #include <atomic>
+#include <optional>
 
+#include "core/range_closes.h"
 #include "core/registry.h"
 #include "core/system.h"
 
@@ -24,6 +26,9 @@ inline bool Concerns(int fd) { return !Registry::Get(fd).none(); }
 // Some number is registered, or was.
 inline bool ConcernsAny() { return !Registry::empty(); }
 
+// The calling thread's descriptors are those of the process's queues.
+bool OwnsTable();
+
 // A call that closes a range, from before it asks what concerns us until it has.  With
 // signals blocked where a handler could leave it that uses a queue.  In a table of
 // descriptors that is not the queues' it concerns nobody: a child of vfork, which has
@@ -38,7 +43,7 @@ class ClosingRange {
  private:
   const bool any_;
   const sys::SignalSet before_;  // if there are any queues
-  const bool counts_;
+  std::optional<RangeCloses::Call> call_;
 };
 
 // The program's close comes to us, or does not.  Where it does not, as in a program

@@ -168,7 +168,8 @@ void Forget(Registration before) {
 }
 
 Replacement::Replacement(int target) : target_(target), found_(Registry::BeginReplacing(target)) {
-  for (int left = Registry::kPatience; left != 0 && !Registry::NoneIsMade(); --left) {
+  Patience patience;
+  while (!Registry::NoneIsMade() && !patience.over()) {
     Process::PrepareIfForked();
     Registry::EndReplacing(target, false);
     sys::Pause();

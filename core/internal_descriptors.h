@@ -20,6 +20,7 @@
 
 #include <cstdint>
 
+#include "core/range_closes.h"
 #include "core/registry.h"
 #include "core/signals_blocked.h"
 #include "core/watched.h"
@@ -30,8 +31,8 @@ namespace kevent::core {
 // handler is to interrupt it, which could be one of them, or leave it by siglongjmp.
 class Taking {
  public:
-  Taking() { Registry::BeginTaking(); }
-  ~Taking() { Registry::EndTaking(); }
+  Taking() { RangeCloses::BeginTaking(); }
+  ~Taking() { RangeCloses::EndTaking(); }
   Taking(const Taking&) = delete;
   Taking& operator=(const Taking&) = delete;
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "core/internal_descriptors.h"
+#include "core/range_closes.h"
 #include "core/registry.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
@@ -215,6 +216,7 @@ void Process::PrepareChild(bool of_fork) {
   t_asked_for_table = false;
   Inhabit(*state);
   Registry::ForgetCalls();
+  RangeCloses::Forget();
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   if (shares) {
     // Whatever is done to a number is done to the parent's.

@@ -18,8 +18,6 @@ constinit std::atomic<std::atomic<uint64_t>*> Registry::pages_[kMaxDescriptor / 
 constinit std::atomic<int> Registry::pages_end_{0};
 constinit std::atomic<bool> Registry::any_{false};
 constinit std::atomic<uint32_t> Registry::replacements_{0};
-constinit std::atomic<uint32_t> Registry::range_closes_{0};
-constinit std::atomic<uint32_t> Registry::taking_{0};
 constinit std::atomic<uint32_t> Registry::making_{0};
 
 Registration Registration::Closing() {
@@ -153,26 +151,7 @@ Registry::Claim Registry::ClaimNew(int fd, Registration registration, Registrati
   return claim;
 }
 
-void Registry::BeginClosingRange() {
-  range_closes_.fetch_add(1, std::memory_order_seq_cst);
-  for (int left = kPatience; left != 0 && taking_.load(std::memory_order_seq_cst) != 0; --left) {
-    sys::Pause();
-  }
-}
-
-void Registry::BeginTaking() {
-  taking_.fetch_add(1, std::memory_order_seq_cst);
-  for (int left = kPatience; left != 0 && range_closes_.load(std::memory_order_seq_cst) != 0;
-       --left) {
-    taking_.fetch_sub(1, std::memory_order_seq_cst);
-    sys::Pause();
-    taking_.fetch_add(1, std::memory_order_seq_cst);
-  }
-}
-
 void Registry::ForgetCalls() {
-  range_closes_.store(0, std::memory_order_seq_cst);
-  taking_.store(0, std::memory_order_seq_cst);
   making_.store(0, std::memory_order_seq_cst);
   const int end = pages_end_.load(std::memory_order_seq_cst);
   for (int number = 0; number < end; ++number) {

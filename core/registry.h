@@ -141,18 +141,6 @@ class Registry {
   };
   static Claim ClaimNew(int fd, Registration registration, Registration left, Moment since);
 
-  // ---- Ranges that are closed ----
-
-  // A call closes whatever it finds in some range but what is registered, so no number
-  // is taken from the kernel meanwhile that is registered only then: whoever takes one
-  // waits for such calls, and they wait for those who have begun to.  For long (kPatience),
-  // not for ever: a debugger may have stopped a thread there.
-  static constexpr int kPatience = 100'000;  // of 0.1 ms and more
-  static void BeginClosingRange();
-  static void EndClosingRange() { range_closes_.fetch_sub(1, std::memory_order_seq_cst); }
-  static void BeginTaking();
-  static void EndTaking() { taking_.fetch_sub(1, std::memory_order_seq_cst); }
-
   // In a child of fork, where none of the parent's calls goes on.
   static void ForgetCalls();
 
@@ -190,8 +178,6 @@ class Registry {
   static std::atomic<int> pages_end_;  // from here on there is none
   static std::atomic<bool> any_;
   static std::atomic<uint32_t> replacements_;
-  static std::atomic<uint32_t> range_closes_;
-  static std::atomic<uint32_t> taking_;
   static std::atomic<uint32_t> making_;
 
   static std::atomic<uint64_t>* Entry(int fd) {

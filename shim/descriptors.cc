@@ -53,9 +53,14 @@ int Fcntl(Libc libc, int fd, int command, void* argument) {
   return libc(fd, command, argument);
 }
 
-// dup2 or dup3 by `call`, where neither number concerns us; false if one does.
+// dup2 or dup3 by `call`, where neither number concerns us; false if one does.  In another
+// table of descriptors none does: a child of vfork, which has our memory, may be killed there.
 template <typename Call>
 bool ReplaceUnconcerned(int fd, int target, Call call, int* result) {
+  if (core::ConcernsAny() && !core::OwnsTable()) {
+    *result = call();
+    return true;
+  }
   core::Replacement replacement(target);
   if (core::Concerns(fd) || !replacement.found().none()) return false;
   *result = call();

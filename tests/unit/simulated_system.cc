@@ -550,7 +550,10 @@ int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sig
 
 // ---- Sleeping ---------------------------------------------------------------
 
-void Pause() { Violation("waits for another thread, alone"); }
+void Pause() {
+  if (Sim().when_pausing) return Sim().when_pausing();
+  Violation("waits for another thread, alone");
+}
 
 int FutexWait(const std::atomic<uint32_t>*, uint32_t, const timespec*) {
   if (Sim().when_waiting) return Sim().when_waiting();

@@ -114,6 +114,7 @@ class Simulation {
   bool files_have_places = false;     // as to writes
   bool no_threads = false;            // can be made
   std::function<int()> when_waiting;  // in a futex: what that returns
+  std::function<void()> when_pausing;
   // Runs the thread that was started last until it ends.
   void RunThread() { thread_(thread_argument_); }
 
