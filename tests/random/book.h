@@ -21,6 +21,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 namespace kevent_test {
 
@@ -112,6 +113,7 @@ struct Op {
 };
 
 struct ListBook {
+  std::mutex telling;  // while it is told of, or taken out of use
   aiocb* entries[8];
   QueueBook* queue;
   uint32_t incarnation;

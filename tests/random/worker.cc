@@ -282,7 +282,10 @@ void Worker::BeginList(bool wait) {
       lio_listio(wait ? LIO_WAIT : LIO_NOWAIT, list.entries, count, wait ? nullptr : &notification);
   const int error = errno;
   // One that is refused may be told of or not: not taken again in this phase.
-  if (result != 0) list.in_use = false;
+  if (result != 0) {
+    const std::lock_guard<std::mutex> lock(list.telling);
+    list.in_use = false;
+  }
   list.is_refused = result != 0 && !wait;
   bool any_refused = false;
   for (int i = 0; i < count; ++i) {
@@ -519,6 +522,7 @@ void Worker::Tell(const ukevent& event) {
     case Cookie::kList: {
       auto* list = static_cast<ListBook*>(book);
       HOLDS(event.type == KEVENT_LIO, "type %u", event.type);
+      const std::lock_guard<std::mutex> lock(list->telling);
       if (list->in_use) {
         for (uint32_t i = 0; i < list->begun; ++i) {
           HOLDS(aio_error(list->entries[i]) != EINPROGRESS, "a list is told of before its end");
@@ -652,10 +656,8 @@ void Worker::Reap() {
     if (!op.checked || op.told.load() == 0) continue;
     CheckTold(op);
     ListBook* list = op.list;
-    if (list != nullptr && list->in_use && list->told.load() == 0 &&
-        list->queue->incarnation.load() == list->incarnation) {
-      continue;
-    }
+    // Of a queue that was closed, too: a thread may have collected its event before.
+    if (list != nullptr && list->in_use && list->told.load() == 0) continue;
     GiveBack(&op);
   }
   ReapOthers();
