@@ -134,7 +134,7 @@ unsigned Queue::ClaimTimers(unsigned max, ukevent* events) {
   unsigned count = 0;
   while (count < max) {
     Nanoseconds late;
-    Axis* axis = LongestDue(&late);
+    AxisIndex* axis = LongestDue(&late);
     if (axis == nullptr) break;
     if (late > batch_late_) {
       out_of_order_ = true;
@@ -177,20 +177,21 @@ int ReadBesideMonotonic(clockid_t clock, Nanoseconds monotonic_now, Nanoseconds*
 void Queue::ReadClocks() {
   const Nanoseconds monotonic_now = sys::MonotonicNow();
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-    Axis& axis = axes_[i];
+    AxisIndex& axis = axes_[i];
+    KernelTimer& timer = kernel_timers_[i];
     axis.now = 0;
-    if (Top(axis) == nullptr && far(axis).empty() && axis.armed.Load().value() == 0) continue;
-    const clockid_t clock = axis.clock.load(std::memory_order_relaxed);
+    if (Top(axis) == nullptr && far(axis).empty() && timer.armed.Load().value() == 0) continue;
+    const clockid_t clock = timer.clock.load(std::memory_order_relaxed);
     int error = 0;
     if (i == kMonotonicAxis) {
       axis.now = monotonic_now;
-    } else if (axis.relative_on_monotonic.load(std::memory_order_relaxed)) {
+    } else if (timer.relative_on_monotonic.load(std::memory_order_relaxed)) {
       error = ReadBesideMonotonic(clock, monotonic_now, &axis.now);
     } else {
       error = sys::Now(clock, &axis.now);
     }
     // The CPU time of a thread that has gone cannot be read: nothing is due.
-    if (error != 0 || IsDueByAnotherThread(axis)) {
+    if (error != 0 || IsDueByAnotherThread(timer, axis.now)) {
       axis.now = 0;
     }
     PassTo(axis, axis.now);
@@ -198,20 +199,20 @@ void Queue::ReadClocks() {
 }
 
 // By the CPU time of a thread that has the id of the axis's, which has gone.
-bool Queue::IsDueByAnotherThread(Axis& axis) {
-  if (axis.clock.load(std::memory_order_relaxed) >= 0) return false;
-  if (axis.ended.load(std::memory_order_relaxed)) return true;
-  const Nanoseconds armed = DeadlineOf(axis.armed.Load().value());
-  return armed != 0 && armed <= axis.now && !SourceOfPastLives(axis);
+bool Queue::IsDueByAnotherThread(KernelTimer& timer, Nanoseconds now) {
+  if (timer.clock.load(std::memory_order_relaxed) >= 0) return false;
+  if (timer.ended.load(std::memory_order_relaxed)) return true;
+  const Nanoseconds armed = DeadlineOf(timer.armed.Load().value());
+  return armed != 0 && armed <= now && !SourceOfPastLives(timer);
 }
 
 // The axis whose earliest entry has been due longest, and how long; or nullptr.
-Axis* Queue::LongestDue(Nanoseconds* late_by) {
-  Axis* longest = nullptr;
+AxisIndex* Queue::LongestDue(Nanoseconds* late_by) {
+  AxisIndex* longest = nullptr;
   Nanoseconds most = 0;
   uint64_t order = 0;
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-    Axis& axis = axes_[i];
+    AxisIndex& axis = axes_[i];
     const HeapEntry* const top = Top(axis);
     if (top == nullptr || top->deadline() > axis.now) continue;
     const Nanoseconds late = axis.now - top->deadline();
@@ -226,7 +227,7 @@ Axis* Queue::LongestDue(Nanoseconds* late_by) {
 }
 
 // Delivers the top entry, which is due, unless its word says otherwise.
-bool Queue::Claim(Axis& axis, ukevent* event) {
+bool Queue::Claim(AxisIndex& axis, ukevent* event) {
   const HeapEntry entry = *Top(axis);
   TimerSlot& timer = SlotTable::At(entry.slot());
   PackedSetting word = timer.word.Guess();
@@ -294,7 +295,7 @@ unsigned Queue::NearTimers() {
 unsigned Queue::CountDue(unsigned limit) {
   unsigned count = 0;
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-    Axis& axis = axes_[i];
+    AxisIndex& axis = axes_[i];
     if (axis.heap_size != 0) CountDueBelow(axis, 0, limit, &count);
     run(axis).ForEach([this, &axis, limit, &count](const HeapEntry& entry) {
       if (count >= limit || entry.deadline() > axis.now) return false;
@@ -313,7 +314,7 @@ bool Queue::IsDue(uint32_t slot) const {
   return wanted.deadline() != 0 && wanted.deadline() <= axes_[index].now;
 }
 
-void Queue::CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigned* count) {
+void Queue::CountDueBelow(AxisIndex& axis, uint32_t position, unsigned limit, unsigned* count) {
   const HeapEntry& entry = heap(axis).at(position);
   if (*count >= limit || entry.deadline() > axis.now) return;
   // By the word: an entry whose timer was put off, to a moment that has come
@@ -326,7 +327,7 @@ void Queue::CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigne
 }
 
 // The earliest deadline that is still to come; 0: none.
-Nanoseconds Queue::NextNotDue(Axis& axis) {
+Nanoseconds Queue::NextNotDue(AxisIndex& axis) {
   for (;;) {
     Nanoseconds next = NextNotDueBelow(axis, 0);
     run(axis).ForEach([&axis, &next](const HeapEntry& entry) {
@@ -340,14 +341,14 @@ Nanoseconds Queue::NextNotDue(Axis& axis) {
 }
 
 // What an entry says of it; 0: nothing.
-Nanoseconds Queue::NextOf(const Axis& axis, const HeapEntry& entry) {
+Nanoseconds Queue::NextOf(const AxisIndex& axis, const HeapEntry& entry) {
   if (entry.deadline() > axis.now) return entry.deadline();
   const AxisDeadline wanted = SlotTable::At(entry.slot()).word.axis_deadline();
   return wanted.deadline() > axis.now ? wanted.deadline() : 0;  // overtaken: may be elsewhere
 }
 
 // The same in one subtree of the heap.
-Nanoseconds Queue::NextNotDueBelow(Axis& axis, uint32_t position) {
+Nanoseconds Queue::NextNotDueBelow(AxisIndex& axis, uint32_t position) {
   if (position >= axis.heap_size) return 0;
   const HeapEntry& entry = heap(axis).at(position);
   Nanoseconds next = NextOf(axis, entry);

@@ -69,7 +69,7 @@ void Queue::Dump(LineWriter& out) {
   if (const int refusal = refusal_.load(); refusal != 0) {
     out << "  the kernel refuses to be told of deadlines: error " << -refusal << "\n";
   }
-  for (uint32_t i = 0; i < axis_count(); ++i) DumpAxis(out, axes_[i]);
+  for (uint32_t i = 0; i < axis_count(); ++i) DumpTimer(out, kernel_timers_[i]);
   if (!lock_.TryAcquire()) {
     out << "  the lock is held: no more can be read\n";
     return;
@@ -78,11 +78,11 @@ void Queue::Dump(LineWriter& out) {
   lock_.Release();
 }
 
-void Queue::DumpAxis(LineWriter& out, const Axis& axis) {
-  const AxisKind kind = axis.kind.load();
+void Queue::DumpTimer(LineWriter& out, const KernelTimer& timer) {
+  const AxisKind kind = timer.kind.load();
   if (kind == AxisKind::kUnused) return;
-  const KernelRegister::State armed = axis.armed.Load();
-  out << "  clock " << axis.clock.load() << ": " << NameOf(kind) << " " << axis.source.load() - 1
+  const KernelRegister::State armed = timer.armed.Load();
+  out << "  clock " << timer.clock.load() << ": " << NameOf(kind) << " " << timer.source.load() - 1
       << ", armed for ";
   if (const Nanoseconds moment = DeadlineOf(armed.value()); moment != 0) {
     WriteMoment(out, moment);
@@ -91,18 +91,18 @@ void Queue::DumpAxis(LineWriter& out, const Axis& axis) {
   }
   out << (armed.told() ? "" : " (the kernel is not told yet)");
   Nanoseconds now;
-  if (sys::Now(axis.clock.load(), &now) == 0) {
+  if (sys::Now(timer.clock.load(), &now) == 0) {
     out << ", now ";
     WriteMoment(out, now);
   }
-  out << (axis.ended.load() ? ", ended\n" : "\n");
+  out << (timer.ended.load() ? ", ended\n" : "\n");
 }
 
 void Queue::DumpLocked(LineWriter& out) {
   out << "  " << timers_ << " timers, " << deleted_.load() << " of them deleted\n";
   for (uint32_t i = 0; i < axis_count(); ++i) {
-    if (axes_[i].kind.load() == AxisKind::kUnused) continue;
-    out << "  clock " << axes_[i].clock.load() << ": " << axes_[i].members << " timers";
+    if (kernel_timers_[i].kind.load() == AxisKind::kUnused) continue;
+    out << "  clock " << kernel_timers_[i].clock.load() << ": " << axes_[i].members << " timers";
     if (const HeapEntry* top = Top(axes_[i]); top != nullptr) {
       out << ", indexed from ";
       WriteMoment(out, top->deadline());

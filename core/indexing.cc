@@ -48,7 +48,7 @@ Nanoseconds Queue::Place(uint32_t slot, TimerSlot& timer, uint8_t index, Nanosec
   constexpr uint32_t kFew = 16;
   constexpr Nanoseconds kRunWindow = 4'000'000;
 
-  Axis& axis = axes_[index];
+  AxisIndex& axis = axes_[index];
   const uint32_t position = timer.entry_axis == index ? timer.position_or_next_free : 0;
   if (FarPlace::IsOne(position)) {
     // An earlier bucket than it needs to be in will do.
@@ -81,7 +81,7 @@ Nanoseconds Queue::Place(uint32_t slot, TimerSlot& timer, uint8_t index, Nanosec
 void Queue::Unindex(TimerSlot& timer) {
   const uint32_t position = timer.position_or_next_free;
   if (position == 0) return;
-  Axis& axis = axes_[timer.entry_axis];
+  AxisIndex& axis = axes_[timer.entry_axis];
   if (RunPlace::IsOne(position)) {
     run(axis).Remove(RunPlace(position));
   } else if (!FarPlace::IsOne(position)) {
@@ -91,7 +91,7 @@ void Queue::Unindex(TimerSlot& timer) {
 }
 
 // Sees to it that everything up to this moment is in the heap or in the run.
-void Queue::BringNear(Axis& axis, Nanoseconds until) {
+void Queue::BringNear(AxisIndex& axis, Nanoseconds until) {
   while (far(axis).ReachedBy(until)) {
     far(axis).TakeEarliest([this](uint32_t slot) {
       lock_.AssertHeld();
@@ -101,7 +101,7 @@ void Queue::BringNear(Axis& axis, Nanoseconds until) {
 }
 
 // Time has come so far on this axis.
-void Queue::PassTo(Axis& axis, Nanoseconds now) {
+void Queue::PassTo(AxisIndex& axis, Nanoseconds now) {
   // What lies ahead is prepared in pieces of some microseconds, more for who
   // comes seldom: a piece in 16 us, of which it takes less than one.
   constexpr uint32_t kLeast = 8;
@@ -147,7 +147,7 @@ void Queue::FreeReleased() {
 }
 
 // Whether the word wants what the entry says.
-bool Queue::Agrees(const Axis& axis, const HeapEntry& entry, AxisDeadline wanted) const {
+bool Queue::Agrees(const AxisIndex& axis, const HeapEntry& entry, AxisDeadline wanted) const {
   if (wanted.deadline() != entry.deadline()) return false;
   const uint8_t index = wanted.on_monotonic_axis()
                             ? kMonotonicAxis
@@ -155,12 +155,12 @@ bool Queue::Agrees(const Axis& axis, const HeapEntry& entry, AxisDeadline wanted
   return &axis == &axes_[index];
 }
 
-bool Queue::Overtaken(const Axis& axis, const HeapEntry& entry) const {
+bool Queue::Overtaken(const AxisIndex& axis, const HeapEntry& entry) const {
   return !Agrees(axis, entry, SlotTable::At(entry.slot()).word.axis_deadline());
 }
 
 // Moves entries that the word has overtaken, until the top is the earliest.
-void Queue::CleanTop(Axis& axis) {
+void Queue::CleanTop(AxisIndex& axis) {
   for (;;) {
     const HeapEntry* top;
     while ((top = Top(axis)) != nullptr && Overtaken(axis, *top)) Reindex(top->slot());

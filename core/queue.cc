@@ -39,8 +39,8 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
   sleepers_ = {};
   ring_ = {};
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-    axes_[i].kind.store(AxisKind::kUnused, std::memory_order_relaxed);
-    axes_[i].armed.Reset();
+    kernel_timers_[i].kind.store(AxisKind::kUnused, std::memory_order_relaxed);
+    kernel_timers_[i].armed.Reset();
   }
   axis_count_.store(0, std::memory_order_relaxed);
 
@@ -94,11 +94,11 @@ int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made) {
   const uint32_t count = axis_count_.load(std::memory_order_relaxed);
   uint32_t unused = count;
   for (uint32_t i = 0; i < count; ++i) {
-    const AxisKind kind = axes_[i].kind.load(std::memory_order_relaxed);
+    const AxisKind kind = kernel_timers_[i].kind.load(std::memory_order_relaxed);
     if (kind == AxisKind::kUnused) {
       unused = i;
-    } else if (axes_[i].clock.load(std::memory_order_relaxed) == plan.clock &&
-               ServesNewTimers(axes_[i])) {
+    } else if (kernel_timers_[i].clock.load(std::memory_order_relaxed) == plan.clock &&
+               ServesNewTimers(static_cast<uint8_t>(i))) {
       *index = static_cast<uint8_t>(i);
       return 0;
     }
@@ -106,6 +106,7 @@ int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made) {
   if (unused == kMaxAxes) return EAGAIN;
   *index = static_cast<uint8_t>(unused);
   if (const int error = MakeSource(*index, plan); error != 0) return error;
+  ClearIndex(*index);
   if (unused == count) axis_count_.store(count + 1, std::memory_order_release);
   *made = true;
   return 0;
@@ -113,58 +114,59 @@ int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made) {
 
 // Not if it is the kernel timer of a thread that has gone: timers on its clock
 // may be left when a thread is made that has the same id.
-bool Queue::ServesNewTimers(Axis& axis) {
-  if (axis.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime) return true;
-  if (!IsPast(axis)) return SourceLives(axis);
-  const bool lives = SourceOfPastLives(axis);
+bool Queue::ServesNewTimers(uint8_t index) {
+  KernelTimer& timer = kernel_timers_[index];
+  if (timer.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime) return true;
+  if (!IsPast(timer)) return SourceLives(timer);
+  const bool lives = SourceOfPastLives(timer);
   // It may have been put off before it expired.
-  if (lives) AlarmFired(IndexOf(axis));
+  if (lives) AlarmFired(index);
   return lives;
 }
 
 // Whether the moment that the kernel was told has come.
-bool Queue::IsPast(const Axis& axis) {
-  const Nanoseconds armed = DeadlineOf(axis.armed.Load().value());
+bool Queue::IsPast(const KernelTimer& timer) {
+  const Nanoseconds armed = DeadlineOf(timer.armed.Load().value());
   Nanoseconds now;
-  return armed != 0 && sys::Now(axis.clock.load(std::memory_order_relaxed), &now) == 0 &&
+  return armed != 0 && sys::Now(timer.clock.load(std::memory_order_relaxed), &now) == 0 &&
          armed <= now;
 }
 
 // Only the kernel's timer knows whether the thread or process that it is of has
 // gone, and says so when it is set.  One whose moment has come would expire again
 // by that: then it is for the next collection to find out.
-bool Queue::SourceLives(Axis& axis) {
-  if (axis.ended.load(std::memory_order_relaxed)) return false;
-  const int alarm = axis.source.load(std::memory_order_relaxed) - 1;
-  if (alarm < 0 || IsPast(axis)) return true;
-  axis.armed.Tell([alarm, &axis](uint64_t earliness) {
-    if (sys::ArmAlarm(alarm, DeadlineOf(earliness)) == -ESRCH) axis.ended = true;
+bool Queue::SourceLives(KernelTimer& timer) {
+  if (timer.ended.load(std::memory_order_relaxed)) return false;
+  const int alarm = timer.source.load(std::memory_order_relaxed) - 1;
+  if (alarm < 0 || IsPast(timer)) return true;
+  timer.armed.Tell([alarm, &timer](uint64_t earliness) {
+    if (sys::ArmAlarm(alarm, DeadlineOf(earliness)) == -ESRCH) timer.ended = true;
   });
-  return !axis.ended.load(std::memory_order_relaxed);
+  return !timer.ended.load(std::memory_order_relaxed);
 }
 
 // The same of one whose moment has come: it is put off, as it will be anyhow when
 // the collection settles.
-bool Queue::SourceOfPastLives(Axis& axis) {
-  const int alarm = axis.source.load(std::memory_order_relaxed) - 1;
-  if (alarm >= 0 && sys::ArmAlarm(alarm, kLatest) == -ESRCH) axis.ended = true;
-  return !axis.ended.load(std::memory_order_relaxed);
+bool Queue::SourceOfPastLives(KernelTimer& timer) {
+  const int alarm = timer.source.load(std::memory_order_relaxed) - 1;
+  if (alarm >= 0 && sys::ArmAlarm(alarm, kLatest) == -ESRCH) timer.ended = true;
+  return !timer.ended.load(std::memory_order_relaxed);
 }
 
 bool Queue::ClockLives(uint8_t axis) {
   const SignalsBlocked blocked;
   if (!Pin()) return true;  // closed: nobody hears of it
-  const bool lives = SourceLives(axes_[axis]);
+  const bool lives = SourceLives(kernel_timers_[axis]);
   Unpin();
   return lives;
 }
 
 int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
-  Axis& axis = axes_[index];
-  axis.clock.store(plan.clock, std::memory_order_relaxed);
-  axis.relative_on_monotonic.store(plan.relative_on_monotonic, std::memory_order_relaxed);
-  axis.alarm_fired.store(false, std::memory_order_relaxed);
-  axis.ended.store(false, std::memory_order_relaxed);
+  KernelTimer& timer = kernel_timers_[index];
+  timer.clock.store(plan.clock, std::memory_order_relaxed);
+  timer.relative_on_monotonic.store(plan.relative_on_monotonic, std::memory_order_relaxed);
+  timer.alarm_fired.store(false, std::memory_order_relaxed);
+  timer.ended.store(false, std::memory_order_relaxed);
   if (plan.kind == AxisKind::kCpuTime) {
     const int thread = Process::alarm_thread().Reserve();
     if (thread < 0) return -thread;
@@ -174,15 +176,15 @@ int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
       Process::alarm_thread().Unreserve();
       return -error;
     }
-    axis.source.store(alarm + 1, std::memory_order_release);
+    timer.source.store(alarm + 1, std::memory_order_release);
   } else {
     const clockid_t base = plan.kind == AxisKind::kTai ? CLOCK_REALTIME : plan.clock;
     const auto create = [base] { return sys::CreateTimerfd(base); };
     const int adopted = AdoptDescriptor(number_, index, create);
-    if (const int error = AddInternal(adopted, &axis.source); error != 0) {
+    if (const int error = AddInternal(adopted, &timer.source); error != 0) {
       return error;
     }
-    const int timerfd = axis.source.load(std::memory_order_relaxed) - 1;
+    const int timerfd = timer.source.load(std::memory_order_relaxed) - 1;
     if (index == kMonotonicAxis) {
       memory_->monotonic_timerfd.store(timerfd + 1, std::memory_order_release);
     }
@@ -190,20 +192,23 @@ int Queue::MakeSource(uint8_t index, const ClockPlan& plan) {
     // As it is; but where a sandbox forbids it, there is to be no queue that never rings.
     if (error == 0) error = sys::ArmTimerfd(timerfd, 0, false);
     if (error < 0) {
-      CloseInternal(&axis.source, index);
+      CloseInternal(&timer.source, index);
       return -error;
     }
   }
-  // Entries of its former timers may be left.
+  // Last: what a call of the axis's former timers still told here is forgotten.
+  timer.armed.Reset();
+  timer.kind.store(plan.kind, std::memory_order_release);
+  return 0;
+}
+
+// Entries of the axis's former timers may be left.
+void Queue::ClearIndex(uint8_t index) {
   if (FarPages* far = memory_->indexes[index].far.load(std::memory_order_relaxed); far != nullptr) {
     std::fill_n(far->heads, FarBucket::kCount, 0);
   }
-  axis.far = {};
-  axis.read = 0;
-  // Last: what a call of the axis's former timers still told here is forgotten.
-  axis.armed.Reset();
-  axis.kind.store(plan.kind, std::memory_order_release);
-  return 0;
+  axes_[index].far = {};
+  axes_[index].read = 0;
 }
 
 // One more timer can have a deadline on this axis, and on the monotonic one
@@ -219,7 +224,7 @@ int Queue::JoinAxes(uint8_t index, bool relative_on_monotonic) {
 
 // Room for one more entry in the index of this axis.
 int Queue::Grow(uint8_t index) {
-  Axis& axis = axes_[index];
+  AxisIndex& axis = axes_[index];
   QueueMemory::Span& span = memory_->indexes[index];
   const uint32_t capacity = span.capacity.load(std::memory_order_relaxed);
   if (axis.members == capacity) {
@@ -262,20 +267,21 @@ int Queue::Grow(uint8_t index) {
 }
 
 void Queue::LeaveAxes(uint8_t index) {
-  Axis& axis = axes_[index];
-  if (axis.relative_on_monotonic.load(std::memory_order_relaxed)) {
+  AxisIndex& axis = axes_[index];
+  const KernelTimer& timer = kernel_timers_[index];
+  if (timer.relative_on_monotonic.load(std::memory_order_relaxed)) {
     --axes_[kMonotonicAxis].members;
   }
   // A CPU-time clock may be that of a thread that comes and goes, and its alarm
   // counts against RLIMIT_SIGPENDING; a timerfd stays for the next timer.
-  if (--axis.members == 0 && axis.kind.load(std::memory_order_relaxed) == AxisKind::kCpuTime) {
+  if (--axis.members == 0 && timer.kind.load(std::memory_order_relaxed) == AxisKind::kCpuTime) {
     DropAxis(index);
   }
 }
 
 void Queue::DropAxis(uint8_t index) {
   CloseSource(index);
-  axes_[index].kind.store(AxisKind::kUnused, std::memory_order_release);
+  kernel_timers_[index].kind.store(AxisKind::kUnused, std::memory_order_release);
 }
 
 // ---- Timers -----------------------------------------------------------------
@@ -336,7 +342,8 @@ void Queue::DeletedTimer(uint32_t slot) {
   // Nor may nobody ever collect again: the last timer on a clock of CPU time has an
   // alarm of the kernel's, and a thread that waits for it.
   const uint8_t axis = SlotTable::At(slot).axis.load(std::memory_order_relaxed);
-  const bool has_alarm = axes_[axis].kind.load(std::memory_order_acquire) == AxisKind::kCpuTime;
+  const bool has_alarm =
+      kernel_timers_[axis].kind.load(std::memory_order_acquire) == AxisKind::kCpuTime;
   inbox_.Mark(memory_->inbox, slot);
   if (deleted_.fetch_add(1, std::memory_order_acq_rel) + 1 < kBacklog && !has_alarm) return;
   Locked locked(lock_);

@@ -32,6 +32,7 @@
 #include "core/far_index.h"
 #include "core/inbox.h"
 #include "core/kernel_register.h"
+#include "core/kernel_timer.h"
 #include "core/kevent_set.h"
 #include "core/lifetime.h"
 #include "core/lock.h"
@@ -115,7 +116,7 @@ class Queue {
 
   int epoll() const { return epoll_.load(std::memory_order_acquire) - 1; }
   int always_ready() const { return always_ready_.load(std::memory_order_acquire) - 1; }
-  const Axis& axis(uint8_t index) const { return axes_[index]; }
+  const KernelTimer& kernel_timer(uint8_t index) const { return kernel_timers_[index]; }
   // How many of the engine's own members make the descriptor readable, as its
   // collector has told them and read the clocks.
   unsigned ReadableMembers() const;
@@ -221,7 +222,7 @@ class Queue {
     }
   };
   using Heap = DeadlineHeap<Positions>;
-  Heap heap(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+  Heap heap(AxisIndex& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return Heap(memory_->indexes[&axis - axes_].entries.load(std::memory_order_relaxed),
                 &axis.heap_size, Positions());
   }
@@ -232,21 +233,23 @@ class Queue {
     constexpr uint32_t kMost = 4096;
     return capacity < kMost ? capacity : kMost;
   }
-  Run run(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+  Run run(AxisIndex& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     const QueueMemory::Span& span = memory_->indexes[&axis - axes_];
     const uint32_t capacity = span.capacity.load(std::memory_order_relaxed);
     return Run(span.entries.load(std::memory_order_relaxed) + capacity, RunSize(capacity),
                &axis.run, Positions());
   }
 
-  uint8_t IndexOf(const Axis& axis) const { return static_cast<uint8_t>(&axis - axes_); }
+  uint8_t IndexOf(const KernelTimer& timer) const {
+    return static_cast<uint8_t>(&timer - kernel_timers_);
+  }
 
   static constexpr size_t EntryBytes(uint32_t capacity) {
     return size_t{capacity + RunSize(capacity)} * sizeof(HeapEntry);
   }
 
   // The earliest of heap and run, or nullptr.
-  const HeapEntry* Top(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+  const HeapEntry* Top(AxisIndex& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     const HeapEntry* const in_run = run(axis).empty() ? nullptr : &run(axis).first();
     if (axis.heap_size == 0) return in_run;
     const HeapEntry* const in_heap = &heap(axis).top();
@@ -265,7 +268,7 @@ class Queue {
     uint8_t axis;
   };
   using Far = FarIndex<Places>;
-  Far far(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+  Far far(AxisIndex& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     const auto index = static_cast<uint8_t>(&axis - axes_);
     const QueueMemory::Span& span = memory_->indexes[index];
     return Far(span.far.load(std::memory_order_relaxed),
@@ -287,11 +290,12 @@ class Queue {
   int AllocateSlot(uint32_t* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags, Handle* handle)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool ServesNewTimers(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static bool IsPast(const Axis& axis);
-  static bool SourceLives(Axis& axis);
-  static bool SourceOfPastLives(Axis& axis);
-  static bool IsDueByAnotherThread(Axis& axis);
+  bool ServesNewTimers(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static bool IsPast(const KernelTimer& timer);
+  static bool SourceLives(KernelTimer& timer);
+  static bool SourceOfPastLives(KernelTimer& timer);
+  static bool IsDueByAnotherThread(KernelTimer& timer, Nanoseconds now);
+  void ClearIndex(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int MakeSource(uint8_t index, const ClockPlan& plan) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int JoinAxes(uint8_t index, bool relative_on_monotonic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int Grow(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -300,11 +304,11 @@ class Queue {
   void CloseSource(uint8_t index);
 
   // dump.cc
-  static void DumpAxis(LineWriter& out, const Axis& axis);
+  static void DumpTimer(LineWriter& out, const KernelTimer& timer);
   void DumpLocked(LineWriter& out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // telling.cc
-  void WakeKernel(Axis& axis, Nanoseconds deadline);
+  void WakeKernel(KernelTimer& timer, Nanoseconds deadline);
   void Notify();
   void Announce();
   bool AnnouncedByMember();
@@ -324,9 +328,9 @@ class Queue {
   void WantUnannounced();
   void TellWithdrawn(bool taken) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void AnnounceToStay();
-  void Lower(Axis& axis, Nanoseconds deadline);
-  void TellArmed(Axis& axis);
-  void ArmSource(Axis& axis, Nanoseconds deadline);
+  void Lower(KernelTimer& timer, Nanoseconds deadline);
+  void TellArmed(KernelTimer& timer);
+  void ArmSource(KernelTimer& timer, Nanoseconds deadline);
   void NoteRefusal(int result);
 
   // indexing.cc
@@ -335,14 +339,14 @@ class Queue {
   void Reindex(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Nanoseconds Place(uint32_t slot, TimerSlot& timer, uint8_t index, Nanoseconds deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void BringNear(Axis& axis, Nanoseconds until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void PassTo(Axis& axis, Nanoseconds now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void BringNear(AxisIndex& axis, Nanoseconds until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void PassTo(AxisIndex& axis, Nanoseconds now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Unindex(TimerSlot& timer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Release(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void FreeReleased() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Agrees(const Axis& axis, const HeapEntry& entry, AxisDeadline wanted) const;
-  bool Overtaken(const Axis& axis, const HeapEntry& entry) const;
-  void CleanTop(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Agrees(const AxisIndex& axis, const HeapEntry& entry, AxisDeadline wanted) const;
+  bool Overtaken(const AxisIndex& axis, const HeapEntry& entry) const;
+  void CleanTop(AxisIndex& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // collector.cc
   unsigned Collect(unsigned min, unsigned max, ukevent* events, unsigned* due)
@@ -359,22 +363,24 @@ class Queue {
   unsigned RoomForKevents(unsigned min, unsigned max, unsigned timers) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void ReadClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Axis* LongestDue(Nanoseconds* late_by) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Claim(Axis& axis, ukevent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  AxisIndex* LongestDue(Nanoseconds* late_by) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool Claim(AxisIndex& axis, ukevent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned NearTimers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned CountDue(unsigned limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void CountDueBelow(Axis& axis, uint32_t position, unsigned limit, unsigned* count)
+  void CountDueBelow(AxisIndex& axis, uint32_t position, unsigned limit, unsigned* count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Nanoseconds NextNotDue(Axis& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static Nanoseconds NextOf(const Axis& axis, const HeapEntry& entry);
-  Nanoseconds NextNotDueBelow(Axis& axis, uint32_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Nanoseconds NextNotDue(AxisIndex& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static Nanoseconds NextOf(const AxisIndex& axis, const HeapEntry& entry);
+  Nanoseconds NextNotDueBelow(AxisIndex& axis, uint32_t position)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // settling.cc
   bool Settle(bool found_nothing, bool withdrawn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool LookAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void AnnounceAnew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Rearm(Axis& axis, Nanoseconds next, bool found_nothing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool ReadableInVain(Axis& axis);
+  bool Rearm(uint8_t index, Nanoseconds next, bool found_nothing)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static bool ReadableInVain(KernelTimer& timer);
 
   // waiting.cc
   void Enlist(Sleeper& sleeper, unsigned due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -432,7 +438,9 @@ class Queue {
   Sleepers sleepers_ ABSL_GUARDED_BY(lock_);
 
   Inbox inbox_;
-  Axis axes_[kMaxAxes];
+  // Of each axis, under its number; the second array is guarded by the lock.
+  KernelTimer kernel_timers_[kMaxAxes];
+  AxisIndex axes_[kMaxAxes];
 };
 
 // One that is counted for as long as it lives.

@@ -63,10 +63,10 @@ bool Queue::Owns(int fd, uint16_t role) const { return OwnsDescriptor(fd, number
 bool Queue::OwnsEpoll() const { return Owns(epoll(), kRoleEpoll); }
 
 void Queue::CloseSource(uint8_t index) {
-  Axis& axis = axes_[index];
-  if (axis.kind.load(std::memory_order_acquire) != AxisKind::kCpuTime) {
-    CloseInternal(&axis.source, index);
-  } else if (const int alarm = axis.source.exchange(0, std::memory_order_acq_rel); alarm != 0) {
+  KernelTimer& timer = kernel_timers_[index];
+  if (timer.kind.load(std::memory_order_acquire) != AxisKind::kCpuTime) {
+    CloseInternal(&timer.source, index);
+  } else if (const int alarm = timer.source.exchange(0, std::memory_order_acq_rel); alarm != 0) {
     sys::DeleteAlarm(alarm - 1);
     Process::alarm_thread().Unreserve();
   }
@@ -79,7 +79,7 @@ std::atomic<int>* Queue::NumberOf(uint16_t role) {
     case kRoleAlwaysReady:
       return &always_ready_;
     default:
-      return role < kMaxAxes ? &axes_[role].source : nullptr;
+      return role < kMaxAxes ? &kernel_timers_[role].source : nullptr;
   }
 }
 

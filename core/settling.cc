@@ -19,7 +19,7 @@ bool Queue::Settle(bool found_nothing, bool withdrawn) {
   for (;;) {
     bool due = set != nullptr && set->kernel_does_not_know();
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-      Axis& axis = axes_[i];
+      AxisIndex& axis = axes_[i];
       CleanTop(axis);
       const HeapEntry* const top = Top(axis);
       if (top != nullptr && top->deadline() <= axis.now) due = true;
@@ -36,9 +36,9 @@ bool Queue::Settle(bool found_nothing, bool withdrawn) {
     bool relaxed = std::exchange(withdrawn, false);
     if (Withdraw()) relaxed = true;
     for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-      Axis& axis = axes_[i];
-      const HeapEntry* const top = Top(axis);
-      if (Rearm(axis, top == nullptr ? 0 : top->deadline(), found_nothing)) relaxed = true;
+      const HeapEntry* const top = Top(axes_[i]);
+      const Nanoseconds next = top == nullptr ? 0 : top->deadline();
+      if (Rearm(static_cast<uint8_t>(i), next, found_nothing)) relaxed = true;
     }
     // An armer may have relied on what was just withdrawn or put off: it has
     // marked its timer before it looked (model: INBOX_NOT_LOOKED_AT_AGAIN).
@@ -64,44 +64,45 @@ void Queue::AnnounceAnew() {
 // to has passed or is later.  Otherwise it stays: the kernel waking us in
 // vain once is cheaper than telling it of every timer that was put off.  True
 // when it was set later.
-bool Queue::Rearm(Axis& axis, Nanoseconds next, bool found_nothing) {
+bool Queue::Rearm(uint8_t index, Nanoseconds next, bool found_nothing) {
+  KernelTimer& timer = kernel_timers_[index];
   const uint64_t wanted = Earliness(next);
-  const auto passed = [&axis](KernelRegister::State armed) {
-    return armed.value() != 0 && DeadlineOf(armed.value()) <= axis.now;
+  const auto passed = [now = axes_[index].now](KernelRegister::State armed) {
+    return armed.value() != 0 && DeadlineOf(armed.value()) <= now;
   };
-  KernelRegister::State seen = axis.armed.Load();
+  KernelRegister::State seen = timer.armed.Load();
   bool spent = passed(seen);
-  if (axis.alarm_fired.load(std::memory_order_seq_cst) &&
-      axis.alarm_fired.exchange(false, std::memory_order_seq_cst)) {
+  if (timer.alarm_fired.load(std::memory_order_seq_cst) &&
+      timer.alarm_fired.exchange(false, std::memory_order_seq_cst)) {
     spent = true;
   }
-  if (!spent && found_nothing && seen.value() != 0) spent = ReadableInVain(axis);
+  if (!spent && found_nothing && seen.value() != 0) spent = ReadableInVain(timer);
 
-  while (spent && !axis.armed.Replace(seen, wanted)) {
-    seen = axis.armed.Load();
+  while (spent && !timer.armed.Replace(seen, wanted)) {
+    seen = timer.armed.Load();
     spent = passed(seen);
   }
-  if (!spent) axis.armed.RaiseTo(wanted);
-  if (!axis.armed.Load().told()) TellArmed(axis);
+  if (!spent) timer.armed.RaiseTo(wanted);
+  if (!timer.armed.Load().told()) TellArmed(timer);
   return spent && wanted < seen.value();
 }
 
 // Whether the timerfd is readable though its moment has not come: its clock was
 // set.
-bool Queue::ReadableInVain(Axis& axis) {
-  const AxisKind kind = axis.kind.load(std::memory_order_relaxed);
+bool Queue::ReadableInVain(KernelTimer& timer) {
+  const AxisKind kind = timer.kind.load(std::memory_order_relaxed);
   if (kind != AxisKind::kSettable && kind != AxisKind::kTai) return false;
-  return sys::IsReadable(axis.source.load(std::memory_order_relaxed) - 1);
+  return sys::IsReadable(timer.source.load(std::memory_order_relaxed) - 1);
 }
 
 unsigned Queue::ReadableMembers() const {
   const KernelRegister::State announced = announced_.Load();
   unsigned count = announced.value() != 0 && announced.told() ? 1 : 0;
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-    const Axis& axis = axes_[i];
-    const KernelRegister::State armed = axis.armed.Load();
-    if (axis.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime && armed.value() != 0 &&
-        armed.told() && DeadlineOf(armed.value()) <= axis.now) {
+    const KernelTimer& timer = kernel_timers_[i];
+    const KernelRegister::State armed = timer.armed.Load();
+    if (timer.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime && armed.value() != 0 &&
+        armed.told() && DeadlineOf(armed.value()) <= axes_[i].now) {
       ++count;
     }
   }

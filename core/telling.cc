@@ -52,8 +52,8 @@ void Queue::Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline) {
 
   const uint8_t index =
       deadline.on_monotonic_axis() ? kMonotonicAxis : timer.axis.load(std::memory_order_relaxed);
-  Axis& axis = axes_[index];
-  const KernelRegister::State armed = axis.armed.Load();
+  KernelTimer& kernel_timer = kernel_timers_[index];
+  const KernelRegister::State armed = kernel_timer.armed.Load();
   if (armed.value() >= Earliness(deadline.deadline()) && armed.told()) return;
 
   // Readable already: whoever collects will look into the inbox.  The collector
@@ -61,19 +61,19 @@ void Queue::Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline) {
   // after it has set held_ (model: ASKS_NOT_WHETHER_HELD).
   const KernelRegister::State announced = announced_.Load();
   if (announced.value() != 0 && announced.told() && !held_.load()) return;
-  WakeKernel(axis, deadline.deadline());
+  WakeKernel(kernel_timer, deadline.deadline());
 }
 
-ABSL_ATTRIBUTE_NOINLINE void Queue::WakeKernel(Axis& axis, Nanoseconds deadline) {
+ABSL_ATTRIBUTE_NOINLINE void Queue::WakeKernel(KernelTimer& timer, Nanoseconds deadline) {
   const SignalsBlocked blocked;  // model: SIGNALS_NOT_BLOCKED
   if (!Pin()) return;            // a closed queue: its timers go on silently
   Nanoseconds now;
   const bool due =
-      sys::Now(axis.clock.load(std::memory_order_relaxed), &now) == 0 && deadline <= now;
+      sys::Now(timer.clock.load(std::memory_order_relaxed), &now) == 0 && deadline <= now;
   if (due) {
     Notify();
   } else {
-    Lower(axis, deadline);
+    Lower(timer, deadline);
     if (!open()) Ring();  // closed meanwhile: what was told may have silenced it
   }
   Unpin();
@@ -83,7 +83,7 @@ ABSL_ATTRIBUTE_NOINLINE void Queue::WakeKernel(Axis& axis, Nanoseconds deadline)
 // the lock of an open queue.
 void Queue::Notify() {
   if (held_.load()) {
-    Lower(axes_[kMonotonicAxis], 1);
+    Lower(kernel_timers_[kMonotonicAxis], 1);
   } else {
     Announce();
   }
@@ -149,7 +149,7 @@ void Queue::SwitchOn(uint64_t how) {
     // No memory for the member: a timerfd in the past needs none.
     const bool failed = result < 0;
     timerfd_announces_.store(failed, std::memory_order_seq_cst);
-    if (failed) Lower(axes_[kMonotonicAxis], 1);
+    if (failed) Lower(kernel_timers_[kMonotonicAxis], 1);
   });
 }
 
@@ -274,30 +274,31 @@ bool Queue::AnnouncedByMember() {
 // CLOSE_DOES_NOT_RING).
 void Queue::Ring() {
   SwitchOn(kToStay);
-  Axis& monotonic = axes_[kMonotonicAxis];
+  KernelTimer& monotonic = kernel_timers_[kMonotonicAxis];
   UntilUnmoved(monotonic.source, [this, &monotonic] { ArmSource(monotonic, 1); });
 }
 
-void Queue::Lower(Axis& axis, Nanoseconds deadline) {
-  axis.armed.RaiseTo(Earliness(deadline));
-  if (!axis.armed.Load().told()) TellArmed(axis);
+void Queue::Lower(KernelTimer& timer, Nanoseconds deadline) {
+  timer.armed.RaiseTo(Earliness(deadline));
+  if (!timer.armed.Load().told()) TellArmed(timer);
 }
 
-void Queue::TellArmed(Axis& axis) {
-  axis.armed.Tell([this, &axis](uint64_t earliness) {
-    UntilUnmoved(axis.source, [this, earliness, &axis] { ArmSource(axis, DeadlineOf(earliness)); });
+void Queue::TellArmed(KernelTimer& timer) {
+  timer.armed.Tell([this, &timer](uint64_t earliness) {
+    UntilUnmoved(timer.source,
+                 [this, earliness, &timer] { ArmSource(timer, DeadlineOf(earliness)); });
   });
 }
 
-void Queue::ArmSource(Axis& axis, Nanoseconds deadline) {
-  const int source = axis.source.load(std::memory_order_acquire) - 1;
+void Queue::ArmSource(KernelTimer& timer, Nanoseconds deadline) {
+  const int source = timer.source.load(std::memory_order_acquire) - 1;
   if (source < 0) return;
-  const AxisKind kind = axis.kind.load(std::memory_order_acquire);
+  const AxisKind kind = timer.kind.load(std::memory_order_acquire);
   if (kind == AxisKind::kCpuTime) {
     return NoteRefusal(sys::ArmAlarm(source, deadline));
   }
   // Closed by a system call that we don't see, the number may be a stranger's.
-  if (!Owns(source, IndexOf(axis))) return NoteRefusal(sys::MarkOf(source));
+  if (!Owns(source, IndexOf(timer))) return NoteRefusal(sys::MarkOf(source));
   if (kind != AxisKind::kTai || deadline == 0) {
     // Disarmed, it does not become readable when the clock is set either.
     return NoteRefusal(sys::ArmTimerfd(source, deadline, false));
@@ -328,7 +329,7 @@ void Queue::NoteRefusal(int result) {
 
 void Queue::AlarmFired(uint8_t index) {
   if (!Pin()) return;
-  axes_[index].alarm_fired.store(true, std::memory_order_seq_cst);
+  kernel_timers_[index].alarm_fired.store(true, std::memory_order_seq_cst);
   Notify();
   Unpin();
 }

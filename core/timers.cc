@@ -32,7 +32,7 @@ Queue* QueueOf(const TimerSlot& timer) {
 clockid_t ClockOf(const TimerSlot& timer, const Queue& queue, bool on_monotonic_axis) {
   const uint8_t index = timer.axis.load(std::memory_order_relaxed);
   if (index == kMonotonicAxis || on_monotonic_axis) return CLOCK_MONOTONIC;
-  return queue.axis(index).clock.load(std::memory_order_relaxed);
+  return queue.kernel_timer(index).clock.load(std::memory_order_relaxed);
 }
 
 // One of clock_getcpuclockid or pthread_getcpuclockid.
@@ -45,7 +45,7 @@ bool ClockLives(const TimerSlot& timer, Queue& queue, clockid_t clock) {
 bool RelativeOnMonotonic(const TimerSlot& timer, const Queue& queue) {
   const uint8_t index = timer.axis.load(std::memory_order_relaxed);
   return index != kMonotonicAxis &&
-         queue.axis(index).relative_on_monotonic.load(std::memory_order_relaxed);
+         queue.kernel_timer(index).relative_on_monotonic.load(std::memory_order_relaxed);
 }
 
 // The report of a setting by timer_gettime and timer_settime.  Of a timer on the clock of
@@ -56,7 +56,8 @@ itimerspec Report(const TimerSlot& timer, const Queue& queue, const Setting& set
   const clockid_t clock = ClockOf(timer, queue, setting.on_monotonic_axis);
   const uint8_t axis = timer.axis.load(std::memory_order_relaxed);
   Nanoseconds now;
-  if (sys::Now(clock, &now) != 0 || queue.axis(axis).ended.load(std::memory_order_relaxed)) {
+  if (sys::Now(clock, &now) != 0 ||
+      queue.kernel_timer(axis).ended.load(std::memory_order_relaxed)) {
     return {};
   }
   return {ToTimespec(setting.interval), ToTimespec(RemainingAt(setting, now))};

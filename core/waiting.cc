@@ -39,7 +39,7 @@ int Queue::Hold() {
     return -ENOMEM;
   }
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-    Rearm(axes_[i], NextNotDue(axes_[i]), true);
+    Rearm(static_cast<uint8_t>(i), NextNotDue(axes_[i]), true);
   }
   // An armer that saw the queue announced and not held has told the kernel nothing, but it has
   // marked its timer before (model: HOLDS_WITHOUT_LOOKING_AGAIN).
@@ -56,7 +56,7 @@ void Queue::StopHolding(const Sleeper& sleeper) {
 // Has a holding leader look again, by a timerfd in the past, for which the kernel needs no memory.
 void Queue::Recall() {
   lock_.AssertHeld();
-  if (held_.load()) Lower(axes_[kMonotonicAxis], 1);
+  if (held_.load()) Lower(kernel_timers_[kMonotonicAxis], 1);
 }
 
 void Queue::RecallAll() {
@@ -72,15 +72,15 @@ unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
   if (const KeventSet* set = kevents(); set != nullptr) {
     descriptors[0] = {set->edges(), POLLIN, 0};
     // Recall() sets this one.
-    const int monotonic = axes_[kMonotonicAxis].source.load(std::memory_order_acquire) - 1;
+    const int monotonic = kernel_timers_[kMonotonicAxis].source.load(std::memory_order_acquire) - 1;
     descriptors[1] = {monotonic, POLLIN, 0};
     return 2;
   }
   unsigned count = 0;
   for (uint32_t i = 0; i < axis_count_.load(std::memory_order_acquire); ++i) {
-    const AxisKind kind = axes_[i].kind.load(std::memory_order_acquire);
+    const AxisKind kind = kernel_timers_[i].kind.load(std::memory_order_acquire);
     if (kind == AxisKind::kUnused || kind == AxisKind::kCpuTime) continue;
-    const int fd = axes_[i].source.load(std::memory_order_acquire) - 1;
+    const int fd = kernel_timers_[i].source.load(std::memory_order_acquire) - 1;
     descriptors[count++] = {fd, POLLIN, 0};
   }
   return count;

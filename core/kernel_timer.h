@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+//
+// The kernel object that makes a queue readable when the earliest deadline on one clock has
+// come: a timerfd, or for a clock of CPU time a POSIX timer, the alarm, whose signal wakes the
+// alarm thread.
+//
+// It is for armers, which take no lock: every member is atomic.  What is indexed on the same
+// clock is in AxisIndex, under the lock of the queue.
+
+#ifndef KEVENT_CORE_KERNEL_TIMER_H_
+#define KEVENT_CORE_KERNEL_TIMER_H_
+
+#include <time.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/clocks.h"
+#include "core/kernel_register.h"
+#include "core/setting.h"
+
+namespace kevent::core {
+
+// What the KernelRegister of a KernelTimer holds: larger is earlier, 0 is no deadline, so
+// that zeroed memory is a disarmed timerfd.
+inline constexpr uint64_t Earliness(Nanoseconds deadline) {
+  return deadline == 0 ? 0 : kLatest + 1 - deadline;
+}
+inline constexpr Nanoseconds DeadlineOf(uint64_t earliness) {
+  return earliness == 0 ? 0 : kLatest + 1 - earliness;
+}
+
+// Armers on one clock do not share a line of memory with those on another.  Zeroed memory is
+// unused.
+struct alignas(64) KernelTimer {
+  KernelRegister armed;
+  std::atomic<int> source;  // number of the timerfd or alarm, plus one; 0: none
+  std::atomic<clockid_t> clock;
+  std::atomic<AxisKind> kind;
+  std::atomic<bool> relative_on_monotonic;
+  std::atomic<bool> alarm_fired;  // CPU time: the alarm is spent
+  std::atomic<bool> ended;        // CPU time: of a thread that has gone, as is known by now
+};
+static_assert(sizeof(KernelTimer) == 64);
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_KERNEL_TIMER_H_
