@@ -79,7 +79,10 @@ Queue::Batch Queue::TakeAndAsk(unsigned max, ukevent* events, KeventSet* set) {
   const unsigned wanted = max - batch.claimed;
   if (batch.claimed < timers || NearTimers() <= wanted) {
     // All will be taken that are due: in the end the announcement would be withdrawn.
-    batch.withdrawn = WithdrawByHarvest(wanted, set, &batch.more);
+    batch.withdrawn = doorbell_.WithdrawBy([set, wanted, &batch] {
+      batch.more = set->Harvest(wanted);
+      return set->TookAnnouncement();
+    });
   } else {
     batch.more = set->Harvest(wanted);
   }
@@ -176,9 +179,9 @@ int ReadBesideMonotonic(clockid_t clock, Nanoseconds monotonic_now, Nanoseconds*
 
 void Queue::ReadClocks() {
   const Nanoseconds monotonic_now = sys::MonotonicNow();
-  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+  for (uint32_t i = 0; i < axis_count(); ++i) {
     AxisIndex& axis = axes_[i];
-    KernelTimer& timer = kernel_timers_[i];
+    KernelTimer& timer = doorbell_.timer(static_cast<uint8_t>(i));
     axis.now = 0;
     if (Top(axis) == nullptr && far(axis).empty() && timer.armed.Load().value() == 0) continue;
     const clockid_t clock = timer.clock.load(std::memory_order_relaxed);
@@ -191,19 +194,11 @@ void Queue::ReadClocks() {
       error = sys::Now(clock, &axis.now);
     }
     // The CPU time of a thread that has gone cannot be read: nothing is due.
-    if (error != 0 || IsDueByAnotherThread(timer, axis.now)) {
+    if (error != 0 || timer.HasComeForAnother(axis.now)) {
       axis.now = 0;
     }
     PassTo(axis, axis.now);
   }
-}
-
-// By the CPU time of a thread that has the id of the axis's, which has gone.
-bool Queue::IsDueByAnotherThread(KernelTimer& timer, Nanoseconds now) {
-  if (timer.clock.load(std::memory_order_relaxed) >= 0) return false;
-  if (timer.ended.load(std::memory_order_relaxed)) return true;
-  const Nanoseconds armed = DeadlineOf(timer.armed.Load().value());
-  return armed != 0 && armed <= now && !SourceOfPastLives(timer);
 }
 
 // The axis whose earliest entry has been due longest, and how long; or nullptr.
@@ -211,7 +206,7 @@ AxisIndex* Queue::LongestDue(Nanoseconds* late_by) {
   AxisIndex* longest = nullptr;
   Nanoseconds most = 0;
   uint64_t order = 0;
-  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+  for (uint32_t i = 0; i < axis_count(); ++i) {
     AxisIndex& axis = axes_[i];
     const HeapEntry* const top = Top(axis);
     if (top == nullptr || top->deadline() > axis.now) continue;
@@ -286,7 +281,7 @@ bool Queue::Claim(AxisIndex& axis, ukevent* event) {
 // No fewer than are due.
 unsigned Queue::NearTimers() {
   unsigned count = 0;
-  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+  for (uint32_t i = 0; i < axis_count(); ++i) {
     count += axes_[i].heap_size + run(axes_[i]).size();
   }
   return count;
@@ -294,7 +289,7 @@ unsigned Queue::NearTimers() {
 
 unsigned Queue::CountDue(unsigned limit) {
   unsigned count = 0;
-  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
+  for (uint32_t i = 0; i < axis_count(); ++i) {
     AxisIndex& axis = axes_[i];
     if (axis.heap_size != 0) CountDueBelow(axis, 0, limit, &count);
     run(axis).ForEach([this, &axis, limit, &count](const HeapEntry& entry) {

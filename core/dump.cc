@@ -57,28 +57,7 @@ const char* NameOf(AxisKind kind) {
   return "?";
 }
 
-}  // namespace
-
-void Queue::Dump(LineWriter& out) {
-  out << "  " << lifetime_.names() << " descriptors, " << lifetime_.pins()
-      << " calls on the way, this one included\n";
-  const KernelRegister::State announced = announced_.Load();
-  out << "  epoll " << epoll() << ", always ready " << always_ready() << ", announced as "
-      << announced.value() << (announced.told() ? "" : " (the kernel is not told yet)") << ", by "
-      << announcing_.load() << " threads" << (held_.load() ? "; a leader holds" : "") << "\n";
-  if (const int refusal = refusal_.load(); refusal != 0) {
-    out << "  the kernel refuses to be told of deadlines: error " << -refusal << "\n";
-  }
-  for (uint32_t i = 0; i < axis_count(); ++i) DumpTimer(out, kernel_timers_[i]);
-  if (!lock_.TryAcquire()) {
-    out << "  the lock is held: no more can be read\n";
-    return;
-  }
-  DumpLocked(out);
-  lock_.Release();
-}
-
-void Queue::DumpTimer(LineWriter& out, const KernelTimer& timer) {
+void DumpTimer(LineWriter& out, const KernelTimer& timer) {
   const AxisKind kind = timer.kind.load();
   if (kind == AxisKind::kUnused) return;
   const KernelRegister::State armed = timer.armed.Load();
@@ -98,11 +77,37 @@ void Queue::DumpTimer(LineWriter& out, const KernelTimer& timer) {
   out << (timer.ended.load() ? ", ended\n" : "\n");
 }
 
+}  // namespace
+
+void Doorbell::Dump(LineWriter& out) const {
+  const KernelRegister::State announced = announced_.Load();
+  out << "  epoll " << epoll() << ", always ready " << always_ready() << ", announced as "
+      << announced.value() << (announced.told() ? "" : " (the kernel is not told yet)") << ", by "
+      << announcing_.load() << " threads" << (held_.load() ? "; a leader holds" : "") << "\n";
+  if (const int refusal = refusal_.load(); refusal != 0) {
+    out << "  the kernel refuses to be told of deadlines: error " << -refusal << "\n";
+  }
+  for (uint32_t i = 0; i < timer_count(); ++i) DumpTimer(out, timers_[i]);
+}
+
+void Queue::Dump(LineWriter& out) {
+  out << "  " << lifetime_.names() << " descriptors, " << lifetime_.pins()
+      << " calls on the way, this one included\n";
+  doorbell_.Dump(out);
+  if (!lock_.TryAcquire()) {
+    out << "  the lock is held: no more can be read\n";
+    return;
+  }
+  DumpLocked(out);
+  lock_.Release();
+}
+
 void Queue::DumpLocked(LineWriter& out) {
   out << "  " << timers_ << " timers, " << deleted_.load() << " of them deleted\n";
   for (uint32_t i = 0; i < axis_count(); ++i) {
-    if (kernel_timers_[i].kind.load() == AxisKind::kUnused) continue;
-    out << "  clock " << kernel_timers_[i].clock.load() << ": " << axes_[i].members << " timers";
+    const KernelTimer& timer = doorbell_.timer(static_cast<uint8_t>(i));
+    if (timer.kind.load() == AxisKind::kUnused) continue;
+    out << "  clock " << timer.clock.load() << ": " << axes_[i].members << " timers";
     if (const HeapEntry* top = Top(axes_[i]); top != nullptr) {
       out << ", indexed from ";
       WriteMoment(out, top->deadline());

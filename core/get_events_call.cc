@@ -113,7 +113,7 @@ int GetEventsCall::CollectOrSleep() {
 // The status flags of the queue's file.  The epoll's number is another file's as soon as a
 // call of dup2 has had it moved, so the number counts as used meanwhile.
 int GetEventsCall::StatusFlags() const {
-  const Queue::NumbersUsed used(queue_);
+  const Doorbell::NumbersUsed used(queue_.doorbell_);
   return sys::StatusFlags(queue_.epoll());
 }
 
@@ -127,7 +127,7 @@ int GetEventsCall::Look(unsigned min, Then then) {
     return -EBADF;
   }
   queue_.StopHolding(sleeper_);
-  if (queue_.TakeExitRequest() || OthersHaveConsumed()) to_return_ = true;
+  if (queue_.doorbell_.TakeExitRequest() || OthersHaveConsumed()) to_return_ = true;
   unsigned due;
   const unsigned claimed = Collect(to_return_ ? 0 : min, &due);
   if (claimed != 0 || then == Then::kReturn || to_return_) {
@@ -145,7 +145,7 @@ int GetEventsCall::Look(unsigned min, Then then) {
   }
   // A thread that closes the queue makes it readable, so that the leader looks; this collection
   // may have withdrawn that.
-  if (!queue_.open()) queue_.Ring();
+  if (!queue_.open()) queue_.doorbell_.Ring();
   return static_cast<int>(claimed);
 }
 
@@ -245,7 +245,7 @@ int GetEventsCall::Sleep() {
     case Sleeper::Role::kLeader:
     case Sleeper::Role::kHoldingLeader: {
       // A kernel that refuses to be told of deadlines would not wake the leader at the next.
-      const int refusal = queue_.refusal_.load(std::memory_order_relaxed);
+      const int refusal = queue_.doorbell_.refusal();
       return refusal != 0 ? refusal : SleepOnDescriptors();
     }
   }

@@ -33,6 +33,8 @@ class KernelRegister {
     explicit State(AtomicPair::Halves halves) : halves_(halves) {}
     uint64_t value() const { return halves_.low >> 1; }
     bool told() const { return (halves_.low & 1) == 0; }
+    // Nothing was changed in between, not even to another value and back.
+    friend bool operator==(const State&, const State&) = default;
 
    private:
     friend class KernelRegister;

@@ -40,6 +40,36 @@ struct alignas(64) KernelTimer {
   std::atomic<bool> relative_on_monotonic;
   std::atomic<bool> alarm_fired;  // CPU time: the alarm is spent
   std::atomic<bool> ended;        // CPU time: of a thread that has gone, as is known by now
+
+  // The deadline that a register of this kind holds has come.
+  static bool HasCome(KernelRegister::State armed, Nanoseconds now) {
+    return armed.value() != 0 && DeadlineOf(armed.value()) <= now;
+  }
+
+  // At this moment the timerfd makes the queue readable, as far as the kernel was told.
+  bool IsReadable(Nanoseconds now) const {
+    const KernelRegister::State seen = armed.Load();
+    return kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime && seen.told() &&
+           HasCome(seen, now);
+  }
+
+  // The timerfd is readable though its deadline has not come: its clock was set.
+  bool IsReadableInVain() const;
+
+  // Of a clock of CPU time: the thread or process that it measures has not ended.  Another
+  // one may have its id by now.
+  bool OwnerLives();
+
+  // OwnerLives, where the deadline has come: the alarm is put off, as it will be anyhow when
+  // the collection ends.
+  bool OwnerLivesAndPutOff();
+
+  // A deadline has come by the CPU time of a thread that has the id of the owner, which has
+  // ended.
+  bool HasComeForAnother(Nanoseconds now);
+
+  // The deadline that the kernel was told of has come.
+  bool IsPast() const;
 };
 static_assert(sizeof(KernelTimer) == 64);
 

@@ -5,8 +5,8 @@
 //
 // Its parts live in
 //   queue.cc      opening, pinning, closing, and the axes
-//   queue_descriptors.cc  the descriptors that it has inside
-//   telling.cc    what armers do to have the queue look at a timer
+//   queue_descriptors.cc  closing and moving the descriptors that it has inside
+//   arming.cc     what armers do to have the queue look at a timer
 //   indexing.cc   moving what was armed into the index, under the lock
 //   collector.cc  taking what is due, under the lock
 //   settling.cc   telling the kernel what comes next, under the lock
@@ -28,11 +28,10 @@
 #include "core/clocks.h"
 #include "core/deadline_heap.h"
 #include "core/deadline_run.h"
+#include "core/doorbell.h"
 #include "core/event_ring.h"
 #include "core/far_index.h"
 #include "core/inbox.h"
-#include "core/kernel_register.h"
-#include "core/kernel_timer.h"
 #include "core/kevent_set.h"
 #include "core/lifetime.h"
 #include "core/lock.h"
@@ -97,8 +96,8 @@ class Queue {
 
   // The calling thread's table of descriptors is the one that the queue lives in, or
   // is not, which a lock on one of its files tells while it is open.  Async-signal-safe.
-  enum class Table { kIts, kAnother, kUnknown };
-  Table CallersTable() const;
+  using Table = Doorbell::Table;
+  Table CallersTable() const { return doorbell_.CallersTable(); }
 
   // A call of dup2 onto a number that was left has failed: whether it may close it.  If
   // not, threads may go on using it, and it is closed with the queue.
@@ -112,15 +111,15 @@ class Queue {
   void set_io_signal(int signal) { io_signal_.store(signal, std::memory_order_relaxed); }
 
   // Whether the epoll's number is not a stranger's.
-  bool OwnsEpoll() const;
+  bool OwnsEpoll() const { return doorbell_.OwnsEpoll(); }
 
-  int epoll() const { return epoll_.load(std::memory_order_acquire) - 1; }
-  int always_ready() const { return always_ready_.load(std::memory_order_acquire) - 1; }
-  const KernelTimer& kernel_timer(uint8_t index) const { return kernel_timers_[index]; }
+  int epoll() const { return doorbell_.epoll(); }
+  int always_ready() const { return doorbell_.always_ready(); }
+  const KernelTimer& kernel_timer(uint8_t index) const { return doorbell_.timer(index); }
   // How many of the engine's own members make the descriptor readable, as its
   // collector has told them and read the clocks.
   unsigned ReadableMembers() const;
-  uint32_t axis_count() const { return axis_count_.load(std::memory_order_acquire); }
+  uint32_t axis_count() const { return doorbell_.timer_count(); }
 
   // ---- Timers ----
 
@@ -172,7 +171,7 @@ class Queue {
   // For people (dump.cc): see DumpQueue.
   void Dump(LineWriter& out);
 
-  // ---- Telling (telling.cc); async-signal-safe ----
+  // ---- Armers (arming.cc); async-signal-safe ----
 
   // The word of this timer was replaced by one with a deadline: makes sure that
   // the queue looks at it in time.
@@ -185,12 +184,7 @@ class Queue {
   void Wake();
 
   // Has one call that sleeps return, or the next that would.
-  void RequestExit() { exit_requested_.store(true, std::memory_order_seq_cst); }
-  bool TakeExitRequest() {
-    return exit_requested_.load(std::memory_order_seq_cst) &&
-           exit_requested_.exchange(false, std::memory_order_seq_cst);
-  }
-
+  void RequestExit() { doorbell_.RequestExit(); }
   // The first invariant that does not hold, or nullptr; for tests and debuggers.
   const char* Check() ABSL_LOCKS_EXCLUDED(lock_);
 
@@ -240,10 +234,6 @@ class Queue {
                &axis.run, Positions());
   }
 
-  uint8_t IndexOf(const KernelTimer& timer) const {
-    return static_cast<uint8_t>(&timer - kernel_timers_);
-  }
-
   static constexpr size_t EntryBytes(uint32_t capacity) {
     return size_t{capacity + RunSize(capacity)} * sizeof(HeapEntry);
   }
@@ -279,59 +269,22 @@ class Queue {
   // queue_descriptors.cc
   void CloseInternals();
   void CloseOthers();
-  bool Owns(int fd, uint16_t role) const;
-  static int AddInternal(int adopted, std::atomic<int>* number);
-  int AdoptAlwaysReady();
-  void CloseInternal(std::atomic<int>* number, uint16_t role);
-  std::atomic<int>* NumberOf(uint16_t role);
   int MoveInternalLocked(int fd, uint16_t role) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int AllocateSlot(uint32_t* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags, Handle* handle)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool ServesNewTimers(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static bool IsPast(const KernelTimer& timer);
-  static bool SourceLives(KernelTimer& timer);
-  static bool SourceOfPastLives(KernelTimer& timer);
-  static bool IsDueByAnotherThread(KernelTimer& timer, Nanoseconds now);
   void ClearIndex(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  int MakeSource(uint8_t index, const ClockPlan& plan) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int JoinAxes(uint8_t index, bool relative_on_monotonic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int Grow(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LeaveAxes(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void DropAxis(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void CloseSource(uint8_t index);
 
   // dump.cc
-  static void DumpTimer(LineWriter& out, const KernelTimer& timer);
   void DumpLocked(LineWriter& out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  // telling.cc
-  void WakeKernel(KernelTimer& timer, Nanoseconds deadline);
-  void Notify();
-  void Announce();
-  bool AnnouncedByMember();
-  void Ring();
-  template <typename Calls>
-  void UntilUnmoved(const std::atomic<int>& number, Calls calls);
-  void TellAnnounced();
-  void SwitchOn(uint64_t how);
-  int AddAnew(uint32_t events, uint64_t token);
-  void SwitchOff();
-  void TakeAnnouncement() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Withdraw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool WithdrawByHarvest(unsigned wanted, KeventSet* set, bool* more)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void WithdrawInVain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Unannounced() const;
-  void WantUnannounced();
-  void TellWithdrawn(bool taken) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void AnnounceToStay();
-  void Lower(KernelTimer& timer, Nanoseconds deadline);
-  void TellArmed(KernelTimer& timer);
-  void ArmSource(KernelTimer& timer, Nanoseconds deadline);
-  void NoteRefusal(int result);
+  // arming.cc
+  void NotifyAt(uint8_t index, Nanoseconds deadline);
 
   // indexing.cc
   void DrainInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -378,9 +331,7 @@ class Queue {
   bool Settle(bool found_nothing, bool withdrawn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool LookAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void AnnounceAnew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Rearm(uint8_t index, Nanoseconds next, bool found_nothing)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static bool ReadableInVain(KernelTimer& timer);
+  Doorbell::Members EpollMembers() const;
 
   // waiting.cc
   void Enlist(Sleeper& sleeper, unsigned due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -395,33 +346,11 @@ class Queue {
   uint32_t number_;
   QueueMemory* memory_;
 
-  // Internal numbers plus one, so that zeroed memory names none.
-  std::atomic<int> epoll_;
-  std::atomic<int> always_ready_;
-
-  // Threads that have read internal numbers, not under the lock, and have yet to
-  // make the system calls on them: dup2 waits for them before it takes a number.
-  std::atomic<uint32_t> telling_;
-  // The last pin has closed the numbers: what a dup2 leaves now is its own to close.
-  std::atomic<bool> closed_numbers_;
-  // An old number was left open, by a dup2 that was EBUSY in the end.
-  std::atomic<bool> left_a_number_;
   std::atomic<int> io_signal_;
-  // Why the kernel cannot be told of deadlines any more, or 0: a negative errno.
-  std::atomic<int> refusal_;
-
-  // How the queue is announced as readable, by the always-ready pipe; 0: not.
-  KernelRegister announced_;
-  std::atomic<uint32_t> announcing_;     // threads that have changed that and not told it yet
-  std::atomic<bool> timerfd_announces_;  // for want of memory, in the pipe's place
-  // The leader sleeps on the timerfds with something due: `announced_` does not
-  // wake it.
-  SeqCst<bool> held_;
-  std::atomic<bool> exit_requested_;
+  Doorbell doorbell_;
   bool kevents_first_ ABSL_GUARDED_BY(lock_);  // whose turn it is when there is room for one
   EventRing ring_;
 
-  std::atomic<uint32_t> axis_count_;
   std::atomic<uint32_t> deleted_;  // timers that wait for Release
   uint32_t timers_ ABSL_GUARDED_BY(lock_);
 
@@ -438,28 +367,12 @@ class Queue {
   Sleepers sleepers_ ABSL_GUARDED_BY(lock_);
 
   Inbox inbox_;
-  // Of each axis, under its number; the second array is guarded by the lock.
-  KernelTimer kernel_timers_[kMaxAxes];
   AxisIndex axes_[kMaxAxes];
 };
 
-// One that is counted for as long as it lives.
-class Counted {
+class Queue::NumbersUsed : private Doorbell::NumbersUsed {
  public:
-  explicit Counted(std::atomic<uint32_t>& count) : count_(count) {
-    count_.fetch_add(1, std::memory_order_seq_cst);
-  }
-  ~Counted() { count_.fetch_sub(1, std::memory_order_seq_cst); }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-
- private:
-  std::atomic<uint32_t>& count_;
-};
-
-class Queue::NumbersUsed : private Counted {
- public:
-  explicit NumbersUsed(Queue& queue) : Counted(queue.telling_) {}
+  explicit NumbersUsed(Queue& queue) : Doorbell::NumbersUsed(queue.doorbell_) {}
 };
 
 }  // namespace kevent::core

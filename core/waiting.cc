@@ -29,17 +29,19 @@ int Queue::Hold() {
   if (set != nullptr) {
     if (const int error = set->WatchEdges(); error < 0) return error;
   }
-  held_.exchange(true);
+  doorbell_.Hold();
   // With kevents the leader sleeps on every edge of the epoll, and an announcement is one.  So
   // nothing is announced when the kernel reports an event by level anyhow, or when nothing is
   // due: for want of room in the ring the leader may hold then, too.
-  if ((set == nullptr || set->ready_by_level() == 0) && ReadableMembers() != 0) Announce();
-  if (!AnnouncedByMember()) {
-    held_.exchange(false);
+  if ((set == nullptr || set->ready_by_level() == 0) && ReadableMembers() != 0) {
+    doorbell_.Announce();
+  }
+  if (!doorbell_.TimersAreFree()) {
+    doorbell_.StopHolding();
     return -ENOMEM;
   }
-  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_relaxed); ++i) {
-    Rearm(static_cast<uint8_t>(i), NextNotDue(axes_[i]), true);
+  for (uint32_t i = 0; i < axis_count(); ++i) {
+    doorbell_.Rearm(static_cast<uint8_t>(i), NextNotDue(axes_[i]), axes_[i].now, true);
   }
   // An armer that saw the queue announced and not held has told the kernel nothing, but it has
   // marked its timer before (model: HOLDS_WITHOUT_LOOKING_AGAIN).
@@ -47,24 +49,21 @@ int Queue::Hold() {
 }
 
 void Queue::StopHolding(const Sleeper& sleeper) {
-  if (!sleepers_.IsLeader(sleeper) || !held_.load()) return;
-  held_.exchange(false);
+  if (!sleepers_.IsLeader(sleeper) || !doorbell_.held()) return;
+  doorbell_.StopHolding();
   // Edges up to here are seen by the look that follows; later ones wake the leader again.
   if (KeventSet* set = kevents(); set != nullptr) set->TakeEdges();
 }
 
-// Has a holding leader look again, by a timerfd in the past, for which the kernel needs no memory.
 void Queue::Recall() {
   lock_.AssertHeld();
-  if (held_.load()) Lower(kernel_timers_[kMonotonicAxis], 1);
+  doorbell_.Recall();
 }
 
 void Queue::RecallAll() {
   lock_.AssertHeld();
   sleepers_.WakeFollowers();
-  if (!sleepers_.has_leader()) return;
-  Recall();
-  if (!held_.load()) Announce();
+  if (sleepers_.has_leader()) doorbell_.Notify();
 }
 
 // The descriptors that a holding leader sleeps on, which become readable with new events only.
@@ -72,25 +71,19 @@ unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
   if (const KeventSet* set = kevents(); set != nullptr) {
     descriptors[0] = {set->edges(), POLLIN, 0};
     // Recall() sets this one.
-    const int monotonic = kernel_timers_[kMonotonicAxis].source.load(std::memory_order_acquire) - 1;
-    descriptors[1] = {monotonic, POLLIN, 0};
+    const KernelTimer& monotonic = doorbell_.timer(kMonotonicAxis);
+    const int timerfd = monotonic.source.load(std::memory_order_acquire) - 1;
+    descriptors[1] = {timerfd, POLLIN, 0};
     return 2;
   }
-  unsigned count = 0;
-  for (uint32_t i = 0; i < axis_count_.load(std::memory_order_acquire); ++i) {
-    const AxisKind kind = kernel_timers_[i].kind.load(std::memory_order_acquire);
-    if (kind == AxisKind::kUnused || kind == AxisKind::kCpuTime) continue;
-    const int fd = kernel_timers_[i].source.load(std::memory_order_acquire) - 1;
-    descriptors[count++] = {fd, POLLIN, 0};
-  }
-  return count;
+  return doorbell_.TimersToPoll(descriptors);
 }
 
 // Takes its place from the sleeper, if it has one.  After a leader nobody holds, until its
 // successor has looked.
 void Queue::Leave(Sleeper& sleeper) {
   if (sleepers_.IsLeader(sleeper)) {
-    held_.exchange(false);
+    doorbell_.StopHolding();
     if (KeventSet* set = kevents(); set != nullptr) set->IgnoreEdges();
   }
   sleepers_.Leave(sleeper);

@@ -121,7 +121,7 @@ inline Ring() {
 #endif
 }
 
-/* ---- core/telling.cc ---------------------------------------------------------- */
+/* ---- core/arming.cc, core/doorbell.cc ---------------------------------------------------------- */
 
 inline Lower(to) {
   atomic { Raise(armed, to) }
@@ -294,7 +294,7 @@ inline Top() {
   }
 }
 
-/* ---- core/collector.cc, core/settling.cc ------------------------------------------------------------ */
+/* ---- core/collector.cc, core/settling.cc, core/doorbell.cc ------------------------------------------------------------ */
 
 inline Claim(t) {
   atomic { old_deadline = slot[t].deadline; old_setting = slot[t].setting }
