@@ -219,7 +219,8 @@ class alignas(64) Doorbell {
   bool Withdraw(Members members);
 
   // Withdraw by a harvest, which takes the announcement along with what is ready: `harvest()`
-  // is true when it has.
+  // is true when it has.  False when there was no announcement yet: one that is made, and taken,
+  // meanwhile is to be left on by AnnounceToStay, if anything is left to collect.
   template <typename Harvest>
   bool WithdrawBy(Harvest harvest) {
     if (Unannounced()) {
