@@ -1,157 +1,135 @@
 // SPDX-License-Identifier: MIT
-//
-// Collecting: under the queue's lock, what is due is claimed by swapping its
-// word.
+
+#include "core/collector.h"
 
 #include <absl/base/optimization.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "core/kevent_set.h"
-#include "core/queue.h"
 #include "core/system.h"
 
 namespace kevent::core {
-namespace {
 
-// timer_getoverrun saturates at DELAYTIMER_MAX, INT_MAX on Linux.
-constexpr uint64_t kDelayTimerMax = INT32_MAX;
-
-uint32_t Saturate(uint64_t value, uint64_t limit) {
-  return static_cast<uint32_t>(value < limit ? value : limit);
+unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* due) {
+  return Collector(*this).Collect(min, max, events, due);
 }
 
-}  // namespace
-
-// What has come of a collection before it settles.
-struct Queue::Batch {
-  unsigned claimed = 0;
-  bool enough = true;
-  bool more = false;       // the kernel may have more that is ready
-  bool withdrawn = false;  // the announcement was
-};
-
-// Takes up to `max` completions when at least `min` are due; *due is how many
-// are, exactly if they are fewer than `min`.
-unsigned Queue::Collect(unsigned min, unsigned max, ukevent* events, unsigned* due) {
-  DrainInbox();
+unsigned Collector::Collect(unsigned min, unsigned max, ukevent* events, unsigned* due) {
+  queue_.lock_.AssertHeld();  // as the constructor requires
+  queue_.DrainInbox();
   ReadClocks();
-  batch_late_ = kLatest;
-  out_of_order_ = false;
   *due = 0;
-  KeventSet* const set = kevents();
-  Batch batch;
-  if (set != nullptr) {
-    kevents_first_ = !kevents_first_;
+  if (kevents_ != nullptr) {
+    queue_.kevents_first_ = !queue_.kevents_first_;
     // A call that wants one event and finds none sleeps in a poll of the queue's epoll; one that
     // wants more may hold, and be woken by edges alone.
-    set->BeginBatch(min == 1);
-    if (min <= 1 && set->watches()) batch = TakeAndAsk(max, events, set);
+    kevents_->BeginBatch(min == 1);
+    if (min <= 1 && kevents_->watches()) TakeAndAsk(max, events);
   }
-  if (min > 1) batch = Count(min, max, set, due);
+  if (min > 1) Count(min, max, due);
   bool left;
   do {
-    if (batch.enough) batch.claimed += Take(max - batch.claimed, events + batch.claimed, set);
+    if (enough_) Take(max, events);
     // Timers were set again meanwhile, or kevents are ready no more.
-    while (batch.more && batch.enough && batch.claimed < max) {
-      batch.more = set->HarvestMore(max - batch.claimed);
-      batch.claimed += Take(max - batch.claimed, events + batch.claimed, set);
+    while (more_ && enough_ && claimed_ < max) {
+      more_ = kevents_->HarvestMore(max - claimed_);
+      Take(max, events);
     }
-    // (model: WITHDRAWAL_IS_FORGOTTEN)
-    left = Settle(batch.claimed == 0, std::exchange(batch.withdrawn, false));
+    left = Settle();
     // Armed meanwhile, by a thread that saw the queue readable and left it at
-    // that.  It goes with this batch: who gets less than it asked for takes the
-    // queue for empty, and if edge-triggered waits for the next edge.
-  } while (left && batch.enough && batch.claimed < max && !out_of_order_);
-  if (left && out_of_order_ && batch.claimed < max) AnnounceAnew();
-  if (set != nullptr) set->EndBatch();
-  FreeReleased();
-  return batch.claimed;
+    // that.  It goes with this batch: a caller that gets less than it asked for
+    // takes the queue for empty, and if edge-triggered waits for the next edge.
+  } while (left && enough_ && claimed_ < max && !out_of_order_);
+  if (left && out_of_order_ && claimed_ < max) queue_.AnnounceAnew();
+  if (kevents_ != nullptr) kevents_->EndBatch();
+  queue_.TakeBackReleased();
+  index_.CheckIfFew();
+  return claimed_;
 }
+
+// ---- Taking -----------------------------------------------------------------
 
 // Takes the timers that there is room for beside other kevents, then asks the
 // kernel what else is ready.
-Queue::Batch Queue::TakeAndAsk(unsigned max, ukevent* events, KeventSet* set) {
-  Batch batch;
+void Collector::TakeAndAsk(unsigned max, ukevent* events) {
   const unsigned timers = max - ShareOfKevents(max);
-  batch.claimed = ClaimTimers(timers, events);
-  const unsigned wanted = max - batch.claimed;
-  if (batch.claimed < timers || NearTimers() <= wanted) {
+  claimed_ = ClaimTimers(timers, events);
+  const unsigned wanted = max - claimed_;
+  if (claimed_ < timers || index_.CountNear() <= wanted) {
     // All will be taken that are due: in the end the announcement would be withdrawn.
-    batch.withdrawn = doorbell_.WithdrawBy([set, wanted, &batch] {
-      batch.more = set->Harvest(wanted);
-      return set->TookAnnouncement();
+    withdrawn_ = queue_.doorbell_.WithdrawBy([this, wanted] {
+      more_ = kevents_->Harvest(wanted);
+      return kevents_->TookAnnouncement();
     });
   } else {
-    batch.more = set->Harvest(wanted);
+    more_ = kevents_->Harvest(wanted);
   }
-  batch.claimed += set->Deliver(max - batch.claimed, events + batch.claimed);
-  return batch;
+  claimed_ += kevents_->Deliver(max - claimed_, events + claimed_);
 }
 
 // Finds out whether so many are due.
-Queue::Batch Queue::Count(unsigned min, unsigned max, KeventSet* set, unsigned* due) {
-  Batch batch;
-  const unsigned timers = CountDue(std::max(min, max));
+void Collector::Count(unsigned min, unsigned max, unsigned* due) {
+  const unsigned timers = index_.CountDue(std::max(min, max));
   *due = timers;
-  if (set != nullptr) {
-    batch.more = set->Harvest(set->watches() ? RoomForKevents(min, max, timers) : 0);
-    batch.more = CountKevents(min - std::min(timers, min), batch.more, set);
-    *due += set->ready_count();
+  if (kevents_ != nullptr) {
+    more_ = kevents_->Harvest(kevents_->watches() ? RoomForKevents(min, max, timers) : 0);
+    CountKevents(min - std::min(timers, min));
+    *due += kevents_->ready_count();
   }
-  batch.enough = *due >= min;
-  return batch;
+  enough_ = *due >= min;
 }
 
-// Timers and other kevents, each with half of the room if both need it.
-unsigned Queue::Take(unsigned max, ukevent* events, KeventSet* set) {
-  if (set == nullptr || max == 0) return ClaimTimers(max, events);
-  unsigned count = ClaimTimers(max - std::min(ShareOfKevents(max), set->ready_count()), events);
-  count += set->Deliver(max - count, events + count);
-  return count + ClaimTimers(max - count, events + count);
-}
-
-unsigned Queue::ShareOfKevents(unsigned max) const {
-  return max / 2 + (kevents_first_ ? max % 2 : 0);
-}
-
-// Leaves only those ready that will be reported, so many if there are.  Whether
-// there may be more.
-bool Queue::CountKevents(unsigned wanted, bool more, KeventSet* set) {
-  set->DropVain();
-  while (more && set->ready_count() < wanted) {
-    more = set->HarvestMore(wanted);
-    set->DropVain();
+// Leaves only those ready that will be reported, so many if there are.
+void Collector::CountKevents(unsigned wanted) {
+  kevents_->DropVain();
+  while (more_ && kevents_->ready_count() < wanted) {
+    more_ = kevents_->HarvestMore(wanted);
+    kevents_->DropVain();
   }
-  return more;
+}
+
+unsigned Collector::ShareOfKevents(unsigned max) const {
+  return max / 2 + (queue_.kevents_first_ ? max % 2 : 0);
 }
 
 // How many kevents Take will want, and no more than it needs to reach `min`.
-unsigned Queue::RoomForKevents(unsigned min, unsigned max, unsigned timers) const {
+unsigned Collector::RoomForKevents(unsigned min, unsigned max, unsigned timers) const {
   const unsigned share = ShareOfKevents(max);
   return std::max(max - std::min(timers, max - share), min - std::min(timers, min));
 }
 
-unsigned Queue::ClaimTimers(unsigned max, ukevent* events) {
+// Fills the batch up: timers and other kevents, each with half of the room if
+// both need it.
+void Collector::Take(unsigned max, ukevent* events) {
+  const unsigned room = max - claimed_;
+  if (kevents_ != nullptr && room != 0) {
+    const unsigned share = std::min(ShareOfKevents(room), kevents_->ready_count());
+    claimed_ += ClaimTimers(room - share, events + claimed_);
+    claimed_ += kevents_->Deliver(max - claimed_, events + claimed_);
+  }
+  claimed_ += ClaimTimers(max - claimed_, events + claimed_);
+}
+
+unsigned Collector::ClaimTimers(unsigned max, ukevent* events) {
   unsigned count = 0;
   while (count < max) {
     Nanoseconds late;
-    AxisIndex* axis = LongestDue(&late);
-    if (axis == nullptr) break;
-    if (late > batch_late_) {
+    const int axis = index_.LongestDue(&late);
+    if (axis < 0) break;
+    if (late > last_late_) {
       out_of_order_ = true;
       break;
     }
-    if (Claim(*axis, &events[count])) {
-      batch_late_ = late;
+    if (Claim(static_cast<uint8_t>(axis), &events[count])) {
+      last_late_ = late;
       ++count;
     }
   }
   return count;
 }
 
-// ---- Claiming -----------------------------------------------------------------
+// ---- Clocks -----------------------------------------------------------------
 
 namespace {
 
@@ -177,53 +155,46 @@ int ReadBesideMonotonic(clockid_t clock, Nanoseconds monotonic_now, Nanoseconds*
 
 }  // namespace
 
-void Queue::ReadClocks() {
+void Collector::ReadClocks() {
   const Nanoseconds monotonic_now = sys::MonotonicNow();
-  for (uint32_t i = 0; i < axis_count(); ++i) {
-    AxisIndex& axis = axes_[i];
-    KernelTimer& timer = doorbell_.timer(static_cast<uint8_t>(i));
-    axis.now = 0;
-    if (Top(axis) == nullptr && far(axis).empty() && timer.armed.Load().value() == 0) continue;
+  for (uint32_t i = 0; i < index_.axis_count(); ++i) {
+    const auto axis = static_cast<uint8_t>(i);
+    KernelTimer& timer = queue_.doorbell_.timer(axis);
+    index_.Skip(axis);
+    if (index_.empty(axis) && timer.armed.Load().value() == 0) continue;
     const clockid_t clock = timer.clock.load(std::memory_order_relaxed);
+    Nanoseconds now = 0;
     int error = 0;
-    if (i == kMonotonicAxis) {
-      axis.now = monotonic_now;
+    if (axis == kMonotonicAxis) {
+      now = monotonic_now;
     } else if (timer.relative_on_monotonic.load(std::memory_order_relaxed)) {
-      error = ReadBesideMonotonic(clock, monotonic_now, &axis.now);
+      error = ReadBesideMonotonic(clock, monotonic_now, &now);
     } else {
-      error = sys::Now(clock, &axis.now);
+      error = sys::Now(clock, &now);
     }
     // The CPU time of a thread that has gone cannot be read: nothing is due.
-    if (error != 0 || timer.HasComeForAnother(axis.now)) {
-      axis.now = 0;
-    }
-    PassTo(axis, axis.now);
+    if (error != 0 || timer.HasComeForAnother(now)) now = 0;
+    index_.AdvanceTo(axis, now);
   }
 }
 
-// The axis whose earliest entry has been due longest, and how long; or nullptr.
-AxisIndex* Queue::LongestDue(Nanoseconds* late_by) {
-  AxisIndex* longest = nullptr;
-  Nanoseconds most = 0;
-  uint64_t order = 0;
-  for (uint32_t i = 0; i < axis_count(); ++i) {
-    AxisIndex& axis = axes_[i];
-    const HeapEntry* const top = Top(axis);
-    if (top == nullptr || top->deadline() > axis.now) continue;
-    const Nanoseconds late = axis.now - top->deadline();
-    if (longest == nullptr || late > most || (late == most && top->order() < order)) {
-      longest = &axis;
-      most = late;
-      order = top->order();
-    }
-  }
-  *late_by = most;
-  return longest;
+// ---- Claiming -----------------------------------------------------------------
+
+namespace {
+
+// timer_getoverrun saturates at DELAYTIMER_MAX, INT_MAX on Linux.
+constexpr uint64_t kDelayTimerMax = INT32_MAX;
+
+uint32_t Saturate(uint64_t value, uint64_t limit) {
+  return static_cast<uint32_t>(value < limit ? value : limit);
 }
+
+}  // namespace
 
 // Delivers the top entry, which is due, unless its word says otherwise.
-bool Queue::Claim(AxisIndex& axis, ukevent* event) {
-  const HeapEntry entry = *Top(axis);
+bool Collector::Claim(uint8_t axis, ukevent* event) {
+  const HeapEntry entry = *index_.Earliest(axis);
+  const Nanoseconds now = index_.now(axis);
   TimerSlot& timer = SlotTable::At(entry.slot());
   PackedSetting word = timer.word.Guess();
   Setting setting = word.Unpack();
@@ -232,14 +203,14 @@ bool Queue::Claim(AxisIndex& axis, ukevent* event) {
     // timer_delete is between its two steps, perhaps for long: help it with the
     // second rather than meet this entry again and again.
     timer.word.Swap(word, PackedSetting(Disarmed(setting)));
-    Reindex(entry.slot());
+    index_.Reindex(entry.slot());
     return false;
   }
-  if (!Agrees(axis, entry, AxisDeadline(word.low()))) {
-    Reindex(entry.slot());
+  if (!TimerIndex::Agrees(axis, entry, AxisDeadline(word.low()))) {
+    index_.Reindex(entry.slot());
     return false;
   }
-  const Expirations expired = ExpirationsAt(setting, axis.now);
+  const Expirations expired = ExpirationsAt(setting, now);
   // Read before the swap: a setting that comes after it has another number.
   const uint32_t setting_number = timer.life.setting();
   const uint64_t cookie = timer.cookie.load(std::memory_order_relaxed);
@@ -251,21 +222,20 @@ bool Queue::Claim(AxisIndex& axis, ukevent* event) {
   timer.indexed.exchange(0);
   // Fails when settime or delete came first (model: CLAIM_DOES_NOT_COMPARE).
   if (!timer.word.Swap(word, claimed)) {
-    Reindex(entry.slot());
+    index_.Reindex(entry.slot());
     return false;
   }
   const uint32_t overruns = Saturate(expired.overruns, kDelayTimerMax);
   timer.frozen_overruns.store(uint64_t{setting_number} << 32 | overruns, std::memory_order_seq_cst);
   if (expired.next == 0) {
-    Unindex(timer);
+    index_.Remove(timer);
   } else {
-    const Nanoseconds from = Place(entry.slot(), timer, timer.entry_axis, expired.next);
-    timer.indexed.exchange(AxisDeadline(from, setting.on_monotonic_axis).bits());
+    index_.Place(entry.slot(), timer, axis, AxisDeadline(expired.next, setting.on_monotonic_axis));
   }
 
-  const uint32_t lateness = Saturate(axis.now - expired.last, UINT32_MAX);
+  const uint32_t lateness = Saturate(now - expired.last, UINT32_MAX);
   if (ABSL_PREDICT_FALSE((timer.queue.load() & TimerSlot::kOfKevent) != 0)) {
-    return kevents()->DeliverTimer(static_cast<uint32_t>(cookie), overruns, lateness, event);
+    return kevents_->DeliverTimer(static_cast<uint32_t>(cookie), overruns, lateness, event);
   }
   *event = {};
   event->id.raw_u64 = Handle(entry.slot(), generation).bits();
@@ -278,82 +248,45 @@ bool Queue::Claim(AxisIndex& axis, ukevent* event) {
   return true;
 }
 
-// No fewer than are due.
-unsigned Queue::NearTimers() {
-  unsigned count = 0;
-  for (uint32_t i = 0; i < axis_count(); ++i) {
-    count += axes_[i].heap_size + run(axes_[i]).size();
-  }
-  return count;
-}
+// ---- Settling -----------------------------------------------------------------
 
-unsigned Queue::CountDue(unsigned limit) {
-  unsigned count = 0;
-  for (uint32_t i = 0; i < axis_count(); ++i) {
-    AxisIndex& axis = axes_[i];
-    if (axis.heap_size != 0) CountDueBelow(axis, 0, limit, &count);
-    run(axis).ForEach([this, &axis, limit, &count](const HeapEntry& entry) {
-      if (count >= limit || entry.deadline() > axis.now) return false;
-      if (IsDue(entry.slot())) ++count;
-      return true;
-    });
-  }
-  return count;
-}
-
-bool Queue::IsDue(uint32_t slot) const {
-  const TimerSlot& timer = SlotTable::At(slot);
-  const AxisDeadline wanted = timer.word.axis_deadline();
-  const uint8_t index =
-      wanted.on_monotonic_axis() ? kMonotonicAxis : timer.axis.load(std::memory_order_relaxed);
-  return wanted.deadline() != 0 && wanted.deadline() <= axes_[index].now;
-}
-
-void Queue::CountDueBelow(AxisIndex& axis, uint32_t position, unsigned limit, unsigned* count) {
-  const HeapEntry& entry = heap(axis).at(position);
-  if (*count >= limit || entry.deadline() > axis.now) return;
-  // By the word: an entry whose timer was put off, to a moment that has come
-  // too, stays where it is while others are above it.
-  if (IsDue(entry.slot())) ++*count;
-  const uint32_t child = Heap::FirstChild(position);
-  for (uint32_t i = child; i < child + Heap::kArity && i < axis.heap_size; ++i) {
-    CountDueBelow(axis, i, limit, count);
-  }
-}
-
-// The earliest deadline that is still to come; 0: none.
-Nanoseconds Queue::NextNotDue(AxisIndex& axis) {
+// Leaves the descriptor readable if and only if something is due, and the
+// kernel's timers no later than the earliest deadlines.  Whether something is
+// due.
+bool Collector::Settle() {
+  const bool found_nothing = claimed_ == 0;
+  // (model: WITHDRAWAL_IS_FORGOTTEN)
+  bool withdrawn = std::exchange(withdrawn_, false);
+  const bool taken = kevents_ != nullptr && kevents_->TookAnnouncement();
   for (;;) {
-    Nanoseconds next = NextNotDueBelow(axis, 0);
-    run(axis).ForEach([&axis, &next](const HeapEntry& entry) {
-      const Nanoseconds its = NextOf(axis, entry);
-      if (its != 0 && (next == 0 || its < next)) next = its;
-      return entry.deadline() <= axis.now;
-    });
-    if (!far(axis).ReachedBy(next == 0 ? kLatest : next)) return next;
-    BringNear(axis, far(axis).start());
+    bool due = kevents_ != nullptr && kevents_->kernel_does_not_know();
+    for (uint32_t i = 0; i < index_.axis_count(); ++i) {
+      const auto axis = static_cast<uint8_t>(i);
+      const HeapEntry* const top = index_.Settled(axis);
+      if (top != nullptr && top->deadline() <= index_.now(axis)) due = true;
+    }
+    if (due || queue_.doorbell_.exit_requested()) {
+      if (taken) {
+        queue_.doorbell_.AnnounceToStay();
+      } else if (queue_.ReadableMembers() == 0) {
+        queue_.doorbell_.Announce();
+      }
+      return due;
+    }
+    if (found_nothing) queue_.doorbell_.WithdrawInVain(queue_.EpollMembers());
+    bool relaxed = std::exchange(withdrawn, false);
+    if (queue_.doorbell_.Withdraw(queue_.EpollMembers())) relaxed = true;
+    for (uint32_t i = 0; i < index_.axis_count(); ++i) {
+      const auto axis = static_cast<uint8_t>(i);
+      const HeapEntry* const top = index_.Earliest(axis);
+      const Nanoseconds next = top == nullptr ? 0 : top->deadline();
+      if (queue_.doorbell_.Rearm(axis, next, index_.now(axis), found_nothing)) relaxed = true;
+    }
+    // An armer may have relied on what was just withdrawn or put off: it has
+    // marked its timer before it looked (model: INBOX_NOT_LOOKED_AT_AGAIN).
+    if (!relaxed || !queue_.LookAgain()) return false;
+    queue_.DrainInbox();
   }
-}
-
-// What an entry says of it; 0: nothing.
-Nanoseconds Queue::NextOf(const AxisIndex& axis, const HeapEntry& entry) {
-  if (entry.deadline() > axis.now) return entry.deadline();
-  const AxisDeadline wanted = SlotTable::At(entry.slot()).word.axis_deadline();
-  return wanted.deadline() > axis.now ? wanted.deadline() : 0;  // overtaken: may be elsewhere
-}
-
-// The same in one subtree of the heap.
-Nanoseconds Queue::NextNotDueBelow(AxisIndex& axis, uint32_t position) {
-  if (position >= axis.heap_size) return 0;
-  const HeapEntry& entry = heap(axis).at(position);
-  Nanoseconds next = NextOf(axis, entry);
-  if (entry.deadline() > axis.now) return next;
-  const uint32_t child = Heap::FirstChild(position);
-  for (uint32_t i = child; i < child + Heap::kArity; ++i) {
-    const Nanoseconds below = NextNotDueBelow(axis, i);
-    if (below != 0 && (next == 0 || below < next)) next = below;
-  }
-  return next;
 }
 
 }  // namespace kevent::core

@@ -71,6 +71,15 @@ class DeadlineHeap {
     if (position != *size_) SiftUp(SinkHole(position), last);
   }
 
+  // The first invariant that does not hold, or nullptr.
+  const char* Check() const {
+    for (uint32_t i = 1; i < *size_; ++i) {
+      if (entries_[i] < entries_[(i - 1) / kArity])
+        return "an entry of a heap is above an earlier one";
+    }
+    return nullptr;
+  }
+
   static constexpr uint32_t kArity = 4;
   static uint32_t FirstChild(uint32_t position) { return position * kArity + 1; }
 

@@ -83,6 +83,27 @@ class DeadlineRun {
     }
   }
 
+  // The first invariant that does not hold, or nullptr; or what agrees(entry, place) says of an
+  // entry.
+  template <typename Agrees>
+  const char* Check(Agrees agrees) const {
+    if (empty()) return nullptr;
+    if (size() > mask_ + 1) return "a run is larger than its ring";
+    if (IsVoid(first()) || IsVoid(At(state_.end - 1)))
+      return "a run begins or ends with a void entry";
+    HeapEntry last;
+    for (uint32_t i = state_.first; i != state_.end; ++i) {
+      const HeapEntry& entry = At(i);
+      if (IsVoid(entry)) continue;
+      if (entry < last) return "an entry of a run is behind a later one";
+      last = entry;
+      if (const char* broken = agrees(entry, RunPlace::At(i & mask_)); broken != nullptr) {
+        return broken;
+      }
+    }
+    return nullptr;
+  }
+
  private:
   static bool IsVoid(const HeapEntry& entry) { return entry.deadline() == 0; }
 

@@ -103,12 +103,13 @@ void Queue::Dump(LineWriter& out) {
 }
 
 void Queue::DumpLocked(LineWriter& out) {
-  out << "  " << timers_ << " timers, " << deleted_.load() << " of them deleted\n";
+  out << "  " << index_.timers() << " timers, " << deleted_.load() << " of them deleted\n";
   for (uint32_t i = 0; i < axis_count(); ++i) {
     const KernelTimer& timer = doorbell_.timer(static_cast<uint8_t>(i));
     if (timer.kind.load() == AxisKind::kUnused) continue;
-    out << "  clock " << timer.clock.load() << ": " << axes_[i].members << " timers";
-    if (const HeapEntry* top = Top(axes_[i]); top != nullptr) {
+    out << "  clock " << timer.clock.load() << ": " << index_.members(static_cast<uint8_t>(i))
+        << " timers";
+    if (const HeapEntry* top = index_.Earliest(static_cast<uint8_t>(i)); top != nullptr) {
       out << ", indexed from ";
       WriteMoment(out, top->deadline());
     }

@@ -134,6 +134,9 @@ struct FarState {
   bool taking;  // a bucket apart
 };
 
+template <typename Places>
+class FarIndexCheck;  // core/far_index_check.h
+
 // `Places`: uint32_t* At(uint32_t slot), what the slot says of where it is, or
 // nullptr when it is not on this axis any more; void Prefetch(uint32_t slot).
 template <typename Places>
@@ -225,6 +228,8 @@ class FarIndex {
   static constexpr uint32_t kSweptAtOnce = 8;
 
  private:
+  friend class FarIndexCheck<Places>;
+
   static constexpr uint32_t kFewBlocks = 4;
   // What more than so many would cost is a delay.
   static constexpr uint32_t kManyBlocks = 32;

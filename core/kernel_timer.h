@@ -5,7 +5,7 @@
 // alarm thread.
 //
 // It is for armers, which take no lock: every member is atomic.  What is indexed on the same
-// clock is in AxisIndex, under the lock of the queue.
+// clock is in TimerIndex, under the lock of the queue.
 
 #ifndef KEVENT_CORE_KERNEL_TIMER_H_
 #define KEVENT_CORE_KERNEL_TIMER_H_

@@ -4,7 +4,6 @@
 
 #include <sys/epoll.h>
 
-#include <algorithm>
 #include <cerrno>
 
 #include "core/internal_descriptors.h"
@@ -30,6 +29,8 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
   io_signal_.store(0, std::memory_order_relaxed);
 
   Locked locked(lock_);
+  index_.Init(number, memory->indexes);
+  index_.CloseAxes();
   sleepers_ = {};
   ring_ = {};
   const int error = doorbell_.Open();
@@ -37,7 +38,7 @@ int Queue::Open(uint32_t number, QueueMemory* memory) {
     CloseInternals();
     return error;
   }
-  ClearIndex(kMonotonicAxis);
+  index_.OpenAxis(kMonotonicAxis, false, false);
   lifetime_.FinishOpening();
   return 0;
 }
@@ -56,7 +57,7 @@ bool Queue::Reusable() {
   if (memory_ == nullptr) return true;  // wiped
   if (KeventSet* set = kevents(); set != nullptr) set->Clear();
   if (deleted_.load(std::memory_order_acquire) != 0) DrainInbox();
-  return timers_ == 0;
+  return index_.timers() == 0;
 }
 
 const char* Queue::Check() {
@@ -64,6 +65,7 @@ const char* Queue::Check() {
   if (const char* broken = lifetime_.Check(); broken != nullptr) return broken;
   if (const char* broken = doorbell_.Check(); broken != nullptr) return broken;
   if (const char* broken = sleepers_.Check(); broken != nullptr) return broken;
+  if (const char* broken = index_.Check(); broken != nullptr) return broken;
   // A call takes its place among the sleepers after its pin, and leaves it before it unpins.
   if (sleepers_.has_leader() && lifetime_.pins() == 0) return "a leader is in no call";
   // An armer would not announce what is due, and nobody would sleep on what it sets instead.
@@ -75,84 +77,29 @@ const char* Queue::Check() {
 
 int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made) {
   const int error = doorbell_.FindOrMakeTimer(plan, index, made);
-  if (error == 0 && *made) ClearIndex(*index);
+  if (error == 0 && *made) {
+    // An alarm counts against RLIMIT_SIGPENDING, and its clock may be that of a
+    // thread that comes and goes; a timerfd stays for the next timer.
+    index_.OpenAxis(*index, plan.relative_on_monotonic, plan.kind == AxisKind::kCpuTime);
+  }
   return error;
 }
 
-// Entries of the axis's former timers may be left.
-void Queue::ClearIndex(uint8_t index) {
-  if (FarPages* far = memory_->indexes[index].far.load(std::memory_order_relaxed); far != nullptr) {
-    std::fill_n(far->heads, FarBucket::kCount, 0);
+// Gives back what the index has released.
+void Queue::TakeBackReleased() {
+  if (!index_.has_released()) return;
+  const TimerIndex::Released released = index_.TakeReleased();
+  deleted_.fetch_sub(released.timers, std::memory_order_acq_rel);
+  if (released.count != 0) {
+    Process::slots().Free(released.first - 1, released.last - 1, released.count);
   }
-  axes_[index].far = {};
-  axes_[index].read = 0;
+  DropEmptied();
 }
 
-// One more timer can have a deadline on this axis, and on the monotonic one
-// where its relative settings are kept.
-int Queue::JoinAxes(uint8_t index, bool relative_on_monotonic) {
-  int error = Grow(index);
-  if (error == 0 && relative_on_monotonic) error = Grow(kMonotonicAxis);
-  ++axes_[index].members;
-  if (relative_on_monotonic) ++axes_[kMonotonicAxis].members;
-  if (error != 0) LeaveAxes(index);
-  return error;
-}
-
-// Room for one more entry in the index of this axis.
-int Queue::Grow(uint8_t index) {
-  AxisIndex& axis = axes_[index];
-  QueueMemory::Span& span = memory_->indexes[index];
-  const uint32_t capacity = span.capacity.load(std::memory_order_relaxed);
-  if (axis.members == capacity) {
-    constexpr uint32_t kFirstCapacity = 256;
-    const uint32_t larger = capacity == 0 ? kFirstCapacity : capacity * 2;
-    HeapEntry* entries;
-    int error = sys::MapPages(EntryBytes(larger), sys::OnFork::kWipe, &entries);
-    if (error < 0) return -error;
-    FarPages* far;
-    error = sys::MapPages(Far::BytesFor(larger), sys::OnFork::kWipe, &far);
-    if (error < 0) {
-      sys::UnmapPages(entries, EntryBytes(larger));
-      return -error;
-    }
-    HeapEntry* const old = span.entries.load(std::memory_order_relaxed);
-    FarPages* const old_far = span.far.load(std::memory_order_relaxed);
-    if (old != nullptr) {
-      std::copy_n(old, axis.heap_size, entries);
-      RunState state = {};
-      Run larger_run(entries + larger, RunSize(larger), &state, Positions());
-      run(axis).ForEach([&larger_run](const HeapEntry& entry) {
-        larger_run.Append(entry);
-        return true;
-      });
-      axis.run = state;
-      std::copy_n(old_far->heads, FarBucket::kCount, far->heads);
-      std::copy_n(old_far->blocks(), axis.far.fresh, far->blocks());
-    }
-    // In this order: a child of fork may find the new pages with the old
-    // capacity, never the old pages with the new capacity.
-    span.entries.store(entries, std::memory_order_release);
-    span.far.store(far, std::memory_order_release);
-    span.capacity.store(larger, std::memory_order_release);
-    if (old != nullptr) {
-      sys::UnmapPages(old, EntryBytes(capacity));
-      sys::UnmapPages(old_far, Far::BytesFor(capacity));
-    }
-  }
-  return 0;
-}
-
-void Queue::LeaveAxes(uint8_t index) {
-  AxisIndex& axis = axes_[index];
-  const KernelTimer& timer = doorbell_.timer(index);
-  if (timer.relative_on_monotonic.load(std::memory_order_relaxed)) {
-    --axes_[kMonotonicAxis].members;
-  }
-  // A CPU-time clock may be that of a thread that comes and goes, and its alarm
-  // counts against RLIMIT_SIGPENDING; a timerfd stays for the next timer.
-  if (--axis.members == 0 && timer.kind.load(std::memory_order_relaxed) == AxisKind::kCpuTime) {
-    doorbell_.DropTimer(index);
+// Closes the alarms of the axes that have no timers any more.
+void Queue::DropEmptied() {
+  for (int axis; (axis = index_.TakeEmptied()) >= 0;) {
+    doorbell_.DropTimer(static_cast<uint8_t>(axis));
   }
 }
 
@@ -179,13 +126,14 @@ int Queue::AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags
   uint8_t index;
   bool made;
   if (const int error = FindOrMakeAxis(plan, &index, &made); error != 0) return error;
-  int error = JoinAxes(index, plan.relative_on_monotonic);
+  int error = index_.Join(index);
   uint32_t slot;
   if (error == 0) {
     error = AllocateSlot(&slot);
-    if (error != 0) LeaveAxes(index);
+    if (error != 0) index_.Leave(index);
   }
   if (error != 0) {
+    DropEmptied();
     if (made) doorbell_.DropTimer(index);
     return error;
   }
@@ -199,11 +147,15 @@ int Queue::AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags
   timer.axis.store(index, std::memory_order_relaxed);
   timer.life.set_generation(generation);
   SlotTable::HandedOut(generation);
-  ++timers_;
   // A holding leader sleeps on the timerfds that there were.
   if (made) Recall();
   *handle = Handle(slot, generation);
   return 0;
+}
+
+void Queue::DrainInbox() {
+  index_.Drain(inbox_, memory_->inbox);
+  TakeBackReleased();
 }
 
 void Queue::DeletedTimer(uint32_t slot) {

@@ -7,8 +7,8 @@
 //   queue.cc      opening, pinning, closing, and the axes
 //   queue_descriptors.cc  closing and moving the descriptors that it has inside
 //   arming.cc     what armers do to have the queue look at a timer
-//   indexing.cc   moving what was armed into the index, under the lock
-//   collector.cc  taking what is due, under the lock
+//   timer_index.h  what is due and what comes next, under the lock
+//   collector.h   one collection, under the lock
 //   settling.cc   telling the kernel what comes next, under the lock
 //   waiting.cc    the leader's place, as the kernel objects see it
 //   get_events_call.cc    one call that collects, and sleeps for it
@@ -26,11 +26,8 @@
 
 #include "core/axis.h"
 #include "core/clocks.h"
-#include "core/deadline_heap.h"
-#include "core/deadline_run.h"
 #include "core/doorbell.h"
 #include "core/event_ring.h"
-#include "core/far_index.h"
 #include "core/inbox.h"
 #include "core/kevent_set.h"
 #include "core/lifetime.h"
@@ -39,6 +36,7 @@
 #include "core/setting.h"
 #include "core/sleepers.h"
 #include "core/slot_table.h"
+#include "core/timer_index.h"
 
 namespace kevent::core {
 
@@ -46,13 +44,8 @@ inline constexpr uint32_t kMaxQueues = (1u << 14) - 1;  // numbers plus one have
 // The part of a queue that a fork leaves in place: addresses of pages whose
 // contents it wipes.
 struct QueueMemory {
-  struct Span {
-    std::atomic<HeapEntry*> entries;  // the heap's, as many as the capacity, and the run's
-    std::atomic<FarPages*> far;
-    std::atomic<uint32_t> capacity;  // timers
-  };
   InboxDirectory inbox;
-  Span indexes[kMaxAxes];
+  TimerIndex::Pages indexes[kMaxAxes];
   // A member that only the queue's epoll has: its number plus one.  Tells which
   // descriptors are the queue's, also in a child of fork.
   std::atomic<int> monotonic_timerfd;
@@ -136,7 +129,10 @@ class Queue {
   // The same for those of kevents, under the lock.
   int AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle);
   // Whether it would be collected, as the clocks were read.
-  bool IsDue(uint32_t slot) const;
+  bool IsDue(uint32_t slot) const {
+    lock_.AssertHeld();
+    return index_.IsDue(slot);
+  }
   void DeleteKeventTimer(Handle handle);
 
   // ---- Kevents ----
@@ -206,66 +202,8 @@ class Queue {
   int GetEvents(const Request& request);
 
  private:
+  friend class Collector;
   friend class GetEventsCall;
-  struct Positions {
-    void Moved(uint32_t slot, uint32_t position) const {
-      SlotTable::At(slot).position_or_next_free = position + 1;
-    }
-    void InRun(uint32_t slot, RunPlace place) const {
-      SlotTable::At(slot).position_or_next_free = place.bits();
-    }
-  };
-  using Heap = DeadlineHeap<Positions>;
-  Heap heap(AxisIndex& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
-    return Heap(memory_->indexes[&axis - axes_].entries.load(std::memory_order_relaxed),
-                &axis.heap_size, Positions());
-  }
-
-  using Run = DeadlineRun<Positions>;
-  // More than that are seldom in step.
-  static constexpr uint32_t RunSize(uint32_t capacity) {
-    constexpr uint32_t kMost = 4096;
-    return capacity < kMost ? capacity : kMost;
-  }
-  Run run(AxisIndex& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
-    const QueueMemory::Span& span = memory_->indexes[&axis - axes_];
-    const uint32_t capacity = span.capacity.load(std::memory_order_relaxed);
-    return Run(span.entries.load(std::memory_order_relaxed) + capacity, RunSize(capacity),
-               &axis.run, Positions());
-  }
-
-  static constexpr size_t EntryBytes(uint32_t capacity) {
-    return size_t{capacity + RunSize(capacity)} * sizeof(HeapEntry);
-  }
-
-  // The earliest of heap and run, or nullptr.
-  const HeapEntry* Top(AxisIndex& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
-    const HeapEntry* const in_run = run(axis).empty() ? nullptr : &run(axis).first();
-    if (axis.heap_size == 0) return in_run;
-    const HeapEntry* const in_heap = &heap(axis).top();
-    return in_run != nullptr && *in_run < *in_heap ? in_run : in_heap;
-  }
-
-  // Where the timers of an axis say that they are.
-  struct Places {
-    uint32_t* At(uint32_t slot) const {
-      TimerSlot& timer = SlotTable::At(slot);
-      if (timer.queue_link() != queue + 1) return nullptr;
-      return timer.entry_axis == axis ? &timer.position_or_next_free : nullptr;
-    }
-    void Prefetch(uint32_t slot) const { __builtin_prefetch(&SlotTable::At(slot), 1); }
-    uint32_t queue;
-    uint8_t axis;
-  };
-  using Far = FarIndex<Places>;
-  Far far(AxisIndex& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
-    const auto index = static_cast<uint8_t>(&axis - axes_);
-    const QueueMemory::Span& span = memory_->indexes[index];
-    return Far(span.far.load(std::memory_order_relaxed),
-               Far::BlocksFor(span.capacity.load(std::memory_order_relaxed)), &axis.far,
-               {number_, index});
-  }
-
   // queue_descriptors.cc
   void CloseInternals();
   void CloseOthers();
@@ -275,10 +213,9 @@ class Queue {
   int AllocateSlot(uint32_t* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags, Handle* handle)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void ClearIndex(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  int JoinAxes(uint8_t index, bool relative_on_monotonic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  int Grow(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void LeaveAxes(uint8_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void DrainInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void TakeBackReleased() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void DropEmptied() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // dump.cc
   void DumpLocked(LineWriter& out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -286,49 +223,11 @@ class Queue {
   // arming.cc
   void NotifyAt(uint8_t index, Nanoseconds deadline);
 
-  // indexing.cc
-  void DrainInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Visit(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Reindex(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Nanoseconds Place(uint32_t slot, TimerSlot& timer, uint8_t index, Nanoseconds deadline)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void BringNear(AxisIndex& axis, Nanoseconds until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void PassTo(AxisIndex& axis, Nanoseconds now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Unindex(TimerSlot& timer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Release(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void FreeReleased() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Agrees(const AxisIndex& axis, const HeapEntry& entry, AxisDeadline wanted) const;
-  bool Overtaken(const AxisIndex& axis, const HeapEntry& entry) const;
-  void CleanTop(AxisIndex& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-
   // collector.cc
   unsigned Collect(unsigned min, unsigned max, ukevent* events, unsigned* due)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  struct Batch;
-  Batch TakeAndAsk(unsigned max, ukevent* events, KeventSet* set)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Batch Count(unsigned min, unsigned max, KeventSet* set, unsigned* due)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  unsigned ClaimTimers(unsigned max, ukevent* events) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  unsigned Take(unsigned max, ukevent* events, KeventSet* set) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static bool CountKevents(unsigned wanted, bool more, KeventSet* set);
-  unsigned ShareOfKevents(unsigned max) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  unsigned RoomForKevents(unsigned min, unsigned max, unsigned timers) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void ReadClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  AxisIndex* LongestDue(Nanoseconds* late_by) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool Claim(AxisIndex& axis, ukevent* event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  unsigned NearTimers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  unsigned CountDue(unsigned limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void CountDueBelow(AxisIndex& axis, uint32_t position, unsigned limit, unsigned* count)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Nanoseconds NextNotDue(AxisIndex& axis) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static Nanoseconds NextOf(const AxisIndex& axis, const HeapEntry& entry);
-  Nanoseconds NextNotDueBelow(AxisIndex& axis, uint32_t position)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   // settling.cc
-  bool Settle(bool found_nothing, bool withdrawn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool LookAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void AnnounceAnew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Doorbell::Members EpollMembers() const;
@@ -351,23 +250,12 @@ class Queue {
   bool kevents_first_ ABSL_GUARDED_BY(lock_);  // whose turn it is when there is room for one
   EventRing ring_;
 
-  std::atomic<uint32_t> deleted_;  // timers that wait for Release
-  uint32_t timers_ ABSL_GUARDED_BY(lock_);
-
-  // Of this collection: how late the last claimed was, and whether one that is
-  // later was armed after that, which is for the next.
-  Nanoseconds batch_late_ ABSL_GUARDED_BY(lock_);
-  bool out_of_order_ ABSL_GUARDED_BY(lock_);
-
-  // Slots that Release has unlinked, to be freed together; plus one.
-  uint32_t released_first_ ABSL_GUARDED_BY(lock_);
-  uint32_t released_last_ ABSL_GUARDED_BY(lock_);
-  uint32_t released_count_ ABSL_GUARDED_BY(lock_);
+  std::atomic<uint32_t> deleted_;  // timers that the index has yet to release
 
   Sleepers sleepers_ ABSL_GUARDED_BY(lock_);
 
   Inbox inbox_;
-  AxisIndex axes_[kMaxAxes];
+  TimerIndex index_ ABSL_GUARDED_BY(lock_);
 };
 
 class Queue::NumbersUsed : private Doorbell::NumbersUsed {

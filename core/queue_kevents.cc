@@ -19,8 +19,8 @@ void Queue::DeleteKeventTimer(Handle handle) {
   lock_.AssertHeld();
   EndTimer(handle);
   deleted_.fetch_add(1, std::memory_order_acq_rel);
-  Visit(handle.slot());
-  FreeReleased();
+  index_.Visit(handle.slot());
+  TakeBackReleased();
 }
 
 // Where nothing is left to collect, the descriptor is not to stay readable.

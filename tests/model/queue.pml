@@ -225,7 +225,7 @@ inline SetTimer(t, d, life_of) {
   fi
 }
 
-/* ---- core/indexing.cc ----------------------------------------------------------- */
+/* ---- core/timer_index.cc ----------------------------------------------------------- */
 
 inline Reindex(t) {
 #ifdef WORD_IS_READ_FIRST
