@@ -53,7 +53,13 @@ class OpenDoorbell {
     bell->Init(kQueue, &lifetime, &monotonic_timerfd);
     Open();
   }
-  ~OpenDoorbell() { Close(); }
+  ~OpenDoorbell() {
+    if (lifetime.open()) {
+      Close();
+    } else if (lifetime.Unpin()) {
+      bell->Close();
+    }
+  }
   OpenDoorbell(const OpenDoorbell&) = delete;
   OpenDoorbell& operator=(const OpenDoorbell&) = delete;
 
@@ -353,6 +359,60 @@ TEST(Doorbell, ATimerThatAnnouncesIsNotSetLater) {
   bell.Withdraw(Members::kOwn);
   bell.Rearm(kMonotonicAxis, now + kSecond, now, false);
   EXPECT_FALSE(Sim().Readable(bell.epoll()));
+}
+
+// A thread announces; the collector withdraws that before the kernel is told, and the queue is
+// closed.  What the thread tells late must not leave the pipe off, which Ring() has switched on.
+TEST(Doorbell, ARingIsNotSilenced) {
+  OpenDoorbell open;
+  Doorbell& bell = *open.bell;
+  ASSERT_TRUE(open.lifetime.Pin());
+  bool closed = false;
+  Sim().before_call = [&](const std::string& call) {
+    if (call != "EpollModify" || closed) return;
+    closed = true;
+    bell.Withdraw(Members::kOthers);
+    (void)open.lifetime.Close();
+    EXPECT_FALSE(open.lifetime.Unpin());
+    bell.Ring();
+  };
+  bell.Notify();
+  Sim().before_call = nullptr;
+  EXPECT_TRUE(closed);
+  bool on = false;
+  for (const auto& [name, member] : Sim().File(bell.epoll())->members) {
+    if (name.first == bell.always_ready()) on = (member.events & EPOLLIN) != 0;
+  }
+  EXPECT_TRUE(on);
+  EXPECT_FALSE(bell.WillBeHeard());
+}
+
+// What a timer was before it was dropped is forgotten.
+TEST(Doorbell, ATimerIsMadeAnew) {
+  OpenDoorbell open;
+  Doorbell& bell = *open.bell;
+  uint8_t index;
+  bool made;
+  ASSERT_EQ(bell.FindOrMakeTimer(kPlans[1], &index, &made), 0);
+  bell.NotifyAt(index, Sim().Now(CLOCK_REALTIME) + kSecond);
+  bell.DropTimer(index);
+  bell.timer(index).ended = true;
+  ASSERT_EQ(bell.FindOrMakeTimer(kPlans[2], &index, &made), 0);
+  EXPECT_TRUE(made);
+  EXPECT_EQ(bell.Check(), nullptr) << bell.Check();
+  EXPECT_EQ(bell.timer(index).armed.Load().value(), 0u);
+}
+
+// A thread without memory has the timer announce, while another one switches the pipe on, whose
+// report a harvest takes.
+TEST(Doorbell, AHarvestEndsAlsoWhatTheTimerAnnounces) {
+  OpenDoorbell open;
+  Doorbell& bell = *open.bell;
+  Sim().FailCall(1, ENOMEM);
+  bell.Notify();
+  EXPECT_TRUE(bell.WithdrawBy([] { return true; }));
+  EXPECT_EQ(bell.Check(), nullptr) << bell.Check();
+  EXPECT_TRUE(bell.TimersAreFree());
 }
 
 // Check() is what Debug builds and the fuzzers rely on: it must see its invariants broken.
