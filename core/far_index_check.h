@@ -10,6 +10,7 @@
 #ifndef KEVENT_CORE_FAR_INDEX_CHECK_H_
 #define KEVENT_CORE_FAR_INDEX_CHECK_H_
 
+#include <bit>
 #include <cstdint>
 
 #include "core/far_index.h"
@@ -48,24 +49,37 @@ class FarIndexCheck {
   const char* CheckBuckets() {
     const FarState& state = index_.state_;
     for (int level = 0; level < FarBucket::kLevels; ++level) {
-      const bool marked = (state.levels >> level & 1) != 0;
-      if (marked != (state.occupied[level] != 0)) return "a level is not marked as it is occupied";
-    }
-    for (uint32_t number = 0; number < FarBucket::kCount; ++number) {
-      const FarBucket bucket(number);
-      const bool marked = (state.occupied[bucket.level()] >> bucket.group() & 1) != 0;
-      const uint32_t head = index_.pages_->heads[number];
-      if (marked != (head != 0 || index_.BeingSwept(bucket))) {
-        return "a bucket is not marked as it is occupied";
+      const uint64_t marked = state.occupied[level];
+      if ((state.levels >> level & 1) != (marked != 0 ? 1 : 0)) {
+        return "a level is not marked as it is occupied";
       }
-      if (const char* broken = CheckChain(head); broken != nullptr) {
-        return broken;
+      if (marked != Occupied(level)) return "a bucket is not marked as it is occupied";
+      for (uint64_t groups = marked; groups != 0; groups &= groups - 1) {
+        const FarBucket bucket(level, static_cast<uint32_t>(std::countr_zero(groups)));
+        if (const char* broken = CheckChain(index_.pages_->heads[bucket.number()]);
+            broken != nullptr) {
+          return broken;
+        }
       }
     }
     if (!index_.empty() && state.start != index_.Earliest().Start(state.base)) {
       return "the earliest bucket begins at another moment";
     }
     return nullptr;
+  }
+
+  // The buckets of a level that have a block or are being swept, a bit each.
+  uint64_t Occupied(int level) const {
+    const FarBucket first(level, 0);
+    const uint32_t* const heads = &index_.pages_->heads[first.number()];
+    uint64_t occupied = 0;
+    for (uint32_t group = 0; group >> FarBucket::kGroupBits == 0; ++group) {
+      if (heads[group] != 0) occupied |= uint64_t{1} << group;
+    }
+    const FarBucket swept(index_.state_.swept - 1);
+    if (index_.BeingSwept(swept) && swept.level() == level)
+      occupied |= uint64_t{1} << swept.group();
+    return occupied;
   }
 
   const char* CheckChain(uint32_t block) {
@@ -100,11 +114,13 @@ class FarIndexCheck {
   // Calls visit(where) with where the slot of each entry says that it is.
   template <typename Visit>
   void ForEachEntry(Visit visit) {
-    for (uint32_t number = 0; number < FarBucket::kCount; ++number) {
-      const FarBucket bucket(number);
-      ForEachOf(index_.pages_->heads[number], index_.Present(bucket), visit);
-      if (index_.BeingSwept(bucket)) {
-        ForEachOf(index_.state_.sweep_first, index_.Former(bucket), visit);
+    for (int level = 0; level < FarBucket::kLevels; ++level) {
+      for (uint64_t groups = index_.state_.occupied[level]; groups != 0; groups &= groups - 1) {
+        const FarBucket bucket(level, static_cast<uint32_t>(std::countr_zero(groups)));
+        ForEachOf(index_.pages_->heads[bucket.number()], index_.Present(bucket), visit);
+        if (index_.BeingSwept(bucket)) {
+          ForEachOf(index_.state_.sweep_first, index_.Former(bucket), visit);
+        }
       }
     }
   }
