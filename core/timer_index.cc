@@ -18,6 +18,7 @@ void TimerIndex::OpenAxis(uint8_t axis, bool also_monotonic, bool reports_when_e
   }
   Axis& opened = axes_[axis];
   opened.far = {};
+  opened.now = 0;  // as the axis's former clock was read
   opened.read = 0;
   opened.also_monotonic = also_monotonic;
   opened.reports_when_empty = reports_when_empty;

@@ -107,7 +107,8 @@ class TimerIndex {
 
   // ---- Time ----
 
-  // The clock of this axis says so; 0: it cannot be read, so nothing is due.
+  // The clock of this axis says so; 0: it cannot be read, so nothing is due.  After Drain: then all
+  // that is due is near, and LongestDue and CountDue see it.
   void AdvanceTo(uint8_t axis, Nanoseconds now);
   // Nothing on this axis is asked for.
   void Skip(uint8_t axis) { axes_[axis].now = 0; }
