@@ -65,9 +65,8 @@ const char* TimerIndex::CheckAxis(uint8_t axis) {
         const AxisDeadline scheduled(SlotTable::At(slot).indexed.load());
         if (AxisOf(SlotTable::At(slot), scheduled) != axis)
           return "a timer in a bucket says another axis";
-        return scheduled.deadline() >= start && scheduled.deadline() != 0
-                   ? nullptr
-                   : "a timer in a bucket says that it is looked at earlier";
+        return scheduled.deadline() == start ? nullptr
+                                             : "a timer in a bucket says another moment than it";
       });
 }
 

@@ -92,9 +92,7 @@ class Model {
     return events;
   }
 
-  std::vector<ModelTimer> timers;
-
- private:
+  // Collects it.
   static ModelEvent Claim(ModelTimer& timer) {
     const uint64_t now = Now(timer.measured_on);
     uint64_t overruns = 0;
@@ -111,6 +109,9 @@ class Model {
             static_cast<uint32_t>(std::min<uint64_t>(now - last, UINT32_MAX))};
   }
 
+  std::vector<ModelTimer> timers;
+
+ private:
   uint64_t armings_ = 0;
 };
 

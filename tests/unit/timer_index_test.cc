@@ -442,6 +442,25 @@ TEST(TimerIndex, IsWhatTheModelSays) {
   }
 }
 
+TEST(TimerIndex, ReportsAnAxisWithoutMembersOnce) {
+  OpenIndex open;
+  TimerIndex& index = *open.index;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(index.Join(2), 0);
+    index.Leave(2);
+    EXPECT_EQ(index.Check(), nullptr) << index.Check();
+  }
+  EXPECT_EQ(index.TakeEmptied(), 2);
+  EXPECT_EQ(index.TakeEmptied(), -1);
+  ASSERT_EQ(index.Join(2), 0);
+  index.Leave(2);
+  ASSERT_EQ(index.Join(2), 0);
+  EXPECT_EQ(index.TakeEmptied(), -1);
+  index.Leave(2);
+  EXPECT_EQ(index.TakeEmptied(), 2);
+  EXPECT_EQ(index.TakeEmptied(), -1);
+}
+
 // What is in the inbox by a slot that another queue has by now.
 TEST(TimerIndex, LeavesAnotherQueuesTimersAlone) {
   OpenIndex open;
@@ -518,7 +537,7 @@ TEST(TimerIndex, ABrokenInvariantIsSeen) {
   near.indexed.exchange(scheduled);
 
   const uint64_t begins = far->indexed.exchange(AxisDeadline(1, false).bits());
-  EXPECT_STREQ(index.Check(), "a timer in a bucket says that it is looked at earlier");
+  EXPECT_STREQ(index.Check(), "a timer in a bucket says another moment than it");
   far->indexed.exchange(begins);
   const uint32_t place = std::exchange(far->position_or_next_free, 0);
   EXPECT_STREQ(index.Check(), "a timer is not in the bucket that it says");
