@@ -12,7 +12,8 @@
 #include <climits>
 
 #include "core/aio_request.h"
-#include "core/process.h"
+#include "core/notifier.h"
+#include "core/process_state.h"
 #include "core/system.h"
 #include "core/timespec.h"
 
@@ -83,7 +84,7 @@ int64_t ReadAtOnce(Operation* operation, Call* call) {
   // Without the page cache it would wait for the device (RWF_NOWAIT does not
   // say otherwise).
   if (transfer.bytes > sys::Transfer::kMostBytes || (call->status_flags & O_DIRECT) != 0 ||
-      Process::aio().IsBeingWritten(transfer)) {
+      Aio().IsBeingWritten(transfer)) {
     return ByNature(operation, call->status_flags);
   }
   if (call->has_places && call->list != 0) return kWithOthers;
@@ -152,7 +153,7 @@ void DoReads(Call* call) {
        link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
     transfers[count++] = PartAtOnce(Operations::At(link - 1).transfer);
   }
-  AioEngine& engine = Process::aio();
+  AioEngine& engine = Aio();
   engine.reads().AtOnce(transfers, count, results);
   AioFiles::Runnable done;
   for (unsigned i = 0; i < count; ++i) {
@@ -175,7 +176,7 @@ uint32_t BeginLater(Call* call) {
   DoReads(call);
   if (call->later.first == 0) return 0;
   AioFiles::Runnable refused;
-  Process::aio().BeginAll(&call->later, &refused);
+  Aio().BeginAll(&call->later, &refused);
   call->writes_later = false;
   uint32_t count = 0;
   while (const uint32_t link = refused.Take()) {
@@ -215,7 +216,7 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
   control->__return_value = 0;
   std::atomic_ref(control->__error_code).store(EINPROGRESS, std::memory_order_release);
 
-  AioEngine& engine = Process::aio();
+  AioEngine& engine = Aio();
   const int64_t result = AtOnce(&operation, call);
   if (result == kWithOthers) {
     call->reads.Append(number);
@@ -266,13 +267,13 @@ bool IsOurs(const aiocb* control) {
 int CancelOperations(int fd, const aiocb* control) {
   // Nothing of ours: and in a process without a queue there is no engine either.
   if (Operations::Find(0) == nullptr) return AIO_ALLDONE;
-  return Process::aio().Cancel(fd, control);
+  return Aio().Cancel(fd, control);
 }
 
 void LosesDescriptors(unsigned first, unsigned last) {
   // A child of vfork closes in its own table of descriptors.
   if (!Process::Owns() || Operations::Find(0) == nullptr) return;
-  Process::aio().Lose(first, last);
+  Aio().Lose(first, last);
 }
 
 bool AnyOurs(const aiocb* const list[], int count) {
@@ -325,7 +326,7 @@ int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Su
     sys::Now(CLOCK_MONOTONIC, &now);
     if (now >= end) return EAGAIN;
   }
-  const int result = Process::aio().Await(timeout == nullptr ? nullptr : &deadline, done);
+  const int result = Aio().Await(timeout == nullptr ? nullptr : &deadline, done);
   return result == -ETIMEDOUT ? EAGAIN : -result;
 }
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// What the shim does for mq_notify, aio_*, lio_listio and getaddrinfo_a when they
-// are to complete into a queue.  Results are 0 or an errno unless said otherwise.
+// The aio_* calls and lio_listio when they are to complete into a queue.  Results are 0 or an errno
+// unless said otherwise.
 
 #ifndef KEVENT_CORE_AIO_H_
 #define KEVENT_CORE_AIO_H_
 
 #include <aio.h>
-#include <netdb.h>
 #include <signal.h>
 #include <time.h>
 
@@ -16,8 +15,6 @@
 #include "core/aio_engine.h"
 
 namespace kevent::core {
-
-// ---- Asynchronous I/O ----
 
 int StartRead(aiocb* control);
 int StartWrite(aiocb* control);
@@ -44,23 +41,6 @@ int StartList(int mode, aiocb* const list[], int count, const sigevent* notifica
 // ECANCELED (POSIX close), lest it begins with a stranger's file.
 inline bool AnyToLoseDescriptors() { return AioEngine::any_in_flight(); }
 void LosesDescriptors(unsigned first, unsigned last);
-
-// ---- Message queues ----
-
-int NotifyOfMessage(int message_queue, const sigevent& notification);
-
-// ---- Look-ups of names ----
-
-// To be called before the C library is asked for look-ups: returns when no thread of ours
-// looks at one of these requests because of an earlier list.
-void BeforeLookup(gaicb* const list[], int count);
-
-// Takes all that the end of a list needs.  Then the C library is asked for the
-// look-ups, without a notification, and it is either waited for or, if that has
-// failed, dropped.
-int PrepareLookup(gaicb* const list[], int count, const sigevent& notification, uint32_t* number);
-void AwaitLookup(uint32_t number);
-void DropLookup(uint32_t number);
 
 }  // namespace kevent::core
 

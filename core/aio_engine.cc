@@ -8,7 +8,6 @@
 
 #include "core/aio_request.h"
 #include "core/completions.h"
-#include "core/process.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
 

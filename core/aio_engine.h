@@ -18,8 +18,8 @@
 
 #include "core/aio_files.h"
 #include "core/aio_reads.h"
-#include "core/completions.h"
 #include "core/lock.h"
+#include "core/notifier.h"
 #include "core/operation.h"
 
 namespace kevent::core {
@@ -158,6 +158,9 @@ class AioEngine {
   std::atomic<uint32_t> finished_;  // counts completions
   std::atomic<uint32_t> sleepers_;  // threads that wait for that
 };
+
+// The process's.
+AioEngine& Aio();
 
 }  // namespace kevent::core
 

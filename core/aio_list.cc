@@ -9,10 +9,10 @@
 
 #include "core/aio.h"
 #include "core/aio_request.h"
-#include "core/completions.h"
-#include "core/process.h"
+#include "core/notification.h"
+#include "core/notifier.h"
+#include "core/process_state.h"
 #include "core/signals_blocked.h"
-#include "core/timers.h"
 
 namespace kevent::core {
 namespace {
@@ -45,7 +45,7 @@ int AwaitMembers(uint32_t number) {
   const auto done = [&list] { return list.missing.load(std::memory_order_seq_cst) == 1; };
   int result;
   pthread_cleanup_push(&Drop, &number);
-  result = -Process::aio().Await(nullptr, done);
+  result = -Aio().Await(nullptr, done);
   pthread_cleanup_pop(0);
   if (result == 0 && list.failed.load(std::memory_order_relaxed) != 0) result = EIO;
   Drop(&number);

@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-#include "core/process.h"
+#include "core/queues.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
 #include "core/timespec.h"
@@ -67,7 +67,7 @@ void AlarmThread::Serve() {
     if (result != 0 && result != -EAGAIN) return;  // no alarm is ever taken here
     if (result == 0 && value != kLook) {
       const auto number = static_cast<uint32_t>(value);
-      Process::QueueAt(number >> 8).AlarmFired(static_cast<uint8_t>(number));
+      Queues::At(number >> 8).AlarmFired(static_cast<uint8_t>(number));
     } else if (Leaves()) {
       break;
     }

@@ -38,6 +38,9 @@ class AlarmThread {
   std::atomic<uint32_t> unreserving_;
 };
 
+// The process's.
+AlarmThread& Alarms();
+
 }  // namespace kevent::core
 
 #endif  // KEVENT_CORE_ALARM_THREAD_H_

@@ -2,16 +2,7 @@
 
 #include "core/completions.h"
 
-#include <cerrno>
-
-#include "core/kevents.h"
-#include "core/process.h"
-#include "core/queue.h"
-#include "core/timers.h"
-
 namespace kevent::core {
-
-// ---- Of one queue ---------------------------------------------------------------
 
 void Completions::Post(uint32_t operation) {
   std::atomic<uint32_t>& next = Operations::At(operation).next;
@@ -73,64 +64,6 @@ unsigned Completions::Deliver(unsigned max, ukevent* events) {
 void Completions::Clear() {
   Harvest();
   while (count_ != 0) Operations::Free(TakeFirst());
-}
-
-// ---- Whoever is to be told --------------------------------------------------------
-
-int PlanNotification(const sigevent& notification, Operation* operation) {
-  operation->notify = Operation::Notify::kNobody;
-  if (notification.sigev_notify == SIGEV_SIGNAL || notification.sigev_notify == SIGEV_THREAD) {
-    operation->notify = Operation::Notify::kElsewhere;
-    operation->elsewhere = notification;
-  }
-  if (!IsKeventNotification(&notification)) return 0;
-  Queue* queue;
-  if (const int error = PinQueue(notification.sigev_kevent_fd, &queue); error != 0) return error;
-  KeventSet* set = queue->kevents();
-  const int error = set == nullptr ? queue->OpenKevents(&set) : 0;
-  operation->notify = Operation::Notify::kQueue;
-  operation->queue = queue->number();
-  operation->incarnation = queue->incarnation();
-  operation->cookie = reinterpret_cast<uint64_t>(notification.sigev_value.sival_ptr);
-  queue->Unpin();
-  // What the first kevent of a queue takes, was not to be had.
-  return error != 0 ? EAGAIN : 0;
-}
-
-// False when it was closed meanwhile.
-bool Teller::Post(const Operation& operation, uint32_t number) {
-  Queue& queue = Process::QueueAt(operation.queue);
-  if (queue_ != &queue) {
-    Wake();
-    if (!queue.Pin()) return false;
-    queue_ = &queue;
-  }
-  if (queue.incarnation() != operation.incarnation) return false;
-  queue.kevents()->completions().Post(number);
-  return true;
-}
-
-void Teller::Wake() {
-  if (queue_ == nullptr) return;
-  if (queue_->kevents() != nullptr && queue_->kevents()->anything_new()) queue_->Wake();
-  queue_->Unpin();
-  queue_ = nullptr;
-}
-
-void Teller::Complete(uint32_t number) {
-  const Operation& operation = Operations::At(number);
-  switch (operation.notify) {
-    case Operation::Notify::kQueue:
-      if (Post(operation, number)) return;
-      break;
-    case Operation::Notify::kElsewhere:
-      Wake();  // that may sleep, and is a cancellation point
-      sys::Notify(operation.elsewhere);
-      break;
-    case Operation::Notify::kNobody:
-      break;
-  }
-  Operations::Free(number);
 }
 
 }  // namespace kevent::core

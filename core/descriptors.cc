@@ -9,8 +9,9 @@
 #include <climits>
 
 #include "core/internal_descriptors.h"
-#include "core/process.h"
+#include "core/process_state.h"
 #include "core/queue.h"
+#include "core/queues.h"
 #include "core/replacement.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
@@ -44,7 +45,7 @@ bool IsOpen(int fd) { return !IsInternal(fd) && sys::DescriptorFlags(fd) >= 0; }
 
 // Another file is there now.
 void Replaced(int fd, Registration before) {
-  if (before.none() || (before.is_name() && Process::IsNameOf(fd, before.queue()))) return;
+  if (before.none() || (before.is_name() && IsNameOf(fd, before.queue()))) return;
   if (Registry::Change(fd, before, {})) Forget(before);
 }
 
@@ -54,9 +55,8 @@ void Replaced(int fd, Registration before) {
 void NameReplaced(int fd, uint32_t queue) {
   const Registration name = Registration::Name(queue);
   Registration other = Registry::Replace(fd, name);
-  if (!Process::IsNameOf(fd, queue)) {
-    const bool others =
-        other.is_name() && other.queue() != queue && Process::IsNameOf(fd, other.queue());
+  if (!IsNameOf(fd, queue)) {
+    const bool others = other.is_name() && other.queue() != queue && IsNameOf(fd, other.queue());
     const Registration right = others ? other : Registration();
     if (Registry::Change(fd, name, right)) {
       if (!others) Forget(other);
@@ -76,10 +76,10 @@ int CopyName(int fd, Copy copy, Name name) {
   const Registration original = Registry::Get(fd);
   if (!original.is_name()) return copy();  // closed meanwhile, perhaps a stranger's
   const SignalsBlocked blocked;
-  Queue& queue = Process::QueueAt(original.queue());
+  Queue& queue = Queues::At(original.queue());
   if (!queue.AddFurtherName()) return -EBADF;
   const int result = copy();
-  if (result < 0 || !Process::IsNameOf(result, original.queue())) {
+  if (result < 0 || !IsNameOf(result, original.queue())) {
     queue.DropName();
     return result;
   }
@@ -95,11 +95,11 @@ int CopyNameAnywhere(int fd, Copy copy) {
     const int result = CopyName(fd, copy, [before](int number, uint32_t queue) {
       if (const int error = Registry::Reserve(number); error != 0) {
         sys::Close(number);
-        Process::QueueAt(queue).DropName();
+        Queues::At(queue).DropName();
         return -error;
       }
       if (NameNew(number, before, queue)) return number;
-      Process::QueueAt(queue).DropName();
+      Queues::At(queue).DropName();
       return -EAGAIN;
     });
     if (result != -EAGAIN) return result;
@@ -122,7 +122,7 @@ int MakeRoom(int target) {
     } else if (found.role() == kRoleProcess) {
       return EBUSY;
     } else {
-      Queue& queue = Process::QueueAt(found.queue());
+      Queue& queue = Queues::At(found.queue());
       int error = EAGAIN;
       if (!found.is_left()) {
         error = queue.MoveInternal(target, found.role());
@@ -185,16 +185,6 @@ ClosingRange::ClosingRange() : any_(ConcernsAny()), before_(any_ ? sys::BlockAll
 ClosingRange::~ClosingRange() {
   call_.reset();
   if (any_) sys::RestoreSignals(before_);
-}
-
-// Reads, and changes nothing: the number may be anybody's.  A name of another queue
-// has the mark as well, but is registered as that one's.  A child of vfork has the
-// table of descriptors of its own, and the registry of its parent.
-bool StillNamed(int fd, Registration name) {
-  if (sys::IsMarked(fd)) return true;
-  const SignalsBlocked blocked;
-  if (Process::Owns(name.queue()) && Registry::Change(fd, name, {})) Forget(name);
-  return false;
 }
 
 bool OwnsTable() { return Process::Owns(); }
@@ -310,7 +300,7 @@ bool ControlHere(int fd, int command, void* argument, int* result) {
   }
   const Registration found = Registry::Get(fd);
   if (!found.is_name() || (command != F_SETSIG && command != F_GETSIG)) return false;
-  Queue& queue = Process::QueueAt(found.queue());
+  Queue& queue = Queues::At(found.queue());
   const auto signal = reinterpret_cast<intptr_t>(argument);
   if (command == F_GETSIG) {
     *result = queue.io_signal();

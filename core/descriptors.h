@@ -7,11 +7,13 @@
 #ifndef KEVENT_CORE_DESCRIPTORS_H_
 #define KEVENT_CORE_DESCRIPTORS_H_
 
-#include <atomic>
 #include <optional>
 
+#include "core/closing.h"
+#include "core/names.h"
 #include "core/range_closes.h"
 #include "core/registry.h"
+#include "core/replacement.h"
 #include "core/system.h"
 
 namespace kevent::core {
@@ -45,17 +47,6 @@ class ClosingRange {
   const sys::SignalSet before_;  // if there are any queues
   std::optional<RangeCloses::Call> call_;
 };
-
-// The program's close comes to us, or does not.  Where it does not, as in a program
-// that does not know of a library that uses this one, the number of a queue can
-// be a stranger's at any time, and is looked at before each use.
-inline constinit std::atomic<bool> g_sees_closes{true};
-inline void SetSeesCloses(bool sees) { g_sees_closes.store(sees, std::memory_order_relaxed); }
-inline bool SeesCloses() { return g_sees_closes.load(std::memory_order_relaxed); }
-
-// The number is registered as the name of a queue and may have been closed unseen:
-// true if it still is the name; if not, it is registered no more.
-bool StillNamed(int fd, Registration name);
 
 // Whether dup3 would put another file under `target`.
 bool WouldReplace(int fd, int target, int flags);

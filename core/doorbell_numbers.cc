@@ -7,10 +7,10 @@
 
 #include <cerrno>
 
+#include "core/alarm_thread.h"
 #include "core/doorbell.h"
 #include "core/internal_descriptors.h"
 #include "core/invariant.h"
-#include "core/process.h"
 #include "core/system.h"
 
 namespace kevent::core {
@@ -168,12 +168,12 @@ int Doorbell::MakeTimer(uint8_t index, const ClockPlan& plan) {
 }
 
 int Doorbell::MakeAlarm(uint8_t index, clockid_t clock) {
-  const int thread = Process::alarm_thread().Reserve();
+  const int thread = Alarms().Reserve();
   if (thread < 0) return -thread;
   int alarm;
   const int value = static_cast<int>(queue_ << 8 | index);
   if (const int error = sys::CreateAlarm(clock, thread, value, &alarm); error < 0) {
-    Process::alarm_thread().Unreserve();
+    Alarms().Unreserve();
     return -error;
   }
   timers_[index].source.store(alarm + 1, std::memory_order_release);
@@ -207,7 +207,7 @@ void Doorbell::CloseSource(uint8_t index) {
     CloseNumber(&timer.source, index);
   } else if (const int alarm = timer.source.exchange(0, std::memory_order_acq_rel); alarm != 0) {
     sys::DeleteAlarm(alarm - 1);
-    Process::alarm_thread().Unreserve();
+    Alarms().Unreserve();
   }
 }
 

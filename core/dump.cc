@@ -8,6 +8,7 @@
 #include "core/kevent_set.h"
 #include "core/kevents.h"
 #include "core/queue.h"
+#include "core/queues.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
 #include "core/timespec.h"
@@ -134,7 +135,7 @@ static_assert(kRoom / kMaxAxes > size_t{2} * 200);
 int Describe(int kev_fd, LineWriter& out) {
   const SignalsBlocked blocked;
   Queue* queue;
-  if (const int error = PinQueue(kev_fd, &queue); error != 0) return error;
+  if (const int error = Queues::Pin(kev_fd, &queue); error != 0) return error;
   out << "kevent queue " << kev_fd << ": number " << queue->number() << ", incarnation "
       << queue->incarnation() << "\n";
   queue->Dump(out);

@@ -13,7 +13,7 @@
 
 #include "core/call_deadline.h"
 #include "core/internal_descriptors.h"
-#include "core/process.h"
+#include "core/process_state.h"
 #include "core/queue.h"
 #include "core/system.h"
 #include "core/timespec.h"

@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "core/kevent_set.h"
-#include "core/queue.h"
 #include "core/source.h"
 #include "core/system.h"
 #include "core/watching.h"

@@ -4,7 +4,8 @@
 
 #include <cerrno>
 
-#include "core/process.h"
+#include "core/names.h"
+#include "core/process_state.h"
 #include "core/replacement.h"
 #include "core/system.h"
 
@@ -26,7 +27,7 @@ void CloseRegistered(int fd, Registration registered) {
 // A number that was claimed, and may be a stranger's.
 void GiveUp(int fd, const Registry::Claim& claim) {
   const Registration before = claim.before;
-  const bool named = before.is_name() && Process::IsNameOf(fd, before.queue());
+  const bool named = before.is_name() && IsNameOf(fd, before.queue());
   if (!named) Forget(before);
   if (named || !claim.being_replaced) {
     Registry::Change(fd, claim.after, named ? before : Registration());
@@ -163,10 +164,6 @@ void ReleaseDescriptor(int fd, uint32_t queue, uint16_t role) {
   CloseRegistered(fd, Registration::Internal(queue, role));
 }
 
-void Forget(Registration before) {
-  if (before.is_name()) Process::QueueAt(before.queue()).DropName();
-}
-
 Replacement::Replacement(int target) : target_(target), found_(Registry::BeginReplacing(target)) {
   Patience patience;
   while (!Registry::NoneIsMade() && !patience.over()) {
@@ -185,7 +182,7 @@ Replacement::~Replacement() {
   if (now.role() == kRoleMadeAndLeft) {
     const Registration made = Registration::Internal(now.queue(), kRoleNew);
     if (Registry::ChangeUnreplaced(target_, now, made)) CloseMade(target_, now.queue());
-  } else if (Process::QueueAt(now.queue()).MayCloseLeft(target_)) {
+  } else if (MayCloseLeft(now.queue(), target_)) {
     CloseRegistered(target_, now);
   }
 }

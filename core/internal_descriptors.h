@@ -20,10 +20,10 @@
 
 #include <cstdint>
 
+#include "core/closing.h"
 #include "core/range_closes.h"
 #include "core/registry.h"
 #include "core/signals_blocked.h"
-#include "core/watched.h"
 
 namespace kevent::core {
 
@@ -105,9 +105,6 @@ bool OwnsDescriptor(int fd, uint32_t queue, uint16_t role);
 
 // Closes it, if it is.
 void ReleaseDescriptor(int fd, uint32_t queue, uint16_t role);
-
-// A number no longer names what was registered for it.
-void Forget(Registration before);
 
 }  // namespace kevent::core
 

@@ -6,6 +6,7 @@
 
 #include "core/kevent_set.h"
 #include "core/kevents.h"
+#include "core/queues.h"
 #include "core/signals_blocked.h"
 
 namespace kevent::core {
@@ -192,7 +193,7 @@ int Control(Queue& queue, unsigned cmd, unsigned num, ukevent* entries) {
 
 int PinAndControl(int kev_fd, unsigned cmd, unsigned num, ukevent* entries) {
   Queue* queue;
-  if (const int error = PinQueue(kev_fd, &queue); error != 0) return -error;
+  if (const int error = Queues::Pin(kev_fd, &queue); error != 0) return -error;
   const int result = Control(*queue, cmd, num, entries);
   queue->Unpin();
   return result;

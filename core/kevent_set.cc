@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "core/queue.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
 
@@ -16,7 +15,7 @@ namespace kevent::core {
 
 // ---- Life ---------------------------------------------------------------------
 
-int KeventSet::Open(Queue* queue, KeventPages* pages) {
+int KeventSet::Open(KeventHost* queue, KeventPages* pages) {
   queue_ = queue;
   table_.Init(pages);
   table_lock_.Init();

@@ -25,6 +25,7 @@
 
 #include "core/completions.h"
 #include "core/internal_descriptors.h"
+#include "core/kevent_host.h"
 #include "core/kevent_table.h"
 #include "core/lock.h"
 #include "core/source.h"
@@ -33,17 +34,15 @@
 
 namespace kevent::core {
 
-class Queue;
-
 class KeventSet {
  public:
   // The queue is opened or, in a child of fork, opened anew: 0 or an errno.
-  int Open(Queue* queue, KeventPages* pages);
+  int Open(KeventHost* queue, KeventPages* pages);
   bool open() const { return open_.load(std::memory_order_acquire); }
   // The queue was closed: forgets all kevents.
   void Clear();
 
-  Queue& queue() { return *queue_; }
+  KeventHost& queue() { return *queue_; }
   uint32_t registered() const { return table_.size(); }
   Kevent& At(uint32_t number) { return table_.At(number); }
   uint32_t NumberOf(const Kevent& record) { return table_.Find(record.key) - 1; }
@@ -237,7 +236,7 @@ class KeventSet {
   void DropStale(int fd, uint32_t layer, uint32_t but);
   int AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t token);
 
-  Queue* queue_;
+  KeventHost* queue_;
   std::atomic<bool> open_;
   Lock table_lock_;
   KeventTable table_;

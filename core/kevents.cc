@@ -10,7 +10,8 @@
 
 #include "core/descriptors.h"
 #include "core/internal_descriptors.h"
-#include "core/process.h"
+#include "core/process_state.h"
+#include "core/queues.h"
 #include "core/registry.h"
 #include "core/system.h"
 #include "core/timespec.h"
@@ -50,36 +51,12 @@ int InitQueue(kevent_ring* ring, unsigned num, unsigned flags) {
   }
   if (const int error = Process::Start(); error != 0) return -error;
   Queue* queue;
-  if (const int error = Process::OpenQueue(&queue); error != 0) return -error;
+  if (const int error = Queues::Open(&queue); error != 0) return -error;
   if (ring != nullptr) queue->ring().Open(ring, num);
   queue->AddName();
   const int fd = NameAnew(*queue);
   if (fd < 0) queue->DropName();
   return fd;
-}
-
-int PinQueue(int kev_fd, Queue** queue) {
-  for (bool prepared = false;; prepared = true) {
-    const Registration found = Registry::Get(kev_fd);
-    if (!found.is_name()) {
-      return found.is_closing() || sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
-    }
-    if (ABSL_PREDICT_FALSE(!SeesCloses()) && !StillNamed(kev_fd, found)) {
-      return sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
-    }
-    Queue& named = Process::QueueAt(found.queue());
-    const bool pinned = named.Pin();
-    // If it was closed in between, it may be another queue by now.
-    const bool still_named = Registry::Get(kev_fd).bits() == found.bits();
-    if (pinned && still_named) {
-      *queue = &named;
-      return 0;
-    }
-    if (pinned) named.Unpin();
-    if (prepared && still_named) return EBADF;
-    // Not open for a child of fork that no handler has prepared, either.
-    Process::Owns();
-  }
 }
 
 namespace {
@@ -94,7 +71,7 @@ bool WaitsWell(const Queue::Request& request) {
 
 int GetEvents(int kev_fd, const Queue::Request& request) {
   Queue* queue;
-  if (const int error = PinQueue(kev_fd, &queue); error != 0) return -error;
+  if (const int error = Queues::Pin(kev_fd, &queue); error != 0) return -error;
   int error = 0;
   if (!WaitsWell(request) || request.min_nr > request.max_nr) {
     error = EINVAL;
@@ -111,7 +88,7 @@ int GetEvents(int kev_fd, const Queue::Request& request) {
 int WaitForRing(int kev_fd, unsigned num, unsigned old_uidx, const timespec* timeout,
                 unsigned flags) {
   Queue* queue;
-  if (const int error = PinQueue(kev_fd, &queue); error != 0) return -error;
+  if (const int error = Queues::Pin(kev_fd, &queue); error != 0) return -error;
   const Queue::Request request = {1, num, nullptr, timeout, flags, nullptr, true, old_uidx};
   const EventRing& ring = queue->ring();
   if (!WaitsWell(request) || !ring.exists() || num == 0 || num > ring.size()) {
@@ -123,7 +100,7 @@ int WaitForRing(int kev_fd, unsigned num, unsigned old_uidx, const timespec* tim
 
 int CommitRing(int kev_fd, unsigned new_uidx, unsigned over) {
   Queue* queue;
-  if (const int error = PinQueue(kev_fd, &queue); error != 0) return -error;
+  if (const int error = Queues::Pin(kev_fd, &queue); error != 0) return -error;
   const int count = queue->CommitRing(new_uidx, over);
   queue->Unpin();
   return count;

@@ -9,6 +9,7 @@
 #include <kevent/kevent.h>
 
 #include "core/queue.h"
+#include "core/queues.h"
 
 namespace kevent::core {
 
@@ -27,10 +28,6 @@ int WaitForRing(int kev_fd, unsigned num, unsigned old_uidx, const timespec* tim
 
 // kevent_commit.
 int CommitRing(int kev_fd, unsigned new_uidx, unsigned over);
-
-// The queue that a descriptor names, pinned: 0, EBADF when it is not open, or
-// EINVAL when it is something else.
-int PinQueue(int kev_fd, Queue** queue);
 
 }  // namespace kevent::core
 

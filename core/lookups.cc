@@ -6,10 +6,11 @@
 #include <cerrno>
 #include <iterator>
 
-#include "core/aio.h"
-#include "core/completions.h"
-#include "core/process.h"
+#include "core/notifier.h"
+#include "core/operation.h"
+#include "core/process_state.h"
 #include "core/signals_blocked.h"
+#include "core/system.h"
 
 namespace kevent::core {
 
@@ -19,8 +20,6 @@ void Lookups::Init() {
   lock_.Init();
   for (auto& request : looked_at_) request.store(nullptr, std::memory_order_seq_cst);
 }
-
-// ---- The threads ------------------------------------------------------------------
 
 // A thread looks at this request for as long as the object lives.
 class Lookups::LookedAt {
@@ -115,15 +114,11 @@ bool Lookups::Next(uint32_t* number) {
   }
 }
 
-namespace {
+size_t Lookups::BytesOf(const Operation& lookup) { return lookup.transfer.bytes * sizeof(void*); }
 
-size_t BytesOf(const Operation& lookup) { return lookup.transfer.bytes * sizeof(void*); }
-
-void FreeList(const Operation& lookup) {
+void Lookups::FreeList(const Operation& lookup) {
   if (lookup.transfer.bytes != 0) sys::UnmapPages(lookup.transfer.buffer, BytesOf(lookup));
 }
-
-}  // namespace
 
 void Lookups::Run() {
   uint32_t number;
@@ -139,66 +134,6 @@ void Lookups::Run() {
     const Locked locked(lock_);
     --in_flight_;
   }
-}
-
-// ---- The call ---------------------------------------------------------------------
-
-namespace {
-
-// The program's array is its own again when the call returns: 0 or ENOMEM.
-int CopyList(gaicb* const list[], int count, Operation* lookup) {
-  size_t requests = 0;
-  for (int i = 0; i < count; ++i) requests += list[i] != nullptr;
-  lookup->transfer = {};
-  lookup->transfer.bytes = requests;
-  if (requests == 0) return 0;
-  gaicb** copy;
-  if (sys::MapPages(BytesOf(*lookup), sys::OnFork::kKeep, &copy) < 0) return ENOMEM;
-  lookup->transfer.buffer = copy;
-  for (int i = 0; i < count; ++i) {
-    if (list[i] != nullptr) *copy++ = list[i];
-  }
-  return 0;
-}
-
-}  // namespace
-
-int PrepareLookup(gaicb* const list[], int count, const sigevent& notification, uint32_t* number) {
-  if (const int error = Operations::Allocate(number); error != 0) return error;
-  Operation& lookup = Operations::At(*number);
-  int error = PlanNotification(notification, &lookup);
-  if (error == 0) error = CopyList(list, count, &lookup);
-  if (error == 0 && lookup.transfer.bytes != 0) {
-    error = Process::lookups().Reserve();
-    if (error != 0) FreeList(lookup);
-  }
-  if (error != 0) {
-    Operations::Free(*number);
-    return error;
-  }
-  lookup.type = KEVENT_GAI;
-  lookup.event = KEVENT_GAI_DONE;
-  lookup.id = reinterpret_cast<uint64_t>(count > 0 ? list[0] : nullptr);
-  lookup.data[0] = lookup.data[1] = 0;
-  return 0;
-}
-
-void BeforeLookup(gaicb* const list[], int count) { Lookups::AwaitLetGo(list, count); }
-
-void AwaitLookup(uint32_t number) {
-  if (Operations::At(number).transfer.bytes == 0) {
-    const SignalsBlocked blocked;
-    Teller().Complete(number);
-  } else {
-    Process::lookups().Await(number);
-  }
-}
-
-void DropLookup(uint32_t number) {
-  const Operation& lookup = Operations::At(number);
-  if (lookup.transfer.bytes != 0) Process::lookups().Unreserve();
-  FreeList(lookup);
-  Operations::Free(number);
 }
 
 }  // namespace kevent::core

@@ -11,9 +11,11 @@
 #include <netdb.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "core/lock.h"
+#include "core/operation.h"
 
 namespace kevent::core {
 
@@ -39,6 +41,10 @@ class Lookups {
   // program asks for now.
   static void AwaitLetGo(gaicb* const list[], int count);
 
+  // The list of requests that the record of a look-up has.
+  static size_t BytesOf(const Operation& lookup);
+  static void FreeList(const Operation& lookup);
+
  private:
   static constexpr uint32_t kMaxThreads = 20;
 
@@ -58,6 +64,9 @@ class Lookups {
   // of a queue; a child of fork, which has none of the threads, clears it by Init.
   static constinit std::atomic<const gaicb*> looked_at_[kMaxThreads];
 };
+
+// The process's.
+Lookups& NameLookups();
 
 }  // namespace kevent::core
 

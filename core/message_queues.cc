@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/aio.h"
-#include "core/kevents.h"
+#include "core/message_queues.h"
+
 #include "core/queue.h"
+#include "core/queues.h"
 #include "core/signals_blocked.h"
 
 namespace kevent::core {
 
 int NotifyOfMessage(int message_queue, const sigevent& notification) {
   Queue* queue;
-  if (const int error = PinQueue(notification.sigev_kevent_fd, &queue); error != 0) return error;
+  if (const int error = Queues::Pin(notification.sigev_kevent_fd, &queue); error != 0) return error;
   KeventSet* set = nullptr;
   int error = queue->OpenKevents(&set);
   if (error == 0) {

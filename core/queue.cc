@@ -7,7 +7,7 @@
 #include <cerrno>
 
 #include "core/internal_descriptors.h"
-#include "core/process.h"
+#include "core/queues.h"
 #include "core/registry.h"
 #include "core/signals_blocked.h"
 #include "core/system.h"
@@ -91,7 +91,7 @@ void Queue::TakeBackReleased() {
   const TimerIndex::Released released = index_.TakeReleased();
   deleted_.fetch_sub(released.timers, std::memory_order_acq_rel);
   if (released.count != 0) {
-    Process::slots().Free(released.first - 1, released.last - 1, released.count);
+    TimerSlots().Free(released.first - 1, released.last - 1, released.count);
   }
   DropEmptied();
 }
@@ -106,14 +106,14 @@ void Queue::DropEmptied() {
 // ---- Timers -----------------------------------------------------------------
 
 int Queue::AllocateSlot(uint32_t* slot) {
-  int error = Process::slots().Allocate(slot);
+  int error = TimerSlots().Allocate(slot);
   if (error != 0) {
-    Process::ClearClosed();
-    error = Process::slots().Allocate(slot);
+    Queues::ClearClosed();
+    error = TimerSlots().Allocate(slot);
   }
   if (error != 0) return error;
   error = inbox_.Reserve(memory_->inbox, *slot);
-  if (error != 0) Process::slots().Free(*slot, *slot, 1);
+  if (error != 0) TimerSlots().Free(*slot, *slot, 1);
   return error;
 }
 

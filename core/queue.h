@@ -29,6 +29,7 @@
 #include "core/doorbell.h"
 #include "core/event_ring.h"
 #include "core/inbox.h"
+#include "core/kevent_host.h"
 #include "core/kevent_set.h"
 #include "core/lifetime.h"
 #include "core/lock.h"
@@ -56,7 +57,7 @@ struct QueueMemory {
 
 class LineWriter;
 
-class Queue {
+class Queue : public KeventHost {
  public:
   // ---- Life (queue.cc) ----
 

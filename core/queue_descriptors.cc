@@ -7,11 +7,10 @@
 
 #include <cerrno>
 
-#include "core/descriptors.h"
 #include "core/internal_descriptors.h"
 #include "core/kevent_set.h"
-#include "core/process.h"
 #include "core/queue.h"
+#include "core/queues.h"
 #include "core/registry.h"
 #include "core/system.h"
 
@@ -28,7 +27,7 @@ void Queue::CloseInternals() {
     set->completions().Clear();
   }
   lifetime_.InternalsAreClosed();
-  if (set != nullptr) Process::HasUncleared();
+  if (set != nullptr) Queues::HasUncleared();
 }
 
 // Those of kevents, and numbers that were left open.

@@ -6,7 +6,6 @@
 
 #include "core/queue.h"
 #include "core/system.h"
-#include "core/timers.h"
 
 namespace kevent::core {
 
@@ -17,7 +16,7 @@ int Queue::AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle
 
 void Queue::DeleteKeventTimer(Handle handle) {
   lock_.AssertHeld();
-  EndTimer(handle);
+  SlotTable::End(handle);
   deleted_.fetch_add(1, std::memory_order_acq_rel);
   index_.Visit(handle.slot());
   TakeBackReleased();
@@ -53,5 +52,27 @@ int Queue::OpenKevents(KeventSet** opened) {
   *opened = set;
   return 0;
 }
+
+// ---- The host of the set ----------------------------------------------------------
+
+namespace {
+
+Queue& Of(KeventHost* host) { return *static_cast<Queue*>(host); }
+const Queue& Of(const KeventHost* host) { return *static_cast<const Queue*>(host); }
+
+}  // namespace
+
+uint32_t KeventHost::number() const { return Of(this).number(); }
+int KeventHost::epoll() const { return Of(this).epoll(); }
+int KeventHost::always_ready() const { return Of(this).always_ready(); }
+uint32_t KeventHost::axis_count() const { return Of(this).axis_count(); }
+unsigned KeventHost::ReadableMembers() const { return Of(this).ReadableMembers(); }
+void KeventHost::Recall() { Of(this).Recall(); }
+void KeventHost::RecallAll() { Of(this).RecallAll(); }
+int KeventHost::AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle) {
+  return Of(this).AddKeventTimer(plan, record, handle);
+}
+void KeventHost::DeleteKeventTimer(Handle handle) { Of(this).DeleteKeventTimer(handle); }
+bool KeventHost::IsDue(uint32_t slot) const { return Of(this).IsDue(slot); }
 
 }  // namespace kevent::core

@@ -10,18 +10,9 @@
 #include <cstdint>
 
 #include "core/atomic_pair.h"
+#include "core/timespec.h"
 
 namespace kevent::core {
-
-using Nanoseconds = uint64_t;
-
-// The latest moment that a setting can name, about 146 years after the epoch
-// of its axis.  Later deadlines and longer intervals saturate here.
-inline constexpr Nanoseconds kLatest = (uint64_t{1} << 62) - 1;
-
-inline constexpr Nanoseconds AddSaturating(Nanoseconds a, Nanoseconds b) {
-  return a > kLatest - b ? kLatest : a + b;
-}
 
 // When a timer expires.  An all-zero setting is a disarmed timer.
 struct Setting {

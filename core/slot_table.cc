@@ -4,9 +4,12 @@
 
 #include <cerrno>
 
+#include "core/arming_order.h"
 #include "core/system.h"
 
 namespace kevent::core {
+
+thread_local constinit uint64_t t_arming_order = 0;
 
 static_assert(kMaxChunks == 1u << (kSlotBits - kChunkBits));
 
@@ -64,6 +67,19 @@ void SlotTable::Free(uint32_t first, uint32_t last, uint32_t count) {
   }
   last_free_ = last + 1;
   free_count_ += count;
+}
+
+int SlotTable::End(Handle handle) {
+  TimerSlot* timer = Find(handle);
+  if (timer == nullptr) return EINVAL;
+  // The handle is EINVAL from here on, for everybody.
+  if (!timer->life.End(handle.generation())) return EINVAL;
+  // And from here on nothing is claimed for it (model: DELETE_DOES_NOT_DISARM).
+  PackedSetting before = timer->word.Guess();
+  while (!timer->word.Swap(before, PackedSetting(Disarmed(before.Unpack())))) {
+  }
+  timer->queue.fetch_or(TimerSlot::kAbandoned);
+  return 0;
 }
 
 }  // namespace kevent::core

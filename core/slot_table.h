@@ -118,6 +118,10 @@ class SlotTable {
   // or another errno.
   int Allocate(uint32_t* slot);
 
+  // The part of timer_delete before the slot is given back: 0, or EINVAL when the timer
+  // is gone.  Async-signal-safe.
+  static int End(Handle handle);
+
   // Gives back a chain of slots, linked through position_or_next_free.
   void Free(uint32_t first, uint32_t last, uint32_t count);
 
@@ -146,6 +150,9 @@ class SlotTable {
   uint32_t first_free_ ABSL_GUARDED_BY(lock_);  // plus one
   uint32_t last_free_ ABSL_GUARDED_BY(lock_);   // plus one
 };
+
+// The process's.
+SlotTable& TimerSlots();
 
 }  // namespace kevent::core
 

@@ -9,7 +9,6 @@
 #include <cerrno>
 
 #include "core/kevent_set.h"
-#include "core/queue.h"
 #include "core/system.h"
 
 namespace kevent::core {

@@ -13,7 +13,6 @@
 #include <cstring>
 
 #include "core/kevent_set.h"
-#include "core/queue.h"
 #include "core/system.h"
 #include "core/watching.h"
 

@@ -7,10 +7,8 @@
 
 #include <cerrno>
 
-#include "core/descriptors.h"
 #include "core/kevent_set.h"
-#include "core/process.h"
-#include "core/queue.h"
+#include "core/names.h"
 #include "core/registry.h"
 #include "core/system.h"
 

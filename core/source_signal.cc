@@ -8,7 +8,6 @@
 #include <cerrno>
 
 #include "core/kevent_set.h"
-#include "core/queue.h"
 #include "core/system.h"
 
 namespace kevent::core {

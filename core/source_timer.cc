@@ -9,8 +9,6 @@
 
 #include "core/clocks.h"
 #include "core/kevent_set.h"
-#include "core/queue.h"
-#include "core/timers.h"
 #include "core/timespec.h"
 
 namespace kevent::core {
@@ -52,7 +50,7 @@ int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
   }
   record.handle = handle.bits();
   record.clock = plan.clock;
-  const int error = SetTimer(handle, spec.flags, &spec.itimerspec, nullptr);
+  const int error = set.queue().SetKeventTimer(handle, spec.flags, spec.itimerspec);
   if (error != 0) set.queue().DeleteKeventTimer(handle);
   return -error;
 }
@@ -64,7 +62,7 @@ int Change(KeventSet& set, uint32_t number, const ukevent& request) {
   kevent_timer_spec spec;
   if (const int error = ReadSpec(record, request, &spec); error != 0) return error;
   if (ClockMeantBy(spec.clockid) != record.clock) return -EINVAL;
-  return -SetTimer(Handle(record.handle), spec.flags, &spec.itimerspec, nullptr);
+  return -set.queue().SetKeventTimer(Handle(record.handle), spec.flags, spec.itimerspec);
 }
 
 void Detach(KeventSet& set, uint32_t number) {

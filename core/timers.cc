@@ -8,15 +8,12 @@
 #include <cerrno>
 
 #include "core/arming_order.h"
-#include "core/kevents.h"
-#include "core/process.h"
 #include "core/queue.h"
+#include "core/queues.h"
 #include "core/system.h"
 #include "core/timespec.h"
 
 namespace kevent::core {
-
-thread_local constinit uint64_t t_arming_order = 0;
 
 namespace {
 
@@ -25,7 +22,7 @@ namespace {
 // queue; one who does not has some queue, and queues are never unmapped.
 Queue* QueueOf(const TimerSlot& timer) {
   const uint32_t link = timer.queue_link();
-  return link == 0 ? nullptr : &Process::QueueAt(link - 1);
+  return link == 0 ? nullptr : &Queues::At(link - 1);
 }
 
 // The clock that a setting's deadline is measured on.
@@ -72,17 +69,13 @@ bool BeginSetting(TimerSlot& timer, uint32_t generation, const Setting& before) 
 
 }  // namespace
 
-bool IsKeventNotification(const sigevent* notification) {
-  return notification != nullptr && notification->sigev_notify == SIGEV_KEVENT;
-}
-
 // Errors in the order of the kernel's timer_create: the clock comes first.
 int CreateTimer(clockid_t clock, const sigevent& notification, timer_t* timer) {
   ClockPlan plan;
   if (const int error = PlanFor(clock, &plan); error != 0) return error;
   if (timer == nullptr) return EFAULT;
   Queue* queue;
-  if (const int error = PinQueue(notification.sigev_kevent_fd, &queue); error != 0) return error;
+  if (const int error = Queues::Pin(notification.sigev_kevent_fd, &queue); error != 0) return error;
   Handle handle(0);
   const auto cookie = reinterpret_cast<uint64_t>(notification.sigev_value.sival_ptr);
   const int error = queue->AddTimer(plan, cookie, &handle);
@@ -160,26 +153,17 @@ int GetOverrun(Handle handle, int* overruns) {
   return 0;
 }
 
-int EndTimer(Handle handle) {
-  TimerSlot* timer = SlotTable::Find(handle);
-  if (timer == nullptr) return EINVAL;
-  // The handle is EINVAL from here on, for everybody.
-  if (!timer->life.End(handle.generation())) return EINVAL;
-  // And from here on nothing is claimed for it (model: DELETE_DOES_NOT_DISARM).
-  PackedSetting before = timer->word.Guess();
-  while (!timer->word.Swap(before, PackedSetting(Disarmed(before.Unpack())))) {
-  }
-  timer->queue.fetch_or(TimerSlot::kAbandoned);
-  return 0;
-}
-
 int DeleteTimer(Handle handle) {
   const TimerSlot* timer = SlotTable::Find(handle);
   if (timer == nullptr) return EINVAL;
   Queue* queue = QueueOf(*timer);
-  if (const int error = EndTimer(handle); error != 0) return error;
+  if (const int error = SlotTable::End(handle); error != 0) return error;
   queue->DeletedTimer(handle.slot());
   return 0;
+}
+
+int KeventHost::SetKeventTimer(Handle handle, int flags, const itimerspec& value) {
+  return SetTimer(handle, flags, &value, nullptr);
 }
 
 }  // namespace kevent::core

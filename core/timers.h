@@ -12,11 +12,9 @@
 #include <cstdint>
 
 #include "core/handle.h"
+#include "core/notification.h"
 
 namespace kevent::core {
-
-// Whether a timer with this notification is ours: exactly SIGEV_KEVENT.
-bool IsKeventNotification(const sigevent* notification);
 
 // Not async-signal-safe.
 int CreateTimer(clockid_t clock, const sigevent& notification, timer_t* timer);
@@ -26,9 +24,6 @@ int DeleteTimer(Handle handle);
 int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_value);
 int GetTimer(Handle handle, itimerspec* value);
 int GetOverrun(Handle handle, int* overruns);
-
-// The part of DeleteTimer before its slot is taken back.
-int EndTimer(Handle handle);
 
 }  // namespace kevent::core
 

@@ -5,9 +5,19 @@
 
 #include <time.h>
 
-#include "core/setting.h"
+#include <cstdint>
 
 namespace kevent::core {
+
+using Nanoseconds = uint64_t;
+
+// The latest moment that a setting can name, about 146 years after the epoch
+// of its axis.  Later deadlines and longer intervals saturate here.
+inline constexpr Nanoseconds kLatest = (uint64_t{1} << 62) - 1;
+
+inline constexpr Nanoseconds AddSaturating(Nanoseconds a, Nanoseconds b) {
+  return a > kLatest - b ? kLatest : a + b;
+}
 
 inline constexpr Nanoseconds kNanosecondsPerSecond = 1'000'000'000;
 

@@ -13,7 +13,6 @@
 
 #include "core/internal_descriptors.h"
 #include "core/kevent_set.h"
-#include "core/queue.h"
 #include "core/registry.h"
 #include "core/signals_blocked.h"
 #include "core/watched.h"

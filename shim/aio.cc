@@ -5,8 +5,8 @@
 
 #include "core/aio.h"
 
+#include "core/notification.h"
 #include "core/system.h"
-#include "core/timers.h"
 #include "shim/edge.h"
 #include "shim/libc.h"
 

@@ -3,7 +3,9 @@
 // The other calls that take a struct sigevent.
 
 #include "core/aio.h"
-#include "core/timers.h"
+#include "core/lookup_calls.h"
+#include "core/message_queues.h"
+#include "core/notification.h"
 #include "shim/edge.h"
 #include "shim/libc.h"
 

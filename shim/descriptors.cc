@@ -7,7 +7,6 @@
 #include <stdarg.h>
 
 #include "core/aio.h"
-#include "core/replacement.h"
 #include "core/system.h"
 #include "core/watched.h"
 #include "shim/edge.h"

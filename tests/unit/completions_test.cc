@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "core/aio.h"
+#include "core/lookup_calls.h"
+#include "core/message_queues.h"
 #include "tests/unit/completion_life.h"
 #include "tests/unit/engine.h"
 

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "core/internal_descriptors.h"
-#include "core/process.h"
+#include "core/process_state.h"
 #include "core/system.h"
 #include "core/watching.h"
 #include "tests/unit/choices.h"

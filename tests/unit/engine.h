@@ -13,7 +13,8 @@
 
 #include "core/descriptors.h"
 #include "core/kevents.h"
-#include "core/process.h"
+#include "core/process_state.h"
+#include "core/queues.h"
 #include "core/timers.h"
 #include "core/timespec.h"
 #include "tests/unit/simulated_system.h"
@@ -89,9 +90,9 @@ inline int CallCount(const char* function) { return Sim().calls[function]; }
 
 // The invariants of every queue hold; also while a thread sleeps.
 inline void CheckQueues() {
-  using kevent::core::Process;
+  using kevent::core::Queues;
   kevent::core::Queue* queue;
-  for (uint32_t number = 0; (queue = Process::FindQueue(number)) != nullptr; ++number) {
+  for (uint32_t number = 0; (queue = Queues::Find(number)) != nullptr; ++number) {
     EXPECT_STREQ(queue->Check(), nullptr) << "queue " << number;
   }
 }

@@ -308,7 +308,7 @@ TEST_F(NewSource, HasASharedDescriptorForEachQueue) {
 TEST_F(NewSource, OfTheEngineIsNoneThatTheProgramCanName) {
   EXPECT_EQ(Add(queue_, Request(kHidden, 1, 1)), -ENOSYS);
   kevent::core::Queue* queue;
-  ASSERT_EQ(kevent::core::PinQueue(queue_, &queue), 0);
+  ASSERT_EQ(kevent::core::Queues::Pin(queue_, &queue), 0);
   KeventSet* set;
   ASSERT_EQ(queue->OpenKevents(&set), 0);
   {
