@@ -3,10 +3,10 @@
 // aio_error and aio_return are not here: the C library's find in the control
 // block what they say.
 
-#include "core/aio.h"
+#include "core/calls/aio.h"
 
-#include "core/notification.h"
-#include "core/system.h"
+#include "core/base/notification.h"
+#include "core/system/system.h"
 #include "shim/edge.h"
 #include "shim/libc.h"
 

@@ -2,10 +2,10 @@
 //
 // The other calls that take a struct sigevent.
 
-#include "core/aio.h"
-#include "core/lookup_calls.h"
-#include "core/message_queues.h"
-#include "core/notification.h"
+#include "core/base/notification.h"
+#include "core/calls/aio.h"
+#include "core/calls/lookups.h"
+#include "core/calls/message_queues.h"
 #include "shim/edge.h"
 #include "shim/libc.h"
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/descriptors.h"
+#include "core/calls/descriptors.h"
 
 #include <linux/close_range.h>
 #include <sched.h>
 #include <stdarg.h>
 
-#include "core/aio.h"
-#include "core/system.h"
-#include "core/watched.h"
+#include "core/calls/aio.h"
+#include "core/kevents/watched_fds.h"
+#include "core/system/system.h"
 #include "shim/edge.h"
 #include "shim/libc.h"
 

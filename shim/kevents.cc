@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/kevents.h"
-
-#include "core/dump.h"
+#include "core/calls/dump.h"
+#include "core/calls/queues.h"
 #include "shim/edge.h"
 
 using kevent::shim::Finish;

@@ -8,7 +8,7 @@
 
 #include <cerrno>
 
-#include "core/descriptors.h"
+#include "core/calls/descriptors.h"
 
 namespace kevent::shim {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/timers.h"
+#include "core/calls/timers.h"
 
 #include "shim/edge.h"
 #include "shim/libc.h"

@@ -20,11 +20,11 @@
 #include <string>
 #include <vector>
 
-#include "core/atomic_pair.h"
-#include "core/descriptors.h"
-#include "core/kevents.h"
-#include "core/timers.h"
-#include "core/timespec.h"
+#include "core/base/atomic_pair.h"
+#include "core/base/timespec.h"
+#include "core/calls/descriptors.h"
+#include "core/calls/queues.h"
+#include "core/calls/timers.h"
 #include "tools/support/command_line.h"
 #include "tools/support/progress.h"
 

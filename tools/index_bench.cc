@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Heap, timing wheel or buckets above a heap?  core/deadline_heap.h alone,
-// tools/timing_wheel.h, and core/far_index.h above the heap as the engine has
+// Heap, timing wheel or buckets above a heap?  core/timers/deadline_heap.h alone,
+// tools/timing_wheel.h, and core/timers/far_index.h above the heap as the engine has
 // it, on what the engine asks of an index, for 100 to 1 000 000 timers.
 // docs/index.md has a run of it and what was concluded.
 //
@@ -18,8 +18,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/deadline_heap.h"
-#include "core/far_index.h"
+#include "core/timers/deadline_heap.h"
+#include "core/timers/far_index.h"
 #include "tools/timing_wheel.h"
 
 namespace {

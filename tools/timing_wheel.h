@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The rival of core/deadline_heap.h, kept so that the choice can be measured
+// The rival of core/timers/deadline_heap.h, kept so that the choice can be measured
 // again: a hierarchical timing wheel, exact to the nanosecond.
 //
 // A level has 64 slots, and eleven levels cover the 62 bits of a deadline.  A

@@ -28,7 +28,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/timespec.h"
+#include "core/base/timespec.h"
 #include "tools/support/command_line.h"
 #include "tools/support/progress.h"
 

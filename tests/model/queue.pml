@@ -25,7 +25,7 @@
 #define NEVER 3
 byte now = 1;
 
-/* core/setting.h, core/slot_table.h: the word, replaced by one swap; `life` is
+/* core/timers/setting.h, core/timers/slot_table.h: the word, replaced by one swap; `life` is
  * odd while the timer lives. */
 typedef Slot {
   byte deadline;
@@ -34,11 +34,11 @@ typedef Slot {
   byte entry;     /* in the index, under the lock */
   byte life = 1;
   bool abandoned; /* DeleteTimer has done with it */
-  bool mark;      /* core/inbox.h */
+  bool mark;      /* core/timers/inbox.h */
 };
 Slot slot[TIMERS];
 
-/* core/kernel_register.h: value, whether it was told, count of changes; and what
+/* core/base/kernel_register.h: value, whether it was told, count of changes; and what
  * the kernel has. */
 typedef Register {
   byte value;
@@ -69,7 +69,7 @@ bool handler_runs;
 bool victim_left; /* by siglongjmp */
 bool signals_blocked;
 
-/* ---- core/kernel_register.h ------------------------------------------------ */
+/* ---- core/base/kernel_register.h ------------------------------------------------ */
 
 inline Raise(reg, to) {
   if
@@ -121,7 +121,7 @@ inline Ring() {
 #endif
 }
 
-/* ---- core/arming.cc, core/doorbell.cc ---------------------------------------------------------- */
+/* ---- core/queue/arming.cc, core/queue/doorbell.cc ---------------------------------------------------------- */
 
 inline Lower(to) {
   atomic { Raise(armed, to) }
@@ -225,7 +225,7 @@ inline SetTimer(t, d, life_of) {
   fi
 }
 
-/* ---- core/timer_index.cc ----------------------------------------------------------- */
+/* ---- core/timers/timer_index.cc ----------------------------------------------------------- */
 
 inline Reindex(t) {
 #ifdef WORD_IS_READ_FIRST
@@ -294,7 +294,7 @@ inline Top() {
   }
 }
 
-/* ---- core/collector.cc, core/settling.cc, core/doorbell.cc ------------------------------------------------------------ */
+/* ---- core/queue/collector.cc, core/queue/rearm.cc, core/queue/doorbell.cc ------------------------------------------------------------ */
 
 inline Claim(t) {
   atomic { old_deadline = slot[t].deadline; old_setting = slot[t].setting }
@@ -472,7 +472,7 @@ inline Collect(min) {
 inline Lock() { atomic { !locked -> locked = true } }
 inline Unlock() { locked = false }
 
-/* ---- core/sleepers.cc, core/waiting.cc ------------------------------------------- */
+/* ---- core/queue/sleepers.cc, core/queue/waiting.cc ------------------------------------------- */
 
 inline Promote(me) {
   atomic {

@@ -4,7 +4,7 @@
 // own events, and the descriptors that are ready.  In any call to the kernel that a collection
 // makes an armer may come between.
 
-#include "core/collector.h"
+#include "core/queue/collector.h"
 
 #include <gtest/gtest.h>
 #include <sys/epoll.h>

@@ -18,8 +18,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/aio.h"
-#include "core/system.h"
+#include "core/calls/aio.h"
+#include "core/system/system.h"
 #include "tests/unit/choices.h"
 #include "tests/unit/completion_model.h"
 #include "tests/unit/engine.h"

@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/aio_engine.h"
-#include "core/system.h"
+#include "core/aio/engine.h"
+#include "core/system/system.h"
 #include "tests/unit/engine.h"
 
 namespace kevent_test {

@@ -11,9 +11,9 @@
 #include <memory>
 #include <vector>
 
-#include "core/aio.h"
-#include "core/lookup_calls.h"
-#include "core/message_queues.h"
+#include "core/calls/aio.h"
+#include "core/calls/lookups.h"
+#include "core/calls/message_queues.h"
 #include "tests/unit/completion_life.h"
 #include "tests/unit/engine.h"
 

@@ -3,7 +3,7 @@
 // Entries that come in order: the ring against a list, and the engine with many
 // timers that expire in the order in which they were armed, and some that don't.
 
-#include "core/deadline_run.h"
+#include "core/timers/deadline_run.h"
 
 #include <algorithm>
 #include <iterator>
@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/far_index.h"
+#include "core/timers/far_index.h"
 #include "tests/unit/engine.h"
 
 namespace kevent_test {

@@ -4,8 +4,8 @@
 
 #include <climits>
 
-#include "core/registry.h"
-#include "core/system.h"
+#include "core/descriptors/registry.h"
+#include "core/system/system.h"
 #include "tests/unit/engine.h"
 
 namespace kevent_test {

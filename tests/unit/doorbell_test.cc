@@ -4,7 +4,7 @@
 // deadline that each timer is set to.  The kernel is simulated, and in any of its calls another
 // thread may come between: an armer, or, where an armer makes the call, a collector or a dup2.
 
-#include "core/doorbell.h"
+#include "core/queue/doorbell.h"
 
 #include <gtest/gtest.h>
 
@@ -14,10 +14,10 @@
 #include <memory>
 #include <vector>
 
-#include "core/internal_descriptors.h"
-#include "core/process_state.h"
-#include "core/system.h"
-#include "core/watching.h"
+#include "core/descriptors/internal_descriptors.h"
+#include "core/descriptors/process_state.h"
+#include "core/kevents/epoll_members.h"
+#include "core/system/system.h"
 #include "tests/unit/choices.h"
 #include "tests/unit/engine.h"
 

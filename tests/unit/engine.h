@@ -11,12 +11,12 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/descriptors.h"
-#include "core/kevents.h"
-#include "core/process_state.h"
-#include "core/queues.h"
-#include "core/timers.h"
-#include "core/timespec.h"
+#include "core/base/timespec.h"
+#include "core/calls/descriptors.h"
+#include "core/calls/queues.h"
+#include "core/calls/timers.h"
+#include "core/descriptors/process_state.h"
+#include "core/queue/queues.h"
 #include "tests/unit/simulated_system.h"
 
 namespace kevent_test {

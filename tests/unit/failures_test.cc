@@ -7,7 +7,7 @@
 
 #include <functional>
 
-#include "core/system.h"
+#include "core/system/system.h"
 #include "tests/unit/engine.h"
 
 namespace kevent_test {

@@ -3,7 +3,7 @@
 // The far part of an index against a list: everything comes near in time, once,
 // however often it was moved, and however often void entries were swept out.
 
-#include "core/far_index.h"
+#include "core/timers/far_index.h"
 
 #include <gtest/gtest.h>
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/aio_files.h"
+#include "core/aio/io_ordering.h"
 #include "tests/unit/order_life.h"
 
 namespace kevent_test {

@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "core/registry.h"
-#include "core/system.h"
-#include "core/watched.h"
+#include "core/descriptors/registry.h"
+#include "core/kevents/watched_fds.h"
+#include "core/system/system.h"
 #include "tests/unit/kevent_requests.h"
 
 namespace kevent_test {

@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "core/system.h"
+#include "core/system/system.h"
 #include "tests/unit/kevent_requests.h"
 
 namespace kevent_test {

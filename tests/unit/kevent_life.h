@@ -13,7 +13,7 @@
 #include <tuple>
 #include <vector>
 
-#include "core/system.h"
+#include "core/system/system.h"
 #include "tests/unit/choices.h"
 #include "tests/unit/kevent_requests.h"
 

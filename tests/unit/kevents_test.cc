@@ -9,7 +9,7 @@
 #include <map>
 #include <vector>
 
-#include "core/system.h"
+#include "core/system/system.h"
 #include "tests/unit/kevent_life.h"
 
 namespace kevent_test {

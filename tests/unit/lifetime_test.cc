@@ -3,7 +3,7 @@
 // Lifetime against an obvious model, sets of pins and names; and by threads that pin and unpin a
 // queue which is closed and opened again under them.
 
-#include "core/lifetime.h"
+#include "core/queue/lifetime.h"
 
 #include <gtest/gtest.h>
 

@@ -12,11 +12,11 @@
 #include <utility>
 #include <vector>
 
-#include "core/kevent_set.h"
-#include "core/queue.h"
-#include "core/signals_blocked.h"
-#include "core/source.h"
-#include "core/system.h"
+#include "core/kevents/event_set.h"
+#include "core/kevents/source.h"
+#include "core/queue/queue.h"
+#include "core/system/signals_blocked.h"
+#include "core/system/system.h"
 #include "tests/unit/kevent_requests.h"
 
 namespace kevent_test {

@@ -13,7 +13,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/aio_files.h"
+#include "core/aio/io_ordering.h"
 #include "tests/unit/choices.h"
 
 namespace kevent_test {

@@ -11,10 +11,10 @@
 #include <set>
 #include <vector>
 
-#include "core/deadline_heap.h"
-#include "core/handle.h"
-#include "core/inbox.h"
-#include "core/kernel_register.h"
+#include "core/base/kernel_register.h"
+#include "core/timers/deadline_heap.h"
+#include "core/timers/handle.h"
+#include "core/timers/inbox.h"
 
 namespace kevent::core {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/range_closes.h"
+#include "core/descriptors/range_closes.h"
 
 #include <gtest/gtest.h>
 

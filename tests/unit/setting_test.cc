@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/setting.h"
+#include "core/timers/setting.h"
 
 #include <gtest/gtest.h>
 

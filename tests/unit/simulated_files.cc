@@ -6,7 +6,7 @@
 
 #include <cerrno>
 
-#include "core/system.h"
+#include "core/system/system.h"
 #include "tests/unit/simulated_system.h"
 
 namespace kevent::sys {

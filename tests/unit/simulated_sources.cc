@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "core/system.h"
+#include "core/system/system.h"
 #include "tests/unit/simulated_system.h"
 
 namespace kevent::sys {

@@ -12,9 +12,9 @@
 #include <cstring>
 #include <utility>
 
-#include "core/kernel_signals.h"
-#include "core/system.h"
-#include "core/timespec.h"
+#include "core/base/timespec.h"
+#include "core/system/kernel_signals.h"
+#include "core/system/system.h"
 
 namespace kevent_test {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The seam of core/system.h on simulated time.  Unit tests link this in place
-// of core/system_linux.cc: the engine is the same, clocks stand still until a
+// The seam of core/system/system.h on simulated time.  Unit tests link this in place
+// of core/system/linux.cc: the engine is the same, clocks stand still until a
 // test moves them, and sleeping moves them to the next moment at which
 // something happens.  One thread only.
 
@@ -20,7 +20,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/system.h"
+#include "core/system/system.h"
 
 namespace kevent_test {
 

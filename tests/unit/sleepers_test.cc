@@ -3,7 +3,7 @@
 // Sleepers against an obvious model, a leader, a vector of followers and a set of those that are
 // woken, under calls that come and go in any order, as threads do.
 
-#include "core/sleepers.h"
+#include "core/queue/sleepers.h"
 
 #include <gtest/gtest.h>
 
@@ -14,7 +14,7 @@
 #include <set>
 #include <vector>
 
-#include "core/system.h"
+#include "core/system/system.h"
 #include "tests/unit/engine.h"
 
 namespace kevent_test {

@@ -3,7 +3,7 @@
 // TimerIndex against an obvious model: each timer's setting in a vector that is looked through
 // for every question.  Armers set timers as Queue::Armed has them, so that the index lags.
 
-#include "core/timer_index.h"
+#include "core/timers/timer_index.h"
 
 #include <gtest/gtest.h>
 

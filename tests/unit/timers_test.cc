@@ -7,8 +7,8 @@
 
 #include <climits>
 
-#include "core/dump.h"
-#include "core/slot_table.h"
+#include "core/calls/dump.h"
+#include "core/timers/slot_table.h"
 #include "tests/unit/engine.h"
 
 namespace kevent_test {

@@ -7,7 +7,7 @@
 
 #include <utility>
 
-#include "core/system.h"
+#include "core/system/system.h"
 #include "tests/unit/kevent_requests.h"
 
 namespace kevent_test {

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+//
+// A program's struct aiocb, as this library and the C library both use it.
+
+#ifndef KEVENT_CORE_AIO_AIOCB_ACCESS_H_
+#define KEVENT_CORE_AIO_AIOCB_ACCESS_H_
+
+#include <aio.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+
+#include "core/aio/io_ordering.h"
+#include "core/operations/operation.h"
+
+namespace kevent::core {
+
+constexpr int kMaxPriorityDelta = 20;  // sysconf(_SC_AIO_PRIO_DELTA_MAX)
+
+// The C library's aio_error reads this member without a lock.
+inline bool InProgress(const aiocb* control) {
+  return std::atomic_ref(const_cast<aiocb*>(control)->__error_code)
+             .load(std::memory_order_seq_cst) == EINPROGRESS;
+}
+
+// Where the C library has nothing: which operation it is.  Believed only if that
+// says the same.
+inline void Mark(aiocb* control, uint32_t number) {
+  std::memcpy(control->__glibc_reserved, &number, sizeof number);
+}
+
+inline Operation* MarkedBy(const aiocb* control) {
+  uint32_t number;
+  std::memcpy(&number, control->__glibc_reserved, sizeof number);
+  return Operations::Find(number);
+}
+
+// What the operations of one call have in common: a list's are often all of one
+// file.
+struct Call {
+  uint32_t list = 0;  // plus one
+  int fd = -1;
+  int status_flags = 0;     // of fd
+  bool has_places = false;  // fd has, as a read at once has shown
+  // Reads of a list that are to be tried at once, together.
+  AioFiles::Runnable reads = {};
+  unsigned reads_count = 0;
+  // What cannot be done at once, of a list.
+  AioFiles::Runnable later = {};
+  bool writes_later = false;
+};
+
+// Begins one operation: 0 or an errno.  A list's may be left for later.
+int StartOperation(sys::Transfer::Kind kind, aiocb* control, Call* call);
+// Does a list's reads that can be done at once; the others are for later.
+void DoReads(Call* call);
+// Begins what is left for later.  How many could not be, with EAGAIN.
+uint32_t BeginLater(Call* call);
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_AIO_AIOCB_ACCESS_H_

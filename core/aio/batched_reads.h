@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+//
+// Reads of a list that do not block: by an io_uring in the calling thread, one
+// system call for all of them.  What would block there fails instead, so nothing
+// is left in that thread that the kernel would end later (aio_engine.h).
+
+#ifndef KEVENT_CORE_AIO_BATCHED_READS_H_
+#define KEVENT_CORE_AIO_BATCHED_READS_H_
+
+#include <cstdint>
+
+#include "core/base/lock.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+
+// Zeroed memory but for Init.
+class AioReads {
+ public:
+  void Init() { lock_.Init(); }
+
+  // As sys::ReadAtOnce does each: files with places, and no O_DIRECT.  At most
+  // sys::kReadsTogether.
+  void AtOnce(const sys::Transfer* reads, unsigned count, int64_t* results);
+
+ private:
+  enum class State : uint8_t { kUnknown, kOpen, kNone };
+
+  bool Together(const sys::Transfer* reads, unsigned count, int64_t* results);
+  bool HasRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // Only held with signals blocked.  Who finds it held does without.
+  Lock lock_;
+  State state_ ABSL_GUARDED_BY(lock_);
+  int ring_ ABSL_GUARDED_BY(lock_);
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_AIO_BATCHED_READS_H_

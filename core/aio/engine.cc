@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/aio/engine.h"
+
+#include <pthread.h>
+
+#include <cerrno>
+
+#include "core/aio/aiocb_access.h"
+#include "core/operations/completions.h"
+#include "core/system/signals_blocked.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+
+constinit std::atomic<uint32_t> AioEngine::in_flight_{0};
+
+void AioEngine::Init() {
+  lock_.Init();
+  submitting_.Init();
+  reads_.Init();
+  in_flight_.store(0, std::memory_order_relaxed);
+  AioFiles::Forget();
+}
+
+// ---- Beginning ------------------------------------------------------------------
+
+int AioEngine::Begin(uint32_t number) {
+  AioFiles::Runnable one;
+  one.Append(number);
+  AioFiles::Runnable refused;
+  BeginAll(&one, &refused);
+  return refused.first == 0 ? 0 : EAGAIN;
+}
+
+// Handed over together, lest those that do them wake up for the first one.
+void AioEngine::BeginAll(AioFiles::Runnable* operations, AioFiles::Runnable* refused) {
+  const int loaded = sys::LoadRing();
+  const SignalsBlocked blocked;
+  const Locked locked(lock_);
+  const int error = Choose(loaded);
+  AioFiles::Runnable runnable;
+  while (const uint32_t link = operations->Take()) {
+    const uint32_t number = link - 1;
+    if (error != 0 || StaffUp(number) != 0 || files_.Add(number, &runnable) != 0) {
+      refused->Append(number);
+    } else {
+      in_flight_.fetch_add(1, std::memory_order_relaxed);
+      if (Operations::At(number).blocks) ++blocking_;
+    }
+  }
+  Hand(runnable);
+}
+
+bool AioEngine::IsBeingWritten(const sys::Transfer& read) {
+  if (!AioFiles::any_writes()) return false;
+  const SignalsBlocked blocked;
+  const Locked locked(lock_);
+  return files_.IsBeingWritten(read);
+}
+
+// Which of the two ways, found out by the first operation that finds what it takes.  0
+// or EAGAIN, which is what aio_read has for a lack of anything.
+int AioEngine::Choose(int loaded) {
+  if (backend_ != Backend::kUnknown) return 0;
+  switch (loaded == 0 ? OpenRing() : loaded) {
+    case 0:
+      // What waits for the pool's now is for the ring later, when perhaps no thread
+      // can be made.
+      if (in_flight_.load(std::memory_order_relaxed) != blocking_ && StartRing() != 0) {
+        return EAGAIN;
+      }
+      backend_ = Backend::kRing;
+      break;
+    case -EAGAIN:
+    case -EMFILE:
+    case -ENFILE:
+      return EAGAIN;  // it may be there another time
+    case -ENOMEM:
+      // The same; but where it is locked memory that is limited (before Linux 5.12)
+      // it may never be.
+      break;
+    default:
+      backend_ = Backend::kPool;
+  }
+  return 0;
+}
+
+bool AioEngine::IsForRing(uint32_t number) const {
+  return backend_ == Backend::kRing && !Operations::At(number).blocks;
+}
+
+// Somebody to do it: 0 or EAGAIN.
+int AioEngine::StaffUp(uint32_t number) {
+  if (IsForRing(number)) return has_ring_thread_ ? 0 : StartRing();
+  return threads_ != 0 ? 0 : AddThread();
+}
+
+void AioEngine::Hand(AioFiles::Runnable runnable) {
+  bool ring = false;
+  bool pool = false;
+  while (const uint32_t link = runnable.Take()) {
+    if (IsForRing(link - 1)) {
+      for_ring_.Append(link - 1);
+      ring = true;
+    } else {
+      for_pool_.Append(link - 1);
+      pool = true;
+    }
+  }
+  if (ring) RingBell();
+  if (pool) WakePool();
+}
+
+// The number plus one of the next to be started, or 0.
+uint32_t AioEngine::TakeHanded(AioFiles::Runnable* handed) {
+  const uint32_t link = handed->Take();
+  if (link == 0) return 0;
+  Operations::At(link - 1).state = State::kStarted;
+  return link;
+}
+
+sys::Transfer AioEngine::Rest(const Operation& operation) {
+  sys::Transfer rest = operation.transfer;
+  if (operation.given_up) rest.kind = sys::Transfer::Kind::kNothing;
+  rest.buffer = static_cast<char*>(rest.buffer) + operation.moved;
+  rest.bytes -= operation.moved;
+  if (rest.offset != sys::Transfer::kStream) rest.offset += static_cast<int64_t>(operation.moved);
+  return rest;
+}
+
+// ---- Ending ---------------------------------------------------------------------
+
+namespace {
+
+// With what was moved before.  A read that was begun by its call and then
+// cancelled has not been; but what was written is there.
+int64_t Total(const Operation& operation, int64_t result) {
+  const auto moved = static_cast<int64_t>(operation.moved);
+  if (moved == 0) return result;
+  if (result == -ECANCELED && operation.transfer.kind == sys::Transfer::Kind::kRead) return result;
+  return moved + (result > 0 ? result : 0);
+}
+
+}  // namespace
+
+// As the C library's aio_error and aio_return find it.  Then the control block is
+// the program's own again.
+void AioEngine::SetResult(Operation* operation, int64_t result) {
+  const int error = result < 0 ? static_cast<int>(-result) : 0;
+  const int64_t value = result < 0 ? -1 : result;
+  operation->data[0] = static_cast<uint32_t>(value);
+  operation->data[1] = static_cast<uint32_t>(error);
+  aiocb* control = operation->control.load(std::memory_order_relaxed);
+  control->__return_value = value;
+  std::atomic_ref(control->__error_code).store(error, std::memory_order_seq_cst);
+  operation->control.store(nullptr, std::memory_order_relaxed);
+}
+
+// It is no longer in flight, by what aio_cancel says and by what aio_error does.
+void AioEngine::Settle(uint32_t number, int64_t result) {
+  Operation& operation = Operations::At(number);
+  in_flight_.fetch_sub(1, std::memory_order_relaxed);
+  if (operation.blocks) --blocking_;
+  SetResult(&operation, Total(operation, operation.given_up ? -ECANCELED : result));
+}
+
+// One for a queue is posted before anybody can ask for another on the same place,
+// which would be told of first if it were done at once.  Other ways of telling are
+// not for a lock, nor are lists, which may be told of in another way.
+void AioEngine::End(uint32_t number, int64_t result, Teller* teller, AioFiles::Runnable* done,
+                    AioFiles::Runnable* next) {
+  files_.Remove(number, next);
+  Settle(number, result);
+  const Operation& operation = Operations::At(number);
+  if (operation.notify == Operation::Notify::kQueue && operation.list == 0) {
+    Tell(number, teller);
+  } else {
+    done->Append(number);
+  }
+}
+
+void AioEngine::Ended(uint32_t number, int64_t result) {
+  AioFiles::Runnable done;
+  AioFiles::Runnable next;
+  {
+    Teller teller;
+    const Locked locked(lock_);
+    End(number, result, &teller, &done, &next);
+  }
+  TellAll(&done, next);
+}
+
+// Who waited for them begins once they were told of.
+void AioEngine::TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next) {
+  Finish(done);
+  if (next.first == 0) return;
+  const Locked locked(lock_);
+  Hand(next);
+}
+
+// Not under the lock: it may make a thread, and wait for it.
+void AioEngine::Finish(AioFiles::Runnable* done) {
+  {
+    Teller teller;
+    while (const uint32_t link = done->Take()) Tell(link - 1, &teller);
+  }
+  finished_.fetch_add(1, std::memory_order_seq_cst);
+  if (sleepers_.load(std::memory_order_seq_cst) != 0) sys::FutexWakeAll(&finished_);
+}
+
+void AioEngine::Tell(uint32_t number, Teller* teller) {
+  const Operation& operation = Operations::At(number);
+  const uint32_t list = operation.list;
+  const bool failed = operation.data[1] != 0;
+  teller->Complete(number);
+  if (list != 0) MemberDone(list - 1, failed, teller);
+}
+
+void AioEngine::FinishMember(uint32_t list) {
+  Teller teller;
+  MemberDone(list, false, &teller);
+}
+
+void AioEngine::MemberDone(uint32_t number, bool failed, Teller* teller) {
+  Operation& list = Operations::At(number);
+  if (failed) list.failed.fetch_add(1, std::memory_order_relaxed);
+  if (list.missing.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
+  list.data[1] = list.failed.load(std::memory_order_relaxed);
+  teller->Complete(number);
+}
+
+// ---- Waiting --------------------------------------------------------------------
+
+int AioEngine::Sleep(uint32_t seen, const timespec* deadline) {
+  int result;
+  pthread_cleanup_push(&AioEngine::Cancelled, this);
+  result = deadline == nullptr ? sys::FutexWaitRestarted(&finished_, seen)
+                               : sys::FutexWait(&finished_, seen, deadline);
+  pthread_cleanup_pop(0);
+  return result;
+}
+
+void AioEngine::Cancelled(void* engine) {
+  static_cast<AioEngine*>(engine)->sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+// ---- Cancelling -----------------------------------------------------------------
+
+namespace {
+
+bool IsMeant(const Operation& operation, const aiocb* control) {
+  return control == nullptr || operation.control.load(std::memory_order_acquire) == control;
+}
+
+}  // namespace
+
+// Calls visit(number) for those of a descriptor in a state: one, found without a
+// look at the others, or all.
+template <typename Visit>
+void AioEngine::ForEachMeant(int fd, const aiocb* control, State state, AioFiles::From from,
+                             Visit visit) {
+  if (control == nullptr) {
+    files_.ForEach(fd, from, [state, &visit](uint32_t number) {
+      if (Operations::At(number).state == state) visit(number);
+    });
+    return;
+  }
+  const Operation* operation = MarkedBy(control);
+  if (operation == nullptr || !IsMeant(*operation, control) || operation->file == 0) return;
+  if (operation->transfer.fd != fd || operation->state != state) return;
+  visit(Operations::NumberOf(*operation));
+}
+
+// Those of a descriptor that were handed to a thread which has not begun with
+// them, in one pass: there may be very many.
+void AioEngine::TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing) {
+  AioFiles::Runnable others;
+  while (const uint32_t link = handed->Take()) {
+    Operation& operation = Operations::At(link - 1);
+    if (operation.transfer.fd == fd && IsMeant(operation, control) &&
+        (closing || !operation.begun)) {
+      operation.state = State::kTakenBack;
+    } else {
+      others.Append(link - 1);
+    }
+  }
+  *handed = others;
+}
+
+AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool closing) {
+  Withdrawal withdrawal;
+  const auto each = [&](State state, AioFiles::From from, auto visit) {
+    lock_.AssertHeld();
+    ForEachMeant(fd, control, state, from, visit);
+  };
+  each(State::kStarted, AioFiles::From::kOldest, [&](uint32_t number) {
+    withdrawal.any_started = true;
+    Operations::At(number).file_lost |= closing;
+  });
+  // Those that wait come first, and of them the newest, lest they begin when the
+  // others go.
+  AioFiles::Runnable waiting;
+  each(State::kWaiting, AioFiles::From::kNewest, [&](uint32_t number) {
+    lock_.AssertHeld();
+    files_.GiveUp(number, &withdrawal.next);
+    waiting.Prepend(number);
+  });
+  bool any_handed = false;
+  each(State::kHanded, AioFiles::From::kOldest, [&](uint32_t) { any_handed = true; });
+  if (any_handed) {
+    TakeBack(&for_ring_, fd, control, closing);
+    TakeBack(&for_pool_, fd, control, closing);
+    // To go on; or about to be handed on, by Ended or by another Cancel.
+    each(State::kHanded, AioFiles::From::kOldest, [&](uint32_t number) {
+      Operations::At(number).given_up |= closing;
+      withdrawal.any_started = true;
+    });
+    each(State::kTakenBack, AioFiles::From::kOldest, [&](uint32_t number) {
+      lock_.AssertHeld();
+      files_.Remove(number, &withdrawal.next);
+      withdrawal.cancelled.Append(number);
+    });
+  }
+  withdrawal.cancelled.Append(waiting);
+  for (uint32_t link = withdrawal.cancelled.first; link != 0;
+       link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
+    Settle(link - 1, -ECANCELED);
+  }
+  return withdrawal;
+}
+
+int AioEngine::Cancel(int fd, const aiocb* control, bool closing) {
+  const SignalsBlocked blocked;
+  Withdrawal withdrawal;
+  {
+    const Locked locked(lock_);
+    withdrawal = Withdraw(fd, control, closing);
+  }
+  // When this was free, what has begun is with the kernel, which holds the file, or
+  // the kernel has refused it, and it is put back to end without its descriptor.
+  if (closing && withdrawal.any_started) const Locked submitted(submitting_);
+  const bool any_cancelled = withdrawal.cancelled.first != 0;
+  TellAll(&withdrawal.cancelled, withdrawal.next);
+  if (withdrawal.any_started) return AIO_NOTCANCELED;
+  return any_cancelled ? AIO_CANCELED : AIO_ALLDONE;
+}
+
+void AioEngine::Lose(unsigned first, unsigned last) {
+  if (first == last) {
+    Cancel(static_cast<int>(first), nullptr, true);
+    return;
+  }
+  for (uint32_t bucket = 0;;) {
+    int fd;
+    {
+      const SignalsBlocked blocked;
+      const Locked locked(lock_);
+      fd = files_.AnyInUse(first, last, &bucket);
+    }
+    if (fd < 0) return;
+    Cancel(fd, nullptr, true);
+  }
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+//
+// Asynchronous I/O of the process: what is in flight, and who does it.  That is
+// one thread with an io_uring, and a few threads that block for what an io_uring
+// would not end, and for all where there is none.
+//
+// No thread of the program submits what may not be done at once (aio_reads.h has
+// the rest): the kernel ends it in the thread that submitted it, whose epoll_wait
+// then fails with EINTR although no handler has run.
+
+#ifndef KEVENT_CORE_AIO_ENGINE_H_
+#define KEVENT_CORE_AIO_ENGINE_H_
+
+#include <aio.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/aio/batched_reads.h"
+#include "core/aio/io_ordering.h"
+#include "core/base/lock.h"
+#include "core/operations/operation.h"
+#include "core/queue/notifier.h"
+
+namespace kevent::core {
+
+// Zeroed memory but for Init.  Its lock is only held with signals blocked.
+class AioEngine {
+ public:
+  void Init();
+
+  // Begins what cannot be done at once: 0 or an errno, and nothing.
+  int Begin(uint32_t number);
+
+  // Those of a list; what could not be begun is left in `refused`.
+  void BeginAll(AioFiles::Runnable* operations, AioFiles::Runnable* refused);
+
+  // For reads that are done at once.
+  AioReads& reads() { return reads_; }
+  // Whether a read of this must not be done at once.
+  bool IsBeingWritten(const sys::Transfer& read);
+
+  // AIO_CANCELED and so on, for one operation of a descriptor or for all.
+  // `closing`: what has not begun must not begin in any case.
+  int Cancel(int fd, const aiocb* control, bool closing = false);
+
+  // The same for all descriptors in [first, last].
+  void Lose(unsigned first, unsigned last);
+
+  static bool any_in_flight() { return in_flight_.load(std::memory_order_relaxed) != 0; }
+
+  // Has completed, as the program sees it; and whoever is to be told, is.
+  static void SetResult(Operation* operation, int64_t result);
+  void Finish(AioFiles::Runnable* done);
+  // One member less of a list is in flight.
+  static void FinishMember(uint32_t list);
+
+  // Sleeps until `done()`: 0, or -ETIMEDOUT or -EINTR; as in the C library a
+  // handler with SA_RESTART does not end a sleep without a deadline.  A
+  // cancellation point.
+  template <typename Done>
+  int Await(const timespec* deadline, Done done) {
+    int result = 0;
+    sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    for (;;) {
+      const uint32_t seen = finished_.load(std::memory_order_seq_cst);
+      if (done()) break;
+      if (result != 0) break;
+      result = Sleep(seen, deadline);
+    }
+    const bool in_time = result == 0 || done();
+    sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+    return in_time ? 0 : result;
+  }
+
+ private:
+  using State = Operation::State;
+  enum class Backend : uint8_t { kUnknown, kRing, kPool };
+  static constexpr uint32_t kMaxThreads = 20;
+  static constexpr unsigned kRingBatch = 64;
+
+  int Sleep(uint32_t seen, const timespec* deadline);
+  static void Cancelled(void* engine);
+  int Choose(int loaded) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int StaffUp(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool IsForRing(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Hand(AioFiles::Runnable runnable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static uint32_t TakeHanded(AioFiles::Runnable* handed);
+  // What an aio_cancel takes out, and what may begin for it.
+  struct Withdrawal {
+    bool any_started = false;
+    AioFiles::Runnable cancelled;
+    AioFiles::Runnable next;
+  };
+  template <typename Visit>
+  void ForEachMeant(int fd, const aiocb* control, State state, AioFiles::From from, Visit visit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Withdrawal Withdraw(int fd, const aiocb* control, bool closing)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static void TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing);
+  void Settle(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void End(uint32_t number, int64_t result, Teller* teller, AioFiles::Runnable* done,
+           AioFiles::Runnable* next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Ended(uint32_t number, int64_t result);
+  static void Tell(uint32_t number, Teller* teller);
+  static void MemberDone(uint32_t list, bool failed, Teller* teller);
+  void TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next);
+  static sys::Transfer Rest(const Operation& operation);
+
+  // aio_ring.cc
+  int StartRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int OpenRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void LeaveToPool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void LoseRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool EndedInVain(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static bool GoesOn(Operation* operation, int64_t* result);
+  void Take(const sys::RingResult* completed, int count);
+  sys::Sleep Turn();
+  bool Woken(int count);
+  bool RingMayBeNeeded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void PutBack(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool FillRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void EmptyRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void RunRing();
+
+  // aio_pool.cc
+  int AddThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void WakePool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool MayBeNeeded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool AwaitWork(uint32_t* number);
+  bool JoinPool();
+  void RunPool();
+
+  static std::atomic<uint32_t> in_flight_;  // that have begun
+
+  Lock lock_;
+  // Of the ring's thread, while what it has taken is not with the kernel; taken
+  // with the other one held, and held without it.
+  Lock submitting_;
+  Backend backend_ ABSL_GUARDED_BY(lock_);
+  AioFiles files_ ABSL_GUARDED_BY(lock_);
+  // Not started.
+  AioFiles::Runnable for_ring_ ABSL_GUARDED_BY(lock_);
+  AioFiles::Runnable for_pool_ ABSL_GUARDED_BY(lock_);
+  int ring_ ABSL_GUARDED_BY(lock_);
+  bool ring_is_open_ ABSL_GUARDED_BY(lock_);
+  bool has_ring_thread_ ABSL_GUARDED_BY(lock_);
+  bool asleep_ ABSL_GUARDED_BY(lock_);         // that thread
+  uint32_t in_kernel_ ABSL_GUARDED_BY(lock_);  // operations that the ring was given
+  uint32_t threads_ ABSL_GUARDED_BY(lock_);    // of the pool
+  uint32_t idle_ ABSL_GUARDED_BY(lock_);
+  uint32_t blocking_ ABSL_GUARDED_BY(lock_);  // operations in flight that are for the pool alone
+  std::atomic<uint32_t> bell_;                // counts what was handed to the pool
+
+  AioReads reads_;
+
+  std::atomic<uint32_t> finished_;  // counts completions
+  std::atomic<uint32_t> sleepers_;  // threads that wait for that
+};
+
+// The process's.
+AioEngine& Aio();
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_AIO_ENGINE_H_

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+//
+// The order of asynchronous operations on one descriptor.  Those on a stream, and
+// writes to the end of a file (O_APPEND), go one after the other, reads and writes
+// each in a line of their own, and in a line by priority and then as they were
+// asked for.  Operations on places of a file have no order (POSIX 2.8.2), but where
+// one could see what another writes it waits for those that were asked for before
+// it: so a program finds what it has written, as with the C library, which does
+// all of a descriptor's one after the other.  A sync waits for all that were asked
+// for before it (POSIX aio_fsync).
+//
+// All under the lock of the engine.
+
+#ifndef KEVENT_CORE_AIO_IO_ORDERING_H_
+#define KEVENT_CORE_AIO_IO_ORDERING_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/aio/interval_tree.h"
+#include "core/operations/operation.h"
+
+namespace kevent::core {
+
+// Zeroed memory is one without operations.
+class AioFiles {
+ public:
+  // Operations that may begin, in their order: linked by `next`.
+  struct Runnable {
+    uint32_t first = 0;
+    uint32_t last = 0;
+    void Append(uint32_t number);
+    void Append(const Runnable& more);
+    void Prepend(uint32_t number);
+    uint32_t Take();  // its number plus one; 0: none
+  };
+
+  // An operation with this transfer is asked for: 0 or ENOMEM.
+  int Add(uint32_t number, Runnable* runnable);
+  // It has completed.
+  void Remove(uint32_t number, Runnable* runnable);
+  // It waits, and completes without having begun.
+  void GiveUp(uint32_t number, Runnable* runnable);
+
+  // A descriptor in [first, last] with an operation that takes it for open, or -1.
+  // Looks from `bucket` on, and leaves there where it found it.
+  int AnyInUse(unsigned first, unsigned last, uint32_t* bucket) const;
+
+  // Whether a read of this must wait for a write in flight.
+  bool IsBeingWritten(const sys::Transfer& read) const;
+  // Whether any read must.
+  static bool any_writes() { return writes_.load(std::memory_order_relaxed) != 0; }
+  static void Forget() { writes_.store(0, std::memory_order_relaxed); }
+
+  // Calls visit(number) for each operation of a descriptor; visit may remove it.
+  enum class From : uint8_t { kOldest, kNewest };
+  template <typename Visit>
+  void ForEach(int fd, From from, Visit visit) {
+    const uint32_t file = Find(fd);
+    if (file == 0) return;
+    uint32_t link = from == From::kOldest ? At(file).first : At(file).last;
+    while (link != 0) {
+      const uint32_t number = link - 1;
+      const Operation& operation = Operations::At(number);
+      link = from == From::kOldest ? operation.file_after : operation.file_before;
+      visit(number);
+    }
+  }
+
+ private:
+  struct Line {
+    bool busy;
+    uint32_t first;  // that wait, the next one first
+    uint32_t last;
+  };
+  struct File {
+    int fd;
+    uint32_t same_hash;  // or the next free one
+    uint32_t first;      // operations, oldest first
+    uint32_t last;
+    Line lines[2];
+    AioPlaces reads;
+    AioPlaces writes;
+    bool tracks_reads;   // those on places are in `reads`: only a write asks there
+    uint32_t kept_back;  // operations on places that wait
+  };
+  static constexpr uint32_t kBuckets = 1u << 10;
+
+  static Line& LineOf(File& file, const Operation& operation) {
+    return file.lines[operation.transfer.kind == sys::Transfer::Kind::kWrite ? 1 : 0];
+  }
+  uint32_t Find(int fd) const;
+  uint32_t FindOrMake(int fd);
+  void Drop(uint32_t file);
+  static void Enqueue(Line& line, uint32_t number);
+  static void Dequeue(Line& line, uint32_t number);
+  static bool HasPlace(const Operation& operation);
+  static void TrackReads(File& file);
+  static void EnterPlace(File& file, uint32_t number);
+  static void LeavePlace(File& file, uint32_t number);
+  static uint32_t CountKeepers(const File& file, const Operation& newer);
+  static void Unlink(File& file, uint32_t number);
+  static void ReleaseKeptBack(File& file, const Operation& done, Runnable* runnable);
+  void Leave(uint32_t number, Runnable* runnable);
+  static bool NothingButSyncs(uint32_t link);
+  static void ReleaseSyncs(uint32_t link, Runnable* runnable);
+
+  static std::atomic<uint32_t> writes_;  // on places, in flight
+
+  // As many as there can be operations; zeroed in a child of fork.
+  static std::atomic<File*> files_;
+  static File& At(uint32_t link) { return files_.load(std::memory_order_relaxed)[link - 1]; }
+
+  uint64_t orders_;
+  uint32_t used_;
+  uint32_t first_free_;
+  uint32_t buckets_[kBuckets];
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_AIO_IO_ORDERING_H_

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+//
+// The thread that owns the io_uring.
+
+#include <cerrno>
+
+#include "core/aio/engine.h"
+#include "core/descriptors/internal_descriptors.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+namespace {
+
+// The token of an operation is its number plus one.
+constexpr uint64_t kBell = 0;
+
+// While the thread cannot sleep in the ring.
+constexpr timespec kSlice = {0, 1'000'000};
+
+}  // namespace
+
+// 0 or a negative errno.
+int AioEngine::OpenRing() {
+  if (ring_is_open_) return 0;
+  const int fd =
+      AdoptDescriptor(0, kRoleProcess, [] { return sys::OpenRing(sys::Ring::kOperations); });
+  if (fd < 0) return fd;
+  sys::RingMoved(sys::Ring::kOperations, fd);
+  ring_ = fd;
+  ring_is_open_ = true;
+  return 0;
+}
+
+// Its thread: 0 or EAGAIN.
+int AioEngine::StartRing() {
+  if (has_ring_thread_) return 0;
+  const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunRing(); };
+  if (sys::StartThread(run, this, "kevent-ring") < 0) return EAGAIN;
+  has_ring_thread_ = true;
+  return 0;
+}
+
+// What wakes the thread, which sleeps in the ring, is an operation that does
+// nothing.  It ends in the call itself, so any thread may submit it.
+void AioEngine::RingBell() {
+  if (!asleep_) return;
+  sys::RingAdd({}, kBell);
+  const int result = sys::RingSubmit();
+  if (result == -EAGAIN) return LeaveToPool();
+  asleep_ = false;
+  if (result < 0) LoseRing();
+}
+
+// The kernel has no memory for the bell: what the ring's thread sleeps through is
+// for the pool; without a thread there either, the next that is handed over rings.
+void AioEngine::LeaveToPool() {
+  uint64_t tokens[sys::kRingEntries];
+  sys::RingTakeOut(tokens);
+  if (threads_ == 0 && AddThread() != 0) return;
+  while (const uint32_t link = for_ring_.Take()) {
+    Operations::At(link - 1).blocks = true;
+    ++blocking_;
+    for_pool_.Append(link - 1);
+  }
+  WakePool();
+}
+
+// The program has closed its descriptor by a system call that we don't see, and
+// the number may be a stranger's.  The ring itself lives as long as its pages are
+// mapped: what the kernel has of it goes on, all else is for the pool.
+void AioEngine::LoseRing() {
+  if (backend_ != Backend::kRing) return;
+  Registry::Take(ring_);
+  backend_ = Backend::kPool;
+  for_pool_.Append(for_ring_);
+  for_ring_ = {};
+  WakePool();
+}
+
+// Not yet, or not by the kernel; nor by others if it has lost its descriptor while
+// the kernel was given it.
+void AioEngine::PutBack(uint32_t number) {
+  --in_kernel_;
+  Operation& operation = Operations::At(number);
+  operation.given_up |= operation.file_lost;
+  (IsForRing(number) ? for_ring_ : for_pool_).Append(number);
+}
+
+// Takes what was handed over, as much as the ring has room for; false if nothing.
+bool AioEngine::FillRing() {
+  unsigned count = 0;
+  for (; count < kRingBatch; ++count) {
+    const uint32_t link = TakeHanded(&for_ring_);
+    if (link == 0) break;
+    ++in_kernel_;
+    if (!sys::RingAdd(Rest(Operations::At(link - 1)), link)) {
+      PutBack(link - 1);
+      break;
+    }
+  }
+  return count != 0;
+}
+
+// What the kernel has not taken has not begun: before what was handed over since.
+// In the ring it would go on with its descriptor's number after a close.
+void AioEngine::EmptyRing() {
+  const AioFiles::Runnable newer = for_ring_;
+  for_ring_ = {};
+  uint64_t tokens[sys::kRingEntries];
+  const unsigned left = sys::RingTakeOut(tokens);
+  for (unsigned i = 0; i < left; ++i) {
+    if (tokens[i] != kBell) PutBack(static_cast<uint32_t>(tokens[i]) - 1);
+  }
+  for_ring_.Append(newer);
+}
+
+// A worker of the kernel was interrupted, where a call of the C library's would
+// have been made again: by the descriptor, so only while that is the same file.
+// Nor does the kernel wait for the rest when a stream takes a part at once.
+bool AioEngine::GoesOn(Operation* operation, int64_t* result) {
+  const sys::Transfer rest = Rest(*operation);
+  const bool in_part = rest.kind == sys::Transfer::Kind::kWrite &&
+                       rest.offset == sys::Transfer::kStream && *result > 0 &&
+                       static_cast<size_t>(*result) < rest.bytes;
+  if (*result != -EINTR && !in_part) return false;
+  if (operation->given_up || operation->file_lost) {
+    if (*result == -EINTR) *result = -ECANCELED;
+    return false;
+  }
+  if (in_part) operation->moved += static_cast<size_t>(*result);
+  operation->begun = true;
+  return true;
+}
+
+// A read has ended with nothing before the file does: Linux 5.9 and 5.10 answer so where
+// they would wait.  It is for a thread that blocks, then, if there is one.
+bool AioEngine::EndedInVain(uint32_t number, int64_t result) {
+  Operation& operation = Operations::At(number);
+  const sys::Transfer rest = Rest(operation);
+  if (result != 0 || rest.kind != sys::Transfer::Kind::kRead || rest.bytes == 0) return false;
+  if (rest.offset == sys::Transfer::kStream || operation.given_up || operation.file_lost) {
+    return false;
+  }
+  if (!sys::EndsBefore(rest) || (threads_ == 0 && AddThread() != 0)) return false;
+  operation.begun = operation.blocks = true;
+  ++blocking_;
+  return true;
+}
+
+// Ends what has completed: all of it under the lock at once, which callers wait
+// for meanwhile, and told of after that.
+void AioEngine::Take(const sys::RingResult* completed, int count) {
+  AioFiles::Runnable done;
+  AioFiles::Runnable next;
+  {
+    Teller teller;
+    const Locked locked(lock_);
+    for (int i = 0; i < count; ++i) {
+      if (completed[i].token == kBell) continue;
+      const auto number = static_cast<uint32_t>(completed[i].token) - 1;
+      int64_t result = completed[i].result;
+      if (EndedInVain(number, result) || GoesOn(&Operations::At(number), &result)) {
+        PutBack(number);
+        if (!IsForRing(number)) WakePool();
+        continue;
+      }
+      --in_kernel_;
+      End(number, result, &teller, &done, &next);
+    }
+  }
+  TellAll(&done, next);
+}
+
+// True if there is something for the ring, or may be later, when perhaps no thread can
+// be made.
+bool AioEngine::RingMayBeNeeded() const {
+  return in_flight_.load(std::memory_order_relaxed) != blocking_;
+}
+
+// Hands over what there is.  How the thread may sleep in the ring then.
+//
+// The lock is free while the kernel is given them, which takes long for many.  Who
+// must know that it has what has begun (close) takes the second lock after the
+// first.
+sys::Sleep AioEngine::Turn() {
+  for (;;) {
+    {
+      const Locked locked(lock_);
+      if (backend_ != Backend::kRing) return sys::Sleep::kNot;
+      if (!FillRing()) {
+        asleep_ = true;
+        return RingMayBeNeeded() ? sys::Sleep::kUntilSomething : sys::Sleep::kForAWhile;
+      }
+      submitting_.Acquire();
+    }
+    const int result = sys::RingSubmit();
+    submitting_.Release();
+    if (result == 0) continue;
+    const Locked locked(lock_);
+    EmptyRing();
+    if (result != -EAGAIN) LoseRing();
+    return sys::Sleep::kNot;
+  }
+}
+
+// False when there is nothing more to come.  A thread that had nothing to do for a while goes: it
+// is not to keep a process that all others have left.
+bool AioEngine::Woken(int count) {
+  const Locked locked(lock_);
+  asleep_ = false;
+  if (count == -ETIMEDOUT) {
+    has_ring_thread_ = for_ring_.first != 0 || RingMayBeNeeded();
+    return has_ring_thread_;
+  }
+  if (count < 0) LoseRing();
+  // Once more for what no thread could be made for.
+  if (backend_ != Backend::kRing) WakePool();
+  return backend_ == Backend::kRing || in_kernel_ != 0;
+}
+
+void AioEngine::RunRing() {
+  sys::RingResult results[kRingBatch];
+  int count;
+  do {
+    const sys::Sleep sleep = Turn();
+    count = sys::RingTake(results, kRingBatch, sleep);
+    if (count > 0) Take(results, count);
+    if (count == 0 && sleep == sys::Sleep::kNot) sys::Poll(nullptr, 0, &kSlice, nullptr);
+  } while (Woken(count));
+  if (JoinPool()) RunPool();
+}
+
+}  // namespace kevent::core

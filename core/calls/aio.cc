@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT
+//
+// Errors, and which of them a call reports and which its completion, are as the
+// C library has them.
+
+#include "core/calls/aio.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+
+#include "core/aio/aiocb_access.h"
+#include "core/base/timespec.h"
+#include "core/descriptors/process_state.h"
+#include "core/queue/notifier.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+namespace {
+
+using Kind = sys::Transfer::Kind;
+
+constexpr int64_t kLater = INT64_MIN;
+constexpr int64_t kWithOthers = INT64_MIN + 1;  // in Call::reads
+
+// Where threads of real-time scheduling come before others (POSIX 2.8.2).
+void PutInLine(Operation* operation) {
+  operation->in_line = true;
+  operation->priority += sys::ThreadPriority();
+}
+
+// One that is not to wait (O_NONBLOCK) is no matter for others: an io_uring would
+// have it wait.
+int64_t StreamAtOnce(Operation* operation, int flags) {
+  operation->transfer.offset = sys::Transfer::kStream;
+  if ((flags & O_NONBLOCK) != 0) return sys::PerformWithoutSignals(operation->transfer);
+  PutInLine(operation);
+  return kLater;
+}
+
+// Of a transfer that is not done by its call: who is to do it, and in which order; or its
+// result after all, where the file is one that is not to be waited for.
+int64_t ByNature(Operation* operation, int flags) {
+  const sys::Nature nature = sys::NatureOf(operation->transfer, (flags & O_NONBLOCK) != 0);
+  operation->blocks |= !nature.is_for_ring;
+  if (nature.is_stream) return StreamAtOnce(operation, flags);
+  if (operation->transfer.kind == Kind::kWrite && (flags & O_APPEND) != 0) PutInLine(operation);
+  return kLater;
+}
+
+// What a call may do while it holds up its caller.
+sys::Transfer PartAtOnce(const sys::Transfer& transfer) {
+  sys::Transfer part = transfer;
+  part.bytes = std::min(part.bytes, sys::Transfer::kMostAtOnce);
+  return part;
+}
+
+// A read of that has ended with this: the operation's result, or kLater.
+int64_t AfterRead(Operation* operation, int64_t result) {
+  const sys::Transfer& transfer = operation->transfer;
+  // Not there, or not so; or a sandbox that forbids the call: a plain one says more.
+  const bool refused = result == -EOPNOTSUPP || result == -ENOSYS || result == -EPERM;
+  if (result == -EAGAIN || refused) return kLater;
+  if (result == 0 && transfer.bytes == 0) {
+    // Nothing of a directory is an error to a call that may block.
+    operation->blocks = true;
+    return kLater;
+  }
+  // Linux 5.9 and 5.10 say so of what is not there yet as well.
+  if (result == 0 && sys::EndsBefore(transfer)) return kLater;
+  // Less than all: at the end of the file, some of it was not there, or it would
+  // hold the caller for long.
+  if (result <= 0 || static_cast<size_t>(result) == transfer.bytes) return result;
+  operation->moved = static_cast<size_t>(result);
+  return kLater;
+}
+
+// A read of a file's data that are there already: what it moved or a negative
+// errno.  kLater if it would block or is not such a read.
+int64_t ReadAtOnce(Operation* operation, Call* call) {
+  const sys::Transfer& transfer = operation->transfer;
+  // Without the page cache it would wait for the device (RWF_NOWAIT does not
+  // say otherwise).
+  if (transfer.bytes > sys::Transfer::kMostBytes || (call->status_flags & O_DIRECT) != 0 ||
+      Aio().IsBeingWritten(transfer)) {
+    return ByNature(operation, call->status_flags);
+  }
+  if (call->has_places && call->list != 0) return kWithOthers;
+  int64_t result = sys::ReadAtOnce(PartAtOnce(transfer));
+  if (result != -ESPIPE) result = AfterRead(operation, result);
+  if (result == -ESPIPE || result == kLater) result = ByNature(operation, call->status_flags);
+  call->has_places = transfer.offset != sys::Transfer::kStream;
+  return result;
+}
+
+int64_t TransferAtOnce(Operation* operation, Call* call) {
+  sys::Transfer& transfer = operation->transfer;
+  if (transfer.offset < 0) return -EINVAL;
+  if (call->fd != transfer.fd) {
+    const int flags = sys::StatusFlags(transfer.fd);
+    if (flags < 0) return flags;
+    call->fd = transfer.fd;
+    call->status_flags = flags;
+    call->has_places = false;
+  }
+  if (transfer.bytes > SSIZE_MAX) return sys::Perform(transfer);  // says what is wrong with it
+  // More than there is room for is an error of the address, which an io_uring does
+  // not see: it takes a count of 32 bits.
+  if (transfer.bytes > sys::Transfer::kMostBytes) operation->blocks = true;
+  return transfer.kind == Kind::kRead ? ReadAtOnce(operation, call)
+                                      : ByNature(operation, call->status_flags);
+}
+
+int64_t AtOnce(Operation* operation, Call* call) {
+  switch (operation->transfer.kind) {
+    case Kind::kNothing:
+      return -EINVAL;  // a list's entry with an opcode that is none
+    case Kind::kRead:
+    case Kind::kWrite:
+      return TransferAtOnce(operation, call);
+    case Kind::kSync:
+    case Kind::kSyncData:
+      break;
+  }
+  return kLater;
+}
+
+// The call fails, and the control block says why, too.
+int Refuse(aiocb* control, int error) {
+  control->__return_value = -1;
+  control->__error_code = error;
+  return error;
+}
+
+// It could not be begun.
+int TakeBack(uint32_t number) {
+  Operation& operation = Operations::At(number);
+  aiocb* control = operation.control.exchange(nullptr, std::memory_order_relaxed);
+  Operations::Free(number);
+  return Refuse(control, EAGAIN);
+}
+
+}  // namespace
+
+void DoReads(Call* call) {
+  if (call->reads_count == 0) return;
+  sys::Transfer transfers[sys::kReadsTogether];
+  int64_t results[sys::kReadsTogether];
+  unsigned count = 0;
+  for (uint32_t link = call->reads.first; link != 0;
+       link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
+    transfers[count++] = PartAtOnce(Operations::At(link - 1).transfer);
+  }
+  AioEngine& engine = Aio();
+  engine.reads().AtOnce(transfers, count, results);
+  AioFiles::Runnable done;
+  for (unsigned i = 0; i < count; ++i) {
+    const uint32_t number = call->reads.Take() - 1;
+    Operation& operation = Operations::At(number);
+    int64_t result = AfterRead(&operation, results[i]);
+    if (result == kLater) result = ByNature(&operation, sys::StatusFlags(operation.transfer.fd));
+    if (result == kLater) {
+      call->later.Append(number);
+    } else {
+      AioEngine::SetResult(&operation, result);
+      done.Append(number);
+    }
+  }
+  engine.Finish(&done);
+  call->reads_count = 0;
+}
+
+uint32_t BeginLater(Call* call) {
+  DoReads(call);
+  if (call->later.first == 0) return 0;
+  AioFiles::Runnable refused;
+  Aio().BeginAll(&call->later, &refused);
+  call->writes_later = false;
+  uint32_t count = 0;
+  while (const uint32_t link = refused.Take()) {
+    TakeBack(link - 1);
+    ++count;
+  }
+  return count;
+}
+
+int StartOperation(Kind kind, aiocb* control, Call* call) {
+  if (control->aio_reqprio < 0 || control->aio_reqprio > kMaxPriorityDelta) {
+    return Refuse(control, EINVAL);
+  }
+  uint32_t number;
+  if (Operations::Allocate(&number) != 0) return Refuse(control, EAGAIN);
+  Operation& operation = Operations::At(number);
+  if (const int error = PlanNotification(control->aio_sigevent, &operation); error != 0) {
+    Operations::Free(number);
+    return Refuse(control, error);
+  }
+  operation.type = KEVENT_AIO;
+  operation.event = KEVENT_AIO_BIO;
+  operation.id = reinterpret_cast<uint64_t>(control);
+  operation.list = call->list;
+  operation.begun = false;
+  operation.given_up = false;
+  operation.file_lost = false;
+  operation.blocks = false;
+  operation.in_line = false;
+  operation.priority = -control->aio_reqprio;
+  operation.transfer = {kind, control->aio_fildes, const_cast<void*>(control->aio_buf),
+                        control->aio_nbytes, control->aio_offset};
+  operation.moved = 0;
+  operation.file = 0;
+  operation.control.store(control, std::memory_order_release);
+  Mark(control, number);
+  control->__return_value = 0;
+  std::atomic_ref(control->__error_code).store(EINPROGRESS, std::memory_order_release);
+
+  AioEngine& engine = Aio();
+  const int64_t result = AtOnce(&operation, call);
+  if (result == kWithOthers) {
+    call->reads.Append(number);
+    if (++call->reads_count == sys::kReadsTogether) DoReads(call);
+    return 0;
+  }
+  DoReads(call);  // what was asked for before this one
+  if (result != kLater) {
+    AioEngine::SetResult(&operation, result);
+    AioFiles::Runnable done;
+    done.Append(number);
+    engine.Finish(&done);
+    return 0;
+  }
+  if (call->list != 0) {
+    call->later.Append(number);
+    call->writes_later |= kind == Kind::kWrite;
+    return 0;
+  }
+  return engine.Begin(number) == 0 ? 0 : TakeBack(number);
+}
+
+int StartRead(aiocb* control) {
+  Call call;
+  return StartOperation(Kind::kRead, control, &call);
+}
+
+int StartWrite(aiocb* control) {
+  Call call;
+  return StartOperation(Kind::kWrite, control, &call);
+}
+
+int StartSync(int operation, aiocb* control) {
+  if (sys::StatusFlags(control->aio_fildes) < 0) return EBADF;
+  control->aio_reqprio = 0;  // one that is out of range is no error, either
+  Call call;
+  return StartOperation(operation == O_SYNC ? Kind::kSync : Kind::kSyncData, control, &call);
+}
+
+// ---- What is in flight --------------------------------------------------------------
+
+bool IsOurs(const aiocb* control) {
+  if (control == nullptr || !InProgress(control)) return false;
+  const Operation* operation = MarkedBy(control);
+  return operation != nullptr && operation->control.load(std::memory_order_acquire) == control;
+}
+
+int CancelOperations(int fd, const aiocb* control) {
+  // Nothing of ours: and in a process without a queue there is no engine either.
+  if (Operations::Find(0) == nullptr) return AIO_ALLDONE;
+  return Aio().Cancel(fd, control);
+}
+
+void LosesDescriptors(unsigned first, unsigned last) {
+  // A child of vfork closes in its own table of descriptors.
+  if (!Process::Owns() || Operations::Find(0) == nullptr) return;
+  Aio().Lose(first, last);
+}
+
+bool AnyOurs(const aiocb* const list[], int count) {
+  for (int i = 0; i < count; ++i) {
+    if (IsOurs(list[i])) return true;
+  }
+  return false;
+}
+
+namespace {
+
+bool AnyDone(const aiocb* const list[], int count) {
+  for (int i = 0; i < count; ++i) {
+    if (list[i] != nullptr && !InProgress(list[i])) return true;
+  }
+  return false;
+}
+
+bool AnyOthers(const aiocb* const list[], int count) {
+  for (int i = 0; i < count; ++i) {
+    if (list[i] != nullptr && InProgress(list[i]) && !IsOurs(list[i])) return true;
+  }
+  return false;
+}
+
+constexpr timespec kSlice = {0, 1'000'000};
+
+}  // namespace
+
+int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Suspend others) {
+  if (timeout != nullptr && !IsValid(*timeout)) return AnyDone(list, count) ? 0 : EAGAIN;
+  Nanoseconds now = 0;
+  sys::Now(CLOCK_MONOTONIC, &now);
+  const Nanoseconds end =
+      timeout == nullptr ? kLatest : AddSaturating(now, ToNanoseconds(*timeout));
+  const timespec deadline = ToTimespec(end);
+  const auto done = [=] { return AnyDone(list, count); };
+  // The C library's are waited for in slices, with a look at ours in between:
+  // what wakes one wakes nobody in the other.
+  while (AnyOthers(list, count) && others != nullptr && AnyOurs(list, count)) {
+    const aiocb* theirs[1];
+    for (int i = 0; i < count && !done(); ++i) {
+      if (list[i] == nullptr || !InProgress(list[i]) || IsOurs(list[i])) continue;
+      theirs[0] = list[i];
+      const int before = errno;
+      if (others(theirs, 1, &kSlice) != 0 && errno != EAGAIN) return errno;
+      errno = before;
+    }
+    if (done()) return 0;
+    sys::Now(CLOCK_MONOTONIC, &now);
+    if (now >= end) return EAGAIN;
+  }
+  const int result = Aio().Await(timeout == nullptr ? nullptr : &deadline, done);
+  return result == -ETIMEDOUT ? EAGAIN : -result;
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+//
+// The aio_* calls and lio_listio when they are to complete into a queue.  Results are 0 or an errno
+// unless said otherwise.
+
+#ifndef KEVENT_CORE_CALLS_AIO_H_
+#define KEVENT_CORE_CALLS_AIO_H_
+
+#include <aio.h>
+#include <signal.h>
+#include <time.h>
+
+#include <cstdint>
+
+#include "core/aio/engine.h"
+
+namespace kevent::core {
+
+int StartRead(aiocb* control);
+int StartWrite(aiocb* control);
+int StartSync(int operation, aiocb* control);  // O_SYNC or O_DSYNC
+
+// Whether an operation is in flight, and with us.
+bool IsOurs(const aiocb* control);
+
+// aio_cancel for one of ours, or for all of a descriptor: AIO_CANCELED and so on.
+int CancelOperations(int fd, const aiocb* control);
+
+// aio_suspend.  `others` is the C library's; it serves those of the list that
+// are its own.  Async-signal-safe if that is.  A cancellation point.
+using Suspend = int (*)(const aiocb* const list[], int count, const timespec* timeout);
+bool AnyOurs(const aiocb* const list[], int count);
+int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Suspend others);
+
+// lio_listio, if the list or one of its entries completes into a queue, and the
+// mode is one that there is.
+bool ListWantsQueue(int mode, aiocb* const list[], int count, const sigevent* notification);
+int StartList(int mode, aiocb* const list[], int count, const sigevent* notification);
+
+// A descriptor is about to be closed: what has not begun with it ends with
+// ECANCELED (POSIX close), lest it begins with a stranger's file.
+inline bool AnyToLoseDescriptors() { return AioEngine::any_in_flight(); }
+void LosesDescriptors(unsigned first, unsigned last);
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_CALLS_AIO_H_

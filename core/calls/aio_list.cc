@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+//
+// lio_listio.  A list is an operation of its own, which each of its members
+// refers to, and its caller as long as it is in the call.
+
+#include <pthread.h>
+
+#include <cerrno>
+
+#include "core/aio/aiocb_access.h"
+#include "core/base/notification.h"
+#include "core/calls/aio.h"
+#include "core/descriptors/process_state.h"
+#include "core/queue/notifier.h"
+#include "core/system/signals_blocked.h"
+
+namespace kevent::core {
+namespace {
+
+using Kind = sys::Transfer::Kind;
+
+bool IsMember(const aiocb* control) {
+  return control != nullptr && control->aio_lio_opcode != LIO_NOP;
+}
+
+Kind KindOf(const aiocb* control) {
+  switch (control->aio_lio_opcode) {
+    case LIO_READ:
+      return Kind::kRead;
+    case LIO_WRITE:
+      return Kind::kWrite;
+    default:
+      return Kind::kNothing;
+  }
+}
+
+void Drop(void* number) {
+  const SignalsBlocked blocked;
+  AioEngine::FinishMember(*static_cast<uint32_t*>(number));
+}
+
+// LIO_WAIT: 0, EINTR, or EIO when one has failed.
+int AwaitMembers(uint32_t number) {
+  Operation& list = Operations::At(number);
+  const auto done = [&list] { return list.missing.load(std::memory_order_seq_cst) == 1; };
+  int result;
+  pthread_cleanup_push(&Drop, &number);
+  result = -Aio().Await(nullptr, done);
+  pthread_cleanup_pop(0);
+  if (result == 0 && list.failed.load(std::memory_order_relaxed) != 0) result = EIO;
+  Drop(&number);
+  return result;
+}
+
+// As a list's entry: its notification, if any, is the only one.
+int PlanList(int mode, const sigevent* notification, Operation* list) {
+  sigevent none = {};
+  none.sigev_notify = SIGEV_NONE;
+  const bool notifies = mode == LIO_NOWAIT && notification != nullptr;
+  return PlanNotification(notifies ? *notification : none, list);
+}
+
+}  // namespace
+
+bool ListWantsQueue(int mode, aiocb* const list[], int count, const sigevent* notification) {
+  if (mode != LIO_WAIT && mode != LIO_NOWAIT) return false;
+  if (mode == LIO_NOWAIT && IsKeventNotification(notification)) return true;
+  for (int i = 0; i < count; ++i) {
+    if (IsMember(list[i]) && IsKeventNotification(&list[i]->aio_sigevent)) return true;
+  }
+  return false;
+}
+
+int StartList(int mode, aiocb* const list[], int count, const sigevent* notification) {
+  // Before any operation begins, for which a list's memory would be missing.
+  if (const int error = Process::Start(); error != 0) return EAGAIN;
+  uint32_t number;
+  if (Operations::Allocate(&number) != 0) return EAGAIN;
+  Operation& all = Operations::At(number);
+  if (const int error = PlanList(mode, notification, &all); error != 0) {
+    Operations::Free(number);
+    return error;
+  }
+  all.type = KEVENT_LIO;
+  all.event = KEVENT_LIO_DONE;
+  all.id = reinterpret_cast<uint64_t>(list);
+  all.data[0] = 0;
+  all.missing.store(1, std::memory_order_relaxed);
+  all.failed.store(0, std::memory_order_relaxed);
+
+  int refused = 0;
+  uint32_t not_begun = 0;
+  Call call = {.list = number + 1};
+  for (int i = 0; i < count; ++i) {
+    if (!IsMember(list[i])) continue;
+    all.missing.fetch_add(1, std::memory_order_relaxed);
+    // A read is not done before what it may have to wait for is known.
+    if (KindOf(list[i]) == Kind::kRead && call.writes_later) not_begun += BeginLater(&call);
+    const int error = StartOperation(KindOf(list[i]), list[i], &call);
+    if (error == 0) {
+      ++all.data[0];
+    } else {
+      refused = error;
+      all.missing.fetch_sub(1, std::memory_order_relaxed);
+    }
+  }
+  not_begun += BeginLater(&call);
+  if (not_begun != 0) {
+    refused = EAGAIN;
+    all.data[0] -= not_begun;
+    all.missing.fetch_sub(not_begun, std::memory_order_relaxed);
+  }
+  if (mode == LIO_NOWAIT) {
+    Drop(&number);
+    return refused;
+  }
+  if (all.data[0] == 0 && refused != 0) {
+    Drop(&number);
+    return refused;
+  }
+  const int error = AwaitMembers(number);
+  return error == 0 && refused != 0 ? EIO : error;
+}
+
+}  // namespace kevent::core

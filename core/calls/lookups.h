@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+//
+// getaddrinfo_a when it is to complete into a queue.  Results are 0 or an errno.
+
+#ifndef KEVENT_CORE_CALLS_LOOKUPS_H_
+#define KEVENT_CORE_CALLS_LOOKUPS_H_
+
+#include <netdb.h>
+#include <signal.h>
+
+#include <cstdint>
+
+namespace kevent::core {
+
+// To be called before the C library is asked for look-ups: returns when no thread of ours
+// looks at one of these requests because of an earlier list.
+void BeforeLookup(gaicb* const list[], int count);
+
+// Takes all that the end of a list needs.  Then the C library is asked for the
+// look-ups, without a notification, and it is either waited for or, if that has
+// failed, dropped.
+int PrepareLookup(gaicb* const list[], int count, const sigevent& notification, uint32_t* number);
+void AwaitLookup(uint32_t number);
+void DropLookup(uint32_t number);
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_CALLS_LOOKUPS_H_

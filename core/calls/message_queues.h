@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+//
+// mq_notify when it is to complete into a queue.
+
+#ifndef KEVENT_CORE_CALLS_MESSAGE_QUEUES_H_
+#define KEVENT_CORE_CALLS_MESSAGE_QUEUES_H_
+
+#include <signal.h>
+
+namespace kevent::core {
+
+// 0 or an errno.
+int NotifyOfMessage(int message_queue, const sigevent& notification);
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_CALLS_MESSAGE_QUEUES_H_

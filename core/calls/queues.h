@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+//
+// The kevent_* calls.  Each returns a result that is not negative, or a
+// negative errno value.
+
+#ifndef KEVENT_CORE_CALLS_QUEUES_H_
+#define KEVENT_CORE_CALLS_QUEUES_H_
+
+#include <kevent/kevent.h>
+
+#include "core/queue/queue.h"
+#include "core/queue/queues.h"
+
+namespace kevent::core {
+
+// A new queue's descriptor.
+int InitQueue(kevent_ring* ring, unsigned num, unsigned flags);
+
+// kevent_ctl.  Async-signal-safe when cmd is KEVENT_CTL_READY.
+int ControlKevents(int kev_fd, unsigned cmd, unsigned num, ukevent* entries);
+
+// Events from the queue kev_fd.  A cancellation point.
+int GetEvents(int kev_fd, const Queue::Request& request);
+
+// kevent_wait.  A cancellation point.
+int WaitForRing(int kev_fd, unsigned num, unsigned old_uidx, const timespec* timeout,
+                unsigned flags);
+
+// kevent_commit.
+int CommitRing(int kev_fd, unsigned new_uidx, unsigned over);
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_CALLS_QUEUES_H_

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+//
+// Descriptors that the engine keeps for itself: how a number becomes one of them,
+// how it is recognised, and how it is given back.  All functions are
+// async-signal-safe.
+//
+// Two things say that a number is the engine's: it is registered (core/descriptors/registry.h),
+// and its file carries a mark, which other files never have.  Nothing is done to a
+// number, no epoll_ctl, no F_SETSIG and no close, before both are known:
+//   - a number that the kernel has just given is registered first.  The claim fails
+//     if a call of dup2 in another thread may have put its file there meanwhile;
+//     then the number is left alone, and another one is taken.
+//   - a copy of a marked file is looked at again after it was registered.
+//   - what the program has closed by a system call that the library does not see has
+//     no mark, or is registered as something else.
+// Descriptors of the engine lie out of the way of the program's own.
+
+#ifndef KEVENT_CORE_DESCRIPTORS_INTERNAL_DESCRIPTORS_H_
+#define KEVENT_CORE_DESCRIPTORS_INTERNAL_DESCRIPTORS_H_
+
+#include <cstdint>
+
+#include "core/descriptors/closing.h"
+#include "core/descriptors/range_closes.h"
+#include "core/descriptors/registry.h"
+#include "core/system/signals_blocked.h"
+
+namespace kevent::core {
+
+// While a number is taken from the kernel and registered.  Others wait for that, so no
+// handler is to interrupt it, which could be one of them, or leave it by siglongjmp.
+class Taking {
+ public:
+  Taking() { RangeCloses::BeginTaking(); }
+  ~Taking() { RangeCloses::EndTaking(); }
+  Taking(const Taking&) = delete;
+  Taking& operator=(const Taking&) = delete;
+
+ private:
+  const SignalsBlocked blocked_;
+};
+
+// While a descriptor is made and its number registered.
+class Making {
+ public:
+  Making() : since_(Begin()) {}
+  ~Making() { Registry::EndMaking(); }
+  Making(const Making&) = delete;
+  Making& operator=(const Making&) = delete;
+  Registry::Moment since() const { return since_; }
+
+ private:
+  // No call of dup2 is to be on the way from here on: it might put its file there, or
+  // have, before the program closed the number and the kernel gave it anew.
+  static Registry::Moment Begin() {
+    Registry::BeginMaking();
+    Closing::AwaitReplacements();
+    return Registry::Now();
+  }
+  const Taking taking_;
+  const Registry::Moment since_;
+};
+
+// Of a descriptor that was made since that moment: registers it as new, 0; or a
+// negative errno, -EAGAIN when its number may be a stranger's.
+int ClaimNew(int fd, Registry::Moment since, uint32_t queue);
+
+// The number that it has from then on, or a negative errno.
+int SettleNew(int fd, uint32_t queue, uint16_t role);
+
+// Takes over the descriptor that `create` makes, or the negative errno that it is:
+// the number that it has then, or a negative errno.
+template <typename Create>
+int AdoptDescriptor(uint32_t queue, uint16_t role, Create create) {
+  for (;;) {
+    int fd;
+    int error;
+    {
+      const Making making;
+      fd = create();
+      if (fd < 0) return fd;
+      error = ClaimNew(fd, making.since(), queue);
+    }
+    if (error == 0) return SettleNew(fd, queue, role);
+    if (error != -EAGAIN) return error;
+  }
+}
+
+// Adopts the end of a pipe with a byte in it that nobody reads: it is ready for ever.
+// Unlike an eventfd, which is, too, it has a file of its own that can be locked
+// (Queue::AdoptAlwaysReady).  That nobody has the other end would make it ready as
+// well, but a child of fork may.
+int AdoptFullPipe(uint32_t queue, uint16_t role);
+
+// A copy of a descriptor of the engine's with that role, or a negative errno.
+int CopyInternal(int fd, uint32_t queue, uint16_t role);
+
+// A descriptor for the program, which the kernel has given since that moment as a
+// copy of a queue's epoll: whether it names the queue now.  If not, the number may be
+// a stranger's.  The caller has counted the name.
+bool NameNew(int fd, Registry::Moment since, uint32_t queue);
+
+// Whether the number still is what the queue has it for.
+bool OwnsDescriptor(int fd, uint32_t queue, uint16_t role);
+
+// Closes it, if it is.
+void ReleaseDescriptor(int fd, uint32_t queue, uint16_t role);
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_DESCRIPTORS_INTERNAL_DESCRIPTORS_H_

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+//
+// Whose state and descriptors the calling thread sees.  Every room asks that; the
+// answers are those of core/process/process.cc.
+
+#ifndef KEVENT_CORE_DESCRIPTORS_PROCESS_STATE_H_
+#define KEVENT_CORE_DESCRIPTORS_PROCESS_STATE_H_
+
+#include <cstdint>
+
+namespace kevent::core {
+
+class Process {
+ public:
+  // True if the calling thread owns the state it sees, and the descriptors that are
+  // registered.  False in a child of vfork, which runs in its parent's memory and
+  // must change nothing there, and in a thread that has left the process's table of
+  // descriptors.  In a child of fork that no handler has prepared (_Fork, clone),
+  // prepares it.  Async-signal-safe.
+  static bool Owns();
+  static bool Owns(uint32_t queue);  // the descriptors of this queue
+  // Prepares a child of fork that no handler has prepared, and does nothing elsewhere.  A
+  // thread calls this before it waits for others' calls to end: such a child has the counts
+  // of its parent's, which never end there.  Async-signal-safe.
+  static void PrepareIfForked();
+  // The calling thread has a table of descriptors of its own from here on, if others
+  // used the one that it had (unshare).  Where no lock of a queue tells (CallersTable),
+  // it owns nothing.
+  static void AskedForTable();
+
+  // The process that the state belongs to; another one in a child of fork, once
+  // it was prepared, and until then 0.  Makes no system call.
+  static int id();
+
+  // The process that has prepared the state last: in a child of fork that was not
+  // prepared, the parent; 0 where there is no state.
+  static int owner();
+
+  // Maps the state and registers the fork handler, once; in a child that no
+  // handler has prepared, prepares it.  0 or an errno.
+  static int Start();
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_DESCRIPTORS_PROCESS_STATE_H_

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/descriptors/range_closes.h"
+
+#include <pthread.h>
+
+namespace kevent::core {
+namespace {
+
+// Waits until the call has ended, or forgets it.
+void AwaitEnd(std::atomic<uint64_t>* slot, uint64_t call) {
+  Patience patience;
+  while (slot->load(std::memory_order_seq_cst) == call) {
+    if (patience.over()) {
+      slot->compare_exchange_strong(call, 0, std::memory_order_seq_cst);
+      return;
+    }
+    sys::Pause();
+  }
+}
+
+}  // namespace
+
+constinit RangeCloses::Slot RangeCloses::slots_[kSlots] = {};
+constinit std::atomic<uint64_t> RangeCloses::calls_{0};
+constinit std::atomic<uint32_t> RangeCloses::taking_{0};
+
+// The C library's address of a thread is a multiple of 64, and no other thread's as long as
+// this one is there.  A child of vfork has its parent's.
+uint64_t RangeCloses::Thread() { return static_cast<uint64_t>(pthread_self()) >> 6 << kCallBits; }
+
+RangeCloses::Call::Call() {
+  constexpr uint64_t kCalls = (uint64_t{1} << kCallBits) - 1;
+  const uint64_t call = calls_.fetch_add(1, std::memory_order_relaxed);
+  own_ = Thread() | (call & kCalls);
+  for (unsigned i = 0; i < kSlots && slot_ == nullptr; ++i) {
+    Slot* const slot = &slots_[(call + i) % kSlots];
+    uint64_t none = 0;
+    if (slot->compare_exchange_strong(none, own_, std::memory_order_seq_cst)) slot_ = slot;
+  }
+  Patience patience;
+  while (taking_.load(std::memory_order_seq_cst) != 0 && !patience.over()) sys::Pause();
+}
+
+// Not another call's, that has the place since this one was forgotten.
+RangeCloses::Call::~Call() {
+  uint64_t own = own_;
+  if (slot_ != nullptr) slot_->compare_exchange_strong(own, 0, std::memory_order_seq_cst);
+}
+
+RangeCloses::Slot* RangeCloses::OfAnotherThread(uint64_t* call) {
+  constexpr uint64_t kThread = ~uint64_t{0} << kCallBits;
+  for (Slot& slot : slots_) {
+    *call = slot.load(std::memory_order_seq_cst);
+    if (*call != 0 && (*call & kThread) != Thread()) return &slot;
+  }
+  return nullptr;
+}
+
+void RangeCloses::BeginTaking() {
+  taking_.fetch_add(1, std::memory_order_seq_cst);
+  uint64_t call;
+  while (Slot* const slot = OfAnotherThread(&call)) {
+    taking_.fetch_sub(1, std::memory_order_seq_cst);
+    AwaitEnd(slot, call);
+    taking_.fetch_add(1, std::memory_order_seq_cst);
+  }
+}
+
+void RangeCloses::Forget() {
+  for (Slot& slot : slots_) slot.store(0, std::memory_order_seq_cst);
+  taking_.store(0, std::memory_order_seq_cst);
+}
+
+}  // namespace kevent::core

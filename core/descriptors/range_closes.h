@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+//
+// Calls that close a range of descriptors, and threads that take a number.
+//
+// close_range closes whatever it finds in its range but what is registered, so no number is
+// taken from the kernel meanwhile that is registered only then: whoever takes one waits for
+// the calls of other threads that are on the way, and a call waits for those who have begun
+// to take one.
+//
+// A call may be left by siglongjmp, or be made by a child of vfork that is killed in it: then
+// it never ends.  So each is known by its thread.  Nobody waits for a call of its own thread,
+// which it has interrupted or left, nor longer than Patience for another's, which is
+// forgotten then: a debugger may have stopped it, or what it closes lingers (SO_LINGER).
+//
+// All functions are async-signal-safe.
+
+#ifndef KEVENT_CORE_DESCRIPTORS_RANGE_CLOSES_H_
+#define KEVENT_CORE_DESCRIPTORS_RANGE_CLOSES_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/system/system.h"
+
+namespace kevent::core {
+
+// A thread waits for what another may never do: for so long, from the first question on.
+class Patience {
+ public:
+  bool over() {
+    const uint64_t now = sys::MonotonicNow();
+    if (end_ == 0) end_ = now + kNanoseconds;
+    return now >= end_;
+  }
+
+ private:
+  static constexpr uint64_t kNanoseconds = 10'000'000'000;
+  uint64_t end_ = 0;
+};
+
+class RangeCloses {
+ private:
+  // The thread and, below it, which of its calls; or 0.
+  using Slot = std::atomic<uint64_t>;
+
+ public:
+  // A call on the way, for as long as it lives.  More than there is room for at once are
+  // not waited for.
+  class Call {
+   public:
+    Call();
+    ~Call();
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+
+   private:
+    Slot* slot_ = nullptr;
+    uint64_t own_;
+  };
+
+  // With signals blocked: a handler could be a call that waits for its own thread.
+  static void BeginTaking();
+  static void EndTaking() { taking_.fetch_sub(1, std::memory_order_seq_cst); }
+
+  // In a child of fork, where none of the parent's threads goes on.
+  static void Forget();
+
+ private:
+  static constexpr unsigned kSlots = 32;
+  static constexpr unsigned kCallBits = 22;
+  static constinit Slot slots_[kSlots];
+  static constinit std::atomic<uint64_t> calls_;
+  static constinit std::atomic<uint32_t> taking_;
+
+  static uint64_t Thread();
+  static Slot* OfAnotherThread(uint64_t* call);
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_DESCRIPTORS_RANGE_CLOSES_H_

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+//
+// Descriptors that kevents watch.  epoll forgets a descriptor when the last number for
+// its file is closed, without a word.  The library takes a number that the program closes
+// out of the epolls (watched.h); a record that became stale otherwise shows when its number
+// is watched again.
+
+#include "core/kevents/epoll_members.h"
+
+#include <sys/epoll.h>
+
+#include <cerrno>
+
+#include "core/descriptors/internal_descriptors.h"
+#include "core/descriptors/registry.h"
+#include "core/kevents/event_set.h"
+#include "core/kevents/watched_fds.h"
+#include "core/system/signals_blocked.h"
+
+namespace kevent::core {
+
+// Layer 0 is the queue's own epoll.
+int KeventSet::Epoll(uint32_t layer) const {
+  return layer == 0 ? queue_->epoll() : layers_[layer - 1].load(std::memory_order_acquire) - 1;
+}
+
+int KeventSet::AddLayer() {
+  if (layer_count_ == kMaxLayers) return -ENOSPC;
+  const int epoll = AdoptMember(Token(kLayerToken, layer_count_ + 1), sys::CreateEpoll);
+  if (epoll < 0) return epoll;
+  layers_[layer_count_].store(epoll + 1, std::memory_order_release);
+  ++layer_count_;
+  return 0;
+}
+
+// Epolls that are nested too deep, or by too many ways, are EINVAL on some kernels and
+// ELOOP on others (fs/eventpoll.c, reverse_path_check and ep_loop_check).  Nothing else is
+// EINVAL here, but an epoll inside itself.
+int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
+  if (fd < 0 || fd >= Registry::kMaxDescriptor) return -EBADF;
+  if (const int error = table_.ReserveWatchers(fd); error != 0) return -error;
+  Kevent& record = At(number);
+  for (uint32_t layer = 0;; ++layer) {
+    if (layer > layer_count_) {
+      if (const int error = AddLayer(); error < 0) return error;
+    }
+    const int result = AddMember(layer, fd, epoll_events, Token(record.generation, number));
+    if (result == -EEXIST) continue;
+    if (result < 0) return result == -EINVAL ? -ELOOP : result;
+    record.fd = fd;
+    record.layer = static_cast<uint8_t>(layer);
+    record.met = 0;
+    LinkWatcher(number);
+    DropStale(fd, layer, number);  // with this one linked: the number stays in Watched
+    return 0;
+  }
+}
+
+// A number that a thread is closing is not put in after that thread's last look whether it
+// is watched and before the end of its system call.  A thread that begins to close the
+// number after it was marked here sees the mark, clears it, and waits until nobody probes.
+int KeventSet::AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t token) {
+  if (Registry::Get(fd).is_internal()) return sys::EpollAdd(Epoll(layer), fd, epoll_events, token);
+  constexpr int kTries = 100;  // against threads that close it again and again
+  for (int tries = 1;; ++tries) {
+    if (const int error = Watched::Add(fd, queue_->number()); error != 0) return -error;
+    if (ABSL_PREDICT_FALSE(Closing::Any(fd))) Closing::Await(fd);
+    probing_.fetch_add(1, std::memory_order_seq_cst);
+    const bool marked = (Watched::Is(fd, queue_->number()) && !Closing::Any(fd)) || tries == kTries;
+    const int result = marked ? sys::EpollAdd(Epoll(layer), fd, epoll_events, token) : 0;
+    probing_.fetch_sub(1, std::memory_order_seq_cst);
+    if (marked) return result;
+  }
+}
+
+int KeventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
+  Kevent& record = At(number);
+  ForgetTold(record.fd);
+  const int error = sys::EpollModify(Epoll(record.layer), record.fd, epoll_events,
+                                     Token(record.generation, number));
+  // The number may be another file's by now: one that epoll does not take is EPERM, the
+  // epoll itself EINVAL, and any other ENOENT (fs/eventpoll.c, do_epoll_ctl).
+  return error == -EPERM || error == -EINVAL ? -ENOENT : error;
+}
+
+void KeventSet::Unwatch(uint32_t number) {
+  Kevent& record = At(number);
+  if (record.nests) Unnest(number);
+  if (record.fd < 0) return;
+  sys::EpollDelete(Epoll(record.layer), record.fd);
+  const int fd = record.fd;
+  UnlinkWatcher(number);
+  if (record.fd_is_ours) Abandon(fd);
+  record.fd_is_ours = false;
+}
+
+// The number must not be closed between the two calls on it: afterwards nobody could take
+// out what the first has put in.  A thread that is about to close it clears its entry in
+// Watched, and then waits until nobody probes.
+bool KeventSet::StillWatches(uint32_t number) {
+  const Kevent& record = At(number);
+  if (record.fd < 0) return true;
+  const SignalsBlocked blocked;  // a handler that closes would wait for this
+  probing_.fetch_add(1, std::memory_order_seq_cst);
+  int result = -EBADF;
+  if (Registry::Get(record.fd).is_internal() || Watched::Is(record.fd, queue_->number())) {
+    // A member that is there is left alone by this, its edges too.
+    result = sys::EpollAdd(Epoll(record.layer), record.fd, EPOLLET | EPOLLONESHOT, 0);
+    if (result == 0) sys::EpollDelete(Epoll(record.layer), record.fd);
+  }
+  probing_.fetch_sub(1, std::memory_order_seq_cst);
+  return result == -EEXIST;
+}
+
+void KeventSet::LetGo(int fd) const {
+  while (probing_.load(std::memory_order_seq_cst) != 0) sys::Pause();
+  sys::EpollDelete(queue_->epoll(), fd);
+  for (const std::atomic<int>& layer : layers_) {
+    const int epoll = layer.load(std::memory_order_acquire) - 1;
+    if (epoll < 0) return;
+    if (sys::IsMarked(epoll)) sys::EpollDelete(epoll, fd);
+  }
+}
+
+void KeventSet::LinkWatcher(uint32_t number) {
+  Kevent& record = At(number);
+  uint32_t& first = table_.WatchersOf(record.fd);
+  record.same_descriptor = first;
+  first = number + 1;
+  ++watched_;
+}
+
+void KeventSet::UnlinkWatcher(uint32_t number) {
+  Kevent& record = At(number);
+  uint32_t* link = &table_.WatchersOf(record.fd);
+  while (*link != number + 1) link = &At(*link - 1).same_descriptor;
+  *link = record.same_descriptor;
+  if (table_.WatchersOf(record.fd) == 0) Watched::Remove(record.fd, queue_->number());
+  ForgetTold(record.fd);
+  record.fd = -1;
+  --watched_;
+}
+
+// The records that watch the descriptor are others than before, so none is taken to have
+// been told in place of another.
+void KeventSet::ForgetTold(int fd) {
+  for (uint32_t link = table_.WatchersOf(fd); link != 0; link = At(link - 1).same_descriptor) {
+    At(link - 1).told_to_others = 0;
+  }
+}
+
+// ADD succeeded, so another record that claims this descriptor in this layer is stale.
+void KeventSet::DropStale(int fd, uint32_t layer, uint32_t but) {
+  for (uint32_t link = table_.WatchersOf(fd); link != 0;) {
+    const uint32_t number = link - 1;
+    link = At(number).same_descriptor;
+    if (number == but || At(number).layer != layer) continue;
+    EraseStale(number);
+  }
+}
+
+// ---- Descriptors of our own ---------------------------------------------------
+
+uint32_t KeventSet::queue_number() const { return queue_->number(); }
+
+int KeventSet::WatchAdopted(uint32_t number, int fd, uint32_t epoll_events) {
+  if (fd < 0) return fd;
+  if (const int error = Watch(number, fd, epoll_events); error < 0) {
+    Abandon(fd);
+    return error;
+  }
+  At(number).fd_is_ours = true;
+  return fd;
+}
+
+int KeventSet::AddAdopted(int fd, uint64_t token) {
+  if (fd < 0) return fd;
+  if (const int error = sys::EpollAdd(queue_->epoll(), fd, EPOLLIN, token); error < 0) {
+    Abandon(fd);
+    return error;
+  }
+  return fd;
+}
+
+void KeventSet::Abandon(int fd) { ReleaseDescriptor(fd, queue_->number(), kRoleSource); }
+
+}  // namespace kevent::core

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+//
+// Members of a queue's epoll carry a token as their data.  The token of a kevent is its
+// number and, in the upper half, its generation, which is odd; those of the engine's own
+// members are below.
+
+#ifndef KEVENT_CORE_KEVENTS_EPOLL_MEMBERS_H_
+#define KEVENT_CORE_KEVENTS_EPOLL_MEMBERS_H_
+
+#include <cstdint>
+
+namespace kevent::core {
+
+// Upper halves that no kevent has:
+inline constexpr uint32_t kLayerToken = 2;   // an epoll within the queue's; lower half: its layer
+inline constexpr uint32_t kSharedToken = 4;  // all kevents of a type have it; lower half: the type
+
+inline constexpr uint64_t Token(uint32_t upper, uint32_t lower) {
+  return uint64_t{upper} << 32 | lower;
+}
+
+inline constexpr uint64_t SharedToken(uint32_t type) { return Token(kSharedToken, type); }
+
+// The member that announces the queue has one of these.
+inline constexpr uint64_t kAnnounced = Token(6, 0);
+inline constexpr uint64_t kAnnouncedOnce = Token(8, 0);
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_KEVENTS_EPOLL_MEMBERS_H_

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/kevents/event_set.h"
+
+#include <absl/base/optimization.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/system/signals_blocked.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+
+// ---- Life ---------------------------------------------------------------------
+
+int KeventSet::Open(KeventHost* queue, KeventPages* pages) {
+  queue_ = queue;
+  table_.Init(pages);
+  table_lock_.Init();
+  const int edges = Adopt(sys::CreateEpoll);
+  if (edges < 0) return -edges;
+  edges_.store(edges + 1, std::memory_order_release);
+  open_.store(true, std::memory_order_seq_cst);
+  return 0;
+}
+
+// The descriptors were closed with the queue, so only the records' other belongings are
+// given back.
+void KeventSet::Clear() {
+  const SignalsBlocked blocked;
+  const Locked locked(table_lock_);
+  TakeInjected();
+  table_.ForEach([this](uint32_t number) {
+    Kevent& record = At(number);
+    Withdraw(number);
+    if (record.fd >= 0) UnlinkWatcher(number);
+    SourceOf(record).forget(*this, number);
+    table_.Erase(number);
+  });
+  table_.ForgetWatches();
+  std::fill_n(layers_, kMaxLayers, 0);
+  layer_count_ = leaving_first_ = watched_ = nested_ = 0;
+  turn_ = layers_to_harvest_ = 0;
+  edges_.store(0, std::memory_order_relaxed);
+  edges_watched_ = took_announcement_ = false;
+  std::fill_n(shared_, SourceTable::kTypes, 0);
+  signals_.store(0, std::memory_order_relaxed);
+  waited_for_ = signals_pending_ = let_through_ = 0;
+  std::fill_n(signal_first_, 64, 0);
+  open_.store(false, std::memory_order_seq_cst);
+}
+
+void KeventSet::Erase(uint32_t number) {
+  Kevent& record = At(number);
+  TakeBack(number);
+  SourceOf(record).detach(*this, number);
+  table_.Erase(number);
+}
+
+// The record's descriptor is no longer in its epoll.
+void KeventSet::EraseStale(uint32_t number) {
+  UnlinkWatcher(number);
+  Erase(number);
+}
+
+void KeventSet::TakeBack(uint32_t number) {
+  const Kevent& record = At(number);
+  if (record.injected) TakeInjected();
+  if (record.ready && !record.by_level) took_back_ = true;
+  Withdraw(number);
+}
+
+// ---- Edges --------------------------------------------------------------------
+
+constexpr uint32_t kEdges = EPOLLIN | EPOLLET;
+
+// The edges are watched only while a thread sleeps on them, since they cost every event a
+// second wake-up in the kernel.
+int KeventSet::WatchEdges() {
+  if (edges_watched_) return 0;
+  const int error =
+      nested_ != 0 ? PutIntoEdges(kEdges) : sys::EpollAdd(edges(), queue_->epoll(), kEdges);
+  edges_watched_ = error == 0;
+  return error;
+}
+
+void KeventSet::TakeEdges() {
+  epoll_event edge;
+  if (edges_watched_) sys::EpollTake(edges(), &edge, 1);
+}
+
+void KeventSet::IgnoreEdges() {
+  if (!edges_watched_) return;
+  edges_watched_ = false;
+  KeepRoom();
+}
+
+// The kernel nests epolls five deep.  While there is one inside the queue's, the queue's
+// keeps its place inside the edges, so that a thread that has to sleep on them can.
+int KeventSet::Nest(uint32_t number) {
+  At(number).nests = true;
+  ++nested_;
+  // Taken out and put in again, since only then does every kernel count.
+  sys::EpollDelete(edges(), queue_->epoll());
+  return KeepRoom();
+}
+
+void KeventSet::Unnest(uint32_t number) {
+  At(number).nests = false;
+  --nested_;
+  KeepRoom();
+}
+
+int KeventSet::KeepRoom() {
+  if (nested_ == 0 && !edges_watched_) {
+    sys::EpollDelete(edges(), queue_->epoll());
+    return 0;
+  }
+  const int error = PutIntoEdges(edges_watched_ ? kEdges : 0);
+  if (error == 0 || !edges_watched_) return error;
+  // A thread that sleeps on the edges would not be woken, so it is told to look for itself.
+  edges_watched_ = false;
+  queue_->Recall();
+  return error;
+}
+
+// Modifying a member needs no memory, so that is tried first; the member is missing where
+// the kernel had no memory to add it before.
+int KeventSet::PutIntoEdges(uint32_t epoll_events) {
+  int error = sys::EpollModify(edges(), queue_->epoll(), epoll_events);
+  if (error == -ENOENT) error = sys::EpollAdd(edges(), queue_->epoll(), epoll_events);
+  return error == -EINVAL ? -ELOOP : error;  // as in Watch
+}
+
+// A thread that sleeps on the edges goes on sleeping.
+int KeventSet::MoveEpoll(int from, int to) {
+  if (nested_ == 0 && !edges_watched_) return 0;
+  const int error = sys::EpollAdd(edges(), to, edges_watched_ ? kEdges : 0);
+  if (error == 0) sys::EpollDelete(edges(), from);
+  return error;
+}
+
+// ---- The list of the ready ------------------------------------------------------
+
+void KeventSet::MakeReady(uint32_t number, bool by_level) {
+  Kevent& record = At(number);
+  if (record.leaving) return;
+  if (record.ready) {
+    if (record.by_level && !by_level) {
+      record.by_level = false;
+      ++unlevelled_count_;
+    }
+    return;
+  }
+  record.ready = true;
+  record.by_level = by_level;
+  record.ready_before = ready_last_;
+  record.ready_after = 0;
+  (ready_last_ == 0 ? ready_first_ : At(ready_last_ - 1).ready_after) = number + 1;
+  ready_last_ = number + 1;
+  ++ready_count_;
+  if (!by_level) ++unlevelled_count_;
+}
+
+void KeventSet::Withdraw(uint32_t number) {
+  Kevent& record = At(number);
+  record.forced = false;
+  if (!record.ready) return;
+  record.ready = false;
+  (record.ready_before == 0 ? ready_first_ : At(record.ready_before - 1).ready_after) =
+      record.ready_after;
+  (record.ready_after == 0 ? ready_last_ : At(record.ready_after - 1).ready_before) =
+      record.ready_before;
+  --ready_count_;
+  if (!record.by_level) --unlevelled_count_;
+}
+
+// Made ready by kevent_ctl, whatever the source says.
+void KeventSet::Force(uint32_t number) {
+  MakeReady(number, false);
+  At(number).forced = true;
+}
+
+// ---- Injecting ------------------------------------------------------------------
+
+bool KeventSet::Inject(const KeventKey& key) {
+  const SignalsBlocked blocked;
+  const Locked locked(table_lock_);
+  const uint32_t link = table_.Find(key);
+  if (link == 0) return false;
+  Kevent& record = At(link - 1);
+  if (record.injected) return true;
+  record.injected = true;
+  record.injected_after = 0;
+  if (injected_last_ != 0) At(injected_last_ - 1).injected_after = link;
+  injected_last_ = link;
+  if (injected_.load(std::memory_order_relaxed) == 0) {
+    injected_.store(link, std::memory_order_seq_cst);
+  }
+  return true;
+}
+
+void KeventSet::HarvestInjected() {
+  if (injected_.load(std::memory_order_seq_cst) == 0) return;
+  const SignalsBlocked blocked;
+  const Locked locked(table_lock_);
+  TakeInjected();
+}
+
+void KeventSet::TakeInjected() {
+  uint32_t link = injected_.exchange(0, std::memory_order_seq_cst);
+  injected_last_ = 0;
+  while (link != 0) {
+    Kevent& record = At(link - 1);
+    Force(link - 1);
+    record.injected = false;
+    link = record.injected_after;
+  }
+}
+
+// ---- Delivering -------------------------------------------------------------------
+
+// Completions and kevents have half of the room each, if both need it.
+unsigned KeventSet::Deliver(unsigned max, ukevent* events) {
+  HarvestInjected();
+  completions_.Harvest();
+  completions_first_ = !completions_first_;
+  const unsigned half = max / 2 + (completions_first_ ? max % 2 : 0);
+  unsigned count = completions_.Deliver(max - std::min(max - half, ready_count_), events);
+  count += DeliverReady(max - count, events + count);
+  return count + completions_.Deliver(max - count, events + count);
+}
+
+// Kevents that are ready by level have half of the room, if both need it: they are found
+// after the others, which may be ever so many.
+unsigned KeventSet::DeliverReady(unsigned max, ukevent* events) {
+  const unsigned share = ready_count_ > max ? std::min(ready_by_level(), LevelShare(max)) : 0;
+  unsigned count = 0;
+  while (count < max - share && ready_first_ != 0) {
+    if (DeliverOne(ready_first_ - 1, &events[count])) ++count;
+  }
+  if (share != 0) count += DeliverByLevel(max - count, events + count);
+  while (count < max && ready_first_ != 0) {
+    if (DeliverOne(ready_first_ - 1, &events[count])) ++count;
+  }
+  return count;
+}
+
+// Kevents that are ready by level lie at the end of the list, among others that were found
+// with them.
+unsigned KeventSet::DeliverByLevel(unsigned max, ukevent* events) {
+  uint32_t link = ready_last_;
+  for (unsigned left = ready_by_level(); left != 0;) {
+    if (At(link - 1).by_level && --left == 0) break;
+    link = At(link - 1).ready_before;
+  }
+  unsigned count = 0;
+  while (count < max && link != 0 && ready_by_level() != 0) {
+    const uint32_t number = link - 1;
+    link = At(number).ready_after;
+    if (At(number).by_level && DeliverOne(number, &events[count])) ++count;
+  }
+  return count;
+}
+
+bool KeventSet::StillReady(uint32_t number) {
+  Kevent& record = At(number);
+  const bool check = (record.req_flags & KEVENT_REQ_LAST_CHECK) != 0;
+  if (record.forced && !check) return true;
+  const bool found_now = record.round == round_ && !record.forced;
+  // An edge of a descriptor that was closed since is not reported.
+  if (!found_now && !record.fd_is_ours && !StillWatches(number)) return false;
+  return SourceOf(record).deliver(*this, record, check && !found_now);
+}
+
+void KeventSet::DropVain() {
+  uint64_t counted[SourceTable::kTypes] = {};
+  for (uint32_t link = ready_first_; link != 0;) {
+    const uint32_t number = link - 1;
+    Kevent& record = At(number);
+    link = record.ready_after;
+    if (!SourceOf(record).counts(*this, number, &counted[record.key.type])) {
+      Withdraw(number);
+      ForgetFound(record);
+    } else if ((record.req_flags & KEVENT_REQ_LAST_CHECK) != 0) {
+      record.forced = false;
+      record.round = round_;
+    }
+  }
+}
+
+bool KeventSet::DeliverOne(uint32_t number, ukevent* event) {
+  Kevent& record = At(number);
+  const bool ready = StillReady(number);
+  const bool forced = record.forced;
+  Withdraw(number);
+  if (!ready) {
+    ForgetFound(record);
+    return false;
+  }
+  Describe(record, event);
+  constexpr uint32_t kLast = KEVENT_RET_BROKEN;
+  if ((record.req_flags & KEVENT_REQ_ONESHOT) != 0 || (record.found_flags & kLast) != 0 ||
+      record.ended) {
+    Leave(number);
+  } else if (ABSL_PREDICT_FALSE(record.fd_is_ours)) {
+    // With its event something is taken from a descriptor of the engine's own alone.
+    if (SourceOf(record).leaves(record, forced)) MakeReady(number, true);
+  }
+  ForgetFound(record);
+  return true;
+}
+
+void KeventSet::ForgetFound(Kevent& record) {
+  record.found_flags = record.found_data[0] = record.found_data[1] = 0;
+}
+
+void KeventSet::Describe(const Kevent& record, ukevent* event) {
+  event->id.raw_u64 = record.key.id;
+  event->type = record.key.type;
+  event->event = record.event;
+  event->req_flags = record.req_flags;
+  event->ret_flags = KEVENT_RET_DONE | record.found_flags;
+  event->ret_data[0] = record.found_data[0];
+  event->ret_data[1] = record.found_data[1];
+  event->ptr = reinterpret_cast<void*>(record.key.cookie);
+}
+
+bool KeventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness,
+                             ukevent* event) {
+  Kevent& record = At(number);
+  if (record.leaving) return false;  // by kevent_ctl(READY), in this batch
+  Withdraw(number);
+  record.found_data[0] = overruns;
+  record.found_data[1] = lateness;
+  Describe(record, event);
+  if ((record.req_flags & KEVENT_REQ_ONESHOT) != 0) Leave(number);
+  ForgetFound(record);
+  return true;
+}
+
+void KeventSet::Leave(uint32_t number) {
+  if (At(number).leaving) return;
+  At(number).leaving = true;
+  if (At(number).fd >= 0) ForgetTold(At(number).fd);
+  At(number).ready_after = leaving_first_;
+  leaving_first_ = number + 1;
+}
+
+void KeventSet::EndBatch() {
+  if (leaving_first_ == 0) return;
+  const SignalsBlocked blocked;
+  const Locked locked(table_lock_);
+  while (leaving_first_ != 0) {
+    const uint32_t number = leaving_first_ - 1;
+    leaving_first_ = At(number).ready_after;
+    Erase(number);
+  }
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+//
+// The kevents that are registered with a queue: their records, the list of those that
+// are ready, and the epolls that watch their sources.
+//
+//   kevent_set.cc   the list of the ready: injecting and delivering
+//   harvesting.cc   which are ready: asking the kernel
+//   kevent_ctl.cc   the commands
+//   watching.cc     descriptors, in the queue's epoll
+//   source_*.cc     a file for each kind of source, behind core/kevents/source.h
+//
+// Everything is under the queue's lock, but for Inject, which has a lock of its
+// own that is only held with signals blocked, so that a signal handler may take
+// it.  A thread that changes the table holds both.
+
+#ifndef KEVENT_CORE_KEVENTS_EVENT_SET_H_
+#define KEVENT_CORE_KEVENTS_EVENT_SET_H_
+
+#include <kevent/kevent.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+#include "core/base/lock.h"
+#include "core/descriptors/internal_descriptors.h"
+#include "core/kevents/epoll_members.h"
+#include "core/kevents/host.h"
+#include "core/kevents/kevent_table.h"
+#include "core/kevents/source.h"
+#include "core/operations/completions.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+
+class KeventSet {
+ public:
+  // The queue is opened or, in a child of fork, opened anew: 0 or an errno.
+  int Open(KeventHost* queue, KeventPages* pages);
+  bool open() const { return open_.load(std::memory_order_acquire); }
+  // The queue was closed: forgets all kevents.
+  void Clear();
+
+  KeventHost& queue() { return *queue_; }
+  uint32_t registered() const { return table_.size(); }
+  Kevent& At(uint32_t number) { return table_.At(number); }
+  uint32_t NumberOf(const Kevent& record) { return table_.Find(record.key) - 1; }
+  Lock& table_lock() { return table_lock_; }
+
+  // ---- Commands (kevent_ctl.cc) ----
+
+  // Registers a kevent, or says in *returned, which may be the entry itself, why not,
+  // or that it is ready already.  True if the entry goes back to the program.
+  bool Add(const ukevent& entry, ukevent* returned);
+  int Remove(const ukevent& entry);  // 0 or a negative errno
+  int Modify(const ukevent& entry);  // 0 or a negative errno
+  // True when Remove or Modify have taken something back that was ready, and announced,
+  // since this was last asked.
+  bool TookBack() { return std::exchange(took_back_, false); }
+  // Registers a kevent of a type that kevent_ctl does not take, and cannot name: 0 or a
+  // negative errno.  There may be several with one id and cookie.
+  int AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t event);
+  // The signals that the calling thread has blocked: for KEVENT_SIGNAL (source_signal.cc).
+  void set_callers_mask(sys::SignalSet mask) { callers_mask_ = mask; }
+  sys::SignalSet callers_mask() const { return callers_mask_; }
+
+  // A signalfd of all signals that kevents wait for, or -1: readable for a thread with
+  // one pending, its own too, whoever has polled the queue's epoll before.
+  int signals() const { return signals_.load(std::memory_order_acquire) - 1; }
+  // True when this batch found a signal pending.
+  bool signals_pending() const { return signals_pending_ != 0; }
+  // The signals that the thread that collects lets through are its handlers'.
+  void set_let_through(sys::SignalSet signals) { let_through_ = signals; }
+  bool LetsThrough(const Kevent& record) const {
+    return (let_through_ >> (record.key.id - 1) & 1) != 0;
+  }
+
+  // ---- Injecting; async-signal-safe ----
+
+  // Marks a kevent as ready; false when there is none.
+  bool Inject(const KeventKey& key);
+
+  // The operations that have completed into the queue.
+  Completions& completions() { return completions_; }
+
+  // True when something came that no collector has looked at yet.
+  bool anything_new() const {
+    return injected_.load(std::memory_order_seq_cst) != 0 || completions_.any_posted();
+  }
+
+  // ---- Collecting ----
+
+  // True while the kernel has to be asked what is ready.
+  bool watches() const { return watched_ != 0; }
+  // Forgets the kevents that were ready by level, and takes in those that were injected and
+  // the operations that have completed.
+  // `sleeps_after`: if it finds nothing, a sleep follows that does not begin while something
+  // is ready.
+  void BeginBatch(bool sleeps_after);
+  // Finds out which kevents are ready, so many if there are; with 0 the kernel is not
+  // asked.  True if there may be more: then HarvestMore finds those that this call has not
+  // met yet.
+  bool Harvest(unsigned wanted);
+  bool HarvestMore(unsigned wanted);
+  // True when a harvest has met the queue's announcement since this was last asked.
+  bool TookAnnouncement() { return std::exchange(took_announcement_, false); }
+  // Withdraws what would not be reported, so that a thread that waits for several counts
+  // right.
+  void DropVain();
+  unsigned ready_count() const { return ready_count_ + completions_.count(); }
+  unsigned ready_by_level() const { return ready_count_ - unlevelled_count_; }
+  // Delivers up to `max` and returns how many.
+  unsigned Deliver(unsigned max, ukevent* events);
+  // A kevent's timer has expired; false when the kevent leaves with this batch.
+  bool DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness, ukevent* event);
+  // Removes what was delivered for the last time.
+  void EndBatch();
+  // True when something can be collected that the kernel does not know of.
+  bool kernel_does_not_know() const {
+    return unlevelled_count_ != 0 || completions_.count() != 0 || anything_new();
+  }
+  // The edges are an epoll that becomes readable with each event of the queue's epoll
+  // while that is watched, until it is taken; and at first in any case.
+  int WatchEdges();  // 0 or a negative errno
+  void TakeEdges();
+  void IgnoreEdges();
+  // The queue's epoll is about to have another number: 0 or a negative errno.
+  int MoveEpoll(int from, int to);
+  int edges() const { return edges_.load(std::memory_order_acquire) - 1; }
+
+  // ---- For sources ----
+
+  void MakeReady(uint32_t number, bool by_level);
+  void Withdraw(uint32_t number);  // from the ready
+  void Leave(uint32_t number);     // for good, with the batch
+
+  // True if the record would be reported: the last question before that, with which the
+  // source is relieved of what goes with the event.
+  bool StillReady(uint32_t number);
+
+  // Watches a descriptor (watching.cc): 0 or a negative errno.
+  int Watch(uint32_t number, int fd, uint32_t epoll_events);
+  int Rewatch(uint32_t number, uint32_t epoll_events);
+  void Unwatch(uint32_t number);
+  // A record watches an epoll: 0, or a negative errno when it is too deep.
+  // Unwatch undoes it.
+  int Nest(uint32_t number);
+  // The program is about to close this number, and Watched no longer has it.
+  // Async-signal-safe: waits for no more than two system calls of another thread.
+  void LetGo(int fd) const;
+  // True while a record's descriptor is still what it was.
+  bool StillWatches(uint32_t number);
+
+  // Takes over the descriptor that `create` makes, or the negative errno that it is:
+  // the number that it has then, or a negative errno.
+  template <typename Create>
+  int Adopt(Create create) {
+    return AdoptDescriptor(queue_number(), kRoleSource, create);
+  }
+  void Abandon(int fd);
+  // Adopts a descriptor and has the record watch it: the number that it has then, or a
+  // negative errno.  Unwatch closes it.
+  template <typename Create>
+  int AdoptAndWatch(uint32_t number, uint32_t epoll_events, Create create) {
+    return WatchAdopted(number, Adopt(create), epoll_events);
+  }
+  // The descriptor that all kevents of this type share, made when it is first asked for
+  // and closed with the queue: or a negative errno.
+  template <typename Create>
+  int Shared(uint32_t type, Create create) {
+    if (shared_[type] != 0) return shared_[type] - 1;
+    const int fd = AdoptMember(SharedToken(type), create);
+    if (fd < 0) return fd;
+    shared_[type] = fd + 1;
+    ++watched_;
+    return fd;
+  }
+
+  // A record begins to wait for its signal: 0 or a negative errno.
+  int ListenTo(uint32_t number);
+  void StopListening(uint32_t number);
+  KeventTable& table() { return table_; }
+
+ private:
+  static constexpr uint32_t kMaxLayers = 16;
+
+  // A descriptor of the engine's own in the queue's epoll: as AdoptAndWatch.
+  template <typename Create>
+  int AdoptMember(uint64_t token, Create create) {
+    return AddAdopted(Adopt(create), token);
+  }
+  int WatchAdopted(uint32_t number, int fd, uint32_t epoll_events);
+  int AddAdopted(int fd, uint64_t token);
+
+  uint32_t queue_number() const;
+  unsigned DeliverReady(unsigned max, ukevent* events);
+  void Erase(uint32_t number);
+  void EraseStale(uint32_t number);
+  void Force(uint32_t number);
+  void TakeBack(uint32_t number);
+  static void ForgetFound(Kevent& record);
+
+  void HarvestInjected();
+  void TakeInjected();
+  void HarvestSignals();
+  bool HarvestEpoll(uint32_t layer, unsigned wanted);
+  int TakeReady(uint32_t layer, epoll_event* found, unsigned room) const;
+  bool IsExhausted(uint32_t layer) const { return (exhausted_ & 1u << layer) != 0; }
+  struct Strangers;
+  static bool IsLayer(uint64_t token);
+  static bool IsFinal(uint32_t epoll_events);
+  bool WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token, Strangers* strangers);
+  void Found(uint64_t token, uint32_t events);
+  bool Shadowed(uint32_t number);
+  void Shadow(const Kevent& first, bool alone);
+  bool DeliverOne(uint32_t number, ukevent* event);
+  unsigned DeliverByLevel(unsigned max, ukevent* events);
+  unsigned LevelShare(unsigned max) const { return max / 2 + (level_first_ ? max % 2 : 0); }
+  // A harvest is to find so many more.
+  unsigned Missing(unsigned wanted) const {
+    const unsigned share = LevelShare(wanted);
+    return std::max(wanted - std::min(wanted, ready_count_),
+                    share - std::min(share, ready_by_level()));
+  }
+  static void Describe(const Kevent& record, ukevent* event);
+
+  void Unnest(uint32_t number);
+  int KeepRoom();
+  int PutIntoEdges(uint32_t epoll_events);
+  int Epoll(uint32_t layer) const;
+  int AddLayer();
+  void LinkWatcher(uint32_t number);
+  void UnlinkWatcher(uint32_t number);
+  void ForgetTold(int fd);
+  void DropStale(int fd, uint32_t layer, uint32_t but);
+  int AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t token);
+
+  KeventHost* queue_;
+  std::atomic<bool> open_;
+  Lock table_lock_;
+  KeventTable table_;
+  Completions completions_;
+  bool completions_first_;  // an odd place in a batch is a completion's
+  bool level_first_;        // an odd place of the kevents is for one by level
+  bool sleeps_after_;       // this batch, as BeginBatch has it
+
+  uint32_t ready_first_;  // plus one
+  uint32_t ready_last_;   // plus one
+  unsigned ready_count_;
+  unsigned unlevelled_count_;  // of them, those that are not by level
+  uint32_t leaving_first_;     // plus one; linked by ready_after
+  uint32_t round_;
+  bool took_announcement_;
+  bool took_back_;
+  uint32_t watched_;  // how many records watch a descriptor
+  uint32_t nested_;   // of them, an epoll
+  // The epolls, the queue's own first, have their turns one after the other: the one whose
+  // turn it is, and how many turns each has had.  With a bit for each: those that are known
+  // to have something ready; those in which this batch has met all there is, or has begun
+  // a turn.
+  uint32_t turn_;
+  uint32_t turns_[kMaxLayers + 1];
+  uint32_t layers_to_harvest_;
+  uint32_t exhausted_;
+  uint32_t begun_;
+  uint32_t serials_;               // of internal kevents
+  std::atomic<uint32_t> probing_;  // threads that find out if a number is still watched
+
+  // Under the table's lock, linked by injected_after; plus one.
+  std::atomic<uint32_t> injected_;
+  uint32_t injected_last_;
+  sys::SignalSet callers_mask_;
+
+  // Signals that kevents wait for, and the first record for each, plus one; linked by
+  // next_watch.
+  sys::SignalSet waited_for_;
+  uint32_t signal_first_[64];
+  sys::SignalSet signals_pending_;
+  sys::SignalSet let_through_;
+  std::atomic<int> signals_;
+
+  // Numbers plus one.  An epoll has a descriptor once: of several kevents on
+  // one, the first is in the queue's epoll, the others are in these, each a
+  // member of the queue's.
+  std::atomic<int> layers_[kMaxLayers];
+  uint32_t layer_count_;
+  std::atomic<int> edges_;
+  bool edges_watched_;
+  int shared_[SourceTable::kTypes];
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_KEVENTS_EVENT_SET_H_

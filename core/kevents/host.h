@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+//
+// The queue that a set of kevents is part of, as far as the set asks for it.
+
+#ifndef KEVENT_CORE_KEVENTS_HOST_H_
+#define KEVENT_CORE_KEVENTS_HOST_H_
+
+#include <time.h>
+
+#include <cstdint>
+
+#include "core/timers/clocks.h"
+#include "core/timers/handle.h"
+
+namespace kevent::core {
+
+// Queue is the only class that is one, and answers (core/queue/kevents.cc).  All under its
+// lock, but for the numbers.
+class KeventHost {
+ public:
+  uint32_t number() const;
+  int epoll() const;
+  int always_ready() const;
+  uint32_t axis_count() const;
+  // How many of the engine's own members make the descriptor readable, as its
+  // collector has told them and read the clocks.
+  unsigned ReadableMembers() const;
+
+  // Sleeping threads look again: the leader that holds, or all of them.
+  void Recall();
+  void RecallAll();
+
+  // Timers of kevents, which are timers of the queue.
+  int AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle);
+  // timer_settime (core/calls/timers.cc): 0 or an errno.
+  int SetKeventTimer(Handle handle, int flags, const itimerspec& value);
+  void DeleteKeventTimer(Handle handle);
+  // Whether it would be collected, as the clocks were read.
+  bool IsDue(uint32_t slot) const;
+
+ protected:
+  KeventHost() = default;
+  ~KeventHost() = default;
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_KEVENTS_HOST_H_

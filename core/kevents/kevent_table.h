@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+//
+// The kevents that are registered with a queue: records by number, found by
+// type, id and cookie.  A record's number is reused, its generation is not.
+
+#ifndef KEVENT_CORE_KEVENTS_KEVENT_TABLE_H_
+#define KEVENT_CORE_KEVENTS_KEVENT_TABLE_H_
+
+#include <atomic>
+#include <cstdint>
+
+namespace kevent::core {
+
+struct KeventKey {
+  uint64_t id;
+  uint64_t cookie;
+  uint32_t type;
+  // 0 in a key of kevent_ctl's; internal kevents, which it cannot name, are counted.
+  uint32_t serial = 0;
+
+  friend bool operator==(const KeventKey&, const KeventKey&) = default;
+};
+
+// Links are numbers of records plus one; 0 ends a list.
+struct Kevent {
+  KeventKey key;
+  uint32_t event;       // mask of interest
+  uint32_t req_flags;   // of its request
+  uint32_t generation;  // odd while it is registered
+  uint32_t same_hash;   // or the next free record
+
+  // The list of those that are ready, oldest first.
+  uint32_t ready_before;
+  uint32_t ready_after;
+  bool ready;
+  // The kevent is ready for as long as its source says so, which every harvest asks again:
+  // not ready on account of the list alone.
+  bool by_level;
+  bool forced;   // made ready by kevent_ctl, whatever its source says
+  bool ended;    // its source has nothing more to report
+  bool leaving;  // delivered for the last time: goes with the batch
+
+  // The list of those that kevent_ctl has made ready.
+  bool injected;
+  uint32_t injected_after;
+
+  // ---- The source's ----
+
+  // The descriptor that is watched, in the epoll of this layer; -1: there is none.
+  int fd;
+  uint8_t layer;
+  bool fd_is_ours;
+  bool nests;                // it is an epoll
+  uint32_t same_descriptor;  // others that watch it, or have its inotify watch
+  uint32_t same_before;      // the one before with its inotify watch
+  uint32_t round;            // of the harvest that found it ready
+  uint32_t told_to_others;   // of its events, since its last edge
+  uint32_t met;              // the turn of its epoll in which it was last met, plus one
+  uint64_t handle;           // bits of a timer's, or the inotify watch
+  int clock;                 // of a timer, as ClockMeantBy has it
+  uint32_t next_watch;       // of the first with an inotify watch: another such; the next
+                             // that waits for a signal
+
+  // These are reported once the kevent is ready.
+  uint32_t found_flags;
+  uint32_t found_data[2];
+};
+
+// The addresses of the records, which a fork leaves in place while it wipes the records.
+struct KeventPages {
+  static constexpr uint32_t kChunkBits = 12;
+  static constexpr uint32_t kPerChunk = 1u << kChunkBits;
+  static constexpr uint32_t kMaxChunks = 1u << 12;
+
+  // The size is stored after the larger array, so that a child of fork never
+  // finds it with the smaller one.
+  struct Array {
+    std::atomic<uint32_t*> entries;
+    std::atomic<uint32_t> size;
+  };
+  Array buckets;   // records by hash; the size is a power of two, or 0
+  Array watchers;  // records by descriptor
+  Array watches;   // the first records with an inotify watch, by it; as buckets
+  std::atomic<Kevent*> chunks[kMaxChunks];
+};
+
+// Zeroed memory is an empty table, once Init was called.
+class KeventTable {
+ public:
+  static constexpr uint32_t kMaxRecords = KeventPages::kPerChunk * KeventPages::kMaxChunks;
+
+  void Init(KeventPages* pages) { pages_ = pages; }
+
+  // Any thread may ask.
+  uint32_t size() const { return size_.load(std::memory_order_relaxed); }
+
+  Kevent& At(uint32_t number) {
+    return pages_->chunks[number >> KeventPages::kChunkBits].load(
+        std::memory_order_relaxed)[number % KeventPages::kPerChunk];
+  }
+
+  // The record with this number, if it was ever handed out and has this generation.
+  Kevent* Find(uint32_t number, uint32_t generation) {
+    if (number >= used_) return nullptr;
+    Kevent& record = At(number);
+    return record.generation == generation ? &record : nullptr;
+  }
+
+  // The number of the record with this key, plus one; 0: there is none.
+  uint32_t Find(const KeventKey& key);
+
+  // A fresh record with this key, which none has: 0 and its number, or an errno.
+  int Insert(const KeventKey& key, uint32_t* number);
+  void Erase(uint32_t number);
+
+  // The first of the records that watch a descriptor, plus one.  Requires that
+  // it was reserved.
+  uint32_t& WatchersOf(int fd) {
+    return pages_->watchers.entries.load(std::memory_order_relaxed)[fd];
+  }
+  int ReserveWatchers(int fd);  // 0 or an errno
+
+  // The first of the records with this inotify watch, plus one; 0: there is none.
+  uint32_t FirstOf(int watch);
+  int ReserveWatch();  // for a record's: 0 or an errno
+  void LinkWatch(uint32_t number, int watch);
+  // False when it was the last.
+  bool UnlinkWatch(uint32_t number);
+  void ForgetWatches();
+  static int WatchOf(const Kevent& record) { return static_cast<int>(record.handle); }
+
+  // Calls visit(number) for each record with an inotify watch.
+  template <typename Visit>
+  void ForEachWatch(Visit visit) {
+    const uint32_t size = pages_->watches.size.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < size; ++i) {
+      for (uint32_t first = pages_->watches.entries.load(std::memory_order_relaxed)[i]; first != 0;
+           first = At(first - 1).next_watch) {
+        for (uint32_t link = first; link != 0; link = At(link - 1).same_descriptor) {
+          visit(link - 1);
+        }
+      }
+    }
+  }
+
+  // Calls visit(number) for each record.
+  template <typename Visit>
+  void ForEach(Visit visit) {
+    for (uint32_t number = 0; number < used_; ++number) {
+      if (At(number).generation % 2 != 0) visit(number);
+    }
+  }
+
+ private:
+  static int Enlarge(KeventPages::Array& array, uint32_t size, bool keep);
+  int GrowBuckets();
+  int AllocateNumber(uint32_t* number);
+  uint32_t& Bucket(const KeventKey& key);
+  uint32_t* LinkOf(int watch);
+
+  KeventPages* pages_;
+  std::atomic<uint32_t> size_;
+  uint32_t used_;        // numbers [0, used_) were handed out once
+  uint32_t first_free_;  // plus one
+  uint32_t watch_count_;
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_KEVENTS_KEVENT_TABLE_H_

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+//
+// Finding out which kevents are ready, by asking the kernel about the descriptors that
+// are watched.
+
+#include <absl/base/optimization.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/kevents/epoll_members.h"
+#include "core/kevents/event_set.h"
+#include "core/kevents/source.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+
+void KeventSet::BeginBatch(bool sleeps_after) {
+  sleeps_after_ = sleeps_after;
+  // Kevents that were ready by level and were not collected are asked again.  They came
+  // last, so they are at the end of the list, however long that is.
+  for (uint32_t link = ready_last_; ready_by_level() != 0;) {
+    const uint32_t number = link - 1;
+    link = At(number).ready_before;
+    if (!At(number).by_level) continue;
+    Withdraw(number);
+    ForgetFound(At(number));
+  }
+  HarvestInjected();
+  completions_.Harvest();
+  ++round_;
+  exhausted_ = begun_ = 0;
+  level_first_ = !level_first_;
+  signals_pending_ = 0;
+}
+
+bool KeventSet::Harvest(unsigned wanted) {
+  if (waited_for_ != 0) HarvestSignals();
+  const unsigned half = wanted / 2 + (completions_first_ ? 0 : wanted % 2);
+  return HarvestMore(wanted - std::min(half, completions_.count()));
+}
+
+// The epolls have their turns one after the other, each until all that is ready in it
+// was found once, however many collections that takes: so each kevent is found as
+// often as any other, whichever epoll it is in.
+bool KeventSet::HarvestMore(unsigned wanted) {
+  if (wanted == 0 || watched_ == 0) return watched_ != 0;
+  while (Missing(wanted) != 0) {
+    if (IsExhausted(turn_)) {
+      if (turn_ == 0 && (layers_to_harvest_ & ~exhausted_) == 0) return false;
+    } else if (!HarvestEpoll(turn_, wanted)) {
+      break;
+    }
+    if (IsExhausted(turn_)) layers_to_harvest_ &= ~(1u << turn_);
+    do {
+      turn_ = (turn_ + 1) % (layer_count_ + 1);
+    } while (turn_ != 0 && (layers_to_harvest_ & 1u << turn_) == 0);
+  }
+  return ready_count_ >= wanted;
+}
+
+// Members that are no records, in one harvest of one epoll.
+struct KeventSet::Strangers {
+  unsigned nameless;  // the engine's own
+  unsigned named;
+  uint64_t mark;  // one of the named: each first, second, fourth, eighth ... in turn
+  bool come_round;
+};
+
+// Takes members until so many kevents are found, or a member comes a second time, which
+// ends the turn: members that are ready by level come round again and again, as the kernel
+// puts them at the end of its list.  One call that finds nothing new does not end it, since
+// any number of members may have nothing to say: shadowed by others, ready already, of
+// files that outlived their descriptors.  No more are taken than are wanted: a kevent that
+// is taken and not collected has lost its turn.  True when the turn is over.
+bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
+  constexpr unsigned kBatch = 256;
+  const unsigned others = layer == 0 ? queue_->ReadableMembers() : 0;
+  epoll_event found[kBatch];
+  Strangers strangers = {};
+  const uint32_t turn = turns_[layer];
+  while (const unsigned missing = Missing(wanted)) {
+    const unsigned room = std::min(missing + others, kBatch);
+    const int count = TakeReady(layer, found, room);
+    if (count < static_cast<int>(room)) exhausted_ |= 1u << layer;
+    for (int i = 0; i < count; ++i) {
+      if (WaitsForNextTurn(layer, turn, found[i].data.u64, &strangers)) continue;
+      Found(found[i].data.u64, found[i].events);
+    }
+    const bool turned = turns_[layer] != turn;
+    if (strangers.come_round && !turned) exhausted_ |= 1u << layer;
+    if (IsExhausted(layer) && !turned) ++turns_[layer];
+    if (IsExhausted(layer) || turned) return true;
+    // Not as many edges as there may be, in search of what is ready by level.
+    if (ready_count_ >= wanted) return false;
+  }
+  return false;
+}
+
+// epoll may miss a member that is ready while another thread polls.  Where no sleep follows
+// that would find it, poll makes sure that there is none, since it looks at the kernel's list
+// under its lock.  So many misses in a row do not come about; the bound is for a kernel whose
+// poll and epoll do not agree.
+int KeventSet::TakeReady(uint32_t layer, epoll_event* found, unsigned room) const {
+  constexpr int kTries = 8;
+  int count = sys::EpollTake(Epoll(layer), found, room);
+  if (ABSL_PREDICT_TRUE(count != 0 || sleeps_after_ || !sys::EpollTakeMayMiss())) return count;
+  for (int left = kTries; count == 0 && left != 0 && sys::IsReadable(Epoll(layer)); --left) {
+    count = sys::EpollTake(Epoll(layer), found, room);
+  }
+  return count;
+}
+
+bool KeventSet::IsLayer(uint64_t token) { return token >> 32 == kLayerToken; }
+
+// A harvest has met this member in this turn of its epoll.  A member that was met before
+// ends the turn; a turn that has begun in this batch has met all that there is.  True if
+// the member waits until other epolls have had their turns.
+bool KeventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
+                                 Strangers* strangers) {
+  const uint32_t bit = 1u << layer;
+  if (token == kAnnouncedOnce) return false;
+  if (token == 0 || token == kAnnounced) {
+    if (++strangers->nameless > queue_->axis_count() + 1) strangers->come_round = true;
+    return false;
+  }
+  const auto generation = static_cast<uint32_t>(token >> 32);
+  Kevent* record = table_.Find(static_cast<uint32_t>(token), generation);
+  if (record != nullptr && generation % 2 != 0) {
+    const bool again = record->met == turn + 1;
+    if (again && turns_[layer] == turn) {
+      if ((begun_ & bit) != 0) exhausted_ |= bit;
+      begun_ |= bit;
+      ++turns_[layer];
+    }
+    // The kernel does not tell of an edge a second time.
+    const bool by_level = (record->req_flags & KEVENT_REQ_ET) == 0;
+    if (again && by_level && layer_count_ != 0 && !IsExhausted(layer)) return true;
+    record->met = (again ? turns_[layer] : turn) + 1;
+    return false;
+  }
+  // The mark is set anew from time to time, as its member may cease to be ready.
+  if (strangers->named != 0 && token == strangers->mark) strangers->come_round = true;
+  const unsigned before = strangers->named++;
+  if ((before & strangers->named) == 0) strangers->mark = token;
+  return false;
+}
+
+void KeventSet::Found(uint64_t token, uint32_t events) {
+  const auto number = static_cast<uint32_t>(token);
+  const auto generation = static_cast<uint32_t>(token >> 32);
+  if (IsLayer(token)) {
+    layers_to_harvest_ |= 1u << number;
+    return;
+  }
+  if (generation == kSharedToken) {
+    const Source* const source = SourceOf(number);
+    if (source != nullptr) source->harvest_shared(*this);
+    return;
+  }
+  if (token == kAnnouncedOnce) {
+    took_announcement_ = true;
+    return;
+  }
+  Kevent* record = table_.Find(number, generation);
+  // A member without a record is the engine's, or of a file that outlived its descriptor.
+  if (record == nullptr || generation % 2 == 0) return;
+  // The kevent was reported for the last time: this event is for the others.
+  if (record->leaving) return;
+  const bool by_level = (record->req_flags & KEVENT_REQ_ET) == 0;
+  // The kevent has been in this batch.
+  if (by_level && record->round == round_ && !record->ready) return;
+  if (!SourceOf(*record).harvest(*this, *record, events)) return;
+  if (layer_count_ != 0 && !by_level) {
+    // Records before this one were told, and their edges met, if told_to_others is set.
+    const bool alone =
+        record->told_to_others == 0 && (record->req_flags & KEVENT_REQ_WAKEUP_ALL) == 0;
+    if (IsFinal(events)) {
+      record->told_to_others = 0;
+    } else {
+      if (Shadowed(number)) return;
+      Shadow(*record, alone);
+    }
+  }
+  record->round = round_;
+  MakeReady(number, by_level);
+}
+
+// After these events nothing comes that others could be told instead.
+bool KeventSet::IsFinal(uint32_t epoll_events) {
+  return (epoll_events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0;
+}
+
+// One activity of a source makes the first of its edge-triggered kevents ready that
+// wait for it, and of the others those that ask for that.
+bool KeventSet::Shadowed(uint32_t number) {
+  Kevent& record = At(number);
+  if ((record.req_flags & KEVENT_REQ_WAKEUP_ALL) != 0 || record.fd < 0) return false;
+  const uint32_t told = std::exchange(record.told_to_others, 0);
+  if (told != 0 && (record.found_data[0] & ~told) == 0) return true;
+  for (uint32_t link = table_.WatchersOf(record.fd); link != 0;) {
+    const Kevent& other = At(link - 1);
+    const bool earlier = other.layer < record.layer;
+    const bool met_before = other.ready && other.round == round_ &&
+                            (earlier || (other.req_flags & KEVENT_REQ_WAKEUP_ALL) == 0);
+    if (link != number + 1 && met_before && (other.req_flags & KEVENT_REQ_ET) != 0 &&
+        other.key.type == record.key.type && (record.found_data[0] & ~other.event) == 0) {
+      return true;
+    }
+    link = other.same_descriptor;
+  }
+  return false;
+}
+
+// A later harvest may meet, by another record, an edge of the activity that the first is told
+// of now.  As a rule that record is in a layer, or comes before one whose layer was met first.
+void KeventSet::Shadow(const Kevent& first, bool alone) {
+  if (first.fd < 0) return;
+  for (uint32_t link = table_.WatchersOf(first.fd); link != 0;) {
+    Kevent& other = At(link - 1);
+    link = other.same_descriptor;
+    if ((other.layer > first.layer || (alone && other.layer < first.layer)) &&
+        other.key.type == first.key.type && (other.req_flags & KEVENT_REQ_ET) != 0 &&
+        !other.ready) {
+      other.told_to_others = first.event;
+    }
+  }
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/kevents/source.h"
+
+#include "core/kevents/event_set.h"
+
+namespace kevent::core {
+
+// Weak, so that a unit test can link a table with a type of its own in place of this one.
+extern const SourceTable kSourceTable [[gnu::weak]];
+constinit const SourceTable kSourceTable({KEVENT_SOURCES(KEVENT_SOURCE_ENTRY)});
+
+int Source::KeepAsIs(KeventSet&, uint32_t, const ukevent&) { return 0; }
+
+void Source::Unwatch(KeventSet& set, uint32_t number) { set.Unwatch(number); }
+
+void Source::KeepNothing(KeventSet&, uint32_t) {}
+
+bool Source::IsReady(KeventSet&, Kevent&, uint32_t) { return true; }
+
+void Source::HarvestNothing(KeventSet&) {}
+
+bool Source::StaysReady(KeventSet&, Kevent&, bool) { return true; }
+
+bool Source::CountsWhileReady(KeventSet& set, uint32_t number, uint64_t*) {
+  return set.StillReady(number);
+}
+
+bool Source::LeavesNothing(const Kevent&, bool) { return false; }
+
+}  // namespace kevent::core

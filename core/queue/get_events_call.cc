@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MIT
+//
+// One call of kevent_get_events or kevent_wait: it looks into the queue, sleeps while it has
+// found fewer events than it wants, and looks again.
+
+#include <absl/base/optimization.h>
+#include <fcntl.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "core/base/call_deadline.h"
+#include "core/base/timespec.h"
+#include "core/descriptors/internal_descriptors.h"
+#include "core/descriptors/process_state.h"
+#include "core/queue/queue.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+
+// The state of one call, on the stack of its thread, and the steps that it takes.
+class GetEventsCall {
+ public:
+  GetEventsCall(Queue& queue, const Queue::Request& request)
+      : queue_(queue),
+        request_(request),
+        deadline_(request.timeout, request.flags),
+        sleeper_(request.min_nr) {}
+
+  int Run();
+
+ private:
+  enum class Then { kReturn, kSleep };
+
+  bool InChild() const { return Process::id() != process_; }
+  int CollectOrSleep();
+  int StatusFlags() const;
+  int Look(unsigned min, Then then);
+  unsigned Collect(unsigned min, unsigned* due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
+  bool OthersHaveConsumed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
+  const KeventSet* Listening() const;
+  int LetSignalsThrough() const;
+  int Prepare();
+  int SleepCancellably();
+  int Sleep();
+  int SleepOnFutex();
+  void ChooseDescriptors() ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
+  int SleepOnDescriptors();
+  bool AreOurs() const;
+  void CloseTimer();
+  static void Cancelled(void* call);
+
+  Queue& queue_;
+  const Queue::Request& request_;
+  const CallDeadline deadline_;
+  Sleeper sleeper_;
+  const int process_ = Process::id();
+  bool signals_pending_ = false;  // for kevents of this queue, as this thread found
+  bool to_return_ = false;        // the call returns with whatever there is
+  bool woken_ = false;            // a descriptor woke the thread, and nothing was found since
+  pollfd descriptors_[kMaxAxes + 2];
+  unsigned own_count_ = 0;  // the first of them: the call ends when one is closed
+};
+
+int Queue::GetEvents(const Request& request) {
+  GetEventsCall call(*this, request);
+  return call.Run();
+}
+
+int GetEventsCall::Run() {
+  const int result = CollectOrSleep();
+  if (!InChild()) queue_.Unpin();
+  return result;
+}
+
+int GetEventsCall::CollectOrSleep() {
+  const bool may_sleep = request_.min_nr != 0 && !deadline_.zero();
+  int interrupted = 0;
+  if (ABSL_PREDICT_FALSE(request_.mask != nullptr)) {
+    interrupted = LetSignalsThrough();
+    if (InChild()) return -EINTR;
+  }
+  int result = Look(may_sleep && interrupted == 0 ? request_.min_nr : 0, Then::kReturn);
+  if (result != 0 || !may_sleep || to_return_) return result;
+  if (interrupted != 0) return interrupted;
+  const int flags = StatusFlags();
+  if (flags < 0) return flags;  // closed by a system call that we don't see
+  if (deadline_.passed() || (flags & O_NONBLOCK) != 0) return Look(0, Then::kReturn);
+
+  if (const int error = Prepare(); error != 0) return -error;
+  for (;;) {
+    result = Look(request_.min_nr, Then::kSleep);
+    if (result != 0 || to_return_) break;
+    int woken = SleepCancellably();
+    if (woken == 0 && !InChild()) woken = LetSignalsThrough();
+    // A signal handler may have forked: in the child of that, the queue is a new one, which
+    // knows of no call, and the timerfd was closed.
+    if (InChild()) return -EINTR;
+    if (woken == 0) {
+      Prepare();  // for signals, if they are waited for by now
+      continue;
+    }
+    result = Look(0, Then::kReturn);
+    if (result == 0 && woken != -ETIMEDOUT) result = woken;
+    break;
+  }
+  CloseTimer();
+  return result;
+}
+
+// The status flags of the queue's file.  The epoll's number is another file's as soon as a
+// call of dup2 has had it moved, so the number counts as used meanwhile.
+int GetEventsCall::StatusFlags() const {
+  const Doorbell::NumbersUsed used(queue_.doorbell_);
+  return sys::StatusFlags(queue_.epoll());
+}
+
+// Collects if at least `min` events are due, and returns their number, or -EBADF when the queue
+// was closed.  A thread that has collected nothing takes a place among the sleepers, or gives up
+// the one it has, as `then` says.
+int GetEventsCall::Look(unsigned min, Then then) {
+  Locked locked(queue_.lock_);
+  if (!queue_.open()) {
+    queue_.Leave(sleeper_);
+    return -EBADF;
+  }
+  queue_.StopHolding(sleeper_);
+  if (queue_.doorbell_.TakeExitRequest() || OthersHaveConsumed()) to_return_ = true;
+  unsigned due;
+  const unsigned claimed = Collect(to_return_ ? 0 : min, &due);
+  if (claimed != 0 || then == Then::kReturn || to_return_) {
+    queue_.Leave(sleeper_);
+  } else {
+    const KeventSet* const listening = Listening();
+    signals_pending_ = listening != nullptr && listening->signals_pending();
+    const bool promoted = sleeper_.woken.load() != 0;
+    queue_.Enlist(sleeper_, due);
+    ChooseDescriptors();
+    if (promoted && sleeper_.timer >= 0) {
+      // The timerfd rang for the promotion: back to the timeout.
+      sys::ArmTimerfd(sleeper_.timer, deadline_.infinite() ? 0 : deadline_.end(), false);
+    }
+  }
+  // A thread that closes the queue makes it readable, so that the leader looks; this collection
+  // may have withdrawn that.
+  if (!queue_.open()) queue_.doorbell_.Ring();
+  return static_cast<int>(claimed);
+}
+
+unsigned GetEventsCall::Collect(unsigned min, unsigned* due) {
+  if (KeventSet* set = queue_.kevents(); set != nullptr) {
+    sys::SignalSet blocked = ~sys::SignalSet{0};
+    if (request_.mask != nullptr) std::memcpy(&blocked, request_.mask, sizeof blocked);
+    set->set_let_through(~blocked);
+  }
+  if (!request_.into_ring) return queue_.Collect(min, request_.max_nr, request_.events, due);
+  EventRing& ring = queue_.ring_;
+  unsigned moved = 0;
+  while (moved < request_.max_nr && ring.room() != 0) {
+    const unsigned room = std::min(ring.room(), request_.max_nr - moved);
+    const unsigned count = queue_.Collect(min, room, ring.next(), due);
+    ring.Advance(count);
+    moved += count;
+    if (count < room) return moved;
+  }
+  // A full ring counts as a number of events that is not reached: the events that are ready
+  // stay in the queue.
+  if (moved == 0) {
+    queue_.Collect(2, 0, nullptr, due);
+    *due = std::max(*due, 1u);
+  }
+  return moved;
+}
+
+bool GetEventsCall::OthersHaveConsumed() const {
+  return request_.into_ring && queue_.ring_.consumer() != request_.old_uidx;
+}
+
+// The queue's kevents if some of them wait for signals, or nullptr.
+const KeventSet* GetEventsCall::Listening() const {
+  const KeventSet* set = queue_.kevents();
+  return set != nullptr && set->signals() >= 0 ? set : nullptr;
+}
+
+// A queue that waits for signals looks for pending ones, so the handlers of those that the
+// request's mask lets through run before that.  0, or -EINTR when one has run.
+int GetEventsCall::LetSignalsThrough() const {
+  if (request_.mask == nullptr || Listening() == nullptr) return 0;
+  return sys::LetSignalsThrough(request_.mask);
+}
+
+// A futex wait sets no signal mask, as ppoll does, hears of no signal to this thread, and has no
+// timeout that follows the steps of CLOCK_REALTIME.  A call that needs one of these sleeps on a
+// timerfd of its own, which rings at the timeout, or when the thread is woken.  0 or an errno.
+int GetEventsCall::Prepare() {
+  if (sleeper_.timer >= 0) return 0;
+  const bool needed = request_.mask != nullptr || deadline_.clock() != CLOCK_MONOTONIC;
+  if (!needed && Listening() == nullptr) return 0;
+  const int timer = AdoptDescriptor(queue_.number(), kRolePrivate,
+                                    [this] { return sys::CreateTimerfd(deadline_.clock()); });
+  if (timer < 0) return needed ? -timer : 0;
+  const Nanoseconds end = deadline_.infinite() ? 0 : deadline_.end();
+  if (const int error = sys::ArmTimerfd(timer, end, false); error < 0) {
+    ReleaseDescriptor(timer, queue_.number(), kRolePrivate);
+    return needed ? -error : 0;
+  }
+  Locked locked(queue_.lock_);
+  sleeper_.timer = timer;
+  return 0;
+}
+
+void GetEventsCall::CloseTimer() {
+  if (sleeper_.timer >= 0) ReleaseDescriptor(sleeper_.timer, queue_.number(), kRolePrivate);
+}
+
+// Cancellation acts only while the thread sleeps, when it has claimed nothing.
+int GetEventsCall::SleepCancellably() {
+  int woken;
+  pthread_cleanup_push(&GetEventsCall::Cancelled, this);
+  woken = Sleep();
+  pthread_cleanup_pop(0);
+  return woken;
+}
+
+void GetEventsCall::Cancelled(void* call) {
+  auto* self = static_cast<GetEventsCall*>(call);
+  {
+    Locked locked(self->queue_.lock_);
+    self->queue_.Leave(self->sleeper_);
+  }
+  self->CloseTimer();
+  self->queue_.Unpin();
+}
+
+// 0 when there may be something to collect, or -ETIMEDOUT, -EINTR, or the error for which the
+// thread cannot sleep.
+int GetEventsCall::Sleep() {
+  switch (sleeper_.role) {
+    case Sleeper::Role::kNone:
+      return sleeper_.error;
+    case Sleeper::Role::kFollower:
+      return sleeper_.timer < 0 ? SleepOnFutex() : SleepOnDescriptors();
+    case Sleeper::Role::kLeader:
+    case Sleeper::Role::kHoldingLeader: {
+      // A kernel that refuses to be told of deadlines would not wake the leader at the next.
+      const int refusal = queue_.doorbell_.refusal();
+      return refusal != 0 ? refusal : SleepOnDescriptors();
+    }
+  }
+  return -EBADF;
+}
+
+int GetEventsCall::SleepOnFutex() {
+  const timespec end = ToTimespec(deadline_.end());
+  return sys::FutexWait(sleeper_.woken.address(), 0, deadline_.infinite() ? nullptr : &end);
+}
+
+// The descriptors are chosen under the lock, so that a call of dup2 in another thread that is
+// about to take one of them knows that the leader sleeps on it.
+void GetEventsCall::ChooseDescriptors() {
+  unsigned count = 0;
+  // An epoll may not report a signal to this thread, so the thread sleeps on the signalfd
+  // itself; but not while a signal is pending that is not enough for it, which would wake it
+  // again and again.
+  const KeventSet* const listening = signals_pending_ ? nullptr : Listening();
+  const int signals = listening == nullptr ? -1 : listening->signals();
+  if (sleeper_.timer >= 0) descriptors_[count++] = {sleeper_.timer, POLLIN, 0};
+  if (sleeper_.role == Sleeper::Role::kLeader) {
+    descriptors_[count++] = {queue_.epoll(), POLLIN, 0};
+  } else if (sleeper_.role == Sleeper::Role::kHoldingLeader) {
+    count += queue_.HoldersDescriptors(descriptors_ + count);
+  }
+  own_count_ = count;
+  if (signals >= 0) descriptors_[count++] = {signals, POLLIN, 0};
+  sleeper_.descriptors = descriptors_;
+  sleeper_.descriptor_count = count;
+}
+
+int GetEventsCall::SleepOnDescriptors() {
+  timespec left;
+  const timespec* timeout = nullptr;
+  if (!deadline_.infinite() && deadline_.clock() == CLOCK_MONOTONIC) {
+    left = ToTimespec(deadline_.left());
+    timeout = &left;
+  }
+  // The thread was woken in vain: the descriptor that is ready may be a stranger's, under a
+  // number that was closed by a system call that the library does not see.
+  if (woken_ && !AreOurs()) return -EBADF;
+  const unsigned count = sleeper_.descriptor_count;
+  const int ready = sys::Poll(descriptors_, count, timeout, request_.mask);
+  if (ready < 0) return ready;
+  if (ready == 0) return -ETIMEDOUT;
+  woken_ = true;
+  for (unsigned i = 0; i < own_count_; ++i) {
+    if ((descriptors_[i].revents & POLLNVAL) != 0) return -EBADF;
+  }
+  return sleeper_.woken.load() == 0 && deadline_.passed() ? -ETIMEDOUT : 0;
+}
+
+bool GetEventsCall::AreOurs() const {
+  for (unsigned i = 0; i < sleeper_.descriptor_count; ++i) {
+    const int fd = descriptors_[i].fd;
+    const Registration found = Registry::Get(fd);
+    if (!found.is_internal() || found.queue() != queue_.number() || !sys::IsMarked(fd))
+      return false;
+  }
+  return true;
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/queue/notifier.h"
+
+#include <cerrno>
+
+#include "core/base/notification.h"
+#include "core/kevents/event_set.h"
+#include "core/queue/queue.h"
+#include "core/queue/queues.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+
+int PlanNotification(const sigevent& notification, Operation* operation) {
+  operation->notify = Operation::Notify::kNobody;
+  if (notification.sigev_notify == SIGEV_SIGNAL || notification.sigev_notify == SIGEV_THREAD) {
+    operation->notify = Operation::Notify::kElsewhere;
+    operation->elsewhere = notification;
+  }
+  if (!IsKeventNotification(&notification)) return 0;
+  Queue* queue;
+  if (const int error = Queues::Pin(notification.sigev_kevent_fd, &queue); error != 0) return error;
+  KeventSet* set = queue->kevents();
+  const int error = set == nullptr ? queue->OpenKevents(&set) : 0;
+  operation->notify = Operation::Notify::kQueue;
+  operation->queue = queue->number();
+  operation->incarnation = queue->incarnation();
+  operation->cookie = reinterpret_cast<uint64_t>(notification.sigev_value.sival_ptr);
+  queue->Unpin();
+  // What the first kevent of a queue takes, was not to be had.
+  return error != 0 ? EAGAIN : 0;
+}
+
+// False when it was closed meanwhile.
+bool Teller::Post(const Operation& operation, uint32_t number) {
+  Queue& queue = Queues::At(operation.queue);
+  if (queue_ != &queue) {
+    Wake();
+    if (!queue.Pin()) return false;
+    queue_ = &queue;
+  }
+  if (queue.incarnation() != operation.incarnation) return false;
+  queue.kevents()->completions().Post(number);
+  return true;
+}
+
+void Teller::Wake() {
+  if (queue_ == nullptr) return;
+  if (queue_->kevents() != nullptr && queue_->kevents()->anything_new()) queue_->Wake();
+  queue_->Unpin();
+  queue_ = nullptr;
+}
+
+void Teller::Complete(uint32_t number) {
+  const Operation& operation = Operations::At(number);
+  switch (operation.notify) {
+    case Operation::Notify::kQueue:
+      if (Post(operation, number)) return;
+      break;
+    case Operation::Notify::kElsewhere:
+      Wake();  // that may sleep, and is a cancellation point
+      sys::Notify(operation.elsewhere);
+      break;
+    case Operation::Notify::kNobody:
+      break;
+  }
+  Operations::Free(number);
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/queue/queue.h"
+
+#include <sys/epoll.h>
+
+#include <cerrno>
+
+#include "core/descriptors/internal_descriptors.h"
+#include "core/descriptors/registry.h"
+#include "core/queue/queues.h"
+#include "core/system/signals_blocked.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+
+// ---- Opening and closing ----------------------------------------------------
+
+int Queue::Open(uint32_t number, QueueMemory* memory) {
+  if (memory_ == nullptr) {
+    // Once: a late timer_delete on the queue that this was before may be about
+    // to take the lock.
+    number_ = number;
+    memory_ = memory;
+    doorbell_.Init(number, &lifetime_, &memory->monotonic_timerfd);
+    lock_.Init();
+  }
+  lifetime_.BeginOpening();
+  io_signal_.store(0, std::memory_order_relaxed);
+
+  Locked locked(lock_);
+  index_.Init(number, memory->indexes);
+  index_.CloseAxes();
+  sleepers_ = {};
+  ring_ = {};
+  const int error = doorbell_.Open();
+  if (error != 0) {
+    CloseInternals();
+    return error;
+  }
+  index_.OpenAxis(kMonotonicAxis, false, false);
+  lifetime_.FinishOpening();
+  return 0;
+}
+
+void Queue::DropName() {
+  if (!lifetime_.DropName()) return;
+  const SignalsBlocked blocked;
+  // A call that sleeps is woken, finds the queue closed, and wakes the next.
+  if (lifetime_.Close()) doorbell_.Ring();
+  Unpin();
+}
+
+bool Queue::Reusable() {
+  if (!lifetime_.is_unused()) return false;
+  Locked locked(lock_);
+  if (memory_ == nullptr) return true;  // wiped
+  if (KeventSet* set = kevents(); set != nullptr) set->Clear();
+  if (deleted_.load(std::memory_order_acquire) != 0) DrainInbox();
+  return index_.timers() == 0;
+}
+
+const char* Queue::Check() {
+  Locked locked(lock_);
+  if (const char* broken = lifetime_.Check(); broken != nullptr) return broken;
+  if (const char* broken = doorbell_.Check(); broken != nullptr) return broken;
+  if (const char* broken = sleepers_.Check(); broken != nullptr) return broken;
+  if (const char* broken = index_.Check(); broken != nullptr) return broken;
+  // A call takes its place among the sleepers after its pin, and leaves it before it unpins.
+  if (sleepers_.has_leader() && lifetime_.pins() == 0) return "a leader is in no call";
+  // An armer would not announce what is due, and nobody would sleep on what it sets instead.
+  if (doorbell_.held() && !sleepers_.has_leader()) return "the queue is held by nobody";
+  return nullptr;
+}
+
+// ---- Axes -------------------------------------------------------------------
+
+int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made) {
+  const int error = doorbell_.FindOrMakeTimer(plan, index, made);
+  if (error == 0 && *made) {
+    // An alarm counts against RLIMIT_SIGPENDING, and its clock may be that of a
+    // thread that comes and goes; a timerfd stays for the next timer.
+    index_.OpenAxis(*index, plan.relative_on_monotonic, plan.kind == AxisKind::kCpuTime);
+  }
+  return error;
+}
+
+// Gives back what the index has released.
+void Queue::TakeBackReleased() {
+  if (!index_.has_released()) return;
+  const TimerIndex::Released released = index_.TakeReleased();
+  deleted_.fetch_sub(released.timers, std::memory_order_acq_rel);
+  if (released.count != 0) {
+    TimerSlots().Free(released.first - 1, released.last - 1, released.count);
+  }
+  DropEmptied();
+}
+
+// Closes the alarms of the axes that have no timers any more.
+void Queue::DropEmptied() {
+  for (int axis; (axis = index_.TakeEmptied()) >= 0;) {
+    doorbell_.DropTimer(static_cast<uint8_t>(axis));
+  }
+}
+
+// ---- Timers -----------------------------------------------------------------
+
+int Queue::AllocateSlot(uint32_t* slot) {
+  int error = TimerSlots().Allocate(slot);
+  if (error != 0) {
+    Queues::ClearClosed();
+    error = TimerSlots().Allocate(slot);
+  }
+  if (error != 0) return error;
+  error = inbox_.Reserve(memory_->inbox, *slot);
+  if (error != 0) TimerSlots().Free(*slot, *slot, 1);
+  return error;
+}
+
+int Queue::AddTimer(const ClockPlan& plan, uint64_t cookie, Handle* handle) {
+  Locked locked(lock_);
+  return AddTimerLocked(plan, cookie, 0, handle);
+}
+
+int Queue::AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags, Handle* handle) {
+  uint8_t index;
+  bool made;
+  if (const int error = FindOrMakeAxis(plan, &index, &made); error != 0) return error;
+  int error = index_.Join(index);
+  uint32_t slot;
+  if (error == 0) {
+    error = AllocateSlot(&slot);
+    if (error != 0) index_.Leave(index);
+  }
+  if (error != 0) {
+    DropEmptied();
+    if (made) doorbell_.DropTimer(index);
+    return error;
+  }
+
+  TimerSlot& timer = SlotTable::At(slot);
+  const uint32_t generation = timer.life.generation() + 1;
+  timer.frozen_overruns.store(0, std::memory_order_relaxed);
+  timer.cookie.store(cookie, std::memory_order_relaxed);
+  timer.position_or_next_free = 0;
+  timer.queue.exchange(static_cast<uint16_t>((number_ + 1) | flags));
+  timer.axis.store(index, std::memory_order_relaxed);
+  timer.life.set_generation(generation);
+  SlotTable::HandedOut(generation);
+  // A holding leader sleeps on the timerfds that there were.
+  if (made) Recall();
+  *handle = Handle(slot, generation);
+  return 0;
+}
+
+void Queue::DrainInbox() {
+  index_.Drain(inbox_, memory_->inbox);
+  TakeBackReleased();
+}
+
+void Queue::DeletedTimer(uint32_t slot) {
+  // So many deleted timers may lie in the index before timer_delete clears
+  // them out itself: one lock for all of them.
+  constexpr uint32_t kBacklog = 64;
+
+  // Nor may nobody ever collect again: the last timer on a clock of CPU time has an
+  // alarm of the kernel's, and a thread that waits for it.
+  const uint8_t axis = SlotTable::At(slot).axis.load(std::memory_order_relaxed);
+  const bool has_alarm =
+      doorbell_.timer(axis).kind.load(std::memory_order_acquire) == AxisKind::kCpuTime;
+  inbox_.Mark(memory_->inbox, slot);
+  if (deleted_.fetch_add(1, std::memory_order_acq_rel) + 1 < kBacklog && !has_alarm) return;
+  Locked locked(lock_);
+  DrainInbox();
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+//
+// A queue: the timers that complete into it, indexed per axis of time; the
+// kernel objects that make its descriptor readable; and who sleeps on it.
+//
+// Its parts live in
+//   queue.cc      opening, pinning, closing, and the axes
+//   queue_descriptors.cc  closing and moving the descriptors that it has inside
+//   arming.cc     what armers do to have the queue look at a timer
+//   timer_index.h  what is due and what comes next, under the lock
+//   collector.h   one collection, under the lock
+//   settling.cc   telling the kernel what comes next, under the lock
+//   waiting.cc    the leader's place, as the kernel objects see it
+//   get_events_call.cc    one call that collects, and sleeps for it
+//   queue_kevents.cc  what it does for the set of other kevents, kevent_set.h
+
+#ifndef KEVENT_CORE_QUEUE_QUEUE_H_
+#define KEVENT_CORE_QUEUE_QUEUE_H_
+
+#include <kevent/kevent.h>
+#include <poll.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/base/lock.h"
+#include "core/base/seq_cst.h"
+#include "core/kevents/event_set.h"
+#include "core/kevents/host.h"
+#include "core/operations/event_ring.h"
+#include "core/queue/doorbell.h"
+#include "core/queue/lifetime.h"
+#include "core/queue/sleepers.h"
+#include "core/timers/axis.h"
+#include "core/timers/clocks.h"
+#include "core/timers/inbox.h"
+#include "core/timers/setting.h"
+#include "core/timers/slot_table.h"
+#include "core/timers/timer_index.h"
+
+namespace kevent::core {
+
+inline constexpr uint32_t kMaxQueues = (1u << 14) - 1;  // numbers plus one have 14 bits
+// The part of a queue that a fork leaves in place: addresses of pages whose
+// contents it wipes.
+struct QueueMemory {
+  InboxDirectory inbox;
+  TimerIndex::Pages indexes[kMaxAxes];
+  // A member that only the queue's epoll has: its number plus one.  Tells which
+  // descriptors are the queue's, also in a child of fork.
+  std::atomic<int> monotonic_timerfd;
+  // Mapped when the first kevent is registered; the set is wiped.
+  std::atomic<KeventSet*> kevents;
+  std::atomic<KeventPages*> kevent_pages;
+};
+
+class LineWriter;
+
+class Queue : public KeventHost {
+ public:
+  // ---- Life (queue.cc) ----
+
+  // Makes the kernel objects of an unused queue: 0 or an errno.  The caller
+  // names it.
+  int Open(uint32_t number, QueueMemory* memory);
+
+  uint32_t number() const { return number_; }
+  // Of the lifetime (core/queue/lifetime.h).  Whoever unpins last closes the internals; whoever
+  // drops the last name closes the queue.
+  uint32_t incarnation() const { return lifetime_.incarnation(); }
+  bool open() const { return lifetime_.open(); }
+  bool Pin() { return lifetime_.Pin(); }
+  void Unpin() {
+    if (lifetime_.Unpin()) CloseInternals();
+  }
+  void AddName() { lifetime_.AddName(); }
+  bool AddFurtherName() { return lifetime_.AddFurtherName(); }
+  void DropName();
+
+  // Whether nothing refers to it any more, so that it can be opened anew.
+  bool Reusable();
+
+  // The internal descriptor with this role is about to be taken by dup2: moves
+  // the object to another number, and registers this one as left.  0; EBUSY when it
+  // cannot be moved; EAGAIN while the queue is in use.  Async-signal-safe.
+  int MoveInternal(int fd, uint16_t role);
+  // No thread has read the number, which was left, and has yet to use it.
+  bool IsUnused(int fd) ABSL_LOCKS_EXCLUDED(lock_);
+
+  // The calling thread's table of descriptors is the one that the queue lives in, or
+  // is not, which a lock on one of its files tells while it is open.  Async-signal-safe.
+  using Table = Doorbell::Table;
+  Table CallersTable() const { return doorbell_.CallersTable(); }
+
+  // A call of dup2 onto a number that was left has failed: whether it may close it.  If
+  // not, threads may go on using it, and it is closed with the queue.
+  bool MayCloseLeft(int fd);
+
+  // While it lives, a number that was read afterwards is not taken by dup2.
+  class NumbersUsed;
+
+  // The signal that the program has set for I/O on its descriptor (F_SETSIG).
+  int io_signal() const { return io_signal_.load(std::memory_order_relaxed); }
+  void set_io_signal(int signal) { io_signal_.store(signal, std::memory_order_relaxed); }
+
+  // Whether the epoll's number is not a stranger's.
+  bool OwnsEpoll() const { return doorbell_.OwnsEpoll(); }
+
+  int epoll() const { return doorbell_.epoll(); }
+  int always_ready() const { return doorbell_.always_ready(); }
+  const KernelTimer& kernel_timer(uint8_t index) const { return doorbell_.timer(index); }
+  // How many of the engine's own members make the descriptor readable, as its
+  // collector has told them and read the clocks.
+  unsigned ReadableMembers() const;
+  uint32_t axis_count() const { return doorbell_.timer_count(); }
+
+  // ---- Timers ----
+
+  // Makes a timer: 0 and its slot and generation, or an errno and nothing.
+  int AddTimer(const ClockPlan& plan, uint64_t cookie, Handle* handle);
+
+  // Whether the thread or process whose CPU time an axis is, if it is that, has
+  // not ended: another one may have its id by now.  Async-signal-safe.
+  bool ClockLives(uint8_t axis);
+
+  // A timer of this queue was deleted; its slot is to be taken back.
+  void DeletedTimer(uint32_t slot);
+
+  // The same for those of kevents, under the lock.
+  int AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle);
+  // Whether it would be collected, as the clocks were read.
+  bool IsDue(uint32_t slot) const {
+    lock_.AssertHeld();
+    return index_.IsDue(slot);
+  }
+  void DeleteKeventTimer(Handle handle);
+
+  // ---- Kevents ----
+
+  // The set of those that are registered, or nullptr while there was none.
+  KeventSet* kevents() const {
+    KeventSet* set = memory_->kevents.load(std::memory_order_acquire);
+    return set != nullptr && set->open() ? set : nullptr;
+  }
+  // Makes it: 0 or an errno.
+  int OpenKevents(KeventSet** set);
+
+  // Calls what changes the set.
+  template <typename Change>
+  void WithKevents(Change change) {
+    Locked locked(lock_);
+    Locked table_locked(memory_->kevents.load(std::memory_order_relaxed)->table_lock());
+    change();
+  }
+
+  // What a holding leader sleeps on has changed.
+  void Recall();
+  // Recalls all sleepers: what any of them sleeps on has changed.
+  void RecallAll();
+  // Something that was ready and announced was taken back.
+  void LookAnew();
+
+  EventRing& ring() { return ring_; }
+  // The consumer of the ring has made room.
+  int CommitRing(unsigned new_uidx, unsigned over);
+
+  // For people (dump.cc): see DumpQueue.
+  void Dump(LineWriter& out);
+
+  // ---- Armers (arming.cc); async-signal-safe ----
+
+  // The word of this timer was replaced by one with a deadline: makes sure that
+  // the queue looks at it in time.
+  void Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline);
+
+  // The kernel's timer of a CPU-time axis expired.
+  void AlarmFired(uint8_t axis);
+
+  // Something can be collected that the kernel does not know of.
+  void Wake();
+
+  // Has one call that sleeps return, or the next that would.
+  void RequestExit() { doorbell_.RequestExit(); }
+  // The first invariant that does not hold, or nullptr; for tests and debuggers.
+  const char* Check() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // ---- Collecting and waiting (collector.cc, get_events_call.cc) ----
+
+  struct Request {
+    unsigned min_nr;
+    unsigned max_nr;
+    ukevent* events;
+    const timespec* timeout;
+    unsigned flags;
+    const sigset_t* mask;
+    // kevent_wait: into the ring instead, as long as this is its consumer's index.
+    bool into_ring = false;
+    unsigned old_uidx = 0;
+  };
+  // The number of events, or a negative errno.  A cancellation point.
+  // Requires a pin, and unpins, unless it returns in a child of fork.
+  int GetEvents(const Request& request);
+
+ private:
+  friend class Collector;
+  friend class GetEventsCall;
+  // queue_descriptors.cc
+  void CloseInternals();
+  void CloseOthers();
+  int MoveInternalLocked(int fd, uint16_t role) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int AllocateSlot(uint32_t* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags, Handle* handle)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void DrainInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void TakeBackReleased() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void DropEmptied() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // dump.cc
+  void DumpLocked(LineWriter& out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // arming.cc
+  void NotifyAt(uint8_t index, Nanoseconds deadline);
+
+  // collector.cc
+  unsigned Collect(unsigned min, unsigned max, ukevent* events, unsigned* due)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  // settling.cc
+  bool LookAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void AnnounceAnew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Doorbell::Members EpollMembers() const;
+
+  // waiting.cc
+  void Enlist(Sleeper& sleeper, unsigned due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Leave(Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int Hold() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void StopHolding(const Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  unsigned HoldersDescriptors(pollfd* descriptors) const;
+
+  Lock lock_;  // taken by collectors, timer_create and timer_delete
+
+  Lifetime lifetime_;
+  uint32_t number_;
+  QueueMemory* memory_;
+
+  std::atomic<int> io_signal_;
+  Doorbell doorbell_;
+  bool kevents_first_ ABSL_GUARDED_BY(lock_);  // whose turn it is when there is room for one
+  EventRing ring_;
+
+  std::atomic<uint32_t> deleted_;  // timers that the index has yet to release
+
+  Sleepers sleepers_ ABSL_GUARDED_BY(lock_);
+
+  Inbox inbox_;
+  TimerIndex index_ ABSL_GUARDED_BY(lock_);
+};
+
+class Queue::NumbersUsed : private Doorbell::NumbersUsed {
+ public:
+  explicit NumbersUsed(Queue& queue) : Doorbell::NumbersUsed(queue.doorbell_) {}
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_QUEUE_QUEUE_H_

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+
+#include "core/queue/queues.h"
+
+#include <absl/base/optimization.h>
+#include <sys/epoll.h>
+
+#include <cerrno>
+
+#include "core/descriptors/internal_descriptors.h"
+#include "core/descriptors/names.h"
+#include "core/descriptors/process_state.h"
+#include "core/descriptors/registry.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+namespace {
+
+// A fork leaves them as they are.  Constant-initialised: calls may come before any
+// constructor of ours.
+constinit std::atomic<Queue*> g_queues[kMaxQueues] = {};
+constinit std::atomic<QueueMemory*> g_queue_memory[kMaxQueues] = {};
+
+// Maps the pages of a queue number that was never used: 0 or an errno.
+int MapQueue(uint32_t number) {
+  QueueMemory* memory = g_queue_memory[number].load(std::memory_order_relaxed);
+  if (memory == nullptr) {
+    const int error = sys::MapPages(sizeof(QueueMemory), sys::OnFork::kKeep, &memory);
+    if (error < 0) return -error;
+    g_queue_memory[number].store(memory, std::memory_order_release);
+  }
+  Queue* queue;
+  const int error = sys::MapPages(sizeof(Queue), sys::OnFork::kWipe, &queue);
+  if (error < 0) return -error;
+  g_queues[number].store(queue, std::memory_order_release);
+  return 0;
+}
+
+}  // namespace
+
+Queue& Queues::At(uint32_t number) { return *g_queues[number].load(std::memory_order_acquire); }
+
+Queue* Queues::Find(uint32_t number) {
+  return number < kMaxQueues ? g_queues[number].load(std::memory_order_acquire) : nullptr;
+}
+
+void Queues::HasUncleared() { State().any_uncleared.store(true, std::memory_order_seq_cst); }
+
+// A thread that holds the other lock may be about to do it.
+void Queues::ClearClosed() {
+  Lock& lock = State().lock;
+  if (!lock.TryAcquire()) return;
+  ClearClosedLocked();
+  lock.Release();
+}
+
+void Queues::ClearClosedLocked() {
+  if (!State().any_uncleared.exchange(false, std::memory_order_seq_cst)) return;
+  for (uint32_t number = 0; number < kMaxQueues; ++number) {
+    Queue* const queue = g_queues[number].load(std::memory_order_acquire);
+    if (queue == nullptr) return;
+    queue->Reusable();
+  }
+}
+
+int Queues::Open(Queue** opened) {
+  Locked locked(State().lock);
+  ClearClosedLocked();
+  for (uint32_t number = 0; number < kMaxQueues; ++number) {
+    Queue* queue = g_queues[number].load(std::memory_order_acquire);
+    if (queue == nullptr) {
+      if (const int error = MapQueue(number); error != 0) return error;
+      queue = &At(number);
+    } else if (!queue->Reusable()) {
+      continue;
+    }
+    if (const int error = queue->Open(number, g_queue_memory[number]); error != 0) return error;
+    *opened = queue;
+    return 0;
+  }
+  return EMFILE;
+}
+
+int Queues::OpenAnew(uint32_t number) {
+  Queue& queue = At(number);
+  return queue.open() ? 0 : queue.Open(number, g_queue_memory[number]);
+}
+
+int Queues::Pin(int kev_fd, Queue** queue) {
+  for (bool prepared = false;; prepared = true) {
+    const Registration found = Registry::Get(kev_fd);
+    if (!found.is_name()) {
+      return found.is_closing() || sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
+    }
+    if (ABSL_PREDICT_FALSE(!SeesCloses()) && !StillNamed(kev_fd, found)) {
+      return sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
+    }
+    Queue& named = At(found.queue());
+    const bool pinned = named.Pin();
+    // If it was closed in between, it may be another queue by now.
+    const bool still_named = Registry::Get(kev_fd).bits() == found.bits();
+    if (pinned && still_named) {
+      *queue = &named;
+      return 0;
+    }
+    if (pinned) named.Unpin();
+    if (prepared && still_named) return EBADF;
+    // Not open for a child of fork that no handler has prepared, either.
+    Process::Owns();
+  }
+}
+
+// ---- Names, as descriptors ask for them (core/descriptors/names.h) --------------------------
+
+// To modify a member as it is changes nothing; and of an epoll that does not have it
+// nothing either, whoever's that is.
+bool IsNameOf(int fd, uint32_t queue) {
+  const std::atomic<int>& number = g_queue_memory[queue].load()->monotonic_timerfd;
+  for (;;) {
+    const int member = number.load() - 1;
+    if (sys::IsMarked(fd) && OwnsDescriptor(member, queue, kMonotonicAxis) &&
+        sys::EpollModify(fd, member, EPOLLIN) == 0) {
+      return true;
+    }
+    // Not if dup2 in another thread has it moved meanwhile.
+    if (number.load() - 1 == member) return false;
+  }
+}
+
+void DropName(uint32_t queue) { Queues::At(queue).DropName(); }
+
+bool MayCloseLeft(uint32_t queue, int fd) { return Queues::At(queue).MayCloseLeft(fd); }
+
+}  // namespace kevent::core

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+//
+// The queues of the process by number.
+
+#ifndef KEVENT_CORE_QUEUE_QUEUES_H_
+#define KEVENT_CORE_QUEUE_QUEUES_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/base/lock.h"
+#include "core/queue/queue.h"
+
+namespace kevent::core {
+
+class Queues {
+ public:
+  // The queue with this number; requires that it was opened once.
+  static Queue& At(uint32_t number);
+  // The same, or nullptr from the first number on that was never opened.
+  static Queue* Find(uint32_t number);
+
+  // The queue that a descriptor names, pinned: 0, EBADF when it is not open, or
+  // EINVAL when it is something else.
+  static int Pin(int kev_fd, Queue** queue);
+
+  // Opens an unused queue under its internal numbers: 0 or an errno.
+  static int Open(Queue** queue);
+  // Opens this one, unless it is: in a child of fork, whose parent had it.
+  static int OpenAnew(uint32_t number);
+
+  // A queue was closed that has kevents, whose timers are the process's.
+  // Async-signal-safe.
+  static void HasUncleared();
+  // Takes back what closed queues have.  The lock of a queue that is open may be held.
+  static void ClearClosed();
+
+  // The part that a fork wipes.  Zeroed memory but for Init.
+  struct Wiped {
+    void Init() { lock.Init(); }
+
+    Lock lock;  // of who opens queues
+    std::atomic<bool> any_uncleared;
+  };
+
+ private:
+  static Wiped& State();  // core/process/process.cc
+  static void ClearClosedLocked();
+};
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_QUEUE_QUEUES_H_

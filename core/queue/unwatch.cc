@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+//
+// A number that kevents watch is about to be closed: who watches it takes it out.
+
+#include "core/descriptors/process_state.h"
+#include "core/kevents/event_set.h"
+#include "core/kevents/watched_fds.h"
+#include "core/queue/queue.h"
+#include "core/queue/queues.h"
+#include "core/system/signals_blocked.h"
+
+namespace kevent::core {
+namespace {
+
+// Out of whatever epoll of the queue's it is in; the records stay, as for any
+// descriptor that was closed.
+void TakeOut(Queue& queue, int fd) {
+  // A child of vfork closes in its own table of descriptors, with our memory.
+  if (queue.CallersTable() == Queue::Table::kAnother || !queue.Pin()) return;
+  {
+    const Queue::NumbersUsed used(queue);
+    // Its epolls may be strangers', if the program has closed ours behind our back.
+    if (queue.OwnsEpoll()) {
+      if (const KeventSet* set = queue.kevents(); set != nullptr) set->LetGo(fd);
+    }
+  }
+  queue.Unpin();
+}
+
+}  // namespace
+
+void Watched::LetGoOf(int fd) {
+  const SignalsBlocked blocked;  // a handler that leaves would leave its pin behind
+  // A child of vfork closes in its own table of descriptors, with our memory.
+  if (!Process::Owns()) return;
+  const uint32_t watching = Entry(fd)->exchange(0, std::memory_order_seq_cst);
+  if (watching == 0) return;
+  if (watching != kSeveral) return TakeOut(Queues::At(watching - 1), fd);
+  Queue* queue;
+  for (uint32_t number = 0; (queue = Queues::Find(number)) != nullptr; ++number) {
+    TakeOut(*queue, fd);
+  }
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+//
+// How the kernel objects of a queue wake its leader (core/queue/sleepers.h).
+//
+// Normally the leader sleeps on the internal epoll descriptor of the queue.  When events are due,
+// but fewer than it asks for, that descriptor has to stay readable for others: then the leader
+// "holds", and sleeps on the timerfds, which are set to the next deadlines that are not due yet.
+
+#include <cerrno>
+
+#include "core/queue/queue.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+
+// Gives the sleeper a place, once it has found `due` events, fewer than it asks for.
+void Queue::Enlist(Sleeper& sleeper, unsigned due) {
+  if (!sleepers_.Enlist(sleeper, due) || due == 0) return;
+  const int error = Hold();
+  sleeper.error = error == -EAGAIN ? 0 : error;
+  sleeper.role = error == 0 ? Sleeper::Role::kHoldingLeader : Sleeper::Role::kNone;
+}
+
+// Leaves the descriptor readable, and sets the kernel's timers to the deadlines that are not due
+// yet.  0; -EAGAIN when an armer came in between, so that the leader has to look again; or the
+// reason for which it cannot hold: the kernel has no memory.
+int Queue::Hold() {
+  KeventSet* const set = kevents();
+  if (set != nullptr) {
+    if (const int error = set->WatchEdges(); error < 0) return error;
+  }
+  doorbell_.Hold();
+  // With kevents the leader sleeps on every edge of the epoll, and an announcement is one.  So
+  // nothing is announced when the kernel reports an event by level anyhow, or when nothing is
+  // due: for want of room in the ring the leader may hold then, too.
+  if ((set == nullptr || set->ready_by_level() == 0) && ReadableMembers() != 0) {
+    doorbell_.Announce();
+  }
+  if (!doorbell_.TimersAreFree()) {
+    doorbell_.StopHolding();
+    return -ENOMEM;
+  }
+  for (uint32_t i = 0; i < axis_count(); ++i) {
+    doorbell_.Rearm(static_cast<uint8_t>(i), index_.NextNotDue(static_cast<uint8_t>(i)),
+                    index_.now(static_cast<uint8_t>(i)), true);
+  }
+  // An armer that saw the queue announced and not held has told the kernel nothing, but it has
+  // marked its timer before (model: HOLDS_WITHOUT_LOOKING_AGAIN).
+  return LookAgain() ? -EAGAIN : 0;
+}
+
+void Queue::StopHolding(const Sleeper& sleeper) {
+  if (!sleepers_.IsLeader(sleeper) || !doorbell_.held()) return;
+  doorbell_.StopHolding();
+  // Edges up to here are seen by the look that follows; later ones wake the leader again.
+  if (KeventSet* set = kevents(); set != nullptr) set->TakeEdges();
+}
+
+void Queue::Recall() {
+  lock_.AssertHeld();
+  doorbell_.Recall();
+}
+
+void Queue::RecallAll() {
+  lock_.AssertHeld();
+  sleepers_.WakeFollowers();
+  if (sleepers_.has_leader()) doorbell_.Notify();
+}
+
+// The descriptors that a holding leader sleeps on, which become readable with new events only.
+unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
+  if (const KeventSet* set = kevents(); set != nullptr) {
+    descriptors[0] = {set->edges(), POLLIN, 0};
+    // Recall() sets this one.
+    const KernelTimer& monotonic = doorbell_.timer(kMonotonicAxis);
+    const int timerfd = monotonic.source.load(std::memory_order_acquire) - 1;
+    descriptors[1] = {timerfd, POLLIN, 0};
+    return 2;
+  }
+  return doorbell_.TimersToPoll(descriptors);
+}
+
+// Takes its place from the sleeper, if it has one.  After a leader nobody holds, until its
+// successor has looked.
+void Queue::Leave(Sleeper& sleeper) {
+  if (sleepers_.IsLeader(sleeper)) {
+    doorbell_.StopHolding();
+    if (KeventSet* set = kevents(); set != nullptr) set->IgnoreEdges();
+  }
+  sleepers_.Leave(sleeper);
+}
+
+int Queue::CommitRing(unsigned new_uidx, unsigned over) {
+  Locked locked(lock_);
+  const bool was_full = ring_.exists() && ring_.full();
+  const int count = ring_.Commit(new_uidx, over);
+  // A leader that waits for room in the ring holds.
+  if (was_full && count > 0) Recall();
+  return count;
+}
+
+}  // namespace kevent::core

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+//
+// KEVENT_PROCESS: the end of a process, by a pidfd.  id.raw[0] is its process
+// id.  A child is never reaped here: wait(2) finds it as ever.
+
+#include <sys/epoll.h>
+
+#include <cerrno>
+
+#include "core/kevents/event_set.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+namespace {
+
+int Attach(KeventSet& set, uint32_t number, const ukevent&) {
+  Kevent& record = set.At(number);
+  if (record.key.id >> 32 != 0 || static_cast<int>(record.key.id) <= 0) return -EINVAL;
+  const auto create = [&record] { return sys::CreatePidfd(static_cast<int>(record.key.id)); };
+  // A pidfd becomes readable once: level or edge make no difference.
+  const int pidfd = set.AdoptAndWatch(number, EPOLLIN, create);
+  return pidfd < 0 ? pidfd : 0;
+}
+
+// A process ends once.  The pidfd says whether the process has ended: a question
+// about its status fails for many reasons, of processes that live too.
+bool Deliver(KeventSet& set, Kevent& record, bool) {
+  // The number may be a stranger's, if the program has closed the pidfd by a system call
+  // of its own.
+  if (set.Rewatch(set.NumberOf(record), EPOLLIN) < 0) return false;
+  const int ready = sys::PollNow(record.fd, POLLIN);
+  if (ready < 0 || (ready & POLLIN) == 0) return false;
+  int status = 0;
+  const int result = sys::ExitStatus(record.fd, static_cast<int>(record.key.id), &status);
+  record.found_data[0] = result == 0 ? static_cast<uint32_t>(status) : 0;
+  record.found_data[1] = KEVENT_PROCESS_EXIT;
+  record.found_flags = result == 0 ? 0u : KEVENT_RET_NO_STATUS;
+  record.ended = true;
+  return true;
+}
+
+// An event that kevent_ctl made leaves the end of the process to come.
+bool Leaves(const Kevent&, bool forced) { return forced; }
+
+}  // namespace
+
+constexpr Source kProcessSource = {
+    .events = KEVENT_PROCESS_EXIT, .attach = Attach, .deliver = Deliver, .leaves = Leaves};
+
+}  // namespace kevent::core

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+//
+// KEVENT_UNOTIFY: events of the program's own, under any id.  Only kevent_ctl(READY)
+// makes one ready.
+
+#include "core/kevents/event_set.h"
+
+namespace kevent::core {
+namespace {
+
+int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
+  // As in 2006: asked to be queued in any case, there is nothing to wait for.
+  if ((request.req_flags & KEVENT_REQ_ALWAYS_QUEUE) != 0) set.MakeReady(number, false);
+  return 0;
+}
+
+}  // namespace
+
+constexpr Source kUserSource = {.events = KEVENT_UNOTIFY_EVENT, .attach = Attach};
+
+}  // namespace kevent::core

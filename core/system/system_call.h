@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+//
+// System calls as system_linux*.cc make them: by syscall(2) and not by the C
+// library's functions of the same names, some of which this library replaces.
+
+#ifndef KEVENT_CORE_SYSTEM_SYSTEM_CALL_H_
+#define KEVENT_CORE_SYSTEM_SYSTEM_CALL_H_
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace kevent::sys {
+
+// While it lives, the C library may set errno: afterwards it is what it was.  Its functions
+// for threads, which return an error number, set errno as well where a system call of
+// theirs fails.
+class ErrnoKept {
+ public:
+  ErrnoKept() : before_(errno) {}
+  ~ErrnoKept() { errno = before_; }
+  ErrnoKept(const ErrnoKept&) = delete;
+  ErrnoKept& operator=(const ErrnoKept&) = delete;
+
+ private:
+  const int before_;
+};
+
+// The result, or the negative errno; errno itself stays as it was.
+template <typename... Arguments>
+long Call(long number, Arguments... arguments) {
+  const int before = errno;
+  const long result = syscall(number, arguments...);
+  if (result != -1) return result;
+  const int error = errno;
+  errno = before;
+  return -error;
+}
+
+template <typename... Arguments>
+int CallInt(long number, Arguments... arguments) {
+  return static_cast<int>(Call(number, arguments...));
+}
+
+}  // namespace kevent::sys
+
+#endif  // KEVENT_CORE_SYSTEM_SYSTEM_CALL_H_

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+//
+// Numbers the settings that a thread makes, so that equal deadlines come out in
+// the order in which one thread armed them.
+
+#ifndef KEVENT_CORE_TIMERS_ARMING_ORDER_H_
+#define KEVENT_CORE_TIMERS_ARMING_ORDER_H_
+
+#include <cstdint>
+
+namespace kevent::core {
+
+// The library's only thread-local storage: 8 bytes, initial-exec, so that no
+// access ever allocates.  A counter of the queue would be one more contended
+// line for threads that arm on one queue.
+extern thread_local uint64_t t_arming_order __attribute__((tls_model("initial-exec")));
+
+inline uint64_t NextArmingOrder() {
+#if defined(__x86_64__)
+  // One instruction, so that a signal handler between the halves of an
+  // increment cannot set the count back; no lock prefix: no other thread sees it.
+  uint64_t order = 1;
+  __asm__ volatile("xaddq %0, %1" : "+r"(order), "+m"(t_arming_order));
+  return order;
+#else
+  return __atomic_fetch_add(&t_arming_order, 1, __ATOMIC_RELAXED);
+#endif
+}
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_TIMERS_ARMING_ORDER_H_
