@@ -5,7 +5,6 @@
 
 #include "core/calls/aio.h"
 
-#include "core/base/notification.h"
 #include "core/system/system.h"
 #include "shim/edge.h"
 #include "shim/libc.h"

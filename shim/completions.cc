@@ -2,7 +2,6 @@
 //
 // The other calls that take a struct sigevent.
 
-#include "core/base/notification.h"
 #include "core/calls/aio.h"
 #include "core/calls/lookups.h"
 #include "core/calls/message_queues.h"

@@ -6,8 +6,6 @@
 #include <sched.h>
 #include <stdarg.h>
 
-#include "core/calls/aio.h"
-#include "core/kevents/watched_fds.h"
 #include "core/system/system.h"
 #include "shim/edge.h"
 #include "shim/libc.h"
@@ -17,26 +15,6 @@ namespace sys = kevent::sys;
 using kevent::shim::Finish;
 
 namespace {
-
-// Asynchronous operations that have not begun lose their descriptor, and kevents
-// theirs.
-void Loses(unsigned first, unsigned last) {
-  core::Watched::LetGo(first, last);
-  if (ABSL_PREDICT_FALSE(core::AnyToLoseDescriptors())) core::LosesDescriptors(first, last);
-}
-void Loses(int fd) {
-  if (fd < 0) return;
-  core::Watched::LetGo(fd);
-  const auto number = static_cast<unsigned>(fd);
-  if (ABSL_PREDICT_FALSE(core::AnyToLoseDescriptors())) core::LosesDescriptors(number, number);
-}
-
-// And if one is about to take its place.  Not by a call that fails, which leaves
-// them alone.
-void Replaces(int fd, int target, int flags = 0) {
-  if (ABSL_PREDICT_TRUE(!core::Watched::Is(target) && !core::AnyToLoseDescriptors())) return;
-  if (core::WouldReplace(fd, target, flags)) Loses(target);
-}
 
 // fcntl takes one argument of pointer size at most, and passes it on unread.
 template <typename Libc>
@@ -74,7 +52,7 @@ bool ReplaceUnconcerned(int fd, int target, Call call, int* result) {
 
 KEVENT_EXPORT int close(int fd) {
   const core::Closing closing(fd);
-  Loses(fd);
+  core::Loses(fd);
   if (core::Concerns(fd)) return Finish(core::CloseDescriptor(fd));
   const auto libc = KEVENT_LIBC(close);
   return libc != nullptr ? libc(fd) : Finish(sys::Close(fd));
@@ -88,7 +66,7 @@ KEVENT_EXPORT int dup(int fd) noexcept {
 
 KEVENT_EXPORT int dup2(int fd, int target) noexcept {
   const core::Closing closing(target);
-  Replaces(fd, target);
+  core::Replaces(fd, target);
   const auto libc = KEVENT_LIBC(dup2);
   int result;
   if (libc != nullptr && ReplaceUnconcerned(
@@ -100,7 +78,7 @@ KEVENT_EXPORT int dup2(int fd, int target) noexcept {
 
 KEVENT_EXPORT int dup3(int fd, int target, int flags) noexcept {
   const core::Closing closing(target);
-  Replaces(fd, target, flags);
+  core::Replaces(fd, target, flags);
   const auto libc = KEVENT_LIBC(dup3);
   int result;
   if (libc != nullptr && ReplaceUnconcerned(
@@ -138,7 +116,7 @@ KEVENT_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept
     result = libc(first, last, flags);
   } else if (flags == 0 && first <= last && core::CanCloseRanges()) {
     const core::Closing closing(first, last);
-    Loses(first, last);
+    core::Loses(first, last);
     result = Finish(core::CloseDescriptors(first, last, flags));
   } else {
     result = Finish(core::CloseDescriptors(first, last, flags));
@@ -161,7 +139,7 @@ KEVENT_EXPORT void closefrom(int lowest) noexcept {
   unsigned rest = first;
   if (core::ConcernsAny()) {
     const core::Closing closing(first, ~0U);
-    Loses(first, ~0U);
+    core::Loses(first, ~0U);
     if (core::CloseDescriptors(first, ~0U, 0) == 0) return;
     rest = core::CloseOneByOne(first);  // and the C library has a way without the call
   }

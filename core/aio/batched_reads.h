@@ -2,7 +2,7 @@
 //
 // Reads of a list that do not block: by an io_uring in the calling thread, one
 // system call for all of them.  What would block there fails instead, so nothing
-// is left in that thread that the kernel would end later (aio_engine.h).
+// is left in that thread that the kernel would end later (core/aio/engine.h).
 
 #ifndef KEVENT_CORE_AIO_BATCHED_READS_H_
 #define KEVENT_CORE_AIO_BATCHED_READS_H_

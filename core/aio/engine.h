@@ -4,7 +4,7 @@
 // one thread with an io_uring, and a few threads that block for what an io_uring
 // would not end, and for all where there is none.
 //
-// No thread of the program submits what may not be done at once (aio_reads.h has
+// No thread of the program submits what may not be done at once (core/aio/batched_reads.h has
 // the rest): the kernel ends it in the thread that submitted it, whose epoll_wait
 // then fails with EINTR although no handler has run.
 
@@ -107,7 +107,7 @@ class AioEngine {
   void TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next);
   static sys::Transfer Rest(const Operation& operation);
 
-  // aio_ring.cc
+  // The thread that has the io_uring.
   int StartRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int OpenRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -124,7 +124,7 @@ class AioEngine {
   void EmptyRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RunRing();
 
-  // aio_pool.cc
+  // The threads that block.
   int AddThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void WakePool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool MayBeNeeded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

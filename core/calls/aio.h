@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "core/aio/engine.h"
+#include "core/base/notification.h"
 
 namespace kevent::core {
 

@@ -7,13 +7,17 @@
 #ifndef KEVENT_CORE_CALLS_DESCRIPTORS_H_
 #define KEVENT_CORE_CALLS_DESCRIPTORS_H_
 
+#include <absl/base/optimization.h>
+
 #include <optional>
 
+#include "core/calls/aio.h"
 #include "core/descriptors/closing.h"
 #include "core/descriptors/names.h"
 #include "core/descriptors/range_closes.h"
 #include "core/descriptors/registry.h"
 #include "core/descriptors/replacement.h"
+#include "core/kevents/watched_fds.h"
 #include "core/system/system.h"
 
 namespace kevent::core {
@@ -69,6 +73,28 @@ int DuplicateTo(int fd, int target, int flags);  // dup3
 // engine's mark (F_SETSIG): of a queue, which never announces any, the program sets
 // and reads one of its own.  Numbers that the engine keeps for itself are EBADF.
 bool ControlHere(int fd, int command, void* argument, int* result);
+
+// ---- Before a descriptor is closed or replaced ----
+
+// Asynchronous operations that have not begun lose their descriptor, and kevents
+// theirs.
+inline void Loses(unsigned first, unsigned last) {
+  Watched::LetGo(first, last);
+  if (ABSL_PREDICT_FALSE(AnyToLoseDescriptors())) LosesDescriptors(first, last);
+}
+inline void Loses(int fd) {
+  if (fd < 0) return;
+  Watched::LetGo(fd);
+  const auto number = static_cast<unsigned>(fd);
+  if (ABSL_PREDICT_FALSE(AnyToLoseDescriptors())) LosesDescriptors(number, number);
+}
+
+// And if one is about to take its place.  Not by a call that fails, which leaves
+// them alone.
+inline void Replaces(int fd, int target, int flags = 0) {
+  if (ABSL_PREDICT_TRUE(!Watched::Is(target) && !AnyToLoseDescriptors())) return;
+  if (WouldReplace(fd, target, flags)) Loses(target);
+}
 
 }  // namespace kevent::core
 

@@ -3,10 +3,9 @@
 #include "core/calls/dump.h"
 
 #include <cerrno>
-#include <cstring>
 
+#include "core/base/line_writer.h"
 #include "core/base/timespec.h"
-#include "core/calls/queues.h"
 #include "core/kevents/event_set.h"
 #include "core/queue/queue.h"
 #include "core/queue/queues.h"
@@ -14,23 +13,6 @@
 #include "core/system/system.h"
 
 namespace kevent::core {
-
-LineWriter& LineWriter::operator<<(const char* text) {
-  for (size_t left = std::strlen(text); left != 0; --left) Add(*text++);
-  return *this;
-}
-
-LineWriter& LineWriter::operator<<(int64_t number) {
-  if (number >= 0) return *this << static_cast<uint64_t>(number);
-  Add('-');
-  return *this << 0 - static_cast<uint64_t>(number);
-}
-
-LineWriter& LineWriter::operator<<(uint64_t number) {
-  if (number >= 10) *this << number / 10;
-  Add(static_cast<char>('0' + number % 10));
-  return *this;
-}
 
 namespace {
 

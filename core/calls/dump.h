@@ -3,37 +3,7 @@
 #ifndef KEVENT_CORE_CALLS_DUMP_H_
 #define KEVENT_CORE_CALLS_DUMP_H_
 
-#include <cstddef>
-#include <cstdint>
-
 namespace kevent::core {
-
-// A text of lines in memory that the caller gives; what does not fit is left out.
-// Async-signal-safe: no locale is needed, and nothing is written to a descriptor, which may
-// take as long as whoever reads from it likes.
-class LineWriter {
- public:
-  LineWriter(char* text, size_t room) : text_(text), room_(room) {}
-  LineWriter(const LineWriter&) = delete;
-  LineWriter& operator=(const LineWriter&) = delete;
-
-  LineWriter& operator<<(const char* text);
-  LineWriter& operator<<(int64_t number);
-  LineWriter& operator<<(uint64_t number);
-  LineWriter& operator<<(int number) { return *this << int64_t{number}; }
-  LineWriter& operator<<(uint32_t number) { return *this << uint64_t{number}; }
-
-  size_t size() const { return used_; }
-
- private:
-  void Add(char character) {
-    if (used_ < room_) text_[used_++] = character;
-  }
-
-  char* const text_;
-  const size_t room_;
-  size_t used_ = 0;
-};
 
 // Writes to `fd` what state a queue is in: 0 or a negative errno.  Waits for nothing but
 // `fd`: what only the queue's lock lets one read is left out if another thread holds it, or

@@ -2,8 +2,8 @@
 //
 // Descriptors that kevents watch.  epoll forgets a descriptor when the last number for
 // its file is closed, without a word.  The library takes a number that the program closes
-// out of the epolls (watched.h); a record that became stale otherwise shows when its number
-// is watched again.
+// out of the epolls (core/kevents/watched_fds.h); a record that became stale otherwise shows when
+// its number is watched again.
 
 #include "core/kevents/epoll_members.h"
 

@@ -3,12 +3,6 @@
 // The kevents that are registered with a queue: their records, the list of those that
 // are ready, and the epolls that watch their sources.
 //
-//   kevent_set.cc   the list of the ready: injecting and delivering
-//   harvesting.cc   which are ready: asking the kernel
-//   kevent_ctl.cc   the commands
-//   watching.cc     descriptors, in the queue's epoll
-//   source_*.cc     a file for each kind of source, behind core/kevents/source.h
-//
 // Everything is under the queue's lock, but for Inject, which has a lock of its
 // own that is only held with signals blocked, so that a signal handler may take
 // it.  A thread that changes the table holds both.
@@ -48,7 +42,7 @@ class KeventSet {
   uint32_t NumberOf(const Kevent& record) { return table_.Find(record.key) - 1; }
   Lock& table_lock() { return table_lock_; }
 
-  // ---- Commands (kevent_ctl.cc) ----
+  // ---- Commands of kevent_ctl ----
 
   // Registers a kevent, or says in *returned, which may be the entry itself, why not,
   // or that it is ready already.  True if the entry goes back to the program.
@@ -61,7 +55,7 @@ class KeventSet {
   // Registers a kevent of a type that kevent_ctl does not take, and cannot name: 0 or a
   // negative errno.  There may be several with one id and cookie.
   int AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t event);
-  // The signals that the calling thread has blocked: for KEVENT_SIGNAL (source_signal.cc).
+  // The signals that the calling thread has blocked: for KEVENT_SIGNAL.
   void set_callers_mask(sys::SignalSet mask) { callers_mask_ = mask; }
   sys::SignalSet callers_mask() const { return callers_mask_; }
 
@@ -139,7 +133,7 @@ class KeventSet {
   // source is relieved of what goes with the event.
   bool StillReady(uint32_t number);
 
-  // Watches a descriptor (watching.cc): 0 or a negative errno.
+  // Watches a descriptor : 0 or a negative errno.
   int Watch(uint32_t number, int fd, uint32_t epoll_events);
   int Rewatch(uint32_t number, uint32_t epoll_events);
   void Unwatch(uint32_t number);

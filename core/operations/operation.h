@@ -42,7 +42,7 @@ struct Operation {
   std::atomic<uint32_t> missing;
   std::atomic<uint32_t> failed;
 
-  // ---- Of asynchronous I/O, under its lock (aio_engine.h) ----
+  // ---- Of asynchronous I/O, under its lock (core/aio/engine.h) ----
 
   enum class State : uint8_t { kWaiting, kHanded, kTakenBack, kStarted };
   State state;
@@ -62,7 +62,7 @@ struct Operation {
   uint32_t keepers;      // how many it waits for
   uint32_t line_before;  // that wait in its line
   uint32_t line_after;
-  uint32_t place_before;  // subtrees of those on places (aio_places.h)
+  uint32_t place_before;  // subtrees of those on places (core/aio/interval_tree.h)
   uint32_t place_after;
   uint64_t places_end;
 };

@@ -90,7 +90,7 @@ class Counted {
 // Zeroed memory is the doorbell of a queue that was never opened.
 class alignas(64) Doorbell {
  public:
-  // ---- Life (doorbell_numbers.cc) ----
+  // ---- Life ----
 
   // Once for each queue object.  *monotonic_timerfd outlives a fork, and is the number of the
   // monotonic timer, plus one.
@@ -102,7 +102,7 @@ class alignas(64) Doorbell {
   // Closes all numbers, when the last pin has gone.  Async-signal-safe.
   void Close();
 
-  // ---- Numbers (doorbell_numbers.cc) ----
+  // ---- Numbers ----
 
   int epoll() const { return epoll_.load(std::memory_order_acquire) - 1; }
   int always_ready() const { return always_ready_.load(std::memory_order_acquire) - 1; }
@@ -140,7 +140,7 @@ class alignas(64) Doorbell {
   bool LeaveOpen();
   bool has_left_a_number() const { return left_a_number_.load(std::memory_order_seq_cst); }
 
-  // ---- Timers (doorbell_numbers.cc) ----
+  // ---- Timers ----
 
   uint32_t timer_count() const { return timer_count_.load(std::memory_order_acquire); }
   const KernelTimer& timer(uint8_t index) const { return timers_[index]; }
@@ -153,7 +153,7 @@ class alignas(64) Doorbell {
   // The timerfds, for a leader that holds: how many.
   unsigned TimersToPoll(pollfd* descriptors) const;
 
-  // ---- Armers (doorbell.cc) ----
+  // ---- Armers ----
 
   // The queue is readable by the announcement, so that a collector will look for whatever was
   // marked before.  It looks again after it has withdrawn the announcement, and the leader after
@@ -197,7 +197,7 @@ class alignas(64) Doorbell {
   // Why the kernel cannot be told of deadlines any more, or 0: a negative errno.
   int refusal() const { return refusal_.load(std::memory_order_relaxed); }
 
-  // ---- Collectors (doorbell.cc) ----
+  // ---- Collectors ----
 
   bool IsAnnounced() const {
     const KernelRegister::State seen = announced_.Load();
@@ -259,7 +259,7 @@ class alignas(64) Doorbell {
   // collectors.
   const char* Check() const;
 
-  void Dump(LineWriter& out) const;  // dump.cc
+  void Dump(LineWriter& out) const;
 
  private:
   // What announced_ holds: how the pipe is switched on.

@@ -11,11 +11,11 @@
 #include <cerrno>
 #include <cstring>
 
-#include "core/base/call_deadline.h"
 #include "core/base/timespec.h"
 #include "core/descriptors/internal_descriptors.h"
 #include "core/descriptors/process_state.h"
 #include "core/queue/queue.h"
+#include "core/system/call_deadline.h"
 #include "core/system/system.h"
 
 namespace kevent::core {

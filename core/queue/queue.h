@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT
 //
-// A queue: the timers that complete into it, indexed per axis of time; the
-// kernel objects that make its descriptor readable; and who sleeps on it.
+// A queue: one descriptor, under which completions are collected.
 //
-// Its parts live in
-//   queue.cc      opening, pinning, closing, and the axes
-//   queue_descriptors.cc  closing and moving the descriptors that it has inside
-//   arming.cc     what armers do to have the queue look at a timer
-//   timer_index.h  what is due and what comes next, under the lock
-//   collector.h   one collection, under the lock
-//   settling.cc   telling the kernel what comes next, under the lock
-//   waiting.cc    the leader's place, as the kernel objects see it
-//   get_events_call.cc    one call that collects, and sleeps for it
-//   queue_kevents.cc  what it does for the set of other kevents, kevent_set.h
+// It ties its parts together, and has no state of its own beside them:
+//   Lifetime    who refers to the queue, and whether it is open (core/queue/lifetime.h)
+//   Doorbell    how the kernel learns that something can be collected (core/queue/doorbell.h)
+//   Inbox       timers that were armed since the last look (core/timers/inbox.h)
+//   TimerIndex  what is due and what comes next (core/timers/timer_index.h)
+//   EventSet    kevents and completions that are ready (core/kevents/event_set.h)
+//   EventRing   the program's ring (core/operations/event_ring.h)
+//   Sleepers    the threads that sleep for events (core/queue/sleepers.h)
+// Lifetime, Doorbell and Inbox are without locks; the others are under the queue's lock.
+//
+// Armers, which are async-signal-safe and take no lock, go from Inbox to Doorbell; collectors
+// go through TimerIndex and EventSet with a Collector (core/queue/collector.h), and sleep in
+// GetEventsCall (core/queue/get_events_call.cc).
 
 #ifndef KEVENT_CORE_QUEUE_QUEUE_H_
 #define KEVENT_CORE_QUEUE_QUEUE_H_
@@ -59,7 +61,7 @@ class LineWriter;
 
 class Queue : public KeventHost {
  public:
-  // ---- Life (queue.cc) ----
+  // ---- Life ----
 
   // Makes the kernel objects of an unused queue: 0 or an errno.  The caller
   // names it.
@@ -165,10 +167,10 @@ class Queue : public KeventHost {
   // The consumer of the ring has made room.
   int CommitRing(unsigned new_uidx, unsigned over);
 
-  // For people (dump.cc): see DumpQueue.
+  // For people: see DumpQueue.
   void Dump(LineWriter& out);
 
-  // ---- Armers (arming.cc); async-signal-safe ----
+  // ---- Armers; async-signal-safe ----
 
   // The word of this timer was replaced by one with a deadline: makes sure that
   // the queue looks at it in time.
@@ -185,7 +187,7 @@ class Queue : public KeventHost {
   // The first invariant that does not hold, or nullptr; for tests and debuggers.
   const char* Check() ABSL_LOCKS_EXCLUDED(lock_);
 
-  // ---- Collecting and waiting (collector.cc, get_events_call.cc) ----
+  // ---- Collecting and sleeping ----
 
   struct Request {
     unsigned min_nr;
@@ -205,7 +207,6 @@ class Queue : public KeventHost {
  private:
   friend class Collector;
   friend class GetEventsCall;
-  // queue_descriptors.cc
   void CloseInternals();
   void CloseOthers();
   int MoveInternalLocked(int fd, uint16_t role) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -218,22 +219,17 @@ class Queue : public KeventHost {
   void TakeBackReleased() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DropEmptied() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  // dump.cc
   void DumpLocked(LineWriter& out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  // arming.cc
   void NotifyAt(uint8_t index, Nanoseconds deadline);
 
-  // collector.cc
   unsigned Collect(unsigned min, unsigned max, ukevent* events, unsigned* due)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  // settling.cc
   bool LookAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void AnnounceAnew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Doorbell::Members EpollMembers() const;
 
-  // waiting.cc
   void Enlist(Sleeper& sleeper, unsigned due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Leave(Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int Hold() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -2,7 +2,7 @@
 //
 // The seam between the engine and the system: every call that core/ makes to
 // the kernel or to the thread library is declared here and nowhere else.
-// system_linux.cc implements it; unit tests link simulated_system.cc instead,
+// linux*.cc implement it; unit tests link simulated_system.cc instead,
 // so that the same engine runs on simulated time.
 //
 // Conventions: nothing throws, nothing touches errno, failure is a negative
@@ -25,7 +25,7 @@
 
 namespace kevent::sys {
 
-// ---- Time -----------------------------------------------------------------
+// ---- Time ------------------------------------------------------------------
 
 // Reads a clock.  Never fails for the clocks that a timerfd knows and for
 // CLOCK_TAI; a CPU-time clock fails with EINVAL when its thread has gone.
@@ -40,7 +40,7 @@ int ProbeTimerClock(clockid_t clock);
 // The clock of the calling thread's CPU time, nameable from any thread.
 clockid_t ThreadCpuClock();
 
-// ---- Memory ---------------------------------------------------------------
+// ---- Memory ----------------------------------------------------------------
 
 enum class OnFork { kKeep, kWipe };
 
@@ -63,7 +63,7 @@ void UnmapPages(void* pages, size_t bytes);
 // when a timer is picked at random out of very many.
 void PreferHugePages(void* pages, size_t bytes);
 
-// ---- Descriptors ----------------------------------------------------------
+// ---- Descriptors -----------------------------------------------------------
 
 // All are made close-on-exec.
 int CreateEpoll();
@@ -115,7 +115,7 @@ int StatusFlags(int fd);                         // F_GETFL
 int SetStatusFlags(int fd, int flags);           // F_SETFL
 int Fcntl(int fd, int command, void* argument);
 
-// ---- Sources of kevents (system_linux_sources.cc) ---------------------------
+// ---- Sources of kevents ----------------------------------------------------
 
 // What poll says of a descriptor now, or a negative errno.
 int PollNow(int fd, short events);
@@ -145,7 +145,7 @@ int InotifyAdd(int inotify, int fd, uint32_t mask);
 void InotifyRemove(int inotify, int watch);
 int ReadInotify(int inotify, void* buffer, size_t bytes);
 
-// ---- Asynchronous I/O (system_linux_files.cc, system_linux_ring.cc) ----------
+// ---- Asynchronous I/O ------------------------------------------------------
 
 struct Transfer {
   enum class Kind : uint8_t { kNothing, kRead, kWrite, kSync, kSyncData };
@@ -233,12 +233,12 @@ int RingTake(RingResult* results, unsigned max, Sleep sleep);
 // async-signal-safe.
 void Notify(const sigevent& notification);
 
-// ---- Look-ups of names (system_linux_files.cc) -------------------------------
+// ---- Look-ups of names -------------------------------
 
 // Sleeps until it is not in progress, or was cancelled.
 void AwaitLookup(gaicb* request);
 
-// ---- Message queues (system_linux_files.cc) ----------------------------------
+// ---- Message queues --------------------------------------------------------
 
 // A socket that the kernel announces the next message of a queue on, and the
 // registration of it: 0 or mq_notify's error.
@@ -248,7 +248,7 @@ int AnnounceMessage(int message_queue, int announcer);
 // yet (-EAGAIN).
 int Announcement(int announcer);
 
-// ---- Sleeping -------------------------------------------------------------
+// ---- Sleeping --------------------------------------------------------------
 
 // ppoll(2).  A cancellation point.  Not restarted after a signal handler.
 int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sigset_t* mask);
@@ -274,7 +274,7 @@ int ThreadPriority();
 // Gives way to other threads, also to those of lower priority.
 void Pause();
 
-// ---- Signals --------------------------------------------------------------
+// ---- Signals ---------------------------------------------------------------
 
 // The kernel's signal set: unlike sigset_t it names the two signals that the C
 // library keeps for itself.
@@ -287,7 +287,7 @@ SignalSet PendingSignals();
 int LetSignalsThrough(const sigset_t* mask);
 void RestoreSignals(SignalSet set);
 
-// ---- Processes and threads ------------------------------------------------
+// ---- Processes and threads -------------------------------------------------
 
 int ProcessId();
 bool ProcessExists(int id);

@@ -277,7 +277,6 @@ class TimerIndex {
   Nanoseconds NextOf(uint8_t axis, const HeapEntry& entry) const;
   Nanoseconds NextNotDueBelow(uint8_t axis, uint32_t position);
 
-  // timer_index_check.cc
   void CheckUnlessMany() const;
   const char* CheckAxis(uint8_t axis);
   const char* CheckEntry(uint8_t axis, const HeapEntry& entry, uint32_t position) const;

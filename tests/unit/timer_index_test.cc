@@ -15,7 +15,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/process.h"
+#include "core/descriptors/process_state.h"
+#include "core/queue/queues.h"
 #include "tests/unit/choices.h"
 #include "tests/unit/engine.h"
 
@@ -31,6 +32,7 @@ using kevent::core::kMaxAxes;
 using kevent::core::kMonotonicAxis;
 using kevent::core::PackedSetting;
 using kevent::core::Process;
+using kevent::core::TimerSlots;
 using kevent::core::Setting;
 using kevent::core::SlotTable;
 using kevent::core::TimerIndex;
@@ -73,7 +75,7 @@ class OpenIndex {
   // The slot of a timer that has joined the axis.
   uint32_t Make(uint8_t axis) {
     uint32_t slot;
-    EXPECT_EQ(Process::slots().Allocate(&slot), 0);
+    EXPECT_EQ(TimerSlots().Allocate(&slot), 0);
     EXPECT_EQ(inbox.Reserve(*directory, slot), 0);
     TimerSlot& timer = SlotTable::At(slot);
     timer.position_or_next_free = 0;
@@ -126,7 +128,7 @@ class OpenIndex {
     }
     if (released.count != 0) {
       EXPECT_EQ(slots.back(), released.last - 1);
-      Process::slots().Free(released.first - 1, released.last - 1, released.count);
+      TimerSlots().Free(released.first - 1, released.last - 1, released.count);
     }
     return slots;
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-#ifndef KEVENT_CORE_BASE_CALL_DEADLINE_H_
-#define KEVENT_CORE_BASE_CALL_DEADLINE_H_
+#ifndef KEVENT_CORE_SYSTEM_CALL_DEADLINE_H_
+#define KEVENT_CORE_SYSTEM_CALL_DEADLINE_H_
 
 #include <kevent/kevent.h>
 #include <time.h>
@@ -52,4 +52,4 @@ class CallDeadline {
 
 }  // namespace kevent::core
 
-#endif  // KEVENT_CORE_BASE_CALL_DEADLINE_H_
+#endif  // KEVENT_CORE_SYSTEM_CALL_DEADLINE_H_
