@@ -13,7 +13,8 @@ namespace kevent::core {
 // The library's only thread-local storage: 8 bytes, initial-exec, so that no
 // access ever allocates.  A counter of the queue would be one more contended
 // line for threads that arm on one queue.
-extern thread_local uint64_t t_arming_order __attribute__((tls_model("initial-exec")));
+// constinit: else its users import a function that might initialise it.
+extern constinit thread_local uint64_t t_arming_order __attribute__((tls_model("initial-exec")));
 
 inline uint64_t NextArmingOrder() {
 #if defined(__x86_64__)
