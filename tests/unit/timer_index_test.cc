@@ -32,11 +32,11 @@ using kevent::core::kMaxAxes;
 using kevent::core::kMonotonicAxis;
 using kevent::core::PackedSetting;
 using kevent::core::Process;
-using kevent::core::TimerSlots;
 using kevent::core::Setting;
 using kevent::core::SlotTable;
 using kevent::core::TimerIndex;
 using kevent::core::TimerSlot;
+using kevent::core::TimerSlots;
 
 constexpr uint32_t kQueue = 9000;  // no queue of the engine's has this number
 

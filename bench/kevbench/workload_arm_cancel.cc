@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+//
+// The timeout that never fires: beside N live timers, one of 256 others is set, 10
+// to 70 s ahead, and disarmed; a turn without waiting after every 256.
+
+#include "bench/kevbench/workload.h"
+
+namespace kevbench {
+
+absl::StatusOr<Metrics> RunArmAndCancel(const WayInfo& info, size_t count, Pace pace) {
+  const size_t all = count + kBatch;
+  auto timers = Timers::Make(info, all);
+  if (!timers.ok()) return timers.status();
+  Way& way = (*timers)->way();
+  Random random;
+  (*timers)->ArmAll(random);
+  for (size_t i = count; i < all; ++i) way.Disarm(i);
+  way.Collect();
+
+  const Nanoseconds end = Now() + Slice(pace);
+  const Nanoseconds begin = CpuTime();
+  size_t done = 0;
+  do {
+    way.TakeTime();
+    for (size_t i = 0; i < kBatch; ++i) {
+      const size_t timer = count + random.Below(kBatch);
+      way.ArmIn(timer, random.TenToSeventySeconds());
+      way.Disarm(timer);
+    }
+    way.Collect();
+    done += kBatch;
+  } while (Now() < end);
+  const auto cost = static_cast<double>(CpuTime() - begin) / static_cast<double>(done);
+  if (absl::Status none = (*timers)->EachExpired(0); !none.ok()) return none;
+  return Metrics{{"ns", cost}};
+}
+
+}  // namespace kevbench
