@@ -8,10 +8,9 @@ namespace kevent::core {
 namespace {
 
 // Waits until the call has ended, or forgets it.
-void AwaitEnd(std::atomic<uint64_t>* slot, uint64_t call) {
-  Patience patience;
+void AwaitEnd(std::atomic<uint64_t>* slot, uint64_t call, Patience* patience) {
   while (slot->load(std::memory_order_seq_cst) == call) {
-    if (patience.over()) {
+    if (patience->over()) {
       slot->compare_exchange_strong(call, 0, std::memory_order_seq_cst);
       return;
     }
@@ -24,12 +23,35 @@ void AwaitEnd(std::atomic<uint64_t>* slot, uint64_t call) {
 constinit RangeCloses::Slot RangeCloses::slots_[kSlots] = {};
 constinit std::atomic<uint64_t> RangeCloses::calls_{0};
 constinit std::atomic<uint32_t> RangeCloses::taking_{0};
+constinit std::atomic<uint32_t> RangeCloses::waiting_{0};
 
 // The C library's address of a thread is a multiple of 64, and no other thread's as long as
 // this one is there.  A child of vfork has its parent's.
 uint64_t RangeCloses::Thread() { return static_cast<uint64_t>(pthread_self()) >> 6 << kCallBits; }
 
+bool RangeCloses::IsOfThisThread(uint64_t call) {
+  constexpr uint64_t kThread = ~uint64_t{0} << kCallBits;
+  return (call & kThread) == Thread();
+}
+
+bool RangeCloses::AnyOfThisThread() {
+  for (const Slot& slot : slots_) {
+    const uint64_t call = slot.load(std::memory_order_seq_cst);
+    if (call != 0 && IsOfThisThread(call)) return true;
+  }
+  return false;
+}
+
+// Whoever waits may wait for a call that this one has interrupted.
+void RangeCloses::StandBack() {
+  if (waiting_.load(std::memory_order_seq_cst) == 0 || AnyOfThisThread()) return;
+  constexpr uint64_t kSecond = 1'000'000'000;
+  Patience patience(kSecond);
+  while (waiting_.load(std::memory_order_seq_cst) != 0 && !patience.over()) sys::Pause();
+}
+
 RangeCloses::Call::Call() {
+  StandBack();
   constexpr uint64_t kCalls = (uint64_t{1} << kCallBits) - 1;
   const uint64_t call = calls_.fetch_add(1, std::memory_order_relaxed);
   own_ = Thread() | (call & kCalls);
@@ -49,10 +71,9 @@ RangeCloses::Call::~Call() {
 }
 
 RangeCloses::Slot* RangeCloses::OfAnotherThread(uint64_t* call) {
-  constexpr uint64_t kThread = ~uint64_t{0} << kCallBits;
   for (Slot& slot : slots_) {
     *call = slot.load(std::memory_order_seq_cst);
-    if (*call != 0 && (*call & kThread) != Thread()) return &slot;
+    if (*call != 0 && !IsOfThisThread(*call)) return &slot;
   }
   return nullptr;
 }
@@ -60,16 +81,27 @@ RangeCloses::Slot* RangeCloses::OfAnotherThread(uint64_t* call) {
 void RangeCloses::BeginTaking() {
   taking_.fetch_add(1, std::memory_order_seq_cst);
   uint64_t call;
-  while (Slot* const slot = OfAnotherThread(&call)) {
+  if (OfAnotherThread(&call) != nullptr) AwaitOthers();
+}
+
+// Calls that had seen nobody wait may still begin, each thread's once: so there is another
+// look when this one is among those that take.
+void RangeCloses::AwaitOthers() {
+  waiting_.fetch_add(1, std::memory_order_seq_cst);
+  Patience patience;
+  uint64_t call;
+  do {
     taking_.fetch_sub(1, std::memory_order_seq_cst);
-    AwaitEnd(slot, call);
+    while (Slot* const slot = OfAnotherThread(&call)) AwaitEnd(slot, call, &patience);
     taking_.fetch_add(1, std::memory_order_seq_cst);
-  }
+  } while (OfAnotherThread(&call) != nullptr);
+  waiting_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
 void RangeCloses::Forget() {
   for (Slot& slot : slots_) slot.store(0, std::memory_order_seq_cst);
   taking_.store(0, std::memory_order_seq_cst);
+  waiting_.store(0, std::memory_order_seq_cst);
 }
 
 }  // namespace kevent::core

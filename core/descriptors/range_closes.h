@@ -5,12 +5,14 @@
 // close_range closes whatever it finds in its range but what is registered, so no number is
 // taken from the kernel meanwhile that is registered only then: whoever takes one waits for
 // the calls of other threads that are on the way, and a call waits for those who have begun
-// to take one.
+// to take one.  While somebody waits to take a number, other calls stand back, but for a
+// second at most each: otherwise threads that close ranges again and again would let nobody
+// take one.
 //
 // A call may be left by siglongjmp, or be made by a child of vfork that is killed in it: then
 // it never ends.  So each is known by its thread.  Nobody waits for a call of its own thread,
-// which it has interrupted or left, nor longer than Patience for another's, which is
-// forgotten then: a debugger may have stopped it, or what it closes lingers (SO_LINGER).
+// which it has interrupted or left, nor, in all, longer than Patience for others', which are
+// forgotten then: a debugger may have stopped one, or what it closes lingers (SO_LINGER).
 //
 // All functions are async-signal-safe.
 
@@ -27,14 +29,17 @@ namespace kevent::core {
 // A thread waits for what another may never do: for so long, from the first question on.
 class Patience {
  public:
+  Patience() = default;
+  explicit Patience(uint64_t nanoseconds) : nanoseconds_(nanoseconds) {}
+
   bool over() {
     const uint64_t now = sys::MonotonicNow();
-    if (end_ == 0) end_ = now + kNanoseconds;
+    if (end_ == 0) end_ = now + nanoseconds_;
     return now >= end_;
   }
 
  private:
-  static constexpr uint64_t kNanoseconds = 10'000'000'000;
+  uint64_t nanoseconds_ = 10'000'000'000;
   uint64_t end_ = 0;
 };
 
@@ -71,8 +76,13 @@ class RangeCloses {
   static constinit Slot slots_[kSlots];
   static constinit std::atomic<uint64_t> calls_;
   static constinit std::atomic<uint32_t> taking_;
+  static constinit std::atomic<uint32_t> waiting_;  // of those who are about to take one
 
   static uint64_t Thread();
+  static bool IsOfThisThread(uint64_t call);
+  static bool AnyOfThisThread();
+  static void StandBack();
+  static void AwaitOthers();
   static Slot* OfAnotherThread(uint64_t* call);
 };
 

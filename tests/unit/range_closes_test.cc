@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <thread>
@@ -50,7 +51,7 @@ class RangeClosesTest : public testing::Test {
     return pauses_;
   }
 
-  int pauses_ = 0;
+  std::atomic<int> pauses_{0};
   std::function<void()> meanwhile_;
 };
 
@@ -104,6 +105,124 @@ TEST_F(RangeClosesTest, ACallWaitsForWhoTakesANumber) {
   };
   { const RangeCloses::Call call; }
   EXPECT_EQ(pauses_, 3);
+}
+
+// A thread in a call, until it is to end it.
+class Caller {
+ public:
+  Caller()
+      : thread_([this] {
+          const RangeCloses::Call call;
+          began_ = true;
+          while (!over_) std::this_thread::yield();
+        }) {
+    while (!began_) std::this_thread::yield();
+  }
+  ~Caller() {
+    End();
+    thread_.join();
+  }
+  Caller(const Caller&) = delete;
+  Caller& operator=(const Caller&) = delete;
+  void End() { over_ = true; }
+
+ private:
+  std::atomic<bool> began_{false};
+  std::atomic<bool> over_{false};
+  std::thread thread_;
+};
+
+// One that comes while a thread waits stands back until that one has its number.
+TEST_F(RangeClosesTest, WhoWaitsIsNotPassedByACallThatComesLater) {
+  const std::thread::id taker = std::this_thread::get_id();
+  std::atomic<bool> began{false};
+  std::atomic<bool> stands_back{false};
+  std::thread later;
+  Caller before;
+  meanwhile_ = [&] {
+    if (std::this_thread::get_id() != taker) {
+      stands_back = true;
+      std::this_thread::yield();
+      return;
+    }
+    if (!later.joinable()) {
+      later = std::thread([&] {
+        const RangeCloses::Call call;
+        began = true;
+      });
+    }
+    while (!began && !stands_back) std::this_thread::yield();
+    before.End();
+  };
+  RangeCloses::BeginTaking();
+  EXPECT_FALSE(began);
+  RangeCloses::EndTaking();
+  later.join();
+  EXPECT_TRUE(began);
+}
+
+TEST_F(RangeClosesTest, ACallStandsBackForASecond) {
+  const std::thread::id taker = std::this_thread::get_id();
+  std::atomic<bool> began{false};
+  std::atomic<int> stood_back{0};
+  std::thread later;
+  Caller before;
+  meanwhile_ = [&] {
+    if (std::this_thread::get_id() != taker) {
+      ++stood_back;
+      Sim().Advance(kSecond);
+      return;
+    }
+    if (!later.joinable()) {
+      later = std::thread([&] {
+        const RangeCloses::Call call;
+        began = true;
+      });
+      while (!began) std::this_thread::yield();
+    }
+    before.End();
+  };
+  RangeCloses::BeginTaking();
+  RangeCloses::EndTaking();
+  later.join();
+  EXPECT_EQ(stood_back, 1);
+}
+
+// A handler may have interrupted the one that is waited for, or a child of vfork calls.
+TEST_F(RangeClosesTest, ASecondCallOfAThreadDoesNotStandBack) {
+  const std::thread::id taker = std::this_thread::get_id();
+  std::atomic<bool> began{false};
+  std::atomic<bool> waited_for{false};
+  std::atomic<int> stood_back{0};
+  meanwhile_ = [&] {
+    if (std::this_thread::get_id() == taker) {
+      waited_for = true;
+      std::this_thread::yield();
+    } else {
+      ++stood_back;
+      Sim().Advance(kSecond);
+    }
+  };
+  std::thread caller([&] {
+    Call call;
+    call.emplace();
+    began = true;
+    while (!waited_for) std::this_thread::yield();
+    { const RangeCloses::Call of_a_handler; }
+    call.reset();
+  });
+  while (!began) std::this_thread::yield();
+  RangeCloses::BeginTaking();
+  RangeCloses::EndTaking();
+  caller.join();
+  EXPECT_EQ(stood_back, 0);
+}
+
+TEST_F(RangeClosesTest, ManyThatWereLeftAreWaitedForNoLongerThanOne) {
+  for (int i = 0; i < 20; ++i) std::thread(&Leave).join();
+  meanwhile_ = [] { Sim().Advance(kSecond); };
+  EXPECT_LE(PausesOfOneThatTakes(), 12);
+  EXPECT_EQ(PausesOfOneThatTakes(), 0);
 }
 
 }  // namespace
