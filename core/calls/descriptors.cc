@@ -22,15 +22,6 @@ namespace {
 constexpr int kPatience = 30;  // of 0.1 ms and more
 constexpr int kLastSignal = 64;
 
-// Whether the number is one that the engine keeps for itself.
-bool IsInternal(int fd) {
-  const Registration found = Registry::Get(fd);
-  if (!found.is_internal()) return false;
-  if (!found.has_mark() || sys::IsMarked(fd)) return true;
-  Registry::Change(fd, found, {});  // closed by a system call that we don't see
-  return false;
-}
-
 // True if the calling thread's descriptors are those that the number is registered
 // among.  They are not in a child of vfork, nor in a thread that has left the process's table
 // (unshare), both of which run with our memory: there the call is the kernel's alone.
@@ -39,9 +30,6 @@ bool OwnsTableOf(int fd) {
   const bool of_queue = found.is_name() || (found.is_internal() && found.role() != kRoleProcess);
   return of_queue ? Process::Owns(found.queue()) : Process::Owns();
 }
-
-// Whether the program has one open; an internal number is not its own.
-bool IsOpen(int fd) { return !IsInternal(fd) && sys::DescriptorFlags(fd) >= 0; }
 
 // Another file is there now.
 void Replaced(int fd, Registration before) {

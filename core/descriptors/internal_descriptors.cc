@@ -155,6 +155,16 @@ bool NameNew(int fd, Registry::Moment since, uint32_t queue) {
   return ClaimCopy(fd, Registration::Name(queue), since);
 }
 
+bool IsInternal(int fd) {
+  const Registration found = Registry::Get(fd);
+  if (!found.is_internal()) return false;
+  if (!found.has_mark() || sys::IsMarked(fd)) return true;
+  Registry::Change(fd, found, {});
+  return false;
+}
+
+bool IsOpen(int fd) { return !IsInternal(fd) && sys::DescriptorFlags(fd) >= 0; }
+
 bool OwnsDescriptor(int fd, uint32_t queue, uint16_t role) {
   return Registry::Get(fd).bits() == Registration::Internal(queue, role).bits() &&
          sys::IsMarked(fd);

@@ -100,6 +100,13 @@ int CopyInternal(int fd, uint32_t queue, uint16_t role);
 // a stranger's.  The caller has counted the name.
 bool NameNew(int fd, Registry::Moment since, uint32_t queue);
 
+// Whether the number is one that the engine keeps for itself, of whatever queue: to the
+// program it is not open.  One that was closed by a system call which we don't see is
+// registered no more afterwards.
+bool IsInternal(int fd);
+// Whether the program has it open.
+bool IsOpen(int fd);
+
 // Whether the number still is what the queue has it for.
 bool OwnsDescriptor(int fd, uint32_t queue, uint16_t role);
 

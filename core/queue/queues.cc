@@ -90,10 +90,10 @@ int Queues::Pin(int kev_fd, Queue** queue) {
   for (bool prepared = false;; prepared = true) {
     const Registration found = Registry::Get(kev_fd);
     if (!found.is_name()) {
-      return found.is_closing() || sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
+      return found.is_closing() || !IsOpen(kev_fd) ? EBADF : EINVAL;
     }
     if (ABSL_PREDICT_FALSE(!SeesCloses()) && !StillNamed(kev_fd, found)) {
-      return sys::DescriptorFlags(kev_fd) < 0 ? EBADF : EINVAL;
+      return IsOpen(kev_fd) ? EINVAL : EBADF;
     }
     Queue& named = At(found.queue());
     const bool pinned = named.Pin();

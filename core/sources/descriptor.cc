@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "core/descriptors/internal_descriptors.h"
 #include "core/kevents/event_set.h"
 #include "core/system/system.h"
 
@@ -96,6 +97,7 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   const int fd = DescriptorOf(record);
   if (record.key.id >> 32 != 0) return -EINVAL;
+  if (IsInternal(fd)) return -EBADF;
   const int file = sys::FileMode(fd);
   if (file < 0) return file;
   if (record.key.type == KEVENT_SOCKET && !S_ISSOCK(static_cast<mode_t>(file))) return -ENOTSOCK;

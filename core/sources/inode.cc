@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/descriptors/internal_descriptors.h"
 #include "core/kevents/epoll_members.h"
 #include "core/kevents/event_set.h"
 #include "core/system/system.h"
@@ -105,6 +106,7 @@ int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
   if (record.key.id >> 32 != 0) return -EINVAL;
   const int fd = static_cast<int>(record.key.id);
+  if (IsInternal(fd)) return -EBADF;
   const int mode = sys::FileMode(fd);
   if (mode < 0) return mode;
   const bool directory = (mode & S_IFMT) == S_IFDIR;

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "core/descriptors/internal_descriptors.h"
 #include "core/descriptors/names.h"
 #include "core/descriptors/registry.h"
 #include "core/kevents/event_set.h"
@@ -25,7 +26,7 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   const int fd = static_cast<int>(record.key.id);
   const Registration named = Registry::Get(fd);
   if (!named.is_name() || (!SeesCloses() && !StillNamed(fd, named))) {
-    return sys::DescriptorFlags(fd) < 0 ? -EBADF : -EINVAL;
+    return IsOpen(fd) ? -EINVAL : -EBADF;
   }
   if (named.queue() == set.queue().number()) return -ELOOP;
   if ((record.req_flags & (KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_READY)) == 0 &&

@@ -437,6 +437,24 @@ TEST_F(Watching, APipeIsReadWrittenAndBreaks) {
   close(ends[1]);
 }
 
+// What fcntl says is not open is not to be watched.
+TEST_F(Watching, NumbersThatTheLibraryKeepsForItselfAreNotOpen) {
+  const Queue other;
+  int tried = 0;
+  for (const int fd : OpenDescriptors()) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    ++tried;
+    for (const uint32_t type :
+         {KEVENT_POLL, KEVENT_SOCKET, KEVENT_PIPE, KEVENT_KEVENT, KEVENT_INODE}) {
+      EXPECT_EQ(Add(fd_, DescriptorRequest(type, fd, 1)), -EBADF) << type << " " << fd;
+    }
+    ukevent event;
+    EXPECT_EQ(kevent_get_events(fd, 0, 1, nullptr, &event, 0), -1);
+    EXPECT_EQ(errno, EBADF);
+  }
+  EXPECT_GE(tried, 2);
+}
+
 TEST_F(Watching, WrongDescriptors) {
   const Pair pair;
   int ends[2];
