@@ -49,6 +49,7 @@ void KeventSet::Clear() {
   signals_.store(0, std::memory_order_relaxed);
   waited_for_ = signals_pending_ = let_through_ = 0;
   std::fill_n(signal_first_, 64, 0);
+  message_first_ = 0;
   open_.store(false, std::memory_order_seq_cst);
 }
 

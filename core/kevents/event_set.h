@@ -174,6 +174,12 @@ class KeventSet {
   // A record begins to wait for its signal: 0 or a negative errno.
   int ListenTo(uint32_t number);
   void StopListening(uint32_t number);
+  // A record has begun to wait for a message.
+  void ListenForMessage(uint32_t number);
+  void StopListeningForMessage(uint32_t number);
+  // Erases records of message queues whose registration has ended without a message: those
+  // with this mqd_t, or all.  Whether there were any.
+  bool DropEndedMessages(uint64_t id, bool all);
   KeventTable& table() { return table_; }
 
  private:
@@ -272,6 +278,7 @@ class KeventSet {
   uint32_t signal_first_[64];
   sys::SignalSet signals_pending_;
   sys::SignalSet let_through_;
+  uint32_t message_first_;  // of those that wait for messages, plus one; by next_watch
   std::atomic<int> signals_;
 
   // Numbers plus one.  An epoll has a descriptor once: of several kevents on

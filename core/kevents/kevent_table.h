@@ -59,7 +59,7 @@ struct Kevent {
   uint64_t handle;           // bits of a timer's, or the inotify watch
   int clock;                 // of a timer, as ClockMeantBy has it
   uint32_t next_watch;       // of the first with an inotify watch: another such; the next
-                             // that waits for a signal
+                             // that waits for a signal, or for a message
 
   // These are reported once the kevent is ready.
   uint32_t found_flags;

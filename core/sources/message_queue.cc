@@ -6,20 +6,44 @@
 
 #include <sys/epoll.h>
 
+#include <cerrno>
+
 #include "core/kevents/event_set.h"
 #include "core/system/system.h"
 
 namespace kevent::core {
 namespace {
 
+int MakeAnnouncer(KeventSet& set, uint32_t number) {
+  return set.AdoptAndWatch(number, EPOLLIN, sys::CreateAnnouncer);
+}
+
+// Registrations that the program or the kernel has ended have a socket each until somebody
+// collects, which may be never: so they are looked at here, too, those of other message
+// queues when there is no descriptor for this one.
 int Attach(KeventSet& set, uint32_t number, const ukevent&) {
-  const int announcer = set.AdoptAndWatch(number, EPOLLIN, sys::CreateAnnouncer);
+  const uint64_t id = set.At(number).key.id;
+  set.DropEndedMessages(id, false);
+  int announcer = MakeAnnouncer(set, number);
+  if ((announcer == -EMFILE || announcer == -ENFILE) && set.DropEndedMessages(id, true)) {
+    announcer = MakeAnnouncer(set, number);
+  }
   if (announcer < 0) return announcer;
-  const auto message_queue = static_cast<int>(set.At(number).key.id);
-  const int error = sys::AnnounceMessage(message_queue, announcer);
-  if (error < 0) set.Unwatch(number);
+  const int error = sys::AnnounceMessage(static_cast<int>(id), announcer);
+  if (error < 0) {
+    set.Unwatch(number);
+  } else {
+    set.ListenForMessage(number);
+  }
   return error;
 }
+
+void Detach(KeventSet& set, uint32_t number) {
+  set.StopListeningForMessage(number);
+  set.Unwatch(number);
+}
+
+bool HasEnded(const Kevent& record) { return sys::Announcement(record.fd) == 0; }
 
 // The kernel says it once.  The socket stays readable, so each harvest asks again until
 // the event is collected.
@@ -33,6 +57,31 @@ bool Harvest(KeventSet& set, Kevent& record, uint32_t) {
 
 }  // namespace
 
-constexpr Source kMessageQueueSource = {.events = 0, .attach = Attach, .harvest = Harvest};
+void KeventSet::ListenForMessage(uint32_t number) {
+  At(number).next_watch = message_first_;
+  message_first_ = number + 1;
+}
+
+void KeventSet::StopListeningForMessage(uint32_t number) {
+  uint32_t* link = &message_first_;
+  while (*link != number + 1) link = &At(*link - 1).next_watch;
+  *link = At(number).next_watch;
+}
+
+bool KeventSet::DropEndedMessages(uint64_t id, bool all) {
+  bool any = false;
+  for (uint32_t link = message_first_; link != 0;) {
+    const uint32_t number = link - 1;
+    const Kevent& record = At(number);
+    link = record.next_watch;
+    if ((!all && record.key.id != id) || !HasEnded(record)) continue;
+    Erase(number);
+    any = true;
+  }
+  return any;
+}
+
+constexpr Source kMessageQueueSource = {
+    .events = 0, .attach = Attach, .detach = Detach, .harvest = Harvest};
 
 }  // namespace kevent::core

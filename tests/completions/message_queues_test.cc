@@ -4,14 +4,18 @@
 
 #include <fcntl.h>
 #include <mqueue.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <array>
 #include <atomic>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "tests/support/message_queue.h"
+#include "tests/support/process.h"
 #include "tests/support/queue.h"
 #include "tests/support/threads.h"
 
@@ -264,6 +268,66 @@ TEST_F(Messages, DescriptorsAreGivenBack) {
     ExpectEvent(mq.id());
   }
   EXPECT_EQ(open_descriptors(), before);
+}
+
+// A program that begins registrations and ends them, and collects nothing meanwhile.
+TEST_F(Messages, ARegistrationThatIsEndedGivesItsDescriptorBackToTheNext) {
+  const MessageQueue mq("ended");
+  ASSERT_EQ(Ask(mq.id()), 0);
+  const std::set<int> before = OpenDescriptors();
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_EQ(mq_notify(mq.id(), nullptr), 0);
+    ASSERT_EQ(Ask(mq.id()), 0);
+  }
+  EXPECT_EQ(OpenDescriptors().size(), before.size());
+  mq.Send();
+  ExpectEvent(mq.id());
+}
+
+// All numbers up to the highest that is in use are taken, and there are no others.
+class NoDescriptorsLeft {
+ public:
+  NoDescriptorsLeft() {
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+    rlimit limit = before_;
+    limit.rlim_cur = static_cast<rlim_t>(*OpenDescriptors().rbegin()) + 1;
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (int fd; (fd = dup(STDERR_FILENO)) >= 0;) taken_.push_back(fd);
+    EXPECT_EQ(errno, EMFILE);
+  }
+  ~NoDescriptorsLeft() {
+    for (const int fd : taken_) close(fd);
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before_), 0);
+  }
+  NoDescriptorsLeft(const NoDescriptorsLeft&) = delete;
+  NoDescriptorsLeft& operator=(const NoDescriptorsLeft&) = delete;
+
+ private:
+  rlimit before_;
+  std::vector<int> taken_;
+};
+
+// Of other message queues when it could have none otherwise.  What has a message stays.
+TEST_F(Messages, EndedRegistrationsMakeRoomForOthers) {
+  const MessageQueue with_message("kept");
+  ASSERT_EQ(Ask(with_message.id(), 7), 0);
+  with_message.Send();
+  std::vector<std::unique_ptr<MessageQueue>> ended;
+  for (int i = 0; i < 4; ++i) {
+    ended.push_back(std::make_unique<MessageQueue>(("ended" + std::to_string(i)).c_str()));
+    ASSERT_EQ(Ask(ended.back()->id()), 0);
+  }
+  const MessageQueue last("last");
+  for (const auto& mq : ended) ASSERT_EQ(mq_notify(mq->id(), nullptr), 0);
+  {
+    const NoDescriptorsLeft none_left;
+    EXPECT_EQ(Ask(last.id(), 8), 0);
+  }
+  const std::vector<ukevent> events = Collect(queue_.fd(), 1, 2);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(Cookie(events[0]), 7);
+  last.Send();
+  ExpectEvent(last.id(), 8);
 }
 
 }  // namespace
