@@ -267,6 +267,9 @@ bool IsOurs(const aiocb* control) {
 int CancelOperations(int fd, const aiocb* control) {
   // Nothing of ours: and in a process without a queue there is no engine either.
   if (Operations::Find(0) == nullptr) return AIO_ALLDONE;
+  // The descriptor is the thread's own, and what is in flight is of the process's, which
+  // such a thread leaves alone: to cancel may begin what comes next, and make a thread.
+  if (!Process::SharesTable()) return control == nullptr ? AIO_ALLDONE : AIO_NOTCANCELED;
   return Aio().Cancel(fd, control);
 }
 

@@ -74,6 +74,8 @@ bool ListWantsQueue(int mode, aiocb* const list[], int count, const sigevent* no
 int StartList(int mode, aiocb* const list[], int count, const sigevent* notification) {
   // Before any operation begins, for which a list's memory would be missing.
   if (const int error = Process::Start(); error != 0) return EAGAIN;
+  // Entries that name no queue would be done with the process's descriptors.
+  if (!Process::SharesTable()) return EBADF;
   uint32_t number;
   if (Operations::Allocate(&number) != 0) return EAGAIN;
   Operation& all = Operations::At(number);

@@ -50,6 +50,7 @@ int InitQueue(kevent_ring* ring, unsigned num, unsigned flags) {
     return -EFAULT;
   }
   if (const int error = Process::Start(); error != 0) return -error;
+  if (!Process::SharesTable()) return -EBADF;
   Queue* queue;
   if (const int error = Queues::Open(&queue); error != 0) return -error;
   if (ring != nullptr) queue->ring().Open(ring, num);

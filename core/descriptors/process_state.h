@@ -6,6 +6,9 @@
 #ifndef KEVENT_CORE_DESCRIPTORS_PROCESS_STATE_H_
 #define KEVENT_CORE_DESCRIPTORS_PROCESS_STATE_H_
 
+#include <absl/base/optimization.h>
+
+#include <atomic>
 #include <cstdint>
 
 namespace kevent::core {
@@ -19,6 +22,14 @@ class Process {
   // prepares it.  Async-signal-safe.
   static bool Owns();
   static bool Owns(uint32_t queue);  // the descriptors of this queue
+  // True unless the calling thread's table of descriptors is another than that of the
+  // process's queues, because it has left that one or was made by a thread that has.  Tells
+  // by a load as long as no thread has asked for a table, and then by a question to the
+  // kernel for each thread, until it is known.  Async-signal-safe.
+  static bool SharesTable() {
+    return ABSL_PREDICT_TRUE(!any_asked_for_table_.load(std::memory_order_relaxed)) ||
+           SharesTableNow();
+  }
   // Prepares a child of fork that no handler has prepared, and does nothing elsewhere.  A
   // thread calls this before it waits for others' calls to end: such a child has the counts
   // of its parent's, which never end there.  Async-signal-safe.
@@ -39,6 +50,10 @@ class Process {
   // Maps the state and registers the fork handler, once; in a child that no
   // handler has prepared, prepares it.  0 or an errno.
   static int Start();
+
+ private:
+  static std::atomic<bool> any_asked_for_table_;
+  static bool SharesTableNow();
 };
 
 }  // namespace kevent::core

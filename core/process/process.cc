@@ -44,6 +44,8 @@ constinit std::atomic<bool> g_fork_handled{false};
 // The thread has asked for a table of descriptors of its own; it has one if others used
 // the process's.
 thread_local constinit bool t_asked_for_table = false;
+// Its table is known to be the process's.
+thread_local constinit bool t_shares_table = false;
 
 Wiped& State() { return *g_wiped.load(std::memory_order_acquire); }
 
@@ -189,22 +191,53 @@ int Process::owner() { return g_owner.load(std::memory_order_acquire); }
 
 int Process::id() { return IsInhabited(State()) ? g_owner.load(std::memory_order_acquire) : 0; }
 
-void Process::AskedForTable() { t_asked_for_table = true; }
+constinit std::atomic<bool> Process::any_asked_for_table_{false};
+
+void Process::AskedForTable() {
+  t_asked_for_table = true;
+  t_shares_table = false;
+  any_asked_for_table_.store(true, std::memory_order_seq_cst);
+}
 
 void Process::PrepareIfForked() {
   const Wiped* state = g_wiped.load(std::memory_order_acquire);
   if (state != nullptr && !IsInhabited(*state)) PrepareChild(false);
 }
 
-bool Process::Owns() {
-  PrepareIfForked();
+namespace {
+
+// The queues live in one table: any that can tell whether it is the caller's.
+Queue::Table CallersTable(bool* any_open) {
+  *any_open = false;
   const Queue* queue;
   for (uint32_t number = 0; (queue = Queues::Find(number)) != nullptr; ++number) {
     if (!queue->open()) continue;
+    *any_open = true;
     const Queue::Table table = queue->CallersTable();
-    if (table != Queue::Table::kUnknown) return table == Queue::Table::kIts;
+    if (table != Queue::Table::kUnknown) return table;
   }
+  return Queue::Table::kUnknown;
+}
+
+}  // namespace
+
+bool Process::Owns() {
+  PrepareIfForked();
+  bool any_open;
+  const Queue::Table table = CallersTable(&any_open);
+  if (table != Queue::Table::kUnknown) return table == Queue::Table::kIts;
   return !t_asked_for_table && sys::ProcessId() == g_owner.load(std::memory_order_acquire);
+}
+
+// Without a queue there is nothing to differ from: the first one will live in the caller's.
+bool Process::SharesTableNow() {
+  if (t_shares_table) return true;
+  PrepareIfForked();
+  bool any_open;
+  const Queue::Table table = CallersTable(&any_open);
+  if (table == Queue::Table::kUnknown) return !any_open || !t_asked_for_table;
+  t_shares_table = table == Queue::Table::kIts;
+  return t_shares_table;
 }
 
 bool Process::Owns(uint32_t queue) {

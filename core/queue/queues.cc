@@ -99,11 +99,13 @@ int Queues::Pin(int kev_fd, Queue** queue) {
     const bool pinned = named.Pin();
     // If it was closed in between, it may be another queue by now.
     const bool still_named = Registry::Get(kev_fd).bits() == found.bits();
-    if (pinned && still_named) {
+    const bool at_home = !pinned || Process::SharesTable();
+    if (pinned && still_named && at_home) {
       *queue = &named;
       return 0;
     }
     if (pinned) named.Unpin();
+    if (!at_home) return EBADF;
     if (prepared && still_named) return EBADF;
     // Not open for a child of fork that no handler has prepared, either.
     Process::Owns();

@@ -20,8 +20,8 @@ class Queues {
   // The same, or nullptr from the first number on that was never opened.
   static Queue* Find(uint32_t number);
 
-  // The queue that a descriptor names, pinned: 0, EBADF when it is not open, or
-  // EINVAL when it is something else.
+  // The queue that a descriptor names, pinned: 0, EBADF when it is not open or the calling
+  // thread's descriptors are others than the process's, or EINVAL when it is something else.
   static int Pin(int kev_fd, Queue** queue);
 
   // Opens an unused queue under its internal numbers: 0 or an errno.

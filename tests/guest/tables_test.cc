@@ -4,7 +4,10 @@
 // table: what is done there changes nothing of the process's queues.  And epolls of the
 // program's own, which see nothing that is not theirs.
 
+#include <aio.h>
 #include <fcntl.h>
+#include <mqueue.h>
+#include <netdb.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -12,8 +15,14 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <functional>
 #include <set>
+#include <thread>
+#include <vector>
 
+#include "tests/support/aio.h"
+#include "tests/support/kevents.h"
+#include "tests/support/message_queue.h"
 #include "tests/support/process.h"
 #include "tests/support/queue.h"
 #include "tests/support/threads.h"
@@ -119,6 +128,163 @@ TEST_F(Tables, AThreadThatHasLeftTheTableUnseen) {
     EXPECT_EQ(close(queue_.fd()), 0);
   }).join();
   ExpectUntouched();
+}
+
+// ---- A thread whose descriptors are others than the queue's -----------------------
+
+// The calls of the thread that take the queue's descriptor.
+class OwnTable : public Tables {
+ protected:
+  using Call = std::function<int(int queue)>;
+
+  // Each is EBADF in a thread that has left the table, and in one that it has made.
+  void ExpectRefused(const Call& call) {
+    const auto refused = [&] {
+      errno = 0;
+      EXPECT_EQ(call(queue()), -1);
+      EXPECT_EQ(errno, EBADF);
+    };
+    std::thread([&] {
+      ASSERT_EQ(unshare(CLONE_FILES), 0);
+      refused();
+      std::thread(refused).join();
+      refused();
+    }).join();
+    std::thread([&] {
+      ASSERT_EQ(close_range(~0U, ~0U, CLOSE_RANGE_UNSHARE), 0);
+      refused();
+    }).join();
+  }
+
+  static sigevent Request(int queue) {
+    sigevent request;
+    kevent_sigevent(&request, queue, nullptr);
+    return request;
+  }
+};
+
+TEST_F(OwnTable, AddsNoKevents) {
+  const Pipe pipe;
+  ExpectRefused([&](int queue) {
+    ukevent entry = DescriptorRequest(KEVENT_POLL, pipe.from(), KEVENT_POLL_POLLIN);
+    return kevent_ctl(queue, KEVENT_CTL_ADD, 1, &entry);
+  });
+  EXPECT_EQ(Add(queue(), DescriptorRequest(KEVENT_POLL, pipe.from(), KEVENT_POLL_POLLIN)), 0);
+}
+
+TEST_F(OwnTable, MakesNothingReady) {
+  ukevent user = kevent_test::Request(KEVENT_UNOTIFY, 1, KEVENT_UNOTIFY_EVENT);
+  ASSERT_EQ(Add(queue(), user), 0);
+  ExpectRefused([&](int queue) { return kevent_ctl(queue, KEVENT_CTL_READY, 1, &user); });
+  EXPECT_TRUE(Collect(queue(), 0, 1).empty());
+}
+
+TEST_F(OwnTable, CollectsNothing) {
+  timer_.Expire();
+  ukevent event;
+  ExpectRefused([&](int queue) { return kevent_get_events(queue, 0, 1, nullptr, &event, 0); });
+  ExpectRefused([](int queue) { return kevent_wait(queue, 1, 0, nullptr, 0); });
+  ExpectRefused([](int queue) { return kevent_commit(queue, 0, 0); });
+  EXPECT_EQ(Collect(queue(), 1, 1).size(), 1);
+}
+
+TEST_F(OwnTable, MakesNoTimersAndSetsThoseThatThereAre) {
+  ExpectRefused([](int queue) {
+    sigevent request = Request(queue);
+    timer_t timer;
+    return timer_create(CLOCK_MONOTONIC, &request, &timer);
+  });
+  std::thread([this] {
+    ASSERT_EQ(unshare(CLONE_FILES), 0);
+    timer_.ArmIn(kMillisecond);
+  }).join();
+  EXPECT_EQ(Collect(queue(), 1, 1).size(), 1);
+}
+
+TEST_F(OwnTable, MakesNoQueue) {
+  ExpectRefused([](int) { return kevent_init(nullptr, 0, 0); });
+}
+
+TEST_F(OwnTable, IsToldOfNoMessagesNamesOrState) {
+  const MessageQueue mq("own_table");
+  ExpectRefused([&](int queue) {
+    const sigevent request = Request(queue);
+    return mq_notify(mq.id(), &request);
+  });
+  ExpectRefused([](int queue) {
+    gaicb request = {};
+    request.ar_name = "127.0.0.1";
+    gaicb* list[] = {&request};
+    sigevent notification = Request(queue);
+    return getaddrinfo_a(GAI_NOWAIT, list, 1, &notification) == EAI_SYSTEM ? -1 : 0;
+  });
+  ExpectRefused([](int queue) { return kevent_dump(queue, STDERR_FILENO); });
+}
+
+// The number is of one file to the process, and of another to the thread.
+TEST_F(OwnTable, BeginsNoOperations) {
+  const TemporaryFile theirs;
+  std::array<char, 4> bytes = {'m', 'i', 'n', 'e'};
+  const auto on_own_file = [&](const std::function<int(aiocb*)>& begin) {
+    ExpectRefused([&](int queue) {
+      const TemporaryFile own;
+      EXPECT_EQ(dup2(own.fd(), theirs.fd()), theirs.fd());
+      static aiocb control;
+      Prepare(&control, queue, theirs.fd(), bytes.data(), bytes.size());
+      const int result = begin(&control);
+      const int error = errno;
+      while (result == 0 && aio_error(&control) == EINPROGRESS) std::this_thread::yield();
+      EXPECT_EQ(own.Read(), "");
+      errno = error;
+      return result;
+    });
+    EXPECT_EQ(theirs.Read(), "");
+  };
+  on_own_file([](aiocb* control) { return aio_write(control); });
+  on_own_file([](aiocb* control) { return aio_read(control); });
+  on_own_file([](aiocb* control) { return aio_fsync(O_SYNC, control); });
+  for (const int mode : {LIO_WAIT, LIO_NOWAIT}) {
+    on_own_file([mode](aiocb* control) {
+      control->aio_lio_opcode = LIO_WRITE;
+      aiocb* list[] = {control};
+      return lio_listio(mode, list, 1, nullptr);
+    });
+  }
+  // A list of the library's begins its other entries, too.
+  on_own_file([](aiocb* control) {
+    static aiocb nobodys;
+    nobodys = *control;
+    nobodys.aio_sigevent.sigev_notify = SIGEV_NONE;
+    nobodys.aio_lio_opcode = LIO_WRITE;
+    control->aio_lio_opcode = LIO_READ;
+    aiocb* list[] = {control, &nobodys};
+    return lio_listio(LIO_WAIT, list, 2, nullptr);
+  });
+  aiocb control;
+  Prepare(&control, queue(), theirs.fd(), bytes.data(), bytes.size());
+  ASSERT_EQ(aio_write(&control), 0);
+  const std::vector<ukevent> events = Collect(queue(), 1, 1);
+  ASSERT_EQ(events.size(), 1);
+  ExpectCompletion(events[0], control, bytes.size());
+  EXPECT_EQ(theirs.Read(), "mine");
+}
+
+TEST_F(OwnTable, CancelsNoOperations) {
+  const Pipe pipe;
+  std::array<char, 4> bytes;
+  aiocb control;
+  Prepare(&control, queue(), pipe.from(), bytes.data(), bytes.size());
+  ASSERT_EQ(aio_read(&control), 0);
+  std::thread([&] {
+    ASSERT_EQ(unshare(CLONE_FILES), 0);
+    EXPECT_EQ(aio_cancel(pipe.from(), nullptr), AIO_ALLDONE);
+    EXPECT_EQ(aio_cancel(pipe.from(), &control), AIO_NOTCANCELED);
+  }).join();
+  EXPECT_EQ(aio_error(&control), EINPROGRESS);
+  pipe.Put("here");
+  const std::vector<ukevent> events = Collect(queue(), 1, 1);
+  ASSERT_EQ(events.size(), 1);
+  ExpectCompletion(events[0], control, bytes.size());
 }
 
 // The kernel makes no copy of a table that only one thread uses: the queues that are
