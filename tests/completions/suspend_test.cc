@@ -128,5 +128,21 @@ TEST_F(Aio, SuspendSeesThoseOfTheCLibraryToo) {
   }
 }
 
+// A control block that nobody was given, and that says that it is in progress.
+TEST_F(Aio, SuspendTakesACopyForOneInFlightBesideAnOperationOfAQueues) {
+  const Pipe ours;
+  Read(&control_, ours.from(), buffer_.data(), 1);
+  const aiocb copy = control_;
+  const std::array<const aiocb*, 2> list = {&copy, &control_};
+  EXPECT_EQ(aio_suspend(list.data(), 1, nullptr), 0);
+  const timespec soon = {0, 1'000'000};
+  EXPECT_EQ(aio_suspend(list.data(), 2, &soon), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  ours.Put("x");
+  EXPECT_EQ(aio_suspend(list.data(), 2, nullptr), 0);
+  EXPECT_EQ(aio_error(&control_), 0);
+  ExpectCompletion(Next(), control_, 1);
+}
+
 }  // namespace
 }  // namespace kevent_test
