@@ -16,6 +16,7 @@ namespace kevent::core {
 constinit std::atomic<uint32_t> AioEngine::in_flight_{0};
 
 void AioEngine::Init() {
+  staffing_.Init();
   lock_.Init();
   submitting_.Init();
   reads_.Init();
@@ -33,23 +34,92 @@ int AioEngine::Begin(uint32_t number) {
   return refused.first == 0 ? 0 : EAGAIN;
 }
 
-// Handed over together, lest those that do them wake up for the first one.
 void AioEngine::BeginAll(AioFiles::Runnable* operations, AioFiles::Runnable* refused) {
   const int loaded = sys::LoadRing();
   const SignalsBlocked blocked;
-  const Locked locked(lock_);
-  const int error = Choose(loaded);
-  AioFiles::Runnable runnable;
-  while (const uint32_t link = operations->Take()) {
-    const uint32_t number = link - 1;
-    if (error != 0 || StaffUp(number) != 0 || files_.Add(number, &runnable) != 0) {
-      refused->Append(number);
-    } else {
-      in_flight_.fetch_add(1, std::memory_order_relaxed);
-      if (Operations::At(number).blocks) ++blocking_;
+  bool chosen = false;
+  while (operations->first != 0) {
+    Lack lack;
+    {
+      const Locked locked(lock_);
+      lack = BeginStaffed(chosen, operations, refused);
     }
+    chosen |= lack == Lack::kBackend;
+    if (lack == Lack::kNothing || Supply(lack, loaded) == 0) continue;
+    // Without a way there is none for the others either.
+    do {
+      refused->Append(operations->Take() - 1);
+    } while (lack == Lack::kBackend && operations->first != 0);
+  }
+}
+
+// Begins those that somebody is there for, up to the first other one: what that lacks.
+// Handed over together, lest those that do them wake up for the first one.
+AioEngine::Lack AioEngine::BeginStaffed(bool chosen, AioFiles::Runnable* operations,
+                                        AioFiles::Runnable* refused) {
+  if (backend_ == Backend::kUnknown && !chosen) return Lack::kBackend;
+  Lack lack = Lack::kNothing;
+  AioFiles::Runnable runnable;
+  int32_t for_pool = 0;
+  while (operations->first != 0) {
+    const uint32_t number = operations->first - 1;
+    lack = LackOf(number);
+    if (lack != Lack::kNothing) break;
+    operations->Take();
+    AioFiles::Runnable begun;
+    if (files_.Add(number, &begun) != 0) {
+      refused->Append(number);
+      continue;
+    }
+    if (begun.first != 0 && !IsForRing(number)) {
+      const auto queued = static_cast<int32_t>(for_pool_.count) + for_pool;
+      if (queued >= idle_ && threads_ < kMaxThreads) {
+        // It would be left waiting for one that may be busy for ever.
+        AioFiles::Runnable none;
+        files_.Remove(number, &none);
+        operations->Prepend(number);
+        lack = Lack::kPoolThread;
+        break;
+      }
+      ++for_pool;
+    }
+    in_flight_.fetch_add(1, std::memory_order_relaxed);
+    if (Operations::At(number).blocks) ++blocking_;
+    runnable.Append(begun);
   }
   Hand(runnable);
+  return lack;
+}
+
+// Of one that may have to wait for others first: then somebody must be there who stays.
+AioEngine::Lack AioEngine::LackOf(uint32_t number) const {
+  if (IsForRing(number)) {
+    return ring_thread_ == Presence::kRunning ? Lack::kNothing : Lack::kRingThread;
+  }
+  return threads_ > 0 ? Lack::kNothing : Lack::kPoolThread;
+}
+
+// 0, when another look may find that nothing is lacking any more, or EAGAIN.
+int AioEngine::Supply(Lack lack, int loaded) {
+  const Locked staffing(staffing_);
+  switch (lack) {
+    case Lack::kBackend:
+      return Choose(loaded);
+    case Lack::kRingThread:
+      return StartRing();
+    case Lack::kPoolThread: {
+      // Others may have made some meanwhile.
+      {
+        const Locked locked(lock_);
+        const bool any_free = static_cast<int32_t>(for_pool_.count) < idle_;
+        if (any_free || threads_ >= kMaxThreads) return 0;
+      }
+      return AddThread();
+    }
+    case Lack::kNothing:
+      break;
+  }
+  return 0;
 }
 
 bool AioEngine::IsBeingWritten(const sys::Transfer& read) {
@@ -62,16 +132,25 @@ bool AioEngine::IsBeingWritten(const sys::Transfer& read) {
 // Which of the two ways, found out by the first operation that finds what it takes.  0
 // or EAGAIN, which is what aio_read has for a lack of anything.
 int AioEngine::Choose(int loaded) {
-  if (backend_ != Backend::kUnknown) return 0;
+  {
+    const Locked locked(lock_);
+    if (backend_ != Backend::kUnknown) return 0;
+  }
   switch (loaded == 0 ? OpenRing() : loaded) {
     case 0:
-      // What waits for the pool's now is for the ring later, when perhaps no thread
-      // can be made.
-      if (in_flight_.load(std::memory_order_relaxed) != blocking_ && StartRing() != 0) {
-        return EAGAIN;
+      for (;;) {
+        {
+          const Locked locked(lock_);
+          // What waits for the pool's now is for the ring later, when perhaps no thread
+          // can be made.
+          const bool any_for_ring = in_flight_.load(std::memory_order_relaxed) != blocking_;
+          if (!any_for_ring || ring_thread_ == Presence::kRunning) {
+            backend_ = Backend::kRing;
+            return 0;
+          }
+        }
+        if (StartRing() != 0) return EAGAIN;
       }
-      backend_ = Backend::kRing;
-      break;
     case -EAGAIN:
     case -EMFILE:
     case -ENFILE:
@@ -79,21 +158,39 @@ int AioEngine::Choose(int loaded) {
     case -ENOMEM:
       // The same; but where it is locked memory that is limited (before Linux 5.12)
       // it may never be.
-      break;
-    default:
+      return 0;
+    default: {
+      const Locked locked(lock_);
       backend_ = Backend::kPool;
+      return 0;
+    }
   }
-  return 0;
 }
 
 bool AioEngine::IsForRing(uint32_t number) const {
   return backend_ == Backend::kRing && !Operations::At(number).blocks;
 }
 
-// Somebody to do it: 0 or EAGAIN.
-int AioEngine::StaffUp(uint32_t number) {
-  if (IsForRing(number)) return has_ring_thread_ ? 0 : StartRing();
-  return threads_ != 0 ? 0 : AddThread();
+// More was handed on to the pool than it has free threads for, and may have.
+bool AioEngine::IsShort() const {
+  return HasUnrung() || (static_cast<int32_t>(for_pool_.count) > idle_ && threads_ < kMaxThreads);
+}
+
+// Makes the threads that are lacking for what was handed on since it began.  Where none
+// can be made, the next one that begins or ends tries again, and the ring's thread does, if
+// there is one, each second.
+void AioEngine::StaffUp() {
+  const Locked staffing(staffing_);
+  for (;;) {
+    {
+      const Locked locked(lock_);
+      if (!IsShort()) return;
+    }
+    const bool added = AddThread() == 0;
+    const Locked locked(lock_);
+    if (!added || for_ring_.first != 0) RingBell();
+    if (!added) return;
+  }
 }
 
 void AioEngine::Hand(AioFiles::Runnable runnable) {
@@ -180,12 +277,14 @@ void AioEngine::End(uint32_t number, int64_t result, Teller* teller, AioFiles::R
   }
 }
 
+// By a thread of the pool, which is free then but for the telling.
 void AioEngine::Ended(uint32_t number, int64_t result) {
   AioFiles::Runnable done;
   AioFiles::Runnable next;
   {
     Teller teller;
     const Locked locked(lock_);
+    ++idle_;
     End(number, result, &teller, &done, &next);
   }
   TellAll(&done, next);
@@ -195,8 +294,13 @@ void AioEngine::Ended(uint32_t number, int64_t result) {
 void AioEngine::TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next) {
   Finish(done);
   if (next.first == 0) return;
-  const Locked locked(lock_);
-  Hand(next);
+  bool is_short;
+  {
+    const Locked locked(lock_);
+    Hand(next);
+    is_short = IsShort();
+  }
+  if (is_short) StaffUp();
 }
 
 // Not under the lock: it may make a thread, and wait for it.

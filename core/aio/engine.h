@@ -29,7 +29,8 @@ class AioEngine {
  public:
   void Init();
 
-  // Begins what cannot be done at once: 0 or an errno, and nothing.
+  // Begins what cannot be done at once: 0 or an errno, and nothing.  Makes the threads
+  // that it takes.
   int Begin(uint32_t number);
 
   // Those of a list; what could not be begun is left in `refused`.
@@ -76,13 +77,22 @@ class AioEngine {
  private:
   using State = Operation::State;
   enum class Backend : uint8_t { kUnknown, kRing, kPool };
-  static constexpr uint32_t kMaxThreads = 20;
+  // Of a thread that there is one of.  Only one that runs is relied on.
+  enum class Presence : uint8_t { kAbsent, kStarting, kRunning };
+  // What there must be before an operation can begin.
+  enum class Lack : uint8_t { kNothing, kBackend, kRingThread, kPoolThread };
+  static constexpr int32_t kMaxThreads = 20;
   static constexpr unsigned kRingBatch = 64;
 
   int Sleep(uint32_t seen, const timespec* deadline);
   static void Cancelled(void* engine);
-  int Choose(int loaded) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  int StaffUp(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Lack BeginStaffed(bool chosen, AioFiles::Runnable* operations, AioFiles::Runnable* refused)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Lack LackOf(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int Supply(Lack lack, int loaded) ABSL_LOCKS_EXCLUDED(lock_);
+  int Choose(int loaded) ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
+  bool IsShort() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void StaffUp() ABSL_LOCKS_EXCLUDED(lock_);
   bool IsForRing(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Hand(AioFiles::Runnable runnable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static uint32_t TakeHanded(AioFiles::Runnable* handed);
@@ -104,20 +114,22 @@ class AioEngine {
   void Ended(uint32_t number, int64_t result);
   static void Tell(uint32_t number, Teller* teller);
   static void MemberDone(uint32_t list, bool failed, Teller* teller);
-  void TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next);
+  void TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next) ABSL_LOCKS_EXCLUDED(lock_);
   static sys::Transfer Rest(const Operation& operation);
 
   // The thread that has the io_uring.
-  int StartRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  int OpenRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int StartRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
+  int OpenRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LeaveToPool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LoseRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool EndedInVain(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static bool EndedInVain(const Operation& operation, int64_t result);
   static bool GoesOn(Operation* operation, int64_t* result);
+  bool HasUnrung() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Take(const sys::RingResult* completed, int count);
   sys::Sleep Turn();
-  bool Woken(int count);
+  bool Woken(int count) ABSL_LOCKS_EXCLUDED(lock_);
+  bool MayGoOn(int count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool RingMayBeNeeded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void PutBack(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool FillRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -125,15 +137,19 @@ class AioEngine {
   void RunRing();
 
   // The threads that block.
-  int AddThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int AddThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   void WakePool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool MayBeNeeded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool AwaitWork(uint32_t* number);
+  bool AwaitWork(uint32_t* number) ABSL_LOCKS_EXCLUDED(lock_);
   bool JoinPool();
   void RunPool();
 
   static std::atomic<uint32_t> in_flight_;  // that have begun
 
+  // Of whoever makes a thread or opens the ring, which takes memory and may take long.
+  // close waits for the other ones, in a handler perhaps that has interrupted malloc: they
+  // are not held meanwhile, and it does not take this one.
+  Lock staffing_ ABSL_ACQUIRED_BEFORE(lock_);
   Lock lock_;
   // Of the ring's thread, while what it has taken is not with the kernel; taken
   // with the other one held, and held without it.
@@ -145,11 +161,13 @@ class AioEngine {
   AioFiles::Runnable for_pool_ ABSL_GUARDED_BY(lock_);
   int ring_ ABSL_GUARDED_BY(lock_);
   bool ring_is_open_ ABSL_GUARDED_BY(lock_);
-  bool has_ring_thread_ ABSL_GUARDED_BY(lock_);
+  Presence ring_thread_ ABSL_GUARDED_BY(lock_);
   bool asleep_ ABSL_GUARDED_BY(lock_);         // that thread
   uint32_t in_kernel_ ABSL_GUARDED_BY(lock_);  // operations that the ring was given
-  uint32_t threads_ ABSL_GUARDED_BY(lock_);    // of the pool
-  uint32_t idle_ ABSL_GUARDED_BY(lock_);
+  // Of the pool, and those of them that are free.  Both lack one that has begun before its
+  // maker has counted it.
+  int32_t threads_ ABSL_GUARDED_BY(lock_);
+  int32_t idle_ ABSL_GUARDED_BY(lock_);
   uint32_t blocking_ ABSL_GUARDED_BY(lock_);  // operations in flight that are for the pool alone
   std::atomic<uint32_t> bell_;                // counts what was handed to the pool
 

@@ -30,7 +30,7 @@ void AioFiles::Runnable::Append(uint32_t number) {
   Operation& operation = Operations::At(number);
   operation.state = State::kHanded;
   operation.next.store(0, std::memory_order_relaxed);
-  Append({number + 1, number + 1});
+  Append({number + 1, number + 1, 1});
 }
 
 void AioFiles::Runnable::Append(const Runnable& more) {
@@ -41,6 +41,7 @@ void AioFiles::Runnable::Append(const Runnable& more) {
     Operations::At(last - 1).next.store(more.first, std::memory_order_relaxed);
   }
   last = more.last;
+  count += more.count;
 }
 
 void AioFiles::Runnable::Prepend(uint32_t number) {
@@ -55,6 +56,7 @@ uint32_t AioFiles::Runnable::Take() {
   if (link == 0) return 0;
   first = Operations::At(link - 1).next.load(std::memory_order_relaxed);
   if (first == 0) last = 0;
+  --count;
   return link;
 }
 

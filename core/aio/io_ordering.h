@@ -29,6 +29,7 @@ class AioFiles {
   struct Runnable {
     uint32_t first = 0;
     uint32_t last = 0;
+    uint32_t count = 0;
     void Append(uint32_t number);
     void Append(const Runnable& more);
     void Prepend(uint32_t number);

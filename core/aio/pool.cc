@@ -4,6 +4,7 @@
 // default.  One that had nothing to do for a second goes, but not the last one
 // while there may be something to come.
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/aio/engine.h"
@@ -11,25 +12,22 @@
 
 namespace kevent::core {
 
-// One more, of as many as there may be: 0 or EAGAIN.
+// One more, of as many as there may be, which is free: 0 or EAGAIN.
 int AioEngine::AddThread() {
   const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunPool(); };
   if (sys::StartThread(run, this, "kevent-aio") < 0) return EAGAIN;
+  const Locked locked(lock_);
   ++threads_;
+  ++idle_;
   return 0;
 }
 
+// As many of those that are free as there are operations for.
 void AioEngine::WakePool() {
-  uint32_t idle = idle_;
-  for (uint32_t link = for_pool_.first; link != 0;
-       link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
-    if (idle != 0) {
-      --idle;
-      bell_.fetch_add(1, std::memory_order_seq_cst);
-      sys::FutexWake(&bell_);
-    } else if (threads_ == kMaxThreads || AddThread() != 0) {
-      return;
-    }
+  const int32_t wanted = std::min(static_cast<int32_t>(for_pool_.count), idle_);
+  for (int32_t i = 0; i < wanted; ++i) {
+    bell_.fetch_add(1, std::memory_order_seq_cst);
+    sys::FutexWake(&bell_);
   }
 }
 
@@ -39,37 +37,46 @@ bool AioEngine::MayBeNeeded() const {
   return backend_ == Backend::kRing ? blocking_ != 0 : any_in_flight();
 }
 
-// False when there was nothing to do for long.
+// For a thread that is counted as free.  False when there was nothing to do for long.
 bool AioEngine::AwaitWork(uint32_t* number) {
   bool last_look = false;
   for (;;) {
     uint32_t seen;
+    uint32_t link;
+    bool goes = false;
+    bool is_short = false;
     {
       const Locked locked(lock_);
-      const uint32_t link = TakeHanded(&for_pool_);
-      const bool may_go = threads_ > 1 || !MayBeNeeded();
-      if (link != 0 || (last_look && may_go)) {
-        *number = link - 1;
-        if (link == 0) --threads_;
-        return link != 0;
+      link = TakeHanded(&for_pool_);
+      goes = link == 0 && last_look && (threads_ > 1 || !MayBeNeeded());
+      if (link != 0 || goes) {
+        --idle_;
+        is_short = link != 0 && IsShort();
       }
-      ++idle_;
+      if (goes) --threads_;
       seen = bell_.load(std::memory_order_seq_cst);
+    }
+    if (goes) return false;
+    if (link != 0) {
+      // Before this one, which may take for ever.
+      if (is_short) StaffUp();
+      *number = link - 1;
+      return true;
     }
     Nanoseconds now = 0;
     sys::Now(CLOCK_MONOTONIC, &now);
     const timespec end = ToTimespec(now + kNanosecondsPerSecond);
     last_look = sys::FutexWait(&bell_, seen, &end) == -ETIMEDOUT;
-    const Locked locked(lock_);
-    --idle_;
   }
 }
 
-// The ring's thread has nothing to do there any more, but may be the only one.
+// The ring's thread has nothing to do there any more, but may be the only one, or one that
+// is lacking.
 bool AioEngine::JoinPool() {
   const Locked locked(lock_);
-  if (threads_ != 0 || !MayBeNeeded()) return false;
+  if ((threads_ > 0 || !MayBeNeeded()) && !IsShort()) return false;
   ++threads_;
+  ++idle_;
   return true;
 }
 

@@ -21,11 +21,15 @@ constexpr timespec kSlice = {0, 1'000'000};
 
 // 0 or a negative errno.
 int AioEngine::OpenRing() {
-  if (ring_is_open_) return 0;
+  {
+    const Locked locked(lock_);
+    if (ring_is_open_) return 0;
+  }
   const int fd =
       AdoptDescriptor(0, kRoleProcess, [] { return sys::OpenRing(sys::Ring::kOperations); });
   if (fd < 0) return fd;
   sys::RingMoved(sys::Ring::kOperations, fd);
+  const Locked locked(lock_);
   ring_ = fd;
   ring_is_open_ = true;
   return 0;
@@ -33,11 +37,19 @@ int AioEngine::OpenRing() {
 
 // Its thread: 0 or EAGAIN.
 int AioEngine::StartRing() {
-  if (has_ring_thread_) return 0;
+  {
+    const Locked locked(lock_);
+    if (ring_thread_ != Presence::kAbsent) return 0;
+    ring_thread_ = Presence::kStarting;
+  }
   const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunRing(); };
-  if (sys::StartThread(run, this, "kevent-ring") < 0) return EAGAIN;
-  has_ring_thread_ = true;
-  return 0;
+  const bool started = sys::StartThread(run, this, "kevent-ring") >= 0;
+  const Locked locked(lock_);
+  // It may have gone already.
+  if (ring_thread_ == Presence::kStarting) {
+    ring_thread_ = started ? Presence::kRunning : Presence::kAbsent;
+  }
+  return started ? 0 : EAGAIN;
 }
 
 // What wakes the thread, which sleeps in the ring, is an operation that does
@@ -56,7 +68,7 @@ void AioEngine::RingBell() {
 void AioEngine::LeaveToPool() {
   uint64_t tokens[sys::kRingEntries];
   sys::RingTakeOut(tokens);
-  if (threads_ == 0 && AddThread() != 0) return;
+  if (threads_ <= 0) return;
   while (const uint32_t link = for_ring_.Take()) {
     Operations::At(link - 1).blocks = true;
     ++blocking_;
@@ -64,6 +76,9 @@ void AioEngine::LeaveToPool() {
   }
   WakePool();
 }
+
+// The ring's thread sleeps through what was handed over to it.
+bool AioEngine::HasUnrung() const { return asleep_ && for_ring_.first != 0 && threads_ <= 0; }
 
 // The program has closed its descriptor by a system call that we don't see, and
 // the number may be a stranger's.  The ring itself lives as long as its pages are
@@ -133,18 +148,14 @@ bool AioEngine::GoesOn(Operation* operation, int64_t* result) {
 }
 
 // A read has ended with nothing before the file does: Linux 5.9 and 5.10 answer so where
-// they would wait.  It is for a thread that blocks, then, if there is one.
-bool AioEngine::EndedInVain(uint32_t number, int64_t result) {
-  Operation& operation = Operations::At(number);
+// they would wait.  It is for a thread that blocks, then.
+bool AioEngine::EndedInVain(const Operation& operation, int64_t result) {
   const sys::Transfer rest = Rest(operation);
   if (result != 0 || rest.kind != sys::Transfer::Kind::kRead || rest.bytes == 0) return false;
   if (rest.offset == sys::Transfer::kStream || operation.given_up || operation.file_lost) {
     return false;
   }
-  if (!sys::EndsBefore(rest) || (threads_ == 0 && AddThread() != 0)) return false;
-  operation.begun = operation.blocks = true;
-  ++blocking_;
-  return true;
+  return sys::EndsBefore(rest);
 }
 
 // Ends what has completed: all of it under the lock at once, which callers wait
@@ -152,14 +163,21 @@ bool AioEngine::EndedInVain(uint32_t number, int64_t result) {
 void AioEngine::Take(const sys::RingResult* completed, int count) {
   AioFiles::Runnable done;
   AioFiles::Runnable next;
+  bool is_short;
   {
     Teller teller;
     const Locked locked(lock_);
     for (int i = 0; i < count; ++i) {
       if (completed[i].token == kBell) continue;
       const auto number = static_cast<uint32_t>(completed[i].token) - 1;
+      Operation& operation = Operations::At(number);
       int64_t result = completed[i].result;
-      if (EndedInVain(number, result) || GoesOn(&Operations::At(number), &result)) {
+      const bool in_vain = EndedInVain(operation, result);
+      if (in_vain) {
+        operation.begun = operation.blocks = true;
+        ++blocking_;
+      }
+      if (in_vain || GoesOn(&operation, &result)) {
         PutBack(number);
         if (!IsForRing(number)) WakePool();
         continue;
@@ -167,8 +185,10 @@ void AioEngine::Take(const sys::RingResult* completed, int count) {
       --in_kernel_;
       End(number, result, &teller, &done, &next);
     }
+    is_short = IsShort();
   }
   TellAll(&done, next);
+  if (is_short) StaffUp();
 }
 
 // True if there is something for the ring, or may be later, when perhaps no thread can
@@ -189,7 +209,9 @@ sys::Sleep AioEngine::Turn() {
       if (backend_ != Backend::kRing) return sys::Sleep::kNot;
       if (!FillRing()) {
         asleep_ = true;
-        return RingMayBeNeeded() ? sys::Sleep::kUntilSomething : sys::Sleep::kForAWhile;
+        // For ever only while the kernel owes something: an operation that waits for one
+        // of the pool's may be taken back, and nobody rings then.
+        return in_kernel_ != 0 && !IsShort() ? sys::Sleep::kUntilSomething : sys::Sleep::kForAWhile;
       }
       submitting_.Acquire();
     }
@@ -205,17 +227,28 @@ sys::Sleep AioEngine::Turn() {
 
 // False when there is nothing more to come.  A thread that had nothing to do for a while goes: it
 // is not to keep a process that all others have left.
-bool AioEngine::Woken(int count) {
-  const Locked locked(lock_);
+bool AioEngine::MayGoOn(int count) {
   asleep_ = false;
   if (count == -ETIMEDOUT) {
-    has_ring_thread_ = for_ring_.first != 0 || RingMayBeNeeded();
-    return has_ring_thread_;
+    const bool stays = for_ring_.first != 0 || RingMayBeNeeded() || IsShort();
+    if (!stays) ring_thread_ = Presence::kAbsent;
+    return stays;
   }
   if (count < 0) LoseRing();
-  // Once more for what no thread could be made for.
-  if (backend_ != Backend::kRing) WakePool();
   return backend_ == Backend::kRing || in_kernel_ != 0;
+}
+
+bool AioEngine::Woken(int count) {
+  bool goes_on;
+  bool is_short;
+  {
+    const Locked locked(lock_);
+    goes_on = MayGoOn(count);
+    is_short = IsShort();
+  }
+  // Once more for what no thread could be made for.
+  if (is_short) StaffUp();
+  return goes_on;
 }
 
 void AioEngine::RunRing() {

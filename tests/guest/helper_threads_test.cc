@@ -267,6 +267,41 @@ TEST(HelperThread, KeepsNoProcess) {
   });
 }
 
+// The ring's thread sleeps with nothing but an operation that waits for one of the pool's,
+// which is taken back.
+template <typename TakeBack>
+void TakenBackKeepsNoProcess(TakeBack take_back) {
+  ExpectEndOfProcess([take_back] {
+    static aiocb controls[2];
+    static char byte;
+    const int queue = kevent_init(nullptr, 0, 0);
+    int ends[2];
+    CHILD_CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    const timeval hour = {3600, 0};
+    setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &hour, sizeof hour);
+    for (aiocb& control : controls) Prepare(&control, queue, ends[0], &byte, 1);
+    CHILD_CHECK(aio_read(&controls[0]) == 0 && aio_fsync(O_SYNC, &controls[1]) == 0);
+    const std::map<std::string, int> helpers = Helpers();
+    if (const auto ring = helpers.find("kevent-ring"); ring != helpers.end()) {
+      while (Status(ring->second)["State"][0] != 'S') usleep(1000);
+    }
+    take_back(ends[0], &controls[1]);
+    CHILD_CHECK(aio_error(&controls[1]) == ECANCELED);
+    CHILD_CHECK(write(ends[1], "x", 1) == 1);
+    ukevent events[2];
+    CHILD_CHECK(kevent_get_events(queue, 2, 2, nullptr, events, 0) == 2);
+  });
+}
+
+TEST(HelperThread, KeepsNoProcessForWhatWasCancelled) {
+  TakenBackKeepsNoProcess(
+      [](int fd, aiocb* sync) { CHILD_CHECK(aio_cancel(fd, sync) == AIO_CANCELED); });
+}
+
+TEST(HelperThread, KeepsNoProcessForWhatHasLostItsFile) {
+  TakenBackKeepsNoProcess([](int fd, aiocb*) { CHILD_CHECK(close(fd) == 0); });
+}
+
 // ---- That nothing is lost when they do ----------------------------------------------
 
 // Work that comes about when a thread goes: some of many come while it does.

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+//
+// The threads that block: one for each operation that they are busy with, made when it
+// begins; what none can be made for is refused.
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/aio.h"
+#include "tests/support/aio_fixture.h"
+#include "tests/support/process.h"
+#include "tests/support/queue.h"
+
+namespace kevent_test {
+namespace {
+
+// Its reads are for a thread that blocks.
+struct Blocking {
+  Blocking() {
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    const timeval hour = {3600, 0};
+    EXPECT_EQ(setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &hour, sizeof hour), 0);
+  }
+  ~Blocking() {
+    close(ends[0]);
+    close(ends[1]);
+  }
+  Blocking(const Blocking&) = delete;
+  Blocking& operator=(const Blocking&) = delete;
+  void Put() const { EXPECT_EQ(write(ends[1], "x", 1), 1); }
+  std::array<int, 2> ends;
+};
+
+int ThreadsOfPool() {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream(entry.path() / "comm"), name);
+    count += name == "kevent-aio";
+  }
+  return count;
+}
+
+class Pool : public Aio {};
+
+TEST_F(Pool, HasAsManyThreadsAsAreBusy) {
+  ExpectChild([] {
+    const Queue queue;
+    std::array<Blocking, 3> sockets;
+    std::array<aiocb, 3> reads;
+    std::array<char, 3> bytes;
+    for (size_t i = 0; i < sockets.size(); ++i) {
+      Prepare(&reads[i], queue.fd(), sockets[i].ends[0], &bytes[i], 1);
+      CHILD_CHECK(aio_read(&reads[i]) == 0);
+      CHILD_CHECK(ThreadsOfPool() == static_cast<int>(i) + 1);
+    }
+    // In line behind the first: nobody is busy with it.
+    aiocb another;
+    char byte;
+    Prepare(&another, queue.fd(), sockets[0].ends[0], &byte, 1);
+    CHILD_CHECK(aio_read(&another) == 0);
+    CHILD_CHECK(ThreadsOfPool() == 3);
+    for (const Blocking& socket : sockets) socket.Put();
+    sockets[0].Put();
+    CHILD_CHECK(Collect(queue.fd(), 4, 4).size() == 4);
+  });
+}
+
+// One that nobody is there for, and for whom no thread can be made, might wait for ever.
+TEST_F(Pool, TakesNothingThatNobodyIsThereFor) {
+  ExpectChild([] {
+    const Queue queue;
+    const Blocking busy;
+    const Blocking ready;
+    ready.Put();
+    std::array<aiocb, 2> reads;
+    std::array<char, 2> bytes;
+    Prepare(&reads[0], queue.fd(), busy.ends[0], &bytes[0], 1);
+    CHILD_CHECK(aio_read(&reads[0]) == 0);
+    while (ThreadsOfPool() > 1) usleep(1000);  // before it was made when needed, one stood by
+
+    // Whose threads are counted: not root's.
+    const bool is_root = geteuid() == 0;
+    if (is_root) CHILD_CHECK(syscall(SYS_setresuid, 65534, 65534, 0) == 0);
+    rlimit before;
+    CHILD_CHECK(getrlimit(RLIMIT_NPROC, &before) == 0);
+    const rlimit one = {1, before.rlim_max};
+    CHILD_CHECK(setrlimit(RLIMIT_NPROC, &one) == 0);
+    Prepare(&reads[1], queue.fd(), ready.ends[0], &bytes[1], 1);
+    const int begun = aio_read(&reads[1]);
+    const int error = errno;
+    CHILD_CHECK(setrlimit(RLIMIT_NPROC, &before) == 0);
+    if (is_root) CHILD_CHECK(syscall(SYS_setresuid, 0, 0, 0) == 0);
+    CHILD_CHECK(begun == -1 && error == EAGAIN && aio_error(&reads[1]) == EAGAIN);
+
+    // Nothing of it is left, and another time it is done.
+    Prepare(&reads[1], queue.fd(), ready.ends[0], &bytes[1], 1);
+    CHILD_CHECK(aio_read(&reads[1]) == 0);
+    const std::vector<ukevent> events = Collect(queue.fd(), 1, 1);
+    CHILD_CHECK(events.size() == 1 && events[0].ptr == &reads[1]);
+    busy.Put();
+    CHILD_CHECK(Collect(queue.fd(), 1, 1).size() == 1);
+  });
+}
+
+// Those that wait for others have somebody when these have ended.
+TEST_F(Pool, DoesWhatItsOwnHaveWaitedFor) {
+  const Blocking socket;
+  std::array<aiocb, 64> reads;
+  for (size_t i = 0; i < reads.size(); ++i) Read(&reads[i], socket.ends[0], &buffer_[i], 1);
+  for (const aiocb& read : reads) {
+    socket.Put();
+    EXPECT_EQ(Next().ptr, &read);
+  }
+}
+
+}  // namespace
+}  // namespace kevent_test
