@@ -28,7 +28,7 @@ void Answer(ukevent* entry, int error) {
 }
 
 // 0, or the error of a request that cannot be one.
-int Check(const Source& source, const ukevent& request) {
+int CheckRequest(const Source& source, const ukevent& request) {
   if ((request.req_flags & ~kRequestFlags) != 0) return -EINVAL;
   const bool all = request.event == KEVENT_MASK_ALL;
   if (request.event == 0 || (!all && (request.event & ~source.events) != 0)) return -EINVAL;
@@ -39,7 +39,7 @@ int Check(const Source& source, const ukevent& request) {
 
 bool KeventSet::Add(const ukevent& entry, ukevent* returned) {
   const Source* source = SourceOf(entry.type);
-  int result = source == nullptr || source->events == 0 ? -ENOSYS : Check(*source, entry);
+  int result = source == nullptr || source->events == 0 ? -ENOSYS : CheckRequest(*source, entry);
   const KeventKey key = KeyOf(entry);
   if (result == 0) {
     if (const uint32_t link = table_.Find(key); link != 0) {
@@ -103,7 +103,7 @@ int KeventSet::Modify(const ukevent& entry) {
   const uint32_t number = link - 1;
   Kevent& record = At(number);
   const Source& source = SourceOf(record);
-  if (const int error = Check(source, entry); error != 0) return error;
+  if (const int error = CheckRequest(source, entry); error != 0) return error;
 
   // Events from before the change are found by the mask of before.
   source.harvest_shared(*this);

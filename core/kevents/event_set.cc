@@ -146,36 +146,12 @@ int KeventSet::MoveEpoll(int from, int to) {
 // ---- The list of the ready ------------------------------------------------------
 
 void KeventSet::MakeReady(uint32_t number, bool by_level) {
-  Kevent& record = At(number);
-  if (record.leaving) return;
-  if (record.ready) {
-    if (record.by_level && !by_level) {
-      record.by_level = false;
-      ++unlevelled_count_;
-    }
-    return;
-  }
-  record.ready = true;
-  record.by_level = by_level;
-  record.ready_before = ready_last_;
-  record.ready_after = 0;
-  (ready_last_ == 0 ? ready_first_ : At(ready_last_ - 1).ready_after) = number + 1;
-  ready_last_ = number + 1;
-  ++ready_count_;
-  if (!by_level) ++unlevelled_count_;
+  if (!At(number).leaving) ready_.Add(table_, number, by_level);
 }
 
 void KeventSet::Withdraw(uint32_t number) {
-  Kevent& record = At(number);
-  record.forced = false;
-  if (!record.ready) return;
-  record.ready = false;
-  (record.ready_before == 0 ? ready_first_ : At(record.ready_before - 1).ready_after) =
-      record.ready_after;
-  (record.ready_after == 0 ? ready_last_ : At(record.ready_after - 1).ready_before) =
-      record.ready_before;
-  --ready_count_;
-  if (!record.by_level) --unlevelled_count_;
+  At(number).forced = false;
+  ready_.Remove(table_, number);
 }
 
 // Made ready by kevent_ctl, whatever the source says.
@@ -229,7 +205,7 @@ unsigned KeventSet::Deliver(unsigned max, ukevent* events) {
   completions_.Harvest();
   completions_first_ = !completions_first_;
   const unsigned half = max / 2 + (completions_first_ ? max % 2 : 0);
-  unsigned count = completions_.Deliver(max - std::min(max - half, ready_count_), events);
+  unsigned count = completions_.Deliver(max - std::min(max - half, ready_.size()), events);
   count += DeliverReady(max - count, events + count);
   return count + completions_.Deliver(max - count, events + count);
 }
@@ -237,14 +213,14 @@ unsigned KeventSet::Deliver(unsigned max, ukevent* events) {
 // Kevents that are ready by level have half of the room, if both need it: they are found
 // after the others, which may be ever so many.
 unsigned KeventSet::DeliverReady(unsigned max, ukevent* events) {
-  const unsigned share = ready_count_ > max ? std::min(ready_by_level(), LevelShare(max)) : 0;
+  const unsigned share = ready_.size() > max ? std::min(ready_by_level(), LevelShare(max)) : 0;
   unsigned count = 0;
-  while (count < max - share && ready_first_ != 0) {
-    if (DeliverOne(ready_first_ - 1, &events[count])) ++count;
+  while (count < max - share && ready_.first() != 0) {
+    if (DeliverOne(ready_.first() - 1, &events[count])) ++count;
   }
   if (share != 0) count += DeliverByLevel(max - count, events + count);
-  while (count < max && ready_first_ != 0) {
-    if (DeliverOne(ready_first_ - 1, &events[count])) ++count;
+  while (count < max && ready_.first() != 0) {
+    if (DeliverOne(ready_.first() - 1, &events[count])) ++count;
   }
   return count;
 }
@@ -252,7 +228,7 @@ unsigned KeventSet::DeliverReady(unsigned max, ukevent* events) {
 // Kevents that are ready by level lie at the end of the list, among others that were found
 // with them.
 unsigned KeventSet::DeliverByLevel(unsigned max, ukevent* events) {
-  uint32_t link = ready_last_;
+  uint32_t link = ready_.last();
   for (unsigned left = ready_by_level(); left != 0;) {
     if (At(link - 1).by_level && --left == 0) break;
     link = At(link - 1).ready_before;
@@ -278,7 +254,7 @@ bool KeventSet::StillReady(uint32_t number) {
 
 void KeventSet::DropVain() {
   uint64_t counted[SourceTable::kTypes] = {};
-  for (uint32_t link = ready_first_; link != 0;) {
+  for (uint32_t link = ready_.first(); link != 0;) {
     const uint32_t number = link - 1;
     Kevent& record = At(number);
     link = record.ready_after;
@@ -359,6 +335,48 @@ void KeventSet::EndBatch() {
     leaving_first_ = At(number).ready_after;
     Erase(number);
   }
+}
+
+// ---- Invariants -------------------------------------------------------------------
+
+const char* KeventSet::CheckLists() {
+  const SignalsBlocked blocked;
+  const Locked locked(table_lock_);
+  uint32_t injected = 0;
+  uint32_t last = 0;
+  for (uint32_t link = injected_.load(std::memory_order_seq_cst); link != 0;
+       link = At(link - 1).injected_after) {
+    if (!At(link - 1).injected) return "a kevent is among the injected that is none";
+    if (++injected > table_.size()) return "the injected kevents go round in a circle";
+    last = link;
+  }
+  if (injected_last_ != last) return "the last of the injected kevents is another one";
+  table_.ForEach([&](uint32_t number) { injected -= At(number).injected ? 1 : 0; });
+  return injected == 0 ? nullptr : "an injected kevent is not among the injected";
+}
+
+const char* KeventSet::Check() {
+  if (const char* broken = table_.Check(); broken != nullptr) return broken;
+  if (const char* broken = ready_.Check(table_); broken != nullptr) return broken;
+  if (const char* broken = CheckLists(); broken != nullptr) return broken;
+  uint32_t ready = 0;
+  uint32_t watched = 0;
+  uint32_t nested = 0;
+  uint32_t leaving = 0;
+  table_.ForEach([&](uint32_t number) {
+    const Kevent& record = At(number);
+    ready += record.ready;
+    watched += record.fd >= 0;
+    nested += record.nests;
+    leaving += record.leaving;
+  });
+  for (const int fd : shared_) watched += fd != 0;
+  if (ready != ready_.size()) return "a kevent is ready that is not among those that are";
+  if (watched != watched_) return "another number of descriptors is watched";
+  if (nested != nested_) return "another number of epolls is watched";
+  // They leave with their batch, under the lock that this call holds.
+  if (leaving != 0 || leaving_first_ != 0) return "a kevent that leaves has outlived its batch";
+  return nullptr;
 }
 
 }  // namespace kevent::core

@@ -22,6 +22,7 @@
 #include "core/kevents/epoll_members.h"
 #include "core/kevents/host.h"
 #include "core/kevents/kevent_table.h"
+#include "core/kevents/ready_list.h"
 #include "core/kevents/source.h"
 #include "core/operations/completions.h"
 #include "core/system/system.h"
@@ -102,8 +103,8 @@ class KeventSet {
   // Withdraws what would not be reported, so that a thread that waits for several counts
   // right.
   void DropVain();
-  unsigned ready_count() const { return ready_count_ + completions_.count(); }
-  unsigned ready_by_level() const { return ready_count_ - unlevelled_count_; }
+  unsigned ready_count() const { return ready_.size() + completions_.count(); }
+  unsigned ready_by_level() const { return ready_.by_level(); }
   // Delivers up to `max` and returns how many.
   unsigned Deliver(unsigned max, ukevent* events);
   // A kevent's timer has expired; false when the kevent leaves with this batch.
@@ -112,7 +113,7 @@ class KeventSet {
   void EndBatch();
   // True when something can be collected that the kernel does not know of.
   bool kernel_does_not_know() const {
-    return unlevelled_count_ != 0 || completions_.count() != 0 || anything_new();
+    return ready_.by_event() != 0 || completions_.count() != 0 || anything_new();
   }
   // The edges are an epoll that becomes readable with each event of the queue's epoll
   // while that is watched, until it is taken; and at first in any case.
@@ -182,6 +183,9 @@ class KeventSet {
   bool DropEndedMessages(uint64_t id, bool all);
   KeventTable& table() { return table_; }
 
+  // The first invariant that does not hold, or nullptr; looks at every record.
+  const char* Check();
+
  private:
   static constexpr uint32_t kMaxLayers = 16;
 
@@ -220,10 +224,11 @@ class KeventSet {
   // A harvest is to find so many more.
   unsigned Missing(unsigned wanted) const {
     const unsigned share = LevelShare(wanted);
-    return std::max(wanted - std::min(wanted, ready_count_),
+    return std::max(wanted - std::min(wanted, ready_.size()),
                     share - std::min(share, ready_by_level()));
   }
   static void Describe(const Kevent& record, ukevent* event);
+  const char* CheckLists();
 
   void Unnest(uint32_t number);
   int KeepRoom();
@@ -245,11 +250,8 @@ class KeventSet {
   bool level_first_;        // an odd place of the kevents is for one by level
   bool sleeps_after_;       // this batch, as BeginBatch has it
 
-  uint32_t ready_first_;  // plus one
-  uint32_t ready_last_;   // plus one
-  unsigned ready_count_;
-  unsigned unlevelled_count_;  // of them, those that are not by level
-  uint32_t leaving_first_;     // plus one; linked by ready_after
+  ReadyList ready_;
+  uint32_t leaving_first_;  // plus one; linked by ready_after
   uint32_t round_;
   bool took_announcement_;
   bool took_back_;

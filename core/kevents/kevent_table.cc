@@ -213,4 +213,22 @@ void KeventTable::ForgetWatches() {
   watch_count_ = 0;
 }
 
+const char* KeventTable::Check() {
+  uint32_t registered = 0;
+  bool all_found = true;
+  ForEach([&](uint32_t number) {
+    ++registered;
+    all_found = all_found && Find(At(number).key) == number + 1;
+  });
+  if (registered != size()) return "another number of kevents is registered";
+  if (!all_found) return "a kevent is not found by its key";
+  uint32_t free = 0;
+  for (uint32_t link = first_free_; link != 0; link = At(link - 1).same_hash) {
+    if (At(link - 1).generation % 2 != 0) return "the record of a kevent is free";
+    if (++free > used_) return "the free records go round in a circle";
+  }
+  if (free != used_ - registered) return "a record is neither free nor a kevent's";
+  return nullptr;
+}
+
 }  // namespace kevent::core

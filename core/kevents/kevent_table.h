@@ -151,6 +151,9 @@ class KeventTable {
     }
   }
 
+  // The first invariant that does not hold, or nullptr.
+  const char* Check();
+
  private:
   static int Enlarge(KeventPages::Array& array, uint32_t size, bool keep);
   int GrowBuckets();

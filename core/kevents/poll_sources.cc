@@ -20,7 +20,7 @@ void KeventSet::BeginBatch(bool sleeps_after) {
   sleeps_after_ = sleeps_after;
   // Kevents that were ready by level and were not collected are asked again.  They came
   // last, so they are at the end of the list, however long that is.
-  for (uint32_t link = ready_last_; ready_by_level() != 0;) {
+  for (uint32_t link = ready_.last(); ready_by_level() != 0;) {
     const uint32_t number = link - 1;
     link = At(number).ready_before;
     if (!At(number).by_level) continue;
@@ -57,7 +57,7 @@ bool KeventSet::HarvestMore(unsigned wanted) {
       turn_ = (turn_ + 1) % (layer_count_ + 1);
     } while (turn_ != 0 && (layers_to_harvest_ & 1u << turn_) == 0);
   }
-  return ready_count_ >= wanted;
+  return ready_.size() >= wanted;
 }
 
 // Members that are no records, in one harvest of one epoll.
@@ -93,7 +93,7 @@ bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
     if (IsExhausted(layer) && !turned) ++turns_[layer];
     if (IsExhausted(layer) || turned) return true;
     // Not as many edges as there may be, in search of what is ready by level.
-    if (ready_count_ >= wanted) return false;
+    if (ready_.size() >= wanted) return false;
   }
   return false;
 }

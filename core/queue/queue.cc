@@ -62,10 +62,14 @@ bool Queue::Reusable() {
 
 const char* Queue::Check() {
   Locked locked(lock_);
+  if (memory_ == nullptr) return nullptr;  // wiped
   if (const char* broken = lifetime_.Check(); broken != nullptr) return broken;
   if (const char* broken = doorbell_.Check(); broken != nullptr) return broken;
   if (const char* broken = sleepers_.Check(); broken != nullptr) return broken;
   if (const char* broken = index_.Check(); broken != nullptr) return broken;
+  if (KeventSet* set = kevents(); set != nullptr) {
+    if (const char* broken = set->Check(); broken != nullptr) return broken;
+  }
   // A call takes its place among the sleepers after its pin, and leaves it before it unpins.
   if (sleepers_.has_leader() && lifetime_.pins() == 0) return "a leader is in no call";
   // An armer would not announce what is due, and nobody would sleep on what it sets instead.

@@ -328,5 +328,17 @@ TEST_F(KeventDescriptors, EachHasItsTurnInLayersToo) {
   for (const int socket : sockets) kevent::sys::Close(socket);
 }
 
+TEST_F(KeventDescriptors, AQueueInsideIsCountedAsLongAsItIsThere) {
+  const int inner = kevent::core::InitQueue(nullptr, 0, 0);
+  const ukevent request = Request(KEVENT_KEVENT, static_cast<uint64_t>(inner), KEVENT_KEVENT_READY);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(Add(queue_, request), 0);
+    CheckQueues();
+    ASSERT_EQ(Control(queue_, KEVENT_CTL_REMOVE, request), 0);
+    CheckQueues();
+  }
+  EXPECT_EQ(kevent::core::CloseDescriptor(inner), 0);
+}
+
 }  // namespace
 }  // namespace kevent_test
