@@ -14,11 +14,11 @@ namespace kevent::core {
 
 void Queue::Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline) {
   // An entry of the index that comes up earlier on the same axis has the
-  // collector read the word in time.  The collector clears `indexed` before it
+  // collector read the word in time.  The collector clears `scheduled_at` before it
   // reads the word for the last time.
-  const AxisDeadline indexed(timer.indexed.load());
-  if (indexed.deadline() != 0 && indexed.deadline() < deadline.deadline() &&
-      indexed.on_monotonic_axis() == deadline.on_monotonic_axis()) {
+  const AxisDeadline scheduled(timer.scheduled_at.load());
+  if (scheduled.deadline() != 0 && scheduled.deadline() < deadline.deadline() &&
+      scheduled.on_monotonic_axis() == deadline.on_monotonic_axis()) {
     return;
   }
   // Wiped in a child of fork: a signal handler has forked and returned there.

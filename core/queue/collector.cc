@@ -219,7 +219,7 @@ bool Collector::Claim(uint8_t axis, ukevent* event) {
   if (expired.next == 0) setting.interval = 0;
   const PackedSetting claimed(setting);
   // Before the swap: an armer that comes after it marks.
-  timer.indexed.exchange(0);
+  timer.scheduled_at.exchange(0);
   // Fails when settime or delete came first (model: CLAIM_DOES_NOT_COMPARE).
   if (!timer.word.Swap(word, claimed)) {
     index_.Reindex(entry.slot());
@@ -250,8 +250,35 @@ bool Collector::Claim(uint8_t axis, ukevent* event) {
 
 // ---- Settling -----------------------------------------------------------------
 
+// True if something came that nobody has looked at yet.
+bool Queue::LookAgain() {
+  const KeventSet* const set = kevents();
+  return !inbox_.empty() || (set != nullptr && set->anything_new()) || doorbell_.exit_requested();
+}
+
+// Makes a new edge, for what the caller does not get though there is room.
+void Queue::AnnounceAnew() {
+  doorbell_.Withdraw(EpollMembers());
+  doorbell_.Announce();
+}
+
+unsigned Queue::ReadableMembers() const {
+  lock_.AssertHeld();
+  unsigned count = doorbell_.IsAnnounced() ? 1 : 0;
+  for (uint32_t i = 0; i < doorbell_.timer_count(); ++i) {
+    const auto axis = static_cast<uint8_t>(i);
+    if (doorbell_.timer(axis).IsReadable(index_.now(axis))) ++count;
+  }
+  return count;
+}
+
+Doorbell::Members Queue::EpollMembers() const {
+  const KeventSet* const set = kevents();
+  return set != nullptr && set->watches() ? Doorbell::Members::kOthers : Doorbell::Members::kOwn;
+}
+
 // Leaves the descriptor readable if and only if something is due, and the
-// kernel's timers no later than the earliest deadlines.  Whether something is
+// kernel's timers no later than the earliest deadlines.  True if something is
 // due.
 bool Collector::Settle() {
   const bool found_nothing = claimed_ == 0;

@@ -17,7 +17,7 @@
 //   - the kevents to take from, or nullptr;
 //   - what is known of the batch by now.
 //
-// What lives on between collections, whose turn it is when there is room for one, is the queue's.
+// The queue has what lives on between collections: whose turn it is when there is room for one.
 
 #ifndef KEVENT_CORE_QUEUE_COLLECTOR_H_
 #define KEVENT_CORE_QUEUE_COLLECTOR_H_

@@ -21,12 +21,20 @@ bool KernelTimer::IsReadableInVain() const {
   return sys::IsReadable(source.load(std::memory_order_relaxed) - 1);
 }
 
+// The number is read before the kind.  A timer that is made anew for another clock is of no kind
+// while it gets its number, so this is never the number of a timerfd: a timer of the program's may
+// have that number, and would be set.
+int KernelTimer::Alarm() const {
+  const int number = source.load(std::memory_order_acquire) - 1;
+  return kind.load(std::memory_order_acquire) == AxisKind::kCpuTime ? number : -1;
+}
+
 // Only the alarm knows whether the thread or process that it is of has ended, and says so when
 // it is set.  One whose deadline has come would expire again by that: then it is for the next
 // collection to find out.
 bool KernelTimer::OwnerLives() {
   if (ended.load(std::memory_order_relaxed)) return false;
-  const int alarm = source.load(std::memory_order_relaxed) - 1;
+  const int alarm = Alarm();
   if (alarm < 0 || IsPast()) return true;
   armed.Tell([this, alarm](uint64_t earliness) {
     if (sys::ArmAlarm(alarm, DeadlineOf(earliness)) == -ESRCH) ended = true;
@@ -35,7 +43,7 @@ bool KernelTimer::OwnerLives() {
 }
 
 bool KernelTimer::OwnerLivesAndPutOff() {
-  const int alarm = source.load(std::memory_order_relaxed) - 1;
+  const int alarm = Alarm();
   if (alarm >= 0 && sys::ArmAlarm(alarm, kLatest) == -ESRCH) ended = true;
   return !ended.load(std::memory_order_relaxed);
 }

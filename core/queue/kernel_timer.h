@@ -70,6 +70,10 @@ struct alignas(64) KernelTimer {
 
   // The deadline that the kernel was told of has come.
   bool IsPast() const;
+
+ private:
+  // The number of the alarm, or -1 where the kernel object is none.
+  int Alarm() const;
 };
 static_assert(sizeof(KernelTimer) == 64);
 

@@ -77,7 +77,7 @@ struct alignas(64) TimerSlot {
   // Where the index has it, as AxisDeadline bits; 0: nowhere, or about to be
   // looked at again.  An armer whose deadline is later than this need not mark
   // the timer: the collector comes by and reads the word.
-  SeqCst<uint64_t> indexed;
+  SeqCst<uint64_t> scheduled_at;
 
   std::atomic<uint64_t> cookie;  // sigev_value
 

@@ -104,7 +104,7 @@ int TimerIndex::Grow(uint8_t axis) {
 void TimerIndex::Reindex(uint32_t slot) {
   TimerSlot& timer = SlotTable::At(slot);
   // From here on armers mark; the word is read after that (model: WORD_IS_READ_FIRST).
-  timer.indexed.exchange(0);
+  timer.scheduled_at.exchange(0);
   const AxisDeadline wanted = timer.word.axis_deadline();
   if (wanted.deadline() == 0) {
     Remove(timer);
@@ -116,7 +116,7 @@ void TimerIndex::Reindex(uint32_t slot) {
 
 void TimerIndex::Place(uint32_t slot, TimerSlot& timer, uint8_t axis, AxisDeadline deadline) {
   const Nanoseconds from = PlaceOnAxis(slot, timer, axis, deadline.deadline());
-  timer.indexed.exchange(AxisDeadline(from, deadline.on_monotonic_axis()).bits());
+  timer.scheduled_at.exchange(AxisDeadline(from, deadline.on_monotonic_axis()).bits());
 }
 
 // From when on the timer is looked at there.

@@ -18,8 +18,8 @@
 //         buckets by time
 //   none  what has no deadline         0                      0
 //
-// `entry_axis` of its slot says on which axis that is, and `indexed` from when on the index looks
-// at it: armers of later deadlines rely on that and do not mark.
+// `entry_axis` of its slot says on which axis that is, and `scheduled_at` from when on the index
+// looks at it: armers of later deadlines rely on that and do not mark.
 //
 // A deleted timer that the index has no more is released.  What was released, and each axis that
 // has no members any more, waits for the queue to take it back: the index knows neither the
@@ -90,12 +90,12 @@ class TimerIndex {
     inbox.Drain(directory, [this](uint32_t slot) { Visit(slot); });
   }
 
-  // The same for one timer, unless the slot is another queue's by now.
+  // Has the index agree with the word of one timer, unless the slot is another queue's by now.
   void Visit(uint32_t slot) {
     if (SlotTable::At(slot).queue_link() == queue_ + 1) Reindex(slot);
   }
 
-  // The same for one timer of this queue.
+  // As Visit, for a timer of this queue.
   void Reindex(uint32_t slot);
 
   // Puts a timer where this deadline, which its word has, belongs on the axis, and says so to
@@ -130,7 +130,7 @@ class TimerIndex {
   // The earliest of all, which its word agrees with, or nullptr.
   const HeapEntry* Settled(uint8_t axis);
 
-  // Whether a word wants what the entry says.
+  // True if a word wants what the entry says.
   static bool Agrees(uint8_t axis, const HeapEntry& entry, AxisDeadline wanted) {
     return wanted.deadline() == entry.deadline() &&
            AxisOf(SlotTable::At(entry.slot()), wanted) == axis;
@@ -156,7 +156,7 @@ class TimerIndex {
     return longest;
   }
 
-  // Whether the timer would be collected, as the clocks were read.
+  // True if the timer would be collected, as the clocks were read.
   bool IsDue(uint32_t slot) const {
     const TimerSlot& timer = SlotTable::At(slot);
     const AxisDeadline wanted = timer.word.axis_deadline();

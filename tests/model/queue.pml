@@ -30,7 +30,7 @@ byte now = 1;
 typedef Slot {
   byte deadline;
   byte setting;   /* generation bits of the word */
-  byte indexed;   /* TimerSlot::indexed */
+  byte scheduled; /* TimerSlot::scheduled_at */
   byte entry;     /* in the index, under the lock */
   byte life = 1;
   bool abandoned; /* DeleteTimer has done with it */
@@ -121,7 +121,7 @@ inline Ring() {
 #endif
 }
 
-/* ---- core/queue/arming.cc, core/queue/doorbell.cc ---------------------------------------------------------- */
+/* ---- core/queue/arming.cc, core/queue/doorbell.cc ------------------------------------------ */
 
 inline Lower(to) {
   atomic { Raise(armed, to) }
@@ -143,7 +143,7 @@ inline Announce() {
 inline Armed(t, d) {
   tell = true;
   if
-  :: slot[t].indexed != 0 && slot[t].indexed < d -> tell = false
+  :: slot[t].scheduled != 0 && slot[t].scheduled < d -> tell = false
   :: else
   fi;
   if
@@ -230,13 +230,13 @@ inline SetTimer(t, d, life_of) {
 inline Reindex(t) {
 #ifdef WORD_IS_READ_FIRST
   atomic { seen = slot[t].deadline; slot[t].entry = seen }
-  slot[t].indexed = 0;
+  slot[t].scheduled = 0;
 #else
-  slot[t].indexed = 0;
+  slot[t].scheduled = 0;
   atomic { seen = slot[t].deadline; slot[t].entry = seen }
 #endif
   if
-  :: seen != 0 -> slot[t].indexed = seen
+  :: seen != 0 -> slot[t].scheduled = seen
   :: seen == 0 && slot[t].abandoned -> atomic { slot[t].abandoned = false; slot[t].life++ } /* Release, and reuse */
   :: else
   fi
@@ -294,7 +294,7 @@ inline Top() {
   }
 }
 
-/* ---- core/queue/collector.cc, core/queue/rearm.cc, core/queue/doorbell.cc ------------------------------------------------------------ */
+/* ---- core/queue/collector.cc, core/queue/doorbell.cc --------------------------------------------- */
 
 inline Claim(t) {
   atomic { old_deadline = slot[t].deadline; old_setting = slot[t].setting }
@@ -313,7 +313,7 @@ inline Claim(t) {
      if
      :: old_deadline != slot[t].entry -> Reindex(t)
      :: else ->
-        slot[t].indexed = 0;
+        slot[t].scheduled = 0;
         atomic {
           if
 #ifdef CLAIM_DOES_NOT_COMPARE

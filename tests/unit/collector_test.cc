@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/system/system.h"
 #include "tests/unit/choices.h"
 #include "tests/unit/kevent_requests.h"
 #include "tests/unit/model.h"
@@ -109,8 +110,11 @@ class CollectorLife {
   }
 
   void AddUserEvent() {
-    users_.push_back(++last_user_);
-    ASSERT_EQ(AddUser(queue_, last_user_), 0);
+    // The first that is not ready: what was delivered is registered no more.
+    uint64_t id = 1;
+    while (std::count(users_.begin(), users_.end(), id) != 0) ++id;
+    users_.push_back(id);
+    ASSERT_EQ(AddUser(queue_, id), 0);
   }
 
   // Level-triggered ones.
@@ -250,7 +254,6 @@ class CollectorLife {
   std::map<int, bool> descriptors_;  // watched; true: ready
   size_t most_;
   bool watches_;
-  uint64_t last_user_ = 0;
 };
 
 TEST(Collector, TakesWhatTheModelSays) {
@@ -291,6 +294,10 @@ TEST_F(CollectorTest, AnOddRoomGoesToEachInTurn) {
 TEST_F(CollectorTest, ABatchIsInOrderWhateverIsArmedMeanwhile) {
   const Handle first = Create(queue_, CLOCK_MONOTONIC);
   const Handle second = Create(queue_, CLOCK_MONOTONIC);
+  // A program that watches the queue by edges takes a batch that is not full for the last one.
+  const int watcher = kevent::sys::CreateEpoll();
+  ASSERT_EQ(kevent::sys::EpollAdd(watcher, queue_, EPOLLIN | EPOLLET), 0);
+  epoll_event edge;
   for (const bool longer : {false, true}) {
     int calls = 0;
     for (bool armed = true; armed; ++calls) {
@@ -298,15 +305,17 @@ TEST_F(CollectorTest, ABatchIsInOrderWhateverIsArmedMeanwhile) {
       SetIn(first, 1);
       Sim().Advance(kSecond);
       armed = false;
+      ASSERT_EQ(kevent::sys::EpollTake(watcher, &edge, 1), 1);
       Sim().before_call = [&, left = calls](const std::string&) mutable {
         if (left-- != 0) return;
         armed = true;
         Set(second, TIMER_ABSTIME, longer ? 1 : Sim().Now(CLOCK_MONOTONIC) - 1);
       };
-      std::vector<ukevent> events = Collect(queue_);
+      const std::vector<ukevent> events = Collect(queue_);
       Sim().before_call = nullptr;
       ASSERT_EQ(readable(), armed && events.size() == 1);
       if (longer && readable()) {
+        ASSERT_EQ(kevent::sys::EpollTake(watcher, &edge, 1), 1);
         const std::vector<ukevent> next = Collect(queue_);
         ASSERT_EQ(next.size(), 1u);
         EXPECT_EQ(next[0].id.raw_u64, second.bits());
@@ -319,8 +328,23 @@ TEST_F(CollectorTest, ABatchIsInOrderWhateverIsArmedMeanwhile) {
     }
     EXPECT_GT(calls, 1);
   }
+  kevent::sys::Close(watcher);
   Delete(first);
   Delete(second);
+}
+
+// A thread in timer_delete has ended the timer's handle and goes no further, perhaps for long.
+TEST_F(CollectorTest, ATimerThatIsBeingDeletedIsNotCollected) {
+  const Handle timer = Create(queue_, CLOCK_MONOTONIC);
+  SetIn(timer, 1, kSecond);
+  Sim().Advance(1);
+  kevent::core::TimerSlot& slot = kevent::core::SlotTable::At(timer.slot());
+  EXPECT_TRUE(slot.life.End(timer.generation()));
+  EXPECT_TRUE(readable());
+  EXPECT_TRUE(Collect(queue_).empty());
+  EXPECT_FALSE(readable());
+  EXPECT_EQ(slot.word.axis_deadline().deadline(), 0u);
+  EXPECT_EQ(slot.scheduled_at.load(), 0u);
 }
 
 }  // namespace

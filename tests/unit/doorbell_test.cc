@@ -403,6 +403,17 @@ TEST(Doorbell, ATimerIsMadeAnew) {
   EXPECT_EQ(bell.timer(index).armed.Load().value(), 0u);
 }
 
+// timer_settime may ask for the owner of a clock whose timer serves another clock by now: a number
+// of a timerfd is not an alarm's.
+TEST(Doorbell, OnlyAnAlarmIsAskedForItsOwner) {
+  OpenDoorbell open;
+  auto& timer = open.bell->timer(kMonotonicAxis);
+  const int before = CallCount("ArmAlarm");
+  EXPECT_TRUE(timer.OwnerLives());
+  EXPECT_TRUE(timer.OwnerLivesAndPutOff());
+  EXPECT_EQ(CallCount("ArmAlarm"), before);
+}
+
 // A thread without memory has the timer announce, while another one switches the pipe on, whose
 // report a harvest takes.
 TEST(Doorbell, AHarvestEndsAlsoWhatTheTimerAnnounces) {
