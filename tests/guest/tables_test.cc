@@ -287,6 +287,22 @@ TEST_F(OwnTable, CancelsNoOperations) {
   ExpectCompletion(events[0], control, bytes.size());
 }
 
+// It is a process of its own, whose queues are made anew in the table that it has.
+TEST_F(OwnTable, IsAChildsThatItForks) {
+  std::thread([this] {
+    ASSERT_EQ(unshare(CLONE_FILES), 0);
+    ExpectChild([this] {
+      const Timer timer(queue(), 2);
+      timer.Expire();
+      CHILD_CHECK(CollectReady(queue()) == std::vector<uintptr_t>{2});
+      const int own = kevent_init(nullptr, 0, 0);
+      CHILD_CHECK(own >= 0 && close(own) == 0);
+    });
+  }).join();
+  timer_.Expire();
+  EXPECT_EQ(Collect(queue(), 1, 1).size(), 1);
+}
+
 // The kernel makes no copy of a table that only one thread uses: the queues that are
 // there, and those that are made afterwards, are the thread's as ever.
 TEST_F(Tables, AProcessOfOneThreadThatUnshares) {
