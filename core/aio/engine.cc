@@ -339,8 +339,8 @@ void AioEngine::MemberDone(uint32_t number, bool failed, Teller* teller) {
 int AioEngine::Sleep(uint32_t seen, const timespec* deadline) {
   int result;
   pthread_cleanup_push(&AioEngine::Cancelled, this);
-  result = deadline == nullptr ? sys::FutexWaitRestarted(&finished_, seen)
-                               : sys::FutexWait(&finished_, seen, deadline);
+  result = deadline == nullptr ? sys::FutexWaitCancellablyRestarted(&finished_, seen)
+                               : sys::FutexWaitCancellably(&finished_, seen, deadline);
   pthread_cleanup_pop(0);
   return result;
 }

@@ -35,7 +35,7 @@ inline Nanoseconds ToNanoseconds(const timespec& t) {
   return seconds * kNanosecondsPerSecond + static_cast<Nanoseconds>(t.tv_nsec);
 }
 
-inline timespec ToTimespec(Nanoseconds nanoseconds) {
+constexpr timespec ToTimespec(Nanoseconds nanoseconds) {
   return {static_cast<time_t>(nanoseconds / kNanosecondsPerSecond),
           static_cast<long>(nanoseconds % kNanosecondsPerSecond)};
 }

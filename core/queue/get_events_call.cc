@@ -254,7 +254,8 @@ int GetEventsCall::Sleep() {
 
 int GetEventsCall::SleepOnFutex() {
   const timespec end = ToTimespec(deadline_.end());
-  return sys::FutexWait(sleeper_.woken.address(), 0, deadline_.infinite() ? nullptr : &end);
+  return sys::FutexWaitCancellably(sleeper_.woken.address(), 0,
+                                   deadline_.infinite() ? nullptr : &end);
 }
 
 // The descriptors are chosen under the lock, so that a call of dup2 in another thread that is

@@ -59,7 +59,7 @@ void Teller::Complete(uint32_t number) {
       if (Post(operation, number)) return;
       break;
     case Operation::Notify::kElsewhere:
-      Wake();  // that may sleep, and is a cancellation point
+      Wake();  // that may sleep
       sys::Notify(operation.elsewhere);
       break;
     case Operation::Notify::kNobody:

@@ -303,28 +303,39 @@ void Pause() {
 
 namespace {
 
+int Wait(const std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline) {
+  const int result = CallInt(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
+                             deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
+  return result == -EAGAIN ? 0 : result;
+}
+
 int WaitCancellably(const std::atomic<uint32_t>* word, uint32_t expected,
                     const timespec* deadline) {
   // The C library has no cancellation point that sleeps on a futex: the thread
   // may be cancelled anywhere between these two lines, where it owns nothing.
   int type;
   pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-  const int result = CallInt(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
-                             deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
+  const int result = Wait(word, expected, deadline);
   pthread_setcanceltype(type, &type);
-  return result == -EAGAIN ? 0 : result;
+  return result;
 }
+
+// The kernel restarts a futex wait without a timeout after a handler with
+// SA_RESTART, and not one with a timeout (signal(7)): there is always one.
+constexpr timespec kFar = ToTimespec(core::kLatest);
 
 }  // namespace
 
 int FutexWait(const std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline) {
-  // The kernel restarts a futex wait without a timeout after a handler with
-  // SA_RESTART, and not one with a timeout (signal(7)): there is always one.
-  const timespec far = ToTimespec(core::kLatest);
-  return WaitCancellably(word, expected, deadline == nullptr ? &far : deadline);
+  return Wait(word, expected, deadline == nullptr ? &kFar : deadline);
 }
 
-int FutexWaitRestarted(const std::atomic<uint32_t>* word, uint32_t expected) {
+int FutexWaitCancellably(const std::atomic<uint32_t>* word, uint32_t expected,
+                         const timespec* deadline) {
+  return WaitCancellably(word, expected, deadline == nullptr ? &kFar : deadline);
+}
+
+int FutexWaitCancellablyRestarted(const std::atomic<uint32_t>* word, uint32_t expected) {
   return WaitCancellably(word, expected, nullptr);
 }
 

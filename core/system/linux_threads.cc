@@ -2,7 +2,6 @@
 //
 // The seam on Linux: threads of the library's own, and the alarms of CPU time.
 
-#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -145,7 +144,7 @@ int StartThread(void (*body)(void*), void* argument, const char* name) {
   }
   if (error == 0) {
     while (start.thread.load(std::memory_order_acquire) == 0) {
-      Call(SYS_futex, &start.thread, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, nullptr, nullptr, 0);
+      FutexWait(&start.thread, 0, nullptr);
     }
   }
   RestoreSignals(before);

@@ -257,13 +257,15 @@ int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sig
 bool IsReadable(int fd);
 
 // Sleeps while *word == expected, until `deadline` on CLOCK_MONOTONIC; nullptr
-// is for ever.  0 when woken or when the word differs, -ETIMEDOUT, -EINTR.  A
-// cancellation point.  Not restarted after a signal handler, whatever its
-// SA_RESTART.
+// is for ever.  0 when woken or when the word differs, -ETIMEDOUT, -EINTR.  Not
+// restarted after a signal handler, whatever its SA_RESTART.
 int FutexWait(const std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline);
-// The same without a deadline, but restarted by the kernel after a handler with
-// SA_RESTART.
-int FutexWaitRestarted(const std::atomic<uint32_t>* word, uint32_t expected);
+// The same, and a cancellation point: for the calls whose manual says that they are one,
+// and that own nothing while they wait.
+int FutexWaitCancellably(const std::atomic<uint32_t>* word, uint32_t expected,
+                         const timespec* deadline);
+// That without a deadline, but restarted by the kernel after a handler with SA_RESTART.
+int FutexWaitCancellablyRestarted(const std::atomic<uint32_t>* word, uint32_t expected);
 void FutexWake(const std::atomic<uint32_t>* word);
 void FutexWakeAll(const std::atomic<uint32_t>* word);
 

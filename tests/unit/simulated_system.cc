@@ -561,7 +561,12 @@ int FutexWait(const std::atomic<uint32_t>*, uint32_t, const timespec*) {
   return -EINTR;
 }
 
-int FutexWaitRestarted(const std::atomic<uint32_t>* word, uint32_t expected) {
+int FutexWaitCancellably(const std::atomic<uint32_t>* word, uint32_t expected,
+                         const timespec* deadline) {
+  return FutexWait(word, expected, deadline);
+}
+
+int FutexWaitCancellablyRestarted(const std::atomic<uint32_t>* word, uint32_t expected) {
   return FutexWait(word, expected, nullptr);
 }
 
