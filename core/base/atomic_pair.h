@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Two 64-bit halves that are replaced together, by a 16-byte compare-and-swap.
-// On aarch64 and x86-64; the one place that knows how.
+// Two 64-bit halves that are replaced together, by a 16-byte compare-and-swap.  Supports aarch64
+// and x86-64; no other file knows how either does it.
 
 #ifndef KEVENT_CORE_BASE_ATOMIC_PAIR_H_
 #define KEVENT_CORE_BASE_ATOMIC_PAIR_H_
@@ -19,8 +19,8 @@ class AtomicPair {
     friend bool operator==(const Halves&, const Halves&) = default;
   };
 
-  // Two loads, not one: the halves may belong to different values.  Good enough
-  // as the expected value of Swap, which compares all 16 bytes.
+  // Two loads, not one: the halves may belong to different values.  That is good enough for the
+  // expected value of Swap, which compares all 16 bytes.
   Halves Guess() const {
     const uint64_t high = __atomic_load_n(&halves_[1], __ATOMIC_SEQ_CST);
     return {low(), high};
@@ -28,11 +28,11 @@ class AtomicPair {
 
   uint64_t low() const { return __atomic_load_n(&halves_[0], __ATOMIC_SEQ_CST); }
 
-  // Replaces `expected` by `desired`; otherwise returns false, with what the
-  // pair holds in `expected`.  A full barrier either way.
+  // Replaces `expected` by `desired`; if the pair holds another value, returns false and stores
+  // that value in `expected`.  A full barrier either way.
   //
-  // __sync and not __atomic: gcc turns 16-byte __atomic operations into calls
-  // of libatomic, and expands these in line (cmpxchg16b, casp).
+  // __sync and not __atomic: gcc turns 16-byte __atomic operations into calls of libatomic, and
+  // expands these in line (cmpxchg16b, casp).
   bool Swap(Halves& expected, const Halves& desired) {
     const Bits before = Join(expected);
     const Bits found = __sync_val_compare_and_swap(&bits_, before, Join(desired));

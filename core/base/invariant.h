@@ -5,9 +5,9 @@
 
 namespace kevent::core {
 
-// In Debug builds, stops a program in which an invariant of the object does not hold; a
-// debugger shows which one by `call object.Check()`.  In a Release build it is nothing: a
-// library that is a guest in a process does not end it.
+// In a Debug build, stops a program in which an invariant of the object does not hold; a debugger
+// shows which one by `call object.Check()`.  In a Release build this does nothing: a library that
+// is a guest in a process does not end it.
 //
 // Check() returns the first invariant that does not hold, as a sentence, or nullptr.
 template <typename Object>

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// A value that the kernel has to be told by a system call, shared by threads
-// and signal handlers none of which may wait for another.
+// A value that the kernel has to be told by a system call, shared by threads and signal handlers
+// none of which may wait for another.
 //
-// It says which value is wanted, whether it was told, and how often that was
-// changed.  Three rules make the kernel end up with the value in the register,
-// in whatever order the calls of several threads arrive there:
-//   - whoever finds an untold value may tell it himself (its proposer may be
-//     interrupted for ever, by a signal handler that left it by siglongjmp);
-//   - whoever made the call looks again, and tells anew while the register holds
-//     another value than the one he told: his call may have come after one
-//     that told the newer value;
-//   - a value is marked as told only if nothing was changed since before the
-//     call, not even to another value and back: the call that told the other
-//     may have come in between.
-// (design, "Telling the kernel")
+// The register holds the wanted value, a mark that says if it was told, and a count of changes.
+// Three rules make the kernel end up with the value in the register, in whatever order the calls of
+// several threads arrive there:
+// - a thread that finds an untold value may tell it: the thread that proposed it may be interrupted
+//   for ever, by a signal handler that leaves by siglongjmp;
+// - after its call a thread looks again, and tells anew while the register holds another value than
+//   the one it told: its call may have come after one that told the newer value;
+// - a value is marked as told only if nothing was changed since before the call, not even to
+//   another value and back: the call that told the other value may have come in between.
+//
+// See docs/engine.md, "Telling the kernel".
 
 #ifndef KEVENT_CORE_BASE_KERNEL_REGISTER_H_
 #define KEVENT_CORE_BASE_KERNEL_REGISTER_H_
@@ -25,7 +24,7 @@
 
 namespace kevent::core {
 
-// Zeroed memory holds the value 0, told: what the kernel starts with.
+// Zeroed memory holds the value 0, marked as told: the state a kernel object starts in.
 class KernelRegister {
  public:
   class State {
@@ -33,7 +32,7 @@ class KernelRegister {
     explicit State(AtomicPair::Halves halves) : halves_(halves) {}
     uint64_t value() const { return halves_.low >> 1; }
     bool told() const { return (halves_.low & 1) == 0; }
-    // Nothing was changed in between, not even to another value and back.
+    // Equal states mean that nothing was changed in between, not even to another value and back.
     friend bool operator==(const State&, const State&) = default;
 
    private:
@@ -44,16 +43,16 @@ class KernelRegister {
   // Value and mark are consistent with each other.
   State Load() const { return State(pair_.Guess()); }
 
-  // Of a kernel object that was made anew: back to 0, told.  A call that timer_delete
-  // and the reuse of the queue have overtaken may still be looking at it; a change
-  // as any other, it makes what that call is about to mark as told fail.
+  // For a kernel object that was made anew: back to 0, told.  A call that timer_delete and the
+  // reuse of the queue have overtaken may still be looking at the register; the reset counts as a
+  // change, so that call fails to mark its value as told.
   void Reset() {
     AtomicPair::Halves found = pair_.Guess();
     while (!pair_.Swap(found, {0, found.high + 1})) {
     }
   }
 
-  // Raises the value to at least `value`; afterwards it is to be told unless
+  // Raises the value to at least `value`.  Afterwards the value has to be told unless
   // Load().told().
   void RaiseTo(uint64_t value) {
     AtomicPair::Halves found = pair_.Guess();
@@ -61,15 +60,15 @@ class KernelRegister {
     }
   }
 
-  // Replaces what was seen by another value, to be told; false when it is no
-  // longer what the register holds.
+  // Replaces the state `seen` by another value, to be told; false if the register no longer holds
+  // `seen`.
   bool Replace(State seen, uint64_t value) {
     AtomicPair::Halves found = seen.halves_;
     return pair_.Swap(found, Changed(found, value));
   }
 
-  // Tells the kernel by `call(value)`, until the register holds what was told.
-  // Model: WITHOUT_SECOND_LOOK_AFTER_TELLING.
+  // Tells the kernel by `call(value)`, until the register holds the value that was told.  Model:
+  // WITHOUT_SECOND_LOOK_AFTER_TELLING.
   template <typename Call>
   void Tell(Call call) {
     for (;;) {

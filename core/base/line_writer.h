@@ -8,9 +8,9 @@
 
 namespace kevent::core {
 
-// A text of lines in memory that the caller gives; what does not fit is left out.
-// Async-signal-safe: no locale is needed, and nothing is written to a descriptor, which may
-// take as long as whoever reads from it likes.
+// A text of lines in memory that the caller gives; a line that does not fit is left out.
+// Async-signal-safe: it needs no locale, and writes to no descriptor, where a slow reader could
+// block it.
 class LineWriter {
  public:
   LineWriter(char* text, size_t room) : text_(text), room_(room) {}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The engine's lock: it passes priority on to its holder, so that a collector
-// of low priority cannot keep one of high priority waiting behind strangers,
-// and it can be made anew in the child of a fork.
+// The engine's lock.  It passes priority on to its holder, so that a collector of low priority
+// cannot keep one of high priority waiting behind threads in between, and it can be made anew in
+// the child of a fork.
 
 #ifndef KEVENT_CORE_BASE_LOCK_H_
 #define KEVENT_CORE_BASE_LOCK_H_
@@ -14,13 +14,13 @@
 
 namespace kevent::core {
 
-// Zeroed memory is an unlocked lock without priority inheritance; Init adds it.
-// Not async-signal-safe, never held asleep.
+// Zeroed memory is an unlocked lock without priority inheritance; Init adds that.  Not
+// async-signal-safe; no thread sleeps with it held.
 class ABSL_LOCKABLE Lock {
  public:
-  // For those that are made from now on.  To pass priority on the C library tells
-  // the kernel who holds a lock, and ends the process when the kernel knows no such
-  // thread: in the child of a clone that it did not make it has the parent's id.
+  // Applies to locks that are made from now on.  To pass priority on, the C library tells the
+  // kernel which thread holds a lock, and ends the process if the kernel knows no such thread: in
+  // the child of a clone that the C library did not make, it has the parent's thread id.
   static void SetPassesPriority(bool passes) {
     s_passes_priority.store(passes, std::memory_order_relaxed);
   }
@@ -30,13 +30,13 @@ class ABSL_LOCKABLE Lock {
     pthread_mutexattr_init(&attributes);
     const bool passes = s_passes_priority.load(std::memory_order_relaxed);
     pthread_mutexattr_setprotocol(&attributes, passes ? PTHREAD_PRIO_INHERIT : PTHREAD_PRIO_NONE);
-    // ENOTSUP where the kernel has no PI futexes: then it is a plain lock.
+    // A kernel without PI futexes answers ENOTSUP; the lock is then a plain one.
     if (pthread_mutex_init(&mutex_, &attributes) != 0) pthread_mutex_init(&mutex_, nullptr);
     pthread_mutexattr_destroy(&attributes);
   }
 
   void Acquire() ABSL_EXCLUSIVE_LOCK_FUNCTION() { pthread_mutex_lock(&mutex_); }
-  // Async-signal-safe while no handler can interrupt the holder.
+  // Async-signal-safe if no handler can interrupt the holder.
   bool TryAcquire() ABSL_EXCLUSIVE_TRYLOCK_FUNCTION(true) {
     return pthread_mutex_trylock(&mutex_) == 0;
   }

@@ -8,7 +8,7 @@
 
 namespace kevent::core {
 
-// Whether a notification is by a queue: exactly SIGEV_KEVENT.
+// True if the notification goes to a queue: exactly SIGEV_KEVENT.
 inline bool IsKeventNotification(const sigevent* notification) {
   return notification != nullptr && notification->sigev_notify == SIGEV_KEVENT;
 }

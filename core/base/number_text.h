@@ -7,7 +7,7 @@
 
 namespace kevent::sys {
 
-// A number that is not negative after a text that has room for it.  Async-signal-safe.
+// Appends a number that is not negative to a text that has room for it.  Async-signal-safe.
 inline void AppendNumber(char* text, int number) {
   char digits[12];
   int length = 0;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// What threads agree by, without a lock: the order of all accesses to all of
-// these, as each of them sees it, is one and the same, and no write is a plain
-// store, which a store buffer could hold back.  The model has no store buffers;
-// so the members that it is made of (tests/model/members.txt) are of this type,
-// or pairs (core/base/atomic_pair.h), which have no other accesses either.
+// A variable by which threads agree without a lock.  All threads see all accesses to all such
+// variables in one order, and no write is a plain store, which a store buffer could hold back.  The
+// model has no store buffers; so the members that it is made of (tests/model/members.txt) are of
+// this type, or pairs (core/base/atomic_pair.h), which have no other accesses either.
 
 #ifndef KEVENT_CORE_BASE_SEQ_CST_H_
 #define KEVENT_CORE_BASE_SEQ_CST_H_
@@ -21,7 +20,7 @@ class SeqCst {
   explicit constexpr SeqCst(T value) : value_(value) {}
 
   T load() const { return value_.load(std::memory_order_seq_cst); }
-  // Also for what could be a store: on x86-64 one is compiled to just this.
+  // Serves as the store, too: on x86-64 a sequentially consistent store compiles to just this.
   T exchange(T value) { return value_.exchange(value, std::memory_order_seq_cst); }
   bool compare_exchange_weak(T& expected, T desired) {
     return value_.compare_exchange_weak(expected, desired, std::memory_order_seq_cst);
@@ -31,7 +30,7 @@ class SeqCst {
   T fetch_and(T value) { return value_.fetch_and(value, std::memory_order_seq_cst); }
   T fetch_or(T value) { return value_.fetch_or(value, std::memory_order_seq_cst); }
 
-  // For a futex, which is named by its address.
+  // For a futex, which the kernel names by its address.
   const std::atomic<T>* address() const { return &value_; }
 
  private:

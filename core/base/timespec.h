@@ -21,7 +21,7 @@ inline constexpr Nanoseconds AddSaturating(Nanoseconds a, Nanoseconds b) {
 
 inline constexpr Nanoseconds kNanosecondsPerSecond = 1'000'000'000;
 
-// What the kernel accepts (timespec64_valid): not negative, nanoseconds in range.
+// The kernel's own condition (timespec64_valid): not negative, nanoseconds in range.
 inline bool IsValid(const timespec& t) {
   return t.tv_sec >= 0 && t.tv_nsec >= 0 &&
          static_cast<Nanoseconds>(t.tv_nsec) < kNanosecondsPerSecond;

@@ -14,25 +14,25 @@
 
 namespace kevent::core {
 
-// What has completed into one queue.  Zeroed memory is an empty one.
+// The operations that have completed into one queue.  Zeroed memory is an empty list.
 class Completions {
  public:
-  // From any thread; async-signal-safe.
+  // Callable from any thread; async-signal-safe.
   void Post(uint32_t operation);
   bool any_posted() const { return posted_.load(std::memory_order_seq_cst) != 0; }
 
-  // All below but Clear under the queue's lock.  Takes what was posted into the count.
+  // Counts the posted operations as ready.  This and all below but Clear need the queue's lock.
   void Harvest();
   unsigned count() const { return count_; }
   unsigned Deliver(unsigned max, ukevent* events);
-  // Of a queue that was closed, by its last pin: forgets all.  Async-signal-safe.
+  // Forgets all operations, when the last pin of a closed queue is dropped.  Async-signal-safe.
   void Clear();
 
  private:
   uint32_t TakeFirst();
 
-  std::atomic<uint32_t> posted_;  // plus one; the last comes first
-  uint32_t first_;                // plus one; oldest first
+  std::atomic<uint32_t> posted_;  // number plus one; the latest comes first
+  uint32_t first_;                // number plus one; oldest first
   uint32_t last_;
   unsigned count_;
 };

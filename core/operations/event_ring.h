@@ -14,7 +14,7 @@
 
 namespace kevent::core {
 
-// Zeroed memory is no ring.
+// Zeroed memory means that there is no ring.
 class EventRing {
  public:
   void Open(kevent_ring* ring, unsigned size) {
@@ -28,7 +28,7 @@ class EventRing {
   unsigned consumer() const { return consumer_; }
   bool full() const { return used_ == size_; }
 
-  // Where the next events go, and how many of them without a turn.
+  // The place of the next events, and how many of them fit before the ring wraps around.
   ukevent* next() const { return ring_->event + producer_; }
   unsigned room() const {
     const unsigned free = size_ - used_;
@@ -36,20 +36,20 @@ class EventRing {
     return free < to_end ? free : to_end;
   }
 
-  // So many were written there.
+  // Says that `count` events were written at next().
   void Advance(unsigned count) {
     used_ += count;
     producer_ = (producer_ + count) % size_;
     Publish(ring_->ring_kidx, producer_);
   }
 
-  // Frees what lies before new_uidx: how many, or a negative errno.
+  // Frees the events before new_uidx; returns how many, or a negative errno.
   int Commit(unsigned new_uidx, unsigned over) {
     if (!exists()) return 0;
     if (new_uidx >= size_) return -EINVAL;
     if (over != over_ && over + 1 != over_) return -EOVERFLOW;
     if (over != over_) {
-      // Seen before another thread passed the end of the ring.
+      // The caller read the ring before another thread passed its end.
       return new_uidx <= consumer_ ? 0 : -EOVERFLOW;
     }
     unsigned count = (new_uidx + size_ - consumer_) % size_;
@@ -62,7 +62,7 @@ class EventRing {
   }
 
  private:
-  // What was written before is seen by who sees the word.
+  // Release order: a thread that sees the word also sees the events that were written before it.
   static void Publish(unsigned& word, unsigned value) {
     std::atomic_ref<unsigned>(word).store(value, std::memory_order_release);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The process: what becomes of the engine's state when it forks, and the page of it that
-// the kernel wipes then.
+// The process: how a fork changes the engine's state, and the page of it that the kernel wipes
+// then.
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -23,8 +23,8 @@
 namespace kevent::core {
 namespace {
 
-// What a child of fork finds zeroed: there the process has no timers, and its
-// queues are to be made anew.
+// State that a child of fork finds zeroed: there the process has no timers, and its queues are to
+// be made anew.
 struct Wiped {
   enum : uint32_t { kNobodys, kBeingPrepared, kInhabited };
   std::atomic<uint32_t> state;
@@ -35,16 +35,16 @@ struct Wiped {
   AlarmThread alarm_thread;
 };
 
-// What it finds as it was.  Constant-initialised: calls may come before any
-// constructor of ours.
+// State that a child of fork finds unchanged.  Constant-initialised: calls may come before any
+// constructor of the library.
 constinit std::atomic<Wiped*> g_wiped{nullptr};
 constinit std::atomic<int> g_owner{0};
 constinit std::atomic<bool> g_fork_handled{false};
 
-// The thread has asked for a table of descriptors of its own; it has one if others used
-// the process's.
+// True if the thread has asked for a table of descriptors of its own; it has one only if others
+// used the process's table.
 thread_local constinit bool t_asked_for_table = false;
-// Its table is known to be the process's.
+// True if the thread's table is known to be the process's.
 thread_local constinit bool t_shares_table = false;
 
 Wiped& State() { return *g_wiped.load(std::memory_order_acquire); }
@@ -64,10 +64,10 @@ bool IsInhabited(const Wiped& state) {
 
 // ---- fork -----------------------------------------------------------------------
 
-// A child of clone(CLONE_FILES) has memory of its own and its parent's descriptors.
-// The lock on a queue's file belongs to the table; in a copy of it, it is in the way.
-// The parent goes on with its numbers meanwhile, and one of them may be of another file
-// by now: that has no lock.  None has when the parent has ended.
+// True in a child of clone(CLONE_FILES), which has memory of its own and its parent's descriptors.
+// The lock on a queue's file belongs to the table; in a copy of the table it is another's lock.
+// The parent goes on with its numbers meanwhile, so one of them may name another file by now, which
+// has no lock.  If the parent has ended, no file has one.
 bool SharesTableWithParent() {
   bool any = false;
   constexpr int kLast = Registry::kMaxDescriptor - 1;
@@ -81,10 +81,11 @@ bool SharesTableWithParent() {
   return any && sys::ProcessExists(g_owner.load(std::memory_order_acquire));
 }
 
-// The registry says which descriptors were inherited; but the parent may have
-// closed some by system calls that we don't see, or been about to.  What is left
-// shares its kernel objects with the parent, so nothing is done to it but to
-// close it.  What was just made has no mark yet, and nobody else has it.
+// Forgets registered numbers that are not this process's.  The registry says which descriptors were
+// inherited; but the parent may have closed some by system calls that the library does not see, or
+// been about to.  A descriptor that is left shares its kernel object with the parent, so the only
+// thing done to it is to close it.  One that was just made has no mark yet, and no other thread has
+// it.
 void DropWhatIsNotOurs() {
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
@@ -94,8 +95,8 @@ void DropWhatIsNotOurs() {
   }
 }
 
-// Puts a fresh queue under a number that named one in the parent.  Where that
-// fails the number is closed rather than left to the parent's queue.
+// Puts a fresh queue under a number that named one in the parent.  If that fails, the number is
+// closed rather than left to the parent's queue.
 void InheritNames(int fd) {
   const uint32_t number = Registry::Get(fd).queue();
   Queue& queue = Queues::At(number);
@@ -117,11 +118,12 @@ void InheritNames(int fd) {
   }
 }
 
-// In the child of a fork: plain stores and system calls.  The kernel has wiped
-// timers, indexes and locks.
+// Prepares the child of a fork, by plain stores and system calls.  The kernel has wiped timers,
+// indexes and locks.
 //
-// One thread does it; others, which a child that no handler has prepared may have
-// by now, wait for it.  A handler must not, and so there is none meanwhile.
+// One thread does it; other threads, which a child that no handler has prepared may have by now,
+// wait for it.  A handler must not wait for the thread that it interrupts, so signals are blocked
+// meanwhile.
 void PrepareChild(bool of_fork) {
   Wiped* state = g_wiped.load(std::memory_order_acquire);
   if (state == nullptr) return;
@@ -139,7 +141,7 @@ void PrepareChild(bool of_fork) {
   RangeCloses::Forget();
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   if (shares) {
-    // Whatever is done to a number is done to the parent's.
+    // The table is the parent's: a change of a number here would change it there.
     for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
       Registry::Take(fd);
     }
@@ -163,7 +165,7 @@ void PrepareChildOfFork() { PrepareChild(true); }
 // ---- The calling thread's process ----------------------------------------------
 
 int Process::Start() {
-  // Without a lock, which a fork could leave held in the child.
+  // An atomic and no lock: a fork could leave a lock held in the child.
   if (!g_fork_handled.exchange(true, std::memory_order_acq_rel)) {
     if (const int error = sys::AtForkInChild(&PrepareChildOfFork); error != 0) {
       g_fork_handled.store(false, std::memory_order_release);
@@ -206,7 +208,7 @@ void Process::PrepareIfForked() {
 
 namespace {
 
-// The queues live in one table: any that can tell whether it is the caller's.
+// The queues live in one table; any queue that can tell says if it is the caller's.
 Queue::Table CallersTable(bool* any_open) {
   *any_open = false;
   const Queue* queue;
@@ -229,7 +231,7 @@ bool Process::Owns() {
   return !t_asked_for_table && sys::ProcessId() == g_owner.load(std::memory_order_acquire);
 }
 
-// Without a queue there is nothing to differ from: the first one will live in the caller's.
+// Without a queue there is no table to differ from: the first queue will live in the caller's.
 bool Process::SharesTableNow() {
   if (t_shares_table) return true;
   PrepareIfForked();
@@ -246,7 +248,7 @@ bool Process::Owns(uint32_t queue) {
   return table == Queue::Table::kUnknown ? Owns() : table == Queue::Table::kIts;
 }
 
-// ---- What a fork wipes, of each room -------------------------------------------
+// ---- The state of each room that a fork wipes ----------------------------------
 
 SlotTable& TimerSlots() { return State().slots; }
 AioEngine& Aio() { return State().aio; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Numbers the settings that a thread makes, so that equal deadlines come out in
-// the order in which one thread armed them.
+// Numbers the settings that a thread makes, so that equal deadlines come out in the order in which
+// one thread armed them.
 
 #ifndef KEVENT_CORE_TIMERS_ARMING_ORDER_H_
 #define KEVENT_CORE_TIMERS_ARMING_ORDER_H_
@@ -10,10 +10,9 @@
 
 namespace kevent::core {
 
-// The library's only thread-local storage: 8 bytes, initial-exec, so that no
-// access ever allocates.  A counter of the queue would be one more contended
-// line for threads that arm on one queue.
-// constinit: else its users import a function that might initialise it.
+// Thread-local storage of 8 bytes, initial-exec, so that no access ever allocates.  A counter of
+// the queue would be one more contended line for threads that arm on one queue.  constinit: without
+// it, users of the variable import a function that might initialise it.
 extern constinit thread_local uint64_t t_arming_order __attribute__((tls_model("initial-exec")));
 
 inline uint64_t NextArmingOrder() {

@@ -57,9 +57,8 @@ int PlanFor(clockid_t name, ClockPlan* plan) {
     *plan = {clock, AxisKind::kCpuTime, false};
     return 0;
   }
-  // Whether alarms are to be had depends on the machine's RTC and on the
-  // capabilities of the process, and whose CPU time may be timed on the
-  // kernel's permissions: the kernel is asked.
+  // The kernel is asked: alarms depend on the machine's RTC and on the capabilities of the process,
+  // and the kernel's permissions decide whose CPU time may be timed.
   const int refused = -sys::ProbeTimerClock(clock);
   if (refused != 0) return refused;
 

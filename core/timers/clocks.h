@@ -14,29 +14,29 @@ namespace kevent::core {
 enum class AxisKind : uint8_t {
   kUnused,
   kTimerfd,   // a timerfd on the clock itself
-  kSettable,  // the same, on a clock that can be set
-  kTai,       // a timerfd on CLOCK_REALTIME: there is none on CLOCK_TAI
+  kSettable,  // a timerfd, on a clock that can be set
+  kTai,       // a timerfd on CLOCK_REALTIME: CLOCK_TAI has none
   kCpuTime,   // a kernel timer that wakes the helper thread
 };
 
 struct ClockPlan {
-  clockid_t clock;  // what the axis is measured on, as ClockMeantBy has it
+  clockid_t clock;  // the clock that the axis is measured on, as ClockMeantBy names it
   AxisKind kind;
   // Relative timers do not move when the clock is set (POSIX timer_settime):
   // they are kept on the monotonic axis.
   bool relative_on_monotonic;
 };
 
-// A clock of CPU time has several names, some of which mean another one in another thread
-// or process: the one by which it is compared, and that means this clock to every thread
-// of the process.
+// A clock of CPU time has several names, some of which mean another clock in another thread or
+// process.  Returns the name that means this clock to every thread of the process; clocks are
+// compared by it.
 clockid_t ClockMeantBy(clockid_t name);
 
-// That of the CPU time of a thread or process that the name gives the id of.
+// True for the clock of the CPU time of a thread or process that the name gives the id of.
 bool IsCpuClockById(clockid_t clock);
 
-// 0, or what the kernel's timer_create answers: EINVAL for no clock, EOPNOTSUPP
-// for one that cannot have timers, EPERM without the capability for alarms.
+// Returns 0, or what the kernel's timer_create answers: EINVAL for no clock, EOPNOTSUPP for one
+// that cannot have timers, EPERM without the capability for alarms.
 int PlanFor(clockid_t name, ClockPlan* plan);
 
 }  // namespace kevent::core

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The index of one axis: a 4-ary min-heap of deadlines.  Chosen over a
-// hierarchical timing wheel by measurement: docs/index.md.
+// The near part of an axis's index: a 4-ary min-heap of deadlines.  Chosen over a hierarchical
+// timing wheel by measurement: docs/index.md.
 
 #ifndef KEVENT_CORE_TIMERS_DEADLINE_HEAP_H_
 #define KEVENT_CORE_TIMERS_DEADLINE_HEAP_H_
@@ -13,8 +13,8 @@
 
 namespace kevent::core {
 
-// A deadline, the order in which it was armed, and whose it is, so that one
-// comparison of 16 bytes orders by deadline and equals by arming.
+// A deadline, the order in which it was armed, and the slot of its timer, so that one comparison of
+// 16 bytes orders by deadline and equals by arming.
 class HeapEntry {
  public:
   static constexpr int kSlotBits = 29;
@@ -41,9 +41,8 @@ class HeapEntry {
   Bits bits_ = 0;
 };
 
-// `Positions` is told where each entry lies: void Moved(uint32_t slot, uint32_t
-// position).  The storage is the caller's and is large enough: no operation
-// allocates, so none can fail.
+// `Positions` is told where each entry lies: void Moved(uint32_t slot, uint32_t position).  The
+// storage is the caller's and is large enough: no operation allocates, so none can fail.
 template <typename Positions>
 class DeadlineHeap {
  public:
@@ -71,7 +70,7 @@ class DeadlineHeap {
     if (position != *size_) SiftUp(SinkHole(position), last);
   }
 
-  // The first invariant that does not hold, or nullptr.
+  // Returns the first invariant that does not hold, or nullptr.
   const char* Check() const {
     for (uint32_t i = 1; i < *size_; ++i) {
       if (entries_[i] < entries_[(i - 1) / kArity])
@@ -99,7 +98,7 @@ class DeadlineHeap {
     Place(position, entry);
   }
 
-  // Moves the hole at `position` down to a leaf; where it is then.
+  // Moves the hole at `position` down to a leaf; returns the leaf's position.
   uint32_t SinkHole(uint32_t position) {
     for (uint32_t child; (child = FirstChild(position)) < *size_;) {
       uint32_t least = child;

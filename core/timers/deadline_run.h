@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// Beside the heap of an axis: a ring of entries that came in order, first in,
-// first out.  Timers of one period that are collected together are set again in
-// the order in which they expire, and what is armed in a row expires in a row:
-// such an entry is appended behind the others, where a heap would carry it through
-// its levels twice (docs/index.md).
+// The run, beside the heap of an axis: a ring of entries that came in order, first in, first out.
+// Timers of one period that are collected together are set again in the order in which they expire,
+// and timers that are armed in a row expire in a row: such an entry is appended behind the others,
+// where a heap would carry it through its levels twice (docs/index.md).
 //
-// An entry that leaves from the middle is left there void.  Neither the first nor
-// the last entry ever is.
+// An entry that leaves from the middle is left there void.  The first and the last entry are never
+// void.
 
 #ifndef KEVENT_CORE_TIMERS_DEADLINE_RUN_H_
 #define KEVENT_CORE_TIMERS_DEADLINE_RUN_H_
@@ -20,8 +19,8 @@
 
 namespace kevent::core {
 
-// What a slot says of where it is: this place of the ring.  Told from a position
-// in the heap, a FarPlace and a link of the free list by the top two bits.
+// A place in the ring, as a slot stores it.  The top two bits tell it from a position in the heap,
+// a FarPlace and a link of the free list.
 class RunPlace {
  public:
   static RunPlace At(uint32_t index) { return RunPlace(kRun | index); }
@@ -36,14 +35,14 @@ class RunPlace {
   uint32_t bits_;
 };
 
-// Zeroed memory is empty.
+// Zeroed memory is an empty run.
 struct RunState {
   uint32_t first;
-  uint32_t end;  // both count on; the size of the ring divides their range
+  uint32_t end;  // both count on without end; the size of the ring divides their range
 };
 
-// `Places` is told where each entry lies: void InRun(uint32_t slot, RunPlace
-// place).  The ring is the caller's, its size a power of two.
+// `Places` is told where each entry lies: void InRun(uint32_t slot, RunPlace place).  The ring is
+// the caller's, its size a power of two.
 template <typename Places>
 class DeadlineRun {
  public:
@@ -51,11 +50,11 @@ class DeadlineRun {
       : ring_(ring), mask_(size - 1), state_(*state), places_(places) {}
 
   bool empty() const { return state_.first == state_.end; }
-  // The void ones among them included.
+  // The void entries count.
   uint32_t size() const { return state_.end - state_.first; }
   const HeapEntry& first() const { return At(state_.first); }
 
-  // Whether an entry can be appended.
+  // True if the entry can be appended.
   bool Takes(const HeapEntry& entry) const {
     return empty() || (!(entry < At(state_.end - 1)) && state_.end - state_.first <= mask_);
   }
@@ -71,11 +70,11 @@ class DeadlineRun {
     ring_[place.index()] = HeapEntry();
     while (!empty() && IsVoid(first())) ++state_.first;
     while (!empty() && IsVoid(At(state_.end - 1))) --state_.end;
-    // One timer alone stays in the line of memory that it is in.
+    // A timer that is alone stays in the line of memory that it is in.
     if (empty()) state_ = {};
   }
 
-  // Calls visit(entry) for each in order until it returns false.
+  // Calls visit(entry) for each entry in order until it returns false.
   template <typename Visit>
   void ForEach(Visit visit) const {
     for (uint32_t i = state_.first; i != state_.end; ++i) {
@@ -83,8 +82,8 @@ class DeadlineRun {
     }
   }
 
-  // The first invariant that does not hold, or nullptr; or what agrees(entry, place) says of an
-  // entry.
+  // Returns the first invariant that does not hold, or nullptr, or what agrees(entry, place) says
+  // of an entry.
   template <typename Agrees>
   const char* Check(Agrees agrees) const {
     if (empty()) return nullptr;

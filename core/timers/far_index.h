@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// The far part of an axis's index: timers whose deadlines are not near, in
-// buckets by time, as in a hierarchical timing wheel.  A bucket is only taken
-// apart when its time has nearly come; until then nothing in it is in order, and
-// a timer that is set again within its bucket or to a later moment costs nothing.
-// A level reaches over two buckets of the next one, so that of these the later
-// can be spread over the lower level little by little while the other passes:
+// The far part of an axis's index: timers whose deadlines are not near, in buckets by time, as in a
+// hierarchical timing wheel.  A bucket is only taken apart when its time has nearly come; until
+// then nothing in it is in order, and a timer that is set again within its bucket or to a later
+// moment costs nothing.  A level reaches over two buckets of the next one.  So the later of the two
+// can be spread over the lower level little by little while the time of the earlier one passes, and
 // no collection has to take a large bucket apart.
 //
-// Entries are hints: slot numbers, appended and never removed.  A slot says in
-// which bucket it is; an entry that it does not agree with is passed over.  So a
-// timer moves to an earlier bucket by one append, without touching what lies
-// beside it: at a million timers every other line of memory is a cache miss
-// (docs/index.md).
+// Entries are hints: slot numbers, appended and never removed.  A slot says in which bucket it is;
+// an entry that its slot does not agree with is passed over.  So a timer moves to an earlier bucket
+// by one append, without touching the entries beside it: at a million timers every other line of
+// memory is a cache miss (docs/index.md).
 //
-// All under the queue's lock.  Nothing allocates: before the pages are full, the
-// entries that have become void are swept out, a few blocks at a time.
+// All of this needs the queue's lock.  Nothing allocates: before the pages are full, the entries
+// that have become void are swept out, a few blocks at a time.
 
 #ifndef KEVENT_CORE_TIMERS_FAR_INDEX_H_
 #define KEVENT_CORE_TIMERS_FAR_INDEX_H_
@@ -41,9 +39,8 @@ class FarBucket {
   FarBucket(int level, uint32_t group)
       : number_(static_cast<uint32_t>(level) << kGroupBits | group) {}
 
-  // Where a moment lies, seen from `base`, which is not later: at the lowest
-  // level at which it is in the bucket of the next level that the base is in, or
-  // in the one after that.
+  // The bucket of a moment, seen from `base`, which is not later: at the lowest level at which the
+  // moment is in the bucket of the next level that the base is in, or in the one after that.
   static FarBucket Of(Nanoseconds moment, Nanoseconds base) {
     const int beyond = static_cast<int>(std::bit_width(moment - base)) - Shift(1) - 1;
     int level = beyond <= 0 ? 0 : (beyond + kLevelBits - 1) / kLevelBits;
@@ -51,13 +48,13 @@ class FarBucket {
     return FarBucket(level, static_cast<uint32_t>(moment >> Shift(level)) & kGroupMask);
   }
 
-  // The next one after the base's of this level: what is in it would be put into
-  // a lower level by now, and nothing is put into it any more.
+  // The bucket of this level after the base's: an entry of it would be put into a lower level by
+  // now, and nothing is put into it any more.
   static FarBucket Next(int level, Nanoseconds base) {
     return FarBucket(level, static_cast<uint32_t>((base >> Shift(level)) + 1) & kGroupMask);
   }
 
-  // The earliest of those of one level that have a bit set.
+  // The earliest of the buckets of one level that have a bit set in `groups`.
   static FarBucket Earliest(int level, uint64_t groups, Nanoseconds base) {
     const auto first = static_cast<uint32_t>(base >> Shift(level)) & kGroupMask;
     const int ahead = std::countr_zero(std::rotr(groups, static_cast<int>(first)));
@@ -68,7 +65,7 @@ class FarBucket {
   int level() const { return static_cast<int>(number_ >> kGroupBits) % kLevels; }
   uint32_t group() const { return number_ & kGroupMask; }
 
-  // Does not change while the base passes on to it.
+  // The start does not change while the base passes on to it.
   Nanoseconds Start(Nanoseconds base) const {
     const Nanoseconds first = base >> Shift(level());
     return (first + ((group() - first) & kGroupMask)) << Shift(level());
@@ -84,9 +81,9 @@ class FarBucket {
   uint32_t number_;
 };
 
-// What a slot says of where it is: an entry of this bucket, made since the bucket
-// was last swept.  Told by the top bit from a position in the heap and
-// from a link of the free list.
+// The bucket in which a slot has an entry that was made since the bucket was last swept, as the
+// slot stores it.  The top bit tells it from a position in the heap and from a link of the free
+// list.
 class FarPlace {
  public:
   explicit FarPlace(uint32_t bits) : bits_(bits) {}
@@ -102,7 +99,7 @@ class FarPlace {
   uint32_t bits_;
 };
 
-// Slot numbers of one bucket, as many as fill a cache line with the link.
+// Slot numbers of one bucket, as many as fill a cache line together with the link.
 struct FarBlock {
   static constexpr uint32_t kEntries = 14;
   uint32_t next;  // block number, plus one
@@ -111,7 +108,7 @@ struct FarBlock {
 };
 static_assert(sizeof(FarBlock) == 64);
 
-// Zeroed memory is empty.
+// Zeroed memory is a set of empty buckets.
 struct FarPages {
   uint32_t heads[FarBucket::kCount];  // the newest block of each bucket, plus one
 
@@ -119,38 +116,38 @@ struct FarPages {
 };
 static_assert(sizeof(FarPages) % sizeof(FarBlock) == 0);
 
-// Zeroed memory is empty.
+// Zeroed memory is an empty index.
 struct FarState {
   Nanoseconds base;   // no bucket begins before it
   Nanoseconds start;  // of the earliest bucket, if any is occupied
   uint64_t occupied[FarBucket::kLevels];
-  uint64_t parity[FarBucket::kLevels];  // a bit a bucket: changes with each sweep
-  uint32_t levels;                      // that have an occupied bucket
-  uint32_t swept;                       // buckets that the sweep has come to; 0: none is under way
-  uint32_t sweep_first;                 // what is left of the last of them from before, plus one
-  uint32_t fresh;                       // blocks from here on were never used
-  uint32_t free_first;                  // of the others, plus one
+  uint64_t parity[FarBucket::kLevels];  // a bit for each bucket, which changes with each sweep
+  uint32_t levels;                      // a bit for each level that has an occupied bucket
+  uint32_t swept;  // the number of buckets that the sweep has come to; 0: no sweep is under way
+  uint32_t sweep_first;  // plus one: the first unswept block of the last of them
+  uint32_t fresh;        // blocks from this number on were never used
+  uint32_t free_first;   // plus one: the first free block of those used before
   uint32_t free_count;
-  bool taking;  // a bucket apart
+  bool taking;  // a bucket is being taken apart
 };
 
 template <typename Places>
 class FarIndexCheck;  // core/timers/far_index_check.h
 
-// `Places`: uint32_t* At(uint32_t slot), what the slot says of where it is, or
-// nullptr when it is not on this axis any more; void Prefetch(uint32_t slot).
+// `Places` has uint32_t* At(uint32_t slot), the slot's own note of where it is, or nullptr if it is
+// not on this axis any more; and void Prefetch(uint32_t slot).
 template <typename Places>
 class FarIndex {
  public:
   FarIndex(FarPages* pages, uint32_t capacity, FarState* state, Places places)
       : pages_(pages), capacity_(capacity), state_(*state), places_(places) {}
 
-  // Twice what so many timers' entries fill, and 8 for each bucket.  They suffice: a
-  // sweep begins when 3/4 of them are in use, and handles kSweptAtOnce = 8 for each
-  // that is added meanwhile.  What is taken apart adds less than it frees, but for
-  // one block that is begun for each bucket.  So the sweep ends before (3/4 + 1/8) *
-  // 8/7 are in use; and then nothing is left but entries that were valid, at most
-  // 1/2, and those added, at most 1/8.
+  // The blocks that the entries of `timers` timers fill, twice, and 8 for each bucket.  These
+  // suffice.  A sweep begins when 3/4 of the blocks are in use, and handles kSweptAtOnce = 8 for
+  // each block that is added meanwhile.  Taking a bucket apart adds fewer blocks than it frees,
+  // except for one block that is begun for each bucket.  So the sweep ends before (3/4 + 1/8) * 8/7
+  // are in use; then the only entries left are those that were valid, at most 1/2, and those added,
+  // at most 1/8.
   static constexpr uint32_t BlocksFor(uint32_t timers) {
     return timers / FarBlock::kEntries * 2 + kSweptAtOnce * FarBucket::kCount;
   }
@@ -159,21 +156,21 @@ class FarIndex {
   }
 
   bool empty() const { return state_.levels == 0; }
-  // When the earliest bucket begins, unless empty.
+  // The moment when the earliest bucket begins.  Requires that one is occupied.
   Nanoseconds start() const { return state_.start; }
 
-  // Whether something here can be due at `moment`.
+  // True if a deadline here can be due at `moment`.
   bool ReachedBy(Nanoseconds moment) const { return !empty() && state_.start <= moment; }
 
-  // Whether a deadline is late enough to be kept here.
+  // True if the deadline is late enough to be kept here.
   bool Takes(Nanoseconds deadline) const { return deadline > state_.base; }
 
-  // Time has come so far.  Requires !ReachedBy(now).
+  // Moves the base on to `now`.  Requires !ReachedBy(now).
   void PassTo(Nanoseconds now) {
     if (empty() || now > state_.base) state_.base = now;
   }
 
-  // Puts a slot where its deadline belongs; when that bucket begins.
+  // Puts a slot into the bucket of its deadline; returns the moment when that bucket begins.
   Nanoseconds Add(uint32_t slot, Nanoseconds deadline) {
     const FarBucket bucket = FarBucket::Of(deadline, state_.base);
     if (NeedsBlock(bucket)) SweepSome();
@@ -185,8 +182,8 @@ class FarIndex {
 
   Nanoseconds StartOf(FarPlace place) const { return place.bucket().Start(state_.base); }
 
-  // Takes the earliest bucket apart: those in it belong nowhere, visit(slot) is
-  // to put them where they belong now.
+  // Takes the earliest bucket apart: its slots have no place then, and visit(slot) puts each where
+  // it belongs now.
   template <typename Visit>
   void TakeEarliest(Visit visit) {
     const FarBucket bucket = Earliest();
@@ -196,7 +193,7 @@ class FarIndex {
     const Nanoseconds last = bucket.Last(state_.base);
     const uint32_t unswept = BeingSwept(bucket) ? std::exchange(state_.sweep_first, 0) : 0;
     const uint32_t first = Detach(bucket);
-    // A few go to the heap, many are spread over the buckets of a lower level.
+    // A few slots go to the heap, many are spread over the buckets of a lower level.
     const bool few =
         bucket.level() == 0 || !(LongerThan(kFewBlocks, first) || LongerThan(kFewBlocks, unswept));
     state_.base = !few ? begin : empty() || last < start() ? last : start();
@@ -206,8 +203,7 @@ class FarIndex {
     state_.taking = false;
   }
 
-  // Takes so many blocks of a large bucket apart whose time comes next, if there
-  // is one.
+  // Takes up to `blocks` blocks apart from the large bucket whose time comes next, if there is one.
   template <typename Visit>
   void TakeAhead(uint32_t blocks, Visit visit) {
     for (uint32_t levels = state_.levels & ~1u; levels != 0; levels &= levels - 1) {
@@ -224,14 +220,14 @@ class FarIndex {
     }
   }
 
-  // At most so many blocks are swept by one Add.
+  // One Add sweeps at most this many blocks.
   static constexpr uint32_t kSweptAtOnce = 8;
 
  private:
   friend class FarIndexCheck<Places>;
 
   static constexpr uint32_t kFewBlocks = 4;
-  // What more than so many would cost is a delay.
+  // Taking more blocks than this apart in one call would delay a collection.
   static constexpr uint32_t kManyBlocks = 32;
 
   uint32_t free_blocks() const { return capacity_ - state_.fresh + state_.free_count; }
@@ -240,7 +236,7 @@ class FarIndex {
     return FarPlace(bucket,
                     static_cast<uint32_t>(state_.parity[bucket.level()] >> bucket.group()) & 1);
   }
-  // Before the sweep that the bucket is in.
+  // The place of the entries that were made before the sweep that the bucket is in.
   FarPlace Former(FarBucket bucket) const {
     return FarPlace(bucket,
                     static_cast<uint32_t>(~state_.parity[bucket.level()] >> bucket.group()) & 1);
@@ -256,7 +252,7 @@ class FarIndex {
     return false;
   }
 
-  // Of two that begin together the one of the higher level, from which some may
+  // Of two buckets that begin together, returns the one of the higher level, from which slots may
   // go into the other.
   FarBucket Earliest() const {
     FarBucket earliest(0);
@@ -297,7 +293,7 @@ class FarIndex {
     state_.levels |= 1u << bucket.level();
   }
 
-  // Empties a bucket; its first block.
+  // Empties a bucket; returns its first block.
   uint32_t Detach(FarBucket bucket) {
     const uint32_t first = pages_->heads[bucket.number()];
     pages_->heads[bucket.number()] = 0;
@@ -311,7 +307,7 @@ class FarIndex {
     if (!empty()) state_.start = Earliest().Start(state_.base);
   }
 
-  // Frees a block, and visits the slots that say they are there; the next block.
+  // Frees a block, and visits the slots that say they are at `place`; returns the next block.
   template <typename Visit>
   uint32_t TakeBlock(uint32_t block, FarPlace place, Visit visit) {
     const FarBlock taken = pages_->blocks()[block - 1];
@@ -326,10 +322,9 @@ class FarIndex {
     return taken.next;
   }
 
-  // Drops the entries that slots do not agree with, and all but one of a slot's
-  // in one bucket: by the parity, the others are of before the sweep.  Bucket by
-  // bucket, and only while blocks are running short, so that no call has to look
-  // at more than a few.
+  // Drops the entries that slots do not agree with, and all but one of a slot's in one bucket: the
+  // parity says that the others were made before the sweep.  It goes bucket by bucket, and only
+  // while blocks are running short, so that no call has to look at more than a few.
   void SweepSome() {
     if (state_.taking || (state_.swept == 0 && free_blocks() >= capacity_ / 4)) return;
     for (uint32_t i = 0; i < kSweptAtOnce && (state_.sweep_first != 0 || SweepNext()); ++i) {
@@ -344,7 +339,7 @@ class FarIndex {
     }
   }
 
-  // Begins with the next bucket; false when there is none, which ends the sweep.
+  // Begins with the next bucket; if there is none, ends the sweep and returns false.
   bool SweepNext() {
     while (state_.swept < FarBucket::kCount) {
       const FarBucket bucket(state_.swept++);

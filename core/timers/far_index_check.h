@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // The invariants of a FarIndex:
-//   - each block is in one bucket, or in the part of a bucket that a sweep has yet to come to, or
-//     free, and only blocks that are not full are begun;
-//   - a bucket is marked as occupied, and its level too, while it has a block, or is being swept;
-//   - `start` is when the earliest of them begins;
-//   - a slot that says it is in a bucket has an entry there.
+// - each block is in one bucket, or in the part of a bucket that a sweep has yet to come to, or
+//   free, and only blocks that are not full are begun;
+// - a bucket is marked as occupied, and its level too, while it has a block, or is being swept;
+// - `start` is the moment when the earliest of them begins;
+// - a slot that says it is in a bucket has an entry there.
 
 #ifndef KEVENT_CORE_TIMERS_FAR_INDEX_CHECK_H_
 #define KEVENT_CORE_TIMERS_FAR_INDEX_CHECK_H_
@@ -22,9 +22,9 @@ class FarIndexCheck {
  public:
   explicit FarIndexCheck(const FarIndex<Places>& index) : index_(index) {}
 
-  // The first invariant that does not hold, or nullptr, when so many slots say that they are in
-  // a bucket; or what agrees(slot, start) says of one of them and the start of its bucket.
-  // Slots are marked meanwhile, so no other thread may look at where they are.
+  // Returns the first invariant that does not hold if `timers` slots say that they are in a bucket,
+  // or what agrees(slot, start) says of one of them and the start of its bucket, or nullptr.  Slots
+  // are marked meanwhile, so no other thread may look at where they are.
   template <typename Agrees>
   const char* operator()(uint32_t timers, Agrees agrees) {
     const FarState& state = index_.state_;
@@ -43,7 +43,7 @@ class FarIndexCheck {
   }
 
  private:
-  // A bit that no FarPlace has.
+  // A bit that is clear in every FarPlace.
   static constexpr uint32_t kCounted = 1u << 30;
 
   const char* CheckBuckets() {
@@ -68,7 +68,7 @@ class FarIndexCheck {
     return nullptr;
   }
 
-  // The buckets of a level that have a block or are being swept, a bit each.
+  // A bit for each bucket of a level that has a block or is being swept.
   uint64_t Occupied(int level) const {
     const FarBucket first(level, 0);
     const uint32_t* const heads = &index_.pages_->heads[first.number()];
@@ -85,7 +85,7 @@ class FarIndexCheck {
   const char* CheckChain(uint32_t block) {
     const uint32_t head = block;
     for (; block != 0; block = index_.pages_->blocks()[block - 1].next) {
-      // More would mean that a block is in two chains, or in a ring.
+      // More blocks would mean that a block is in two chains, or in a ring.
       if (block > index_.state_.fresh || ++blocks_ > index_.state_.fresh) {
         return "a block is in two places";
       }
@@ -111,7 +111,7 @@ class FarIndexCheck {
     return nullptr;
   }
 
-  // Calls visit(where) with where the slot of each entry says that it is.
+  // Calls visit(where) for each entry; `where` is its slot's note of where it is.
   template <typename Visit>
   void ForEachEntry(Visit visit) {
     for (int level = 0; level < FarBucket::kLevels; ++level) {
@@ -156,8 +156,8 @@ class FarIndexCheck {
   const FarIndex<Places>& index_;
   uint32_t blocks_ = 0;
   uint32_t counted_ = 0;
-  uint32_t slot_ = 0;      // of the entry that is visited
-  Nanoseconds start_ = 0;  // of its bucket
+  uint32_t slot_ = 0;      // the slot of the entry that is visited
+  Nanoseconds start_ = 0;  // the start of its bucket
 };
 
 }  // namespace kevent::core

@@ -30,10 +30,10 @@ class Handle {
 
   uint64_t bits() const { return bits_; }
 
-  // Whether it is a matter of ours; every other timer_t is the C library's.
+  // True if the library made it; every other timer_t is the C library's.
   bool tagged() const { return (bits_ & kTag) != 0; }
 
-  // Whether a timer can have, or have had, this handle.
+  // True if a timer can have, or have had, this handle.
   bool well_formed() const {
     return (bits_ & (kTag | kSign | kNegativeInt | kUnused | kOddGeneration)) ==
            (kTag | kNegativeInt | kOddGeneration);

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// Which timers a queue has to look at: a bitmap over slots with two levels of
-// summary above it.  Armers set bits from any thread and from signal handlers;
-// the collector takes them.
+// The set of timers that a queue has to look at: a bitmap over slots with two levels of summary
+// above it.  Armers set bits from any thread and from signal handlers; the collector takes them.
 //
-// An armer has replaced the setting word before it marks.  It checks every
-// level, upwards, and sets what is not set: one that was interrupted half-way,
-// even for ever, is completed by the next (design, "Telling the queue").  The
-// collector clears downwards by read-modify-write, and reads the word last.
-// All of it is sequentially consistent, so that of an armer that found a bit
-// set and a collector that cleared it, the collector reads the newer word.
+// An armer has replaced the setting word before it marks.  It checks every level, upwards, and sets
+// each bit that is not set: the marks of an armer that was interrupted half-way, even for ever, are
+// completed by the next armer (docs/engine.md, "The index lags").  The collector clears downwards
+// by read-modify-write, and reads the word last.  All of it is sequentially consistent, so that if
+// an armer finds a bit set that a collector clears, the collector reads the newer word.
 
 #ifndef KEVENT_CORE_TIMERS_INBOX_H_
 #define KEVENT_CORE_TIMERS_INBOX_H_
@@ -37,15 +35,15 @@ struct InboxChunk {
   SeqCst<uint64_t> summary[kSlotsPerChunk / 64 / 64];
 };
 
-// Where a queue's chunks are; kept when a fork wipes the chunks themselves.
+// The addresses of a queue's chunks; they stay when a fork wipes the chunks themselves.
 struct InboxDirectory {
   std::atomic<InboxChunk*> chunks[kMaxChunks];
 };
 
 class Inbox {
  public:
-  // Makes room for the marks of `slot`: 0 or an errno.  Called by timer_create,
-  // under the queue's lock, so that marking never allocates.
+  // Makes room for the marks of `slot`: 0 or an errno.  Called by timer_create, under the queue's
+  // lock, so that marking never allocates.
   int Reserve(InboxDirectory& directory, uint32_t slot) {
     std::atomic<InboxChunk*>& chunk = directory.chunks[slot >> kChunkBits];
     if (chunk.load(std::memory_order_relaxed) == nullptr) {
@@ -76,7 +74,7 @@ class Inbox {
     return true;
   }
 
-  // Takes every mark and calls visit(slot).  Under the queue's lock.
+  // Takes every mark and calls visit(slot).  Requires the queue's lock.
   template <typename Visit>
   void Drain(InboxDirectory& directory, Visit visit) {
     for (uint32_t i = 0; i < top_words(); ++i) {
@@ -108,7 +106,7 @@ class Inbox {
     word.fetch_or(mask);
   }
 
-  // Clears before it calls (model: MARK_IS_CLEARED_LAST).
+  // Clears a bit before it calls (model: MARK_IS_CLEARED_LAST).
   template <typename Take>
   static void ForEachTaken(SeqCst<uint64_t>& word, Take take) {
     if (word.load() == 0) return;
@@ -117,7 +115,8 @@ class Inbox {
     }
   }
 
-  std::atomic<uint32_t> chunks_;  // chunks that any timer of the queue was in
+  std::atomic<uint32_t> chunks_;  // the number of chunks, counted to the last that any timer of the
+                                  // queue was in
   SeqCst<uint64_t> top_[kMaxChunks / 64];
 };
 

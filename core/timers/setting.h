@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A timer's setting and the 16-byte word that holds it: the one truth about
-// when the timer expires.  Everything else in the engine is an index that may
-// lag behind it.
+// A timer's setting and the 16-byte word that holds it: the one truth about when the timer expires.
+// The rest of the engine is an index that may lag behind it.
 
 #ifndef KEVENT_CORE_TIMERS_SETTING_H_
 #define KEVENT_CORE_TIMERS_SETTING_H_
@@ -16,36 +15,36 @@ namespace kevent::core {
 
 // When a timer expires.  An all-zero setting is a disarmed timer.
 struct Setting {
-  // First expiration that nobody has collected; 0: disarmed.
+  // The first expiration that was not collected; 0: disarmed.
   Nanoseconds deadline = 0;
-  // Period; 0: one-shot.
+  // The period; 0: one-shot.
   Nanoseconds interval = 0;
-  // The deadline is on the monotonic axis, though the timer's clock is another:
-  // relative timers do not move when their clock is set (POSIX timer_settime).
+  // True if the deadline is on the monotonic axis, though the timer's clock is another: relative
+  // timers do not move when their clock is set (POSIX timer_settime).
   bool on_monotonic_axis = false;
-  // Counts settings, modulo 8: what makes a swap fail that was overtaken by
-  // timer_delete and the reuse of the slot.
+  // Counts settings, modulo 8, so that a swap fails that timer_delete and the reuse of the slot
+  // have overtaken.
   uint8_t generation = 0;
 
   bool armed() const { return deadline != 0; }
 };
 
-// What timer_delete leaves in the word, and timer_settime with it_value 0.
+// The setting that timer_delete leaves in the word, and timer_settime with it_value 0.
 inline Setting Disarmed(const Setting& before) {
   Setting disarmed;
   disarmed.generation = static_cast<uint8_t>((before.generation + 1) & 7);
   return disarmed;
 }
 
-// What one look at a due setting yields.
+// The result of one look at a due setting.
 struct Expirations {
-  uint64_t overruns;  // expirations after the first
-  Nanoseconds last;   // moment of the last one
-  Nanoseconds next;   // deadline on the same phase; 0: there is none
+  uint64_t overruns;  // expirations after the first one
+  Nanoseconds last;   // moment of the last expiration
+  Nanoseconds next;   // the next deadline on the phase; 0: there is none
 };
 
-// One division, whatever the interval and however long nobody looked.
-// Requires setting.armed() and setting.deadline <= now.
+// Takes one division, whatever the interval and however long no collector looked.  Requires
+// setting.armed() and setting.deadline <= now.
 inline Expirations ExpirationsAt(const Setting& setting, Nanoseconds now) {
   if (setting.interval == 0) return {0, setting.deadline, 0};
   const uint64_t overruns = (now - setting.deadline) / setting.interval;
@@ -88,8 +87,8 @@ class PackedSetting {
   uint64_t high_ = 0;
 };
 
-// A deadline and its axis, as in the low half of the word with the generation
-// bit cleared: what the index keeps of a setting.  0: none.
+// A deadline and its axis, as in the low half of the word with the generation bit cleared; the
+// index keeps this part of a setting.  0: none.
 class AxisDeadline {
  public:
   AxisDeadline() = default;
@@ -107,25 +106,25 @@ class AxisDeadline {
   uint64_t bits_ = 0;
 };
 
-// The word.  Zeroed memory is a disarmed timer.
+// The word of one timer.  Zeroed memory is a disarmed timer.
 class SettingWord {
  public:
-  // The halves may belong to different settings: for Swap, which compares all
+  // The halves may belong to different settings.  That is good enough for Swap, which compares all
   // 16 bytes.
   PackedSetting Guess() const { return PackedSetting(pair_.Guess()); }
 
   // Deadline and axis, consistent with each other.
   AxisDeadline axis_deadline() const { return AxisDeadline(pair_.low()); }
 
-  // All 16 bytes at one instant.
+  // Reads all 16 bytes at one instant.
   PackedSetting Read() {
     PackedSetting value = Guess();
     Swap(value, value);
     return value;
   }
 
-  // Replaces `expected` by `desired`; otherwise returns false, with what the
-  // word holds in `expected`.  A full barrier either way.
+  // Replaces `expected` by `desired`; if the word holds another value, returns false and stores
+  // that value in `expected`.  A full barrier either way.
   bool Swap(PackedSetting& expected, const PackedSetting& desired) {
     AtomicPair::Halves halves = {expected.low(), expected.high()};
     if (pair_.Swap(halves, {desired.low(), desired.high()})) return true;

@@ -18,15 +18,15 @@ constinit std::atomic<uint32_t> SlotTable::highest_{0};
 
 void SlotTable::Init() {
   lock_.Init();
-  // Once they are used up the numbers begin anew.
+  // When the numbers are used up, they begin anew.
   const uint32_t next = (highest_.load(std::memory_order_relaxed) + 1) & ~1u;
   first_generation_ = next < kLastGeneration ? next : 0;
 }
 
 int SlotTable::Allocate(uint32_t* slot) {
-  // Below this many free slots a new one is preferred while there is memory,
-  // so that no slot comes back at once: a call that timer_delete overtook
-  // meets an unused slot rather than a stranger's timer.
+  // With fewer free slots than this a new one is preferred while there is memory, so that no slot
+  // comes back at once: a call that timer_delete overtook meets an unused slot rather than another
+  // timer.
   constexpr uint32_t kRest = 64;
 
   Locked locked(lock_);
@@ -37,8 +37,7 @@ int SlotTable::Allocate(uint32_t* slot) {
       TimerSlot* slots;
       error = -sys::MapPages(sizeof(TimerSlot) * kSlotsPerChunk, sys::OnFork::kWipe, &slots);
       if (error == 0) {
-        // The first chunk is that of a program with a few timers, which is not
-        // to pay 2 MiB for them.
+        // A program with a few timers has the first chunk only, and is not to pay 2 MiB for it.
         if (used_ != 0) sys::PreferHugePages(slots, sizeof(TimerSlot) * kSlotsPerChunk);
         chunk.store(slots, std::memory_order_release);
       }
@@ -72,9 +71,9 @@ void SlotTable::Free(uint32_t first, uint32_t last, uint32_t count) {
 int SlotTable::End(Handle handle) {
   TimerSlot* timer = Find(handle);
   if (timer == nullptr) return EINVAL;
-  // The handle is EINVAL from here on, for everybody.
+  // From here on every call with this handle fails with EINVAL.
   if (!timer->life.End(handle.generation())) return EINVAL;
-  // And from here on nothing is claimed for it (model: DELETE_DOES_NOT_DISARM).
+  // From here on nothing is claimed for it (model: DELETE_DOES_NOT_DISARM).
   PackedSetting before = timer->word.Guess();
   while (!timer->word.Swap(before, PackedSetting(Disarmed(before.Unpack())))) {
   }

@@ -19,9 +19,8 @@
 
 namespace kevent::core {
 
-// Whose a slot is and which of that timer's settings is the present one, in one
-// word: a setting of a timer that was deleted cannot be counted as one of the
-// timer that has the slot now.
+// The timer that a slot belongs to, and the number of its present setting, in one word: a setting
+// of a deleted timer cannot be counted as one of the timer that has the slot now.
 class SlotLife {
  public:
   uint32_t generation() const { return Generation(bits_.load()); }
@@ -31,7 +30,7 @@ class SlotLife {
     bits_.exchange(uint64_t{generation} << 32 | setting());
   }
 
-  // Counts a setting of the timer of this generation; false when it is gone.
+  // Counts a setting of the timer of this generation; false if that timer is gone.
   bool NextSetting(uint32_t of_generation) {
     uint64_t found = bits_.load();
     do {
@@ -41,7 +40,7 @@ class SlotLife {
     return true;
   }
 
-  // Ends it; of several callers one does.
+  // Ends the timer of this generation; returns true to one of several callers.
   bool End(uint32_t of_generation) {
     uint64_t found = bits_.load();
     do {
@@ -56,41 +55,41 @@ class SlotLife {
   SeqCst<uint64_t> bits_;
 };
 
-// A slot's generation is odd while its timer lives, and even from timer_delete
-// on; its queue is 0 when it lies on the free list.  Zeroed memory is a slot
-// that was never used.
+// A slot's generation is odd while its timer lives, and even from timer_delete on.  Its queue is 0
+// while it lies on the free list.  Zeroed memory is a slot that was never used.
 struct alignas(64) TimerSlot {
-  // Beside the number of the queue: timer_delete has done with the slot, its
-  // queue may release it; the timer is a KEVENT_TIMER, its cookie the record.
+  // Flags beside the number of the queue.  kAbandoned: timer_delete has done with the slot, and its
+  // queue may release it.  kOfKevent: the timer is a KEVENT_TIMER, and its cookie is the number of
+  // the record.
   static constexpr uint16_t kAbandoned = 0x8000;
   static constexpr uint16_t kOfKevent = 0x4000;
 
   SettingWord word;
 
-  // Of the last collected completion: number of its setting in the upper half,
-  // overruns in the lower.  Counts for nothing once life.setting() is another.
+  // Of the last collected completion: the number of its setting in the upper half, the overruns in
+  // the lower.  Counts for nothing when life.setting() is another.
   std::atomic<uint64_t> frozen_overruns;
 
-  // When the setting was made, in the order of the thread that made it.
+  // Numbers the present setting, in the order of the thread that made it.
   std::atomic<uint64_t> arming_order;
 
-  // Where the index has it, as AxisDeadline bits; 0: nowhere, or about to be
-  // looked at again.  An armer whose deadline is later than this need not mark
-  // the timer: the collector comes by and reads the word.
+  // The moment when the index looks at the timer, as AxisDeadline bits; 0: nothing is planned, or
+  // the index is about to look.  An armer whose deadline is later than this need not mark the
+  // timer: the collector comes by and reads the word.
   SeqCst<uint64_t> scheduled_at;
 
   std::atomic<uint64_t> cookie;  // sigev_value
 
   SlotLife life;
 
-  // Under the queue's lock: position in the heap of entry_axis, plus one, or
-  // RunPlace, or FarPlace; or 0.
-  // On the free list (under the table's lock): the next slot, plus one.
+  // In use (under the queue's lock): the position in the heap of entry_axis, plus one, or a
+  // RunPlace, or a FarPlace, or 0.  On the free list (under the table's lock): the next slot, plus
+  // one.
   uint32_t position_or_next_free;
 
   SeqCst<uint16_t> queue;     // number of its queue, plus one; 0: free; and flags
-  std::atomic<uint8_t> axis;  // of its clock, in its queue
-  uint8_t entry_axis;         // whose index position_or_next_free is about
+  std::atomic<uint8_t> axis;  // the axis of its clock, in its queue
+  uint8_t entry_axis;         // the axis whose index position_or_next_free is about
 
   // The number of its queue, plus one; 0: none.
   uint32_t queue_link() const { return queue.load() & ~uint32_t{kAbandoned | kOfKevent}; }
@@ -101,15 +100,15 @@ static_assert(sizeof(TimerSlot) == 64);
 
 class SlotTable {
  public:
-  // The slot that a handle names, or nullptr when no timer can have it.  The
-  // caller still compares the generation.  Async-signal-safe.
+  // The slot that a handle names, or nullptr if no timer can have it.  The caller still compares
+  // the generation.  Async-signal-safe.
   static TimerSlot* Find(Handle handle) {
     if (ABSL_PREDICT_FALSE(!handle.well_formed())) return nullptr;
     TimerSlot* chunk = chunks_[handle.slot() >> kChunkBits].load(std::memory_order_acquire);
     return chunk == nullptr ? nullptr : &chunk[handle.slot() % kSlotsPerChunk];
   }
 
-  // A slot that was handed out before.
+  // Requires that the slot was handed out before.
   static TimerSlot& At(uint32_t slot) {
     return chunks_[slot >> kChunkBits].load(std::memory_order_relaxed)[slot % kSlotsPerChunk];
   }
@@ -118,18 +117,18 @@ class SlotTable {
   // or another errno.
   int Allocate(uint32_t* slot);
 
-  // The part of timer_delete before the slot is given back: 0, or EINVAL when the timer
-  // is gone.  Async-signal-safe.
+  // The part of timer_delete before the slot is given back: 0, or EINVAL if the timer is gone.
+  // Async-signal-safe.
   static int End(Handle handle);
 
   // Gives back a chain of slots, linked through position_or_next_free.
   void Free(uint32_t first, uint32_t last, uint32_t count);
 
-  // In a child of fork the handles of its parent are nobody's: its own begin beyond
-  // all that the parent has handed out.
+  // A child of fork cannot use its parent's handles: its own begin beyond all that the parent has
+  // handed out.
   void Init();
 
-  // A handle with this generation is handed out.
+  // Notes that a handle with this generation is handed out.
   static void HandedOut(uint32_t generation) {
     uint32_t highest = highest_.load(std::memory_order_relaxed);
     while (highest < generation &&
@@ -139,19 +138,19 @@ class SlotTable {
 
  private:
   static std::atomic<TimerSlot*> chunks_[kMaxChunks];
-  // The highest generation of all handles, also of the processes that this one was
+  // The highest generation of all handles, including those of the processes that this one was
   // forked from.
   static std::atomic<uint32_t> highest_;
 
   Lock lock_;
-  uint32_t first_generation_;             // of a slot that was never used; even
+  uint32_t first_generation_;             // even: the generation of a slot that was never used
   uint32_t used_ ABSL_GUARDED_BY(lock_);  // slots [0, used_) were handed out once
   uint32_t free_count_ ABSL_GUARDED_BY(lock_);
   uint32_t first_free_ ABSL_GUARDED_BY(lock_);  // plus one
   uint32_t last_free_ ABSL_GUARDED_BY(lock_);   // plus one
 };
 
-// The process's.
+// The process's slots.
 SlotTable& TimerSlots();
 
 }  // namespace kevent::core

@@ -12,13 +12,13 @@ namespace kevent::core {
 // ---- Axes -------------------------------------------------------------------
 
 void TimerIndex::OpenAxis(uint8_t axis, bool also_monotonic, bool reports_when_empty) {
-  // Entries of the axis's former timers may be left.
+  // Entries of timers that were on this axis before may be left.
   if (FarPages* pages = pages_[axis].far.load(std::memory_order_relaxed); pages != nullptr) {
     std::fill_n(pages->heads, FarBucket::kCount, 0);
   }
   Axis& opened = axes_[axis];
   opened.far = {};
-  opened.now = 0;  // as the axis's former clock was read
+  opened.now = 0;  // the last reading was of the axis's former clock
   opened.read = 0;
   opened.also_monotonic = also_monotonic;
   opened.reports_when_empty = reports_when_empty;
@@ -50,7 +50,7 @@ int TimerIndex::TakeEmptied() {
     const int axis = emptied_ - 1;
     emptied_ = std::exchange(axes_[axis].next_emptied, 0);
     axes_[axis].emptied = false;
-    // Timers may have joined it since.
+    // Timers may have joined the axis since.
     if (axes_[axis].members == 0) return axis;
   }
   return -1;
@@ -119,21 +119,21 @@ void TimerIndex::Place(uint32_t slot, TimerSlot& timer, uint8_t axis, AxisDeadli
   timer.scheduled_at.exchange(AxisDeadline(from, deadline.on_monotonic_axis()).bits());
 }
 
-// From when on the timer is looked at there.
+// Places the timer on the axis; returns the moment from which on the index looks at it.
 Nanoseconds TimerIndex::PlaceOnAxis(uint32_t slot, TimerSlot& timer, uint8_t axis,
                                     Nanoseconds deadline) {
-  // So many are fastest in the heap, whatever their deadlines.
+  // With this few timers the heap is fastest, whatever their deadlines.
   constexpr uint32_t kFew = 16;
   constexpr Nanoseconds kRunWindow = 4'000'000;
 
   const uint32_t position = timer.entry_axis == axis ? timer.position_or_next_free : 0;
   if (FarPlace::IsOne(position)) {
-    // An earlier bucket than it needs to be in will do.
+    // A bucket that is earlier than needed will do.
     const Nanoseconds start = far(axis).StartOf(FarPlace(position));
     if (start <= deadline) return start;
   }
   const HeapEntry entry(deadline, timer.arming_order.load(std::memory_order_relaxed), slot);
-  // What is later would keep what is not out of the run for long.
+  // A later deadline would keep earlier ones out of the run for long.
   if (deadline <= axes_[axis].read + kRunWindow && run(axis).Takes(entry)) {
     Remove(timer);
     timer.entry_axis = axis;
@@ -163,25 +163,25 @@ void TimerIndex::Remove(TimerSlot& timer) {
   if (RunPlace::IsOne(position)) {
     run(axis).Remove(RunPlace(position));
   } else if (FarPlace::IsOne(position)) {
-    --axes_[axis].far_timers;  // its entry is void when the slot does not agree
+    --axes_[axis].far_timers;  // its entry is void once the slot does not agree
   } else {
     heap(axis).Remove(position - 1);
   }
   timer.position_or_next_free = 0;
 }
 
-// The slot of a deleted timer has left inbox and index: nothing of this queue
-// refers to it any more.
+// The slot of a deleted timer has left inbox and index: nothing of this queue refers to it any
+// more.
 void TimerIndex::Release(uint32_t slot) {
   TimerSlot& timer = SlotTable::At(slot);
   Leave(timer.axis.load(std::memory_order_relaxed));
   ++released_.timers;
   timer.queue.exchange(0);
-  // Handles have no more generations for it: it is never used again.
+  // The slot is never used again: handles have no more generations for it.
   if (timer.life.generation() >= kLastGeneration) return;
 
-  // In order: the inbox is looked through by slot number, and what then comes in
-  // order of its deadlines is cheapest to index.
+  // The chain is in order of slots: the inbox is looked through by slot number, and timers whose
+  // deadlines then come in order are cheapest to index.
   timer.position_or_next_free = 0;
   if (released_.first == 0) {
     released_.first = slot + 1;
@@ -194,13 +194,14 @@ void TimerIndex::Release(uint32_t slot) {
 
 // ---- Time -------------------------------------------------------------------
 
-// A bucket is taken apart: this timer has no place until its word is followed.
+// Called for each timer of a bucket that is taken apart: the timer has no place until its word is
+// followed.
 void TimerIndex::ComesNear(uint8_t axis, uint32_t slot) {
   --axes_[axis].far_timers;
   Reindex(slot);
 }
 
-// Sees to it that everything up to this moment is in the heap or in the run.
+// Sees to it that every deadline up to this moment is in the heap or in the run.
 void TimerIndex::CascadeUntil(uint8_t axis, Nanoseconds until) {
   while (far(axis).ReachedBy(until)) {
     far(axis).TakeEarliest([this, axis](uint32_t slot) { ComesNear(axis, slot); });
@@ -208,8 +209,8 @@ void TimerIndex::CascadeUntil(uint8_t axis, Nanoseconds until) {
 }
 
 void TimerIndex::AdvanceTo(uint8_t axis, Nanoseconds now) {
-  // What lies ahead is prepared in pieces of some microseconds, larger ones for
-  // who collects seldom: a piece in 16 us, of which it takes less than one.
+  // The bucket ahead is prepared in pieces of some microseconds, larger ones if collections are
+  // rare: one piece for each 16 us, which takes less than one.
   constexpr uint32_t kLeast = 8;
   constexpr Nanoseconds kMost = 256;
   Axis& advanced = axes_[axis];
@@ -261,8 +262,8 @@ unsigned TimerIndex::CountDue(unsigned limit) {
 void TimerIndex::CountDueBelow(uint8_t axis, uint32_t position, unsigned limit, unsigned* count) {
   const HeapEntry& entry = heap(axis).at(position);
   if (*count >= limit || entry.deadline() > axes_[axis].now) return;
-  // By the word: an entry whose timer was put off, to a moment that has come
-  // too, stays where it is while others are above it.
+  // IsDue asks the word: an entry whose timer was put off, to a moment that has come too, stays
+  // where it is while others are above it.
   if (IsDue(entry.slot())) ++*count;
   const uint32_t child = Heap::FirstChild(position);
   for (uint32_t i = child; i < child + Heap::kArity && i < axes_[axis].heap_size; ++i) {
@@ -288,10 +289,10 @@ Nanoseconds TimerIndex::NextOf(uint8_t axis, const HeapEntry& entry) const {
   const Nanoseconds now = axes_[axis].now;
   if (entry.deadline() > now) return entry.deadline();
   const AxisDeadline wanted = SlotTable::At(entry.slot()).word.axis_deadline();
-  return wanted.deadline() > now ? wanted.deadline() : 0;  // overtaken: may be elsewhere
+  return wanted.deadline() > now ? wanted.deadline() : 0;  // overtaken: its entry may be elsewhere
 }
 
-// The earliest of these in one subtree of the heap.
+// The earliest deadline to come in one subtree of the heap; 0: none.
 Nanoseconds TimerIndex::NextNotDueBelow(uint8_t axis, uint32_t position) {
   if (position >= axes_[axis].heap_size) return 0;
   const HeapEntry& entry = heap(axis).at(position);

@@ -48,14 +48,14 @@ namespace kevent::core {
 // Zeroed memory is an index that has no axis and waits for Init.
 class TimerIndex {
  public:
-  // The pages of one axis.  A fork wipes what is in them, and leaves in place where they are.
+  // The pages of one axis.  A fork wipes their contents, and keeps these pointers to them.
   struct Pages {
     std::atomic<HeapEntry*> entries;  // the heap's, as many as the capacity, and the run's
     std::atomic<FarPages*> far;
-    std::atomic<uint32_t> capacity;  // timers
+    std::atomic<uint32_t> capacity;  // number of timers that they have room for
   };
 
-  // For the queue of this number, with pages for kMaxAxes.
+  // Initialises the index of the queue of this number, with pages for kMaxAxes.
   void Init(uint32_t queue, Pages* pages) {
     queue_ = queue;
     pages_ = pages;
@@ -66,21 +66,23 @@ class TimerIndex {
   // Forgets all axes.  Requires that there is no timer.
   void CloseAxes() { axis_count_ = 0; }
 
-  // An axis is used, for the first time or for another clock.  Its timers may have deadlines on
-  // the monotonic axis too; TakeEmptied reports it when it has no members any more, or does not.
+  // Begins to use an axis, for the first time or for another clock.  If `also_monotonic`, its
+  // timers may have deadlines on the monotonic axis too; if `reports_when_empty`, TakeEmptied
+  // reports the axis when it has no members any more.
   void OpenAxis(uint8_t axis, bool also_monotonic, bool reports_when_empty);
 
-  // One more timer can have a deadline on this axis: 0, or an errno when there is no memory.
+  // Makes room for one more timer with a deadline on this axis: 0, or an errno if there is no
+  // memory.
   int Join(uint8_t axis);
   void Leave(uint8_t axis);
 
-  // An axis that has no members, as OpenAxis asked for it, once for each time; -1 when there is
-  // none.
+  // Returns an axis that has lost its last member, if OpenAxis asked for that, once for each time;
+  // -1: there is none.
   int TakeEmptied();
 
   uint32_t axis_count() const { return axis_count_; }
   uint32_t members(uint8_t axis) const { return axes_[axis].members; }
-  // That have joined an axis and not left it.
+  // The number of timers that have joined an axis and not left it.
   uint32_t timers() const { return timers_; }
 
   // ---- Following the words ----
@@ -90,36 +92,37 @@ class TimerIndex {
     inbox.Drain(directory, [this](uint32_t slot) { Visit(slot); });
   }
 
-  // Has the index agree with the word of one timer, unless the slot is another queue's by now.
+  // Has the index agree with the word of one timer, unless the slot belongs to another queue by
+  // now.
   void Visit(uint32_t slot) {
     if (SlotTable::At(slot).queue_link() == queue_ + 1) Reindex(slot);
   }
 
-  // As Visit, for a timer of this queue.
+  // Does what Visit does, for a timer of this queue.
   void Reindex(uint32_t slot);
 
   // Puts a timer where this deadline, which its word has, belongs on the axis, and says so to
   // armers.
   void Place(uint32_t slot, TimerSlot& timer, uint8_t axis, AxisDeadline deadline);
 
-  // The timer has no deadline.
+  // Takes the timer out of the index, as it has no deadline.
   void Remove(TimerSlot& timer);
 
   // ---- Time ----
 
-  // The clock of this axis says so; 0: it cannot be read, so nothing is due.  After Drain: then all
-  // that is due is near, and LongestDue and CountDue see it.
+  // Sets the time of this axis as its clock says; 0: the clock cannot be read, so nothing is due.
+  // Called after Drain: then every due timer is near, and LongestDue and CountDue see it.
   void AdvanceTo(uint8_t axis, Nanoseconds now);
-  // Nothing on this axis is asked for.
+  // Says that this collection does not ask for timers of this axis.
   void Skip(uint8_t axis) { axes_[axis].now = 0; }
-  // As the last collection has read it; 0: it has not.
+  // The time as the last collection has read it; 0: it has not.
   Nanoseconds now(uint8_t axis) const { return axes_[axis].now; }
 
   // ---- Questions ----
 
   bool empty(uint8_t axis) { return Earliest(axis) == nullptr && far(axis).empty(); }
 
-  // The earliest of what is near, or nullptr.  Its word may say another deadline.
+  // The earliest near entry, or nullptr.  Its word may say another deadline.
   const HeapEntry* Earliest(uint8_t axis) {
     const HeapEntry* const in_run = run(axis).empty() ? nullptr : &run(axis).first();
     if (axes_[axis].heap_size == 0) return in_run;
@@ -127,16 +130,16 @@ class TimerIndex {
     return in_run != nullptr && *in_run < *in_heap ? in_run : in_heap;
   }
 
-  // The earliest of all, which its word agrees with, or nullptr.
+  // The earliest entry of all, with which its word agrees, or nullptr.
   const HeapEntry* Settled(uint8_t axis);
 
-  // True if a word wants what the entry says.
+  // True if the word wants what the entry says.
   static bool Agrees(uint8_t axis, const HeapEntry& entry, AxisDeadline wanted) {
     return wanted.deadline() == entry.deadline() &&
            AxisOf(SlotTable::At(entry.slot()), wanted) == axis;
   }
 
-  // The axis whose earliest entry has been due longest, and how long; or -1.
+  // Returns the axis whose earliest entry has been due longest, and how long; or -1.
   int LongestDue(Nanoseconds* late_by) {
     int longest = -1;
     Nanoseconds most = 0;
@@ -163,9 +166,9 @@ class TimerIndex {
     return wanted.deadline() != 0 && wanted.deadline() <= axes_[AxisOf(timer, wanted)].now;
   }
 
-  // No fewer than are due.
+  // An upper bound for the number of due timers, from the near entries.
   unsigned CountNear();
-  // How many are due, or `limit` if there are more.
+  // The number of due timers, or `limit` if there are more.
   unsigned CountDue(unsigned limit);
 
   // The earliest deadline that is still to come; 0: none.
@@ -175,9 +178,9 @@ class TimerIndex {
 
   // Slots that nothing of the queue refers to any more, as a chain by position_or_next_free.
   struct Released {
-    uint32_t timers;  // so many, of which the chain has those that can be used again
-    uint32_t first;   // plus one
-    uint32_t last;    // plus one
+    uint32_t timers;  // number of timers; the chain has those that can be used again
+    uint32_t first;   // slot, plus one
+    uint32_t last;    // slot, plus one
     uint32_t count;
   };
   bool has_released() const { return released_.timers != 0; }
@@ -188,9 +191,9 @@ class TimerIndex {
     return released;
   }
 
-  // The first invariant that does not hold, or nullptr.
+  // Returns the first invariant that does not hold, or nullptr.
   const char* Check() const;
-  // Has a Debug build stop if one does not hold.
+  // In a Debug build, stops the program if an invariant does not hold and timers are few.
   void CheckIfFew() const {
 #ifndef NDEBUG
     CheckUnlessMany();
@@ -199,17 +202,17 @@ class TimerIndex {
 
  private:
   struct Axis {
-    uint32_t members;  // timers that can have a deadline here
+    uint32_t members;  // number of timers that can have a deadline here
     uint32_t heap_size;
     RunState run;
     FarState far;
-    uint32_t far_timers;  // that say they are in a bucket
+    uint32_t far_timers;  // number of timers that say they are in a bucket
     bool also_monotonic;  // its members are members of the monotonic axis too
     bool reports_when_empty;
-    bool emptied;          // in the list of those that are to be reported
-    uint8_t next_emptied;  // plus one
-    Nanoseconds now;       // as read by this collection; 0: not read
-    Nanoseconds read;      // when it was read last
+    bool emptied;          // in the list of axes that are to be reported
+    uint8_t next_emptied;  // axis, plus one
+    Nanoseconds now;       // as this collection has read it; 0: not read
+    Nanoseconds read;      // the last reading
   };
 
   struct Positions {
@@ -223,7 +226,7 @@ class TimerIndex {
   using Heap = DeadlineHeap<Positions>;
   using Run = DeadlineRun<Positions>;
 
-  // Where the timers of an axis say that they are.
+  // Gives access to the slots' notes of where the timers of an axis are.
   struct Places {
     uint32_t* At(uint32_t slot) const {
       TimerSlot& timer = SlotTable::At(slot);
@@ -236,7 +239,7 @@ class TimerIndex {
   };
   using Far = FarIndex<Places>;
 
-  // More than that are seldom in step.
+  // A longer run is seldom used: more timers than that are seldom in step.
   static constexpr uint32_t RunSize(uint32_t capacity) {
     constexpr uint32_t kMost = 4096;
     return capacity < kMost ? capacity : kMost;
@@ -261,7 +264,7 @@ class TimerIndex {
             {queue_, axis}};
   }
 
-  // On which a timer has this deadline.
+  // The axis on which a timer has this deadline.
   static uint8_t AxisOf(const TimerSlot& timer, AxisDeadline deadline) {
     return deadline.on_monotonic_axis() ? kMonotonicAxis
                                         : timer.axis.load(std::memory_order_relaxed);
@@ -286,7 +289,7 @@ class TimerIndex {
   Pages* pages_;
   uint32_t axis_count_;
   uint32_t timers_;
-  uint8_t emptied_;  // the first axis of those that are to be reported, plus one
+  uint8_t emptied_;  // plus one: the first axis of those that are to be reported
   Released released_;
   Axis axes_[kMaxAxes];
 };

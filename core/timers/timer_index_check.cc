@@ -8,14 +8,14 @@
 
 namespace kevent::core {
 
-// A look at each timer after each step would take longer than a test has.
+// To look at each timer after each step would take longer than a test has.
 void TimerIndex::CheckUnlessMany() const {
   constexpr uint32_t kFew = 300;
   if (timers_ <= kFew) CheckInDebugBuild(*this);
 }
 
 const char* TimerIndex::Check() const {
-  // It only reads, but for marks in slots that it takes back.
+  // Check only reads, except for marks in slots, which it takes back.
   auto* const self = const_cast<TimerIndex*>(this);
   uint64_t members = 0;
   for (uint32_t i = 0; i < axis_count_; ++i) {
@@ -25,7 +25,7 @@ const char* TimerIndex::Check() const {
     if (!axes_[i].also_monotonic) members += axes_[i].members;
   }
   for (uint32_t i = 0; i < axis_count_; ++i) {
-    // They count on the monotonic axis too.
+    // Members of such an axis count on the monotonic axis too.
     if (axes_[i].also_monotonic && axes_[i].members > axes_[kMonotonicAxis].members) {
       return "an axis has members that the monotonic axis has not";
     }
@@ -78,7 +78,7 @@ const char* TimerIndex::CheckEntry(uint8_t axis, const HeapEntry& entry, uint32_
   const AxisDeadline scheduled(timer.scheduled_at.load());
   if (AxisOf(timer, scheduled) != axis)
     return "an indexed timer is to be looked at on another axis";
-  // An armer of a later deadline than that does not mark.
+  // An armer of a later deadline than scheduled_at does not mark.
   if (scheduled.deadline() != entry.deadline()) return "an indexed timer says another deadline";
   return nullptr;
 }
