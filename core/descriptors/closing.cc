@@ -10,7 +10,7 @@ namespace kevent::core {
 
 constinit Closing::Slot Closing::slots_[kSlots] = {};
 
-// More than there is room for, of one remainder at once, are not seen.
+// Calls beyond the room for their remainder are not seen.
 Closing::Closing(uint32_t number) {
   const auto process = static_cast<uint32_t>(Process::owner());
   if (number == 0 || process == 0) return;  // there was no queue yet
@@ -39,7 +39,7 @@ Closing::Slot* Closing::Find(int fd) {
 }
 
 void Closing::Await(int fd) {
-  constexpr int kLooks = 1000;  // a system call may be over by then
+  constexpr int kLooks = 1000;  // a system call may be over after this many
   for (int looks = 0; looks < kLooks; ++looks) {
     if (!Any(fd)) return;
   }
@@ -56,8 +56,8 @@ void Closing::AwaitReplacements() {
   for (Slot& slot : slots_) AwaitReplacement(&slot, process);
 }
 
-// Not for a call that moves one of the engine's own numbers: that is open, and the call
-// may be the very one that makes something now.
+// A call that moves one of the engine's own numbers is not waited for: the number is open, and the
+// call may be the very one that makes something now.
 void Closing::AwaitReplacement(Slot* slot, uint32_t process) {
   constexpr int kPauses = 100;  // of 0.1 ms
   const uint64_t seen = slot->load(std::memory_order_seq_cst);
@@ -66,7 +66,7 @@ void Closing::AwaitReplacement(Slot* slot, uint32_t process) {
   const int fd = static_cast<int>(number - 1);
   for (int pauses = 0; slot->load(std::memory_order_seq_cst) == seen; ++pauses) {
     if (!Registry::IsBeingReplaced(fd) || Registry::Get(fd).is_internal()) return;
-    if (pauses == kPauses) {  // left by siglongjmp
+    if (pauses == kPauses) {  // the call was left by siglongjmp
       uint64_t left = seen;
       slot->compare_exchange_strong(left, 0, std::memory_order_seq_cst);
       return;

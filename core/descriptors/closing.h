@@ -8,13 +8,13 @@
 
 namespace kevent::core {
 
-// A thread is about to close numbers, and does so in its lifetime.  Between its question
-// whether they are watched, or its taking them out, and the end of its system call
-// nobody may begin to watch them: afterwards nobody could take them out.
+// Says for its lifetime that a thread is about to close numbers, and closes them.  The thread asks
+// if a number is watched, or takes it out, and then makes its system call; no thread may begin to
+// watch the number in between: afterwards no thread could take it out.
 class Closing {
  public:
   explicit Closing(int fd) : Closing(fd < 0 ? 0 : Number(fd)) {}
-  // Of a range.
+  // Closes a range.
   Closing(unsigned first, unsigned last) : Closing(first <= last ? kAny : 0) {}
   ~Closing() {
     uint64_t own = own_;
@@ -23,22 +23,22 @@ class Closing {
   Closing(const Closing&) = delete;
   Closing& operator=(const Closing&) = delete;
 
-  // True if a thread of this process closes it.
+  // True if a thread of this process closes the number.
   static bool Any(int fd) { return Find(fd) != nullptr; }
-  // Waits until none does that has begun before, for some milliseconds: one that takes
-  // longer was cancelled, or closes for so long what no number names any more.
+  // Waits for the calls that have begun before to close the number, for some milliseconds: a call
+  // that takes longer was cancelled, or is busy with a file that no number names any more.
   static void Await(int fd);
-  // Waits, no longer than that, for the calls of dup2 that have begun before and whose
-  // number the kernel could give while they are on the way.
+  // Waits, no longer than that, for the calls of dup2 that have begun before and whose number the
+  // kernel could give while they are on the way.
   static void AwaitReplacements();
 
  private:
-  // A thread's number plus one and, above it, its process: of a child of fork the
-  // parent's threads are none.
+  // A thread's number plus one and, above it, its process: in a child of fork the parent's threads
+  // do not count.
   using Slot = std::atomic<uint64_t>;
   static constexpr uint32_t kAny = UINT32_MAX;
   static constexpr unsigned kSlots = 64;
-  static constexpr unsigned kWindow = 4;  // for numbers of one remainder, and for ranges
+  static constexpr unsigned kWindow = 4;  // places for the numbers of one remainder, and for ranges
   static constinit Slot slots_[kSlots];
 
   static uint32_t Number(int fd) { return static_cast<uint32_t>(fd) + 1; }

@@ -12,10 +12,10 @@
 namespace kevent::core {
 namespace {
 
-// A number that is left is not closed under a call that is about to replace it: that
-// one closes it when it fails.
+// A number with kRoleLeft is not closed under a call that is about to replace it: that call closes
+// it if it fails.
 void CloseRegistered(int fd, Registration registered) {
-  // Registered as being closed until it is: dup2 waits for that.
+  // The number is registered as being closed until it is closed: dup2 waits for that.
   const Registration closing = Registration::Closing();
   const bool claimed = registered.is_left() ? Registry::ChangeUnreplaced(fd, registered, closing)
                                             : Registry::Change(fd, registered, closing);
@@ -24,7 +24,7 @@ void CloseRegistered(int fd, Registration registered) {
   Registry::Change(fd, closing, {});
 }
 
-// A number that was claimed, and may be a stranger's.
+// Gives up a number that was claimed, and may be a stranger's.
 void GiveUp(int fd, const Registry::Claim& claim) {
   const Registration before = claim.before;
   const bool named = before.is_name() && IsNameOf(fd, before.queue());
@@ -34,7 +34,8 @@ void GiveUp(int fd, const Registry::Claim& claim) {
   }
 }
 
-// True when the copy of a marked file that the kernel has given is there, registered.
+// Registers the number of a copy of a marked file, which the kernel has given; true if the copy is
+// still there.
 bool ClaimCopy(int fd, Registration as, Registry::Moment since) {
   const Registration left = Registration::Internal(as.queue(), kRoleLeft);
   const Registry::Claim claim = Registry::ClaimNew(fd, as, left, since);
@@ -43,13 +44,14 @@ bool ClaimCopy(int fd, Registration as, Registry::Moment since) {
     GiveUp(fd, claim);
     return false;
   }
-  // Its owner before was closed by a system call that the library does not see.
+  // The descriptor that was registered before was closed by a system call that the library does not
+  // see.
   Forget(claim.before);
   return true;
 }
 
-// ClaimCopy for a number that may have no place in the registry: 0, -EAGAIN or another
-// negative errno.
+// Does what ClaimCopy does for a number that may have no place in the registry: 0, -EAGAIN or
+// another negative errno.
 int RegisterCopy(int fd, Registration as, Registry::Moment since) {
   if (const int error = Registry::Reserve(fd); error != 0) {
     if (sys::IsMarked(fd)) sys::Close(fd);
@@ -58,8 +60,7 @@ int RegisterCopy(int fd, Registration as, Registry::Moment since) {
   return ClaimCopy(fd, as, since) ? 0 : -EAGAIN;
 }
 
-// Of what was made since that moment: true if the number is registered as new, and the
-// engine's alone.
+// Registers a number that was made since that moment as new; true if it is the engine's alone.
 bool ClaimMade(int fd, Registry::Moment since, uint32_t queue) {
   const Registration made = Registration::Internal(queue, kRoleNew);
   const Registration left = Registration::Internal(queue, kRoleMadeAndLeft);
@@ -68,13 +69,14 @@ bool ClaimMade(int fd, Registry::Moment since, uint32_t queue) {
     GiveUp(fd, claim);
     return false;
   }
-  // Its owner before was closed by a system call that the library does not see.
+  // The descriptor that was registered before was closed by a system call that the library does not
+  // see.
   Forget(claim.before);
   return true;
 }
 
-// Closes what was claimed and has no mark yet.  It has, before it is registered as being
-// closed: so a file without one that is found there is the program's.
+// Closes a number that was claimed and has no mark yet.  It is marked before it is registered as
+// being closed, so a file without a mark that is found there is the program's.
 void CloseMade(int fd, uint32_t queue) {
   sys::Mark(fd);
   const Registration closing = Registration::Closing();
@@ -102,7 +104,7 @@ int SettleNew(int fd, uint32_t queue, uint16_t role) {
     CloseRegistered(fd, made);
     return high;
   }
-  // No room there, or none that could be registered: it stays where it is.
+  // There is no higher number, or none that could be registered: the descriptor stays where it is.
   Registry::Change(fd, made, Registration::Internal(queue, role));
   return fd;
 }
@@ -129,7 +131,7 @@ int AdoptFullPipe(uint32_t queue, uint16_t role) {
       if (of_reader == -EAGAIN) continue;
       if (of_reader < 0) return of_reader;
     }
-    // Empty it is of no use.
+    // A pipe without a byte is of no use.
     if (both) return SettleNew(reader, queue, role);
     CloseMade(reader, queue);
     if (error == 0) return -ENOMEM;
@@ -143,7 +145,7 @@ int CopyInternal(int fd, uint32_t queue, uint16_t role) {
     const Taking taking;
     const Registry::Moment before = Registry::Now();
     const int copy = sys::DuplicateFrom(fd, lowest, true);
-    if (copy == -EINVAL) return -EMFILE;  // none from here on is to be given
+    if (copy == -EINVAL) return -EMFILE;  // no number from here on is to be given
     if (copy < 0) return copy;
     const int result = RegisterCopy(copy, as, before);
     if (result != -EAGAIN) return result == 0 ? copy : result;

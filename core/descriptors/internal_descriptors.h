@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 //
-// Descriptors that the engine keeps for itself: how a number becomes one of them,
-// how it is recognised, and how it is given back.  All functions are
-// async-signal-safe.
+// Descriptors that the engine keeps for itself: how a number becomes one of them, how it is
+// recognised, and how it is given back.  All functions are async-signal-safe.
 //
-// Two things say that a number is the engine's: it is registered (core/descriptors/registry.h),
-// and its file carries a mark, which other files never have.  Nothing is done to a
-// number, no epoll_ctl, no F_SETSIG and no close, before both are known:
-//   - a number that the kernel has just given is registered first.  The claim fails
-//     if a call of dup2 in another thread may have put its file there meanwhile;
-//     then the number is left alone, and another one is taken.
-//   - a copy of a marked file is looked at again after it was registered.
-//   - what the program has closed by a system call that the library does not see has
-//     no mark, or is registered as something else.
+// Two things say that a number is the engine's: it is registered (core/descriptors/registry.h), and
+// its file carries a mark, which other files never have.  Before both are known, nothing is done to
+// a number, no epoll_ctl, no F_SETSIG and no close:
+// - a number that the kernel has just given is registered first.  The claim fails if a call of dup2
+//   in another thread may have put its file there meanwhile; then the number is left alone, and
+//   another one is taken.
+// - a copy of a marked file is looked at again after it was registered.
+// - a number that the program has closed by a system call that the library does not see has no
+//   mark, or is registered as something else.
+//
 // Descriptors of the engine lie out of the way of the program's own.
 
 #ifndef KEVENT_CORE_DESCRIPTORS_INTERNAL_DESCRIPTORS_H_
@@ -27,8 +27,8 @@
 
 namespace kevent::core {
 
-// While a number is taken from the kernel and registered.  Others wait for that, so no
-// handler is to interrupt it, which could be one of them, or leave it by siglongjmp.
+// Covers the time from taking a number from the kernel to registering it.  Other threads wait for
+// its end, so signals are blocked: a handler could wait for its own thread, or leave by siglongjmp.
 class Taking {
  public:
   Taking() { RangeCloses::BeginTaking(); }
@@ -40,7 +40,7 @@ class Taking {
   const SignalsBlocked blocked_;
 };
 
-// While a descriptor is made and its number registered.
+// Covers the time from making a descriptor to registering its number.
 class Making {
  public:
   Making() : since_(Begin()) {}
@@ -50,8 +50,8 @@ class Making {
   Registry::Moment since() const { return since_; }
 
  private:
-  // No call of dup2 is to be on the way from here on: it might put its file there, or
-  // have, before the program closed the number and the kernel gave it anew.
+  // No call of dup2 may be on the way from here on: it might put its file there, or might have
+  // before the program closed the number and the kernel gave it anew.
   static Registry::Moment Begin() {
     Registry::BeginMaking();
     Closing::AwaitReplacements();
@@ -61,15 +61,16 @@ class Making {
   const Registry::Moment since_;
 };
 
-// Of a descriptor that was made since that moment: registers it as new, 0; or a
-// negative errno, -EAGAIN when its number may be a stranger's.
+// Registers the number of a descriptor that was made since that moment as new: 0, or a negative
+// errno, -EAGAIN if the number may be a stranger's.
 int ClaimNew(int fd, Registry::Moment since, uint32_t queue);
 
-// The number that it has from then on, or a negative errno.
+// Marks a new descriptor and moves it out of the way; returns its number from then on, or a
+// negative errno.
 int SettleNew(int fd, uint32_t queue, uint16_t role);
 
-// Takes over the descriptor that `create` makes, or the negative errno that it is:
-// the number that it has then, or a negative errno.
+// Takes over the descriptor that `create` makes; returns its number from then on, or a negative
+// errno, which may be that of `create`.
 template <typename Create>
 int AdoptDescriptor(uint32_t queue, uint16_t role, Create create) {
   for (;;) {
@@ -86,31 +87,31 @@ int AdoptDescriptor(uint32_t queue, uint16_t role, Create create) {
   }
 }
 
-// Adopts the end of a pipe with a byte in it that nobody reads: it is ready for ever.
-// Unlike an eventfd, which is, too, it has a file of its own that can be locked
-// (Queue::AdoptAlwaysReady).  That nobody has the other end would make it ready as
-// well, but a child of fork may.
+// Adopts the end of a pipe with a byte in it that is never read, so that it is ready for ever.  An
+// eventfd would be, too, but has no file of its own that can be locked (Queue::AdoptAlwaysReady).
+// A pipe whose other end is closed would be ready as well, but a child of fork may have that end.
 int AdoptFullPipe(uint32_t queue, uint16_t role);
 
-// A copy of a descriptor of the engine's with that role, or a negative errno.
+// Makes a copy of a descriptor of the engine's, with that role; returns its number or a negative
+// errno.
 int CopyInternal(int fd, uint32_t queue, uint16_t role);
 
-// A descriptor for the program, which the kernel has given since that moment as a
-// copy of a queue's epoll: whether it names the queue now.  If not, the number may be
-// a stranger's.  The caller has counted the name.
+// Registers a descriptor for the program, which the kernel has given since that moment as a copy of
+// a queue's epoll; true if it names the queue now.  If not, the number may be a stranger's.  The
+// caller has counted the name.
 bool NameNew(int fd, Registry::Moment since, uint32_t queue);
 
-// Whether the number is one that the engine keeps for itself, of whatever queue: to the
-// program it is not open.  One that was closed by a system call which we don't see is
-// registered no more afterwards.
+// True if the number is one that the engine keeps for itself, of whatever queue: to the program it
+// is not open.  If it was closed by a system call that the library does not see, it is no longer
+// registered afterwards.
 bool IsInternal(int fd);
-// Whether the program has it open.
+// True if the program has the number open.
 bool IsOpen(int fd);
 
-// Whether the number still is what the queue has it for.
+// True if the number still has this role in the queue.
 bool OwnsDescriptor(int fd, uint32_t queue, uint16_t role);
 
-// Closes it, if it is.
+// Closes the number if OwnsDescriptor.
 void ReleaseDescriptor(int fd, uint32_t queue, uint16_t role);
 
 }  // namespace kevent::core

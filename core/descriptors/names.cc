@@ -8,9 +8,9 @@
 
 namespace kevent::core {
 
-// Reads, and changes nothing: the number may be anybody's.  A name of another queue
-// has the mark as well, but is registered as that one's.  A child of vfork has the
-// table of descriptors of its own, and the registry of its parent.
+// Reads, and changes nothing: the number may be a stranger's.  A name of another queue has the mark
+// as well, but is registered as that queue's.  A child of vfork has a table of descriptors of its
+// own, and the registry of its parent.
 bool StillNamed(int fd, Registration name) {
   if (sys::IsMarked(fd)) return true;
   const SignalsBlocked blocked;

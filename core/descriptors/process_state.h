@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Whose state and descriptors the calling thread sees.  Every room asks that; the
+// The process whose state and descriptors the calling thread sees.  Every room asks for it; the
 // answers are those of core/process/process.cc.
 
 #ifndef KEVENT_CORE_DESCRIPTORS_PROCESS_STATE_H_
@@ -22,33 +22,33 @@ class Process {
   // prepares it.  Async-signal-safe.
   static bool Owns();
   static bool Owns(uint32_t queue);  // the descriptors of this queue
-  // True unless the calling thread's table of descriptors is another than that of the
-  // process's queues, because it has left that one or was made by a thread that has.  Tells
-  // by a load as long as no thread has asked for a table, and then by a question to the
-  // kernel for each thread, until it is known.  Async-signal-safe.
+  // True unless the calling thread's table of descriptors is another than that of the process's
+  // queues, because the thread has left that table or was made by a thread that has.  Takes one
+  // load as long as no thread has asked for a table, and then a question to the kernel for each
+  // thread, until the answer is known.  Async-signal-safe.
   static bool SharesTable() {
     return ABSL_PREDICT_TRUE(!any_asked_for_table_.load(std::memory_order_relaxed)) ||
            SharesTableNow();
   }
-  // Prepares a child of fork that no handler has prepared, and does nothing elsewhere.  A
-  // thread calls this before it waits for others' calls to end: such a child has the counts
-  // of its parent's, which never end there.  Async-signal-safe.
+  // Prepares a child of fork that no handler has prepared, and does nothing elsewhere.  A thread
+  // calls this before it waits for other threads' calls to end: such a child has the counts of its
+  // parent's calls, which never end there.  Async-signal-safe.
   static void PrepareIfForked();
-  // The calling thread has a table of descriptors of its own from here on, if others
-  // used the one that it had (unshare).  Where no lock of a queue tells (CallersTable),
-  // it owns nothing.
+  // Called when the calling thread has asked for a table of descriptors of its own (unshare), which
+  // it has from then on if other threads used its table.  If no lock of a queue tells
+  // (CallersTable), it owns nothing.
   static void AskedForTable();
 
-  // The process that the state belongs to; another one in a child of fork, once
-  // it was prepared, and until then 0.  Makes no system call.
+  // The process that the state belongs to; in a child of fork 0 until the child is prepared, and
+  // the child's afterwards.  Makes no system call.
   static int id();
 
-  // The process that has prepared the state last: in a child of fork that was not
-  // prepared, the parent; 0 where there is no state.
+  // The process that has prepared the state last: in a child of fork that was not prepared, the
+  // parent; 0 if there is no state.
   static int owner();
 
-  // Maps the state and registers the fork handler, once; in a child that no
-  // handler has prepared, prepares it.  0 or an errno.
+  // Maps the state and registers the fork handler, once; in a child that no handler has prepared,
+  // prepares it.  Returns 0 or an errno.
   static int Start();
 
  private:

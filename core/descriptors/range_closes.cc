@@ -25,8 +25,8 @@ constinit std::atomic<uint64_t> RangeCloses::calls_{0};
 constinit std::atomic<uint32_t> RangeCloses::taking_{0};
 constinit std::atomic<uint32_t> RangeCloses::waiting_{0};
 
-// The C library's address of a thread is a multiple of 64, and no other thread's as long as
-// this one is there.  A child of vfork has its parent's.
+// The C library's address of a thread is a multiple of 64, and no other thread's as long as this
+// thread is there.  A child of vfork has its parent's.
 uint64_t RangeCloses::Thread() { return static_cast<uint64_t>(pthread_self()) >> 6 << kCallBits; }
 
 bool RangeCloses::IsOfThisThread(uint64_t call) {
@@ -42,7 +42,7 @@ bool RangeCloses::AnyOfThisThread() {
   return false;
 }
 
-// Whoever waits may wait for a call that this one has interrupted.
+// A thread that waits may wait for a call that this one has interrupted.
 void RangeCloses::StandBack() {
   if (waiting_.load(std::memory_order_seq_cst) == 0 || AnyOfThisThread()) return;
   constexpr uint64_t kSecond = 1'000'000'000;
@@ -64,7 +64,7 @@ RangeCloses::Call::Call() {
   while (taking_.load(std::memory_order_seq_cst) != 0 && !patience.over()) sys::Pause();
 }
 
-// Not another call's, that has the place since this one was forgotten.
+// The place may be another call's by now, if this one was forgotten.
 RangeCloses::Call::~Call() {
   uint64_t own = own_;
   if (slot_ != nullptr) slot_->compare_exchange_strong(own, 0, std::memory_order_seq_cst);
@@ -84,8 +84,8 @@ void RangeCloses::BeginTaking() {
   if (OfAnotherThread(&call) != nullptr) AwaitOthers();
 }
 
-// Calls that had seen nobody wait may still begin, each thread's once: so there is another
-// look when this one is among those that take.
+// Calls that saw no waiting thread may still begin, one for each thread: so there is another look
+// when this thread is counted as taking.
 void RangeCloses::AwaitOthers() {
   waiting_.fetch_add(1, std::memory_order_seq_cst);
   Patience patience;

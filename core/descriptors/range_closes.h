@@ -2,17 +2,18 @@
 //
 // Calls that close a range of descriptors, and threads that take a number.
 //
-// close_range closes whatever it finds in its range but what is registered, so no number is
-// taken from the kernel meanwhile that is registered only then: whoever takes one waits for
-// the calls of other threads that are on the way, and a call waits for those who have begun
-// to take one.  While somebody waits to take a number, other calls stand back, but for a
-// second at most each: otherwise threads that close ranges again and again would let nobody
-// take one.
+// close_range closes every number in its range that is not registered, so a number must not be
+// taken from the kernel meanwhile, as it is registered only then: a thread that takes one waits for
+// the calls of other threads that are on the way, and a call waits for the threads that have begun
+// to take one.  While a thread waits to take a number, other calls stand back, but for a second at
+// most each: otherwise threads that close ranges again and again would keep every other thread from
+// taking one.
 //
-// A call may be left by siglongjmp, or be made by a child of vfork that is killed in it: then
-// it never ends.  So each is known by its thread.  Nobody waits for a call of its own thread,
-// which it has interrupted or left, nor, in all, longer than Patience for others', which are
-// forgotten then: a debugger may have stopped one, or what it closes lingers (SO_LINGER).
+// A call may be left by siglongjmp, or be made by a child of vfork that is killed in it: then it
+// never ends.  So each call is known by its thread.  A thread does not wait for a call of its own,
+// which it has interrupted or left, nor, in all, longer than Patience for those of other threads,
+// which are forgotten then: a debugger may have stopped one, or the file that it closes lingers
+// (SO_LINGER).
 //
 // All functions are async-signal-safe.
 
@@ -26,7 +27,7 @@
 
 namespace kevent::core {
 
-// A thread waits for what another may never do: for so long, from the first question on.
+// Limits a wait for an event that may never come: the time runs from the first question on.
 class Patience {
  public:
   Patience() = default;
@@ -45,12 +46,12 @@ class Patience {
 
 class RangeCloses {
  private:
-  // The thread and, below it, which of its calls; or 0.
+  // The thread and, below it, the number of its call; or 0.
   using Slot = std::atomic<uint64_t>;
 
  public:
-  // A call on the way, for as long as it lives.  More than there is room for at once are
-  // not waited for.
+  // A call on the way, for as long as the object lives.  Calls beyond the room for them are not
+  // waited for.
   class Call {
    public:
     Call();
@@ -63,11 +64,11 @@ class RangeCloses {
     uint64_t own_;
   };
 
-  // With signals blocked: a handler could be a call that waits for its own thread.
+  // Requires blocked signals: a handler could be a call that waits for its own thread.
   static void BeginTaking();
   static void EndTaking() { taking_.fetch_sub(1, std::memory_order_seq_cst); }
 
-  // In a child of fork, where none of the parent's threads goes on.
+  // Called in a child of fork, where none of the parent's threads goes on.
   static void Forget();
 
  private:
@@ -76,7 +77,7 @@ class RangeCloses {
   static constinit Slot slots_[kSlots];
   static constinit std::atomic<uint64_t> calls_;
   static constinit std::atomic<uint32_t> taking_;
-  static constinit std::atomic<uint32_t> waiting_;  // of those who are about to take one
+  static constinit std::atomic<uint32_t> waiting_;  // number of threads that are about to take one
 
   static uint64_t Thread();
   static bool IsOfThisThread(uint64_t call);

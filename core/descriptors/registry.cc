@@ -94,9 +94,9 @@ int Registry::Next(int from, int last) {
   return -1;
 }
 
-// A count that a handler has left by siglongjmp is never taken back.  It makes the
-// number one that is not registered for anything new, no more; nor does one that
-// nobody knows any longer.
+// A count that a handler has left by siglongjmp is never taken back: the number is then never
+// registered for anything new.  The same is true of a number whose count is at its limit, where it
+// is not known any more.
 Registration Registry::BeginReplacing(int fd) {
   if (fd < 0 || Reserve(fd) != 0) return Registration();
   std::atomic<uint64_t>* const entry = Entry(fd);
@@ -121,7 +121,7 @@ void Registry::EndReplacing(int fd, bool replaced) {
     replacing = State(bits).replacing();
     if (replacing != State::kReplacing && replacing != 0) replacing -= State::kOneReplacing;
     after = State(bits).WithReplacing(replacing);
-    // Not if a later one was counted by a faster thread.
+    // A faster thread may have counted a later replacement.
     const auto later = static_cast<int32_t>(number - State(bits).replaced());
     if (replaced && (State(bits).replaced() == 0 || later > 0)) {
       after = State::WithReplaced(after, number);
@@ -137,7 +137,7 @@ Registry::Claim Registry::ClaimNew(int fd, Registration registration, Registrati
   Claim claim;
   do {
     const State before(bits);
-    // They may have been so many that the count began anew.
+    // The difference is signed, as the count may have begun anew.
     const auto later = static_cast<int32_t>(before.replaced() - since.replacements_);
     claim.before = before.registration();
     claim.being_replaced = before.replacing() != 0;

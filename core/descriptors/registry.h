@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
-// Which descriptor numbers are ours: the names of queues, which programs hold,
-// and the numbers that the engine keeps for itself.
+// The descriptor numbers that concern the library: the names of queues, which programs hold, and
+// the numbers that the engine keeps for itself.
 //
-// The table is not wiped by fork, and is valid at every instant: a child reads
-// in it what it has inherited.  All functions are async-signal-safe.
+// The table is not wiped by fork, and is valid at every instant: a child reads in it which
+// descriptors it has inherited.  All functions are async-signal-safe.
 //
-// The kernel gives a number before it can be registered, and dup2 takes any number
-// that a program names, from any thread.  So the table counts the calls of dup2 that
-// are on the way to each number, from before they look at what is registered: a
-// number that is registered while the count is zero is safe from calls that looked
-// before, and calls that look later find the registration.
+// The kernel gives a number before it can be registered, and dup2 takes any number that a program
+// names, from any thread.  So the table counts the calls of dup2 that are on the way to each
+// number, from before they look at its registration: a number that is registered while the count is
+// zero is safe from calls that looked before, and calls that look later find the registration.
 
 #ifndef KEVENT_CORE_DESCRIPTORS_REGISTRY_H_
 #define KEVENT_CORE_DESCRIPTORS_REGISTRY_H_
@@ -22,8 +21,8 @@
 
 namespace kevent::core {
 
-// What an internal number is to its queue: one of these, or the number of the
-// axis whose timerfd it is.
+// The role of an internal number in its queue: one of these, or the number of the axis whose
+// timerfd it is.
 enum : uint16_t {
   kRoleEpoll = 0x100,
   kRoleAlwaysReady = 0x101,
@@ -32,7 +31,8 @@ enum : uint16_t {
   kRoleProcess = 0x104,      // of no queue
   kRoleNew = 0x105,          // just made, and about to be moved out of the way
   kRoleLeft = 0x106,         // not used any more, and about to be replaced or closed
-  kRoleMadeAndLeft = 0x107,  // the same of what was just made, and has no mark yet
+  kRoleMadeAndLeft = 0x107,  // as kRoleLeft, for a descriptor that was just made and has no mark
+                             // yet
 };
 
 class Registration {
@@ -44,7 +44,7 @@ class Registration {
     return Registration(kInternalBit | uint32_t{role} << 16 | queue);
   }
 
-  // Was registered, and is being closed: neither a name nor none.  Differs from
+  // The number was registered, and is being closed: it is neither a name nor free.  Differs from
   // call to call, so that of two closes of one number each ends its own.
   static Registration Closing();
 
@@ -59,7 +59,7 @@ class Registration {
     return is_internal() ? static_cast<uint16_t>(bits_ >> 16 & 0x1ff) : uint16_t{0};
   }
   bool is_new() const { return is_internal() && role() == kRoleNew; }
-  // Its file has the mark, or had: not what was just made.
+  // True if its file has the mark, or had it: not for a descriptor that was just made.
   bool has_mark() const { return is_internal() && !is_new() && role() != kRoleMadeAndLeft; }
   bool is_closing() const { return (bits_ & kClosingBit) != 0; }
   uint32_t bits() const { return bits_; }
@@ -86,19 +86,19 @@ class Registry {
   // or another errno.
   static int Reserve(int fd);
 
-  // Nothing was ever registered.
+  // True if nothing was ever registered.
   static bool empty() { return !any_.load(std::memory_order_seq_cst); }
 
-  // Registers what is said, and gives what was registered before.  Without memory
-  // reserved for the number it does nothing.
+  // Registers `by`, and returns what was registered before.  Without memory reserved for the number
+  // it does nothing.
   static Registration Replace(int fd, Registration by);
 
-  // The same if `from` is registered; whether it was.
+  // Registers `to` if `from` is registered; true if it was.
   static bool Change(int fd, Registration from, Registration to);
-  // Change, unless a call is about to replace the number.
+  // Does what Change does, unless a call is about to replace the number.
   static bool ChangeUnreplaced(int fd, Registration from, Registration to);
 
-  // Removes what is registered; of several callers one gets it.
+  // Removes and returns the registration; of several callers one gets it.
   static Registration Take(int fd) { return Replace(fd, Registration()); }
 
   // The first number in [from, last] that is registered, or -1.
@@ -106,9 +106,9 @@ class Registry {
 
   // ---- Numbers that are replaced, and numbers that are made ----
 
-  // A call is about to put another file under a number, and one has done so or
-  // failed (Replacement, core/descriptors/replacement.h).  BeginReplacing gives what is
-  // registered; EndReplacing counts the replacement if there was one.
+  // BeginReplacing: a call is about to put another file under a number; returns the registration.
+  // EndReplacing: the call has done so or failed; counts the replacement if there was one.  See
+  // Replacement, core/descriptors/replacement.h.
   static Registration BeginReplacing(int fd);
   static bool IsBeingReplaced(int fd) {
     const std::atomic<uint64_t>* entry = Entry(fd);
@@ -116,13 +116,13 @@ class Registry {
   }
   static void EndReplacing(int fd, bool replaced);
 
-  // A thread is about to have the kernel make a descriptor, whose number it will know
-  // only then: meanwhile no call is to begin to replace one, if it can wait.
+  // A thread is about to have the kernel make a descriptor, whose number it will know only then.
+  // Until EndMaking no call begins to replace a number, if it can wait.
   static void BeginMaking() { making_.fetch_add(1, std::memory_order_seq_cst); }
   static void EndMaking() { making_.fetch_sub(1, std::memory_order_seq_cst); }
   static bool NoneIsMade() { return making_.load(std::memory_order_seq_cst) == 0; }
 
-  // A moment, by the count of the replacements that there had been.
+  // A moment, by the number of replacements before it.
   class Moment {
    private:
     friend class Registry;
@@ -131,8 +131,9 @@ class Registry {
   };
   static Moment Now() { return Moment(replacements_.load(std::memory_order_seq_cst)); }
 
-  // Registers a number that the kernel has given since that moment; if a call is about
-  // to replace it, as `left` to that one, or as what may be a stranger's already.
+  // Registers a number that the kernel has given since that moment.  If a call is about to replace
+  // the number, it is registered as `left` to that call, or as one that may be a stranger's
+  // already.
   struct Claim {
     Registration before;
     Registration after;
@@ -141,13 +142,13 @@ class Registry {
   };
   static Claim ClaimNew(int fd, Registration registration, Registration left, Moment since);
 
-  // In a child of fork, where none of the parent's calls goes on.
+  // Called in a child of fork, where none of the parent's calls goes on.
   static void ForgetCalls();
 
  private:
-  // An entry: the registration; in its place the count of calls that are about to
-  // replace the number, up to one from where on nobody knows; and, in the upper half,
-  // which of all replacements was the last one of this number.
+  // An entry: the registration; within it the count of calls that are about to replace the number,
+  // which stays at its limit once it reaches it; and, in the upper half, the serial number of this
+  // number's last replacement.
   class State {
    public:
     explicit State(uint64_t bits) : bits_(bits) {}
@@ -175,7 +176,7 @@ class Registry {
 
   static constexpr int kPageEntries = 1024;
   static std::atomic<std::atomic<uint64_t>*> pages_[kMaxDescriptor / kPageEntries];
-  static std::atomic<int> pages_end_;  // from here on there is none
+  static std::atomic<int> pages_end_;  // there are no pages from here on
   static std::atomic<bool> any_;
   static std::atomic<uint32_t> replacements_;
   static std::atomic<uint32_t> making_;

@@ -7,9 +7,8 @@
 
 namespace kevent::core {
 
-// A call of dup2 or dup3 on the way to a number, for as long as it lives: from before
-// it looks at what is registered, until it has replaced it or failed.
-// Async-signal-safe.
+// A call of dup2 or dup3 on the way to a number, for as long as the object lives: from before the
+// call looks at the registration, until it has replaced the number or failed.  Async-signal-safe.
 class Replacement {
  public:
   explicit Replacement(int target);
@@ -20,7 +19,7 @@ class Replacement {
   // The registration of the number when this call began.
   Registration found() const { return found_; }
 
-  // Another file is there now.
+  // Says that another file is there now.
   void Succeeded() { succeeded_ = true; }
 
  private:

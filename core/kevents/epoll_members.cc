@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Descriptors that kevents watch.  epoll forgets a descriptor when the last number for
-// its file is closed, without a word.  The library takes a number that the program closes
-// out of the epolls (core/kevents/watched_fds.h); a record that became stale otherwise shows when
-// its number is watched again.
+// Descriptors that kevents watch.  epoll forgets a descriptor, and reports nothing, when the last
+// number for its file is closed.  The library takes a number that the program closes out of the
+// epolls (core/kevents/watched_fds.h); a record that became stale in another way is found when its
+// number is watched again.
 
 #include "core/kevents/epoll_members.h"
 
@@ -33,9 +33,9 @@ int KeventSet::AddLayer() {
   return 0;
 }
 
-// Epolls that are nested too deep, or by too many ways, are EINVAL on some kernels and
-// ELOOP on others (fs/eventpoll.c, reverse_path_check and ep_loop_check).  Nothing else is
-// EINVAL here, but an epoll inside itself.
+// For epolls that are nested too deep, or by too many ways, some kernels answer EINVAL and others
+// ELOOP (fs/eventpoll.c, reverse_path_check and ep_loop_check).  Apart from that, EINVAL comes here
+// only for an epoll inside itself.
 int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
   if (fd < 0 || fd >= Registry::kMaxDescriptor) return -EBADF;
   if (const int error = table_.ReserveWatchers(fd); error != 0) return -error;
@@ -51,17 +51,17 @@ int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
     record.layer = static_cast<uint8_t>(layer);
     record.met = 0;
     LinkWatcher(number);
-    DropStale(fd, layer, number);  // with this one linked: the number stays in Watched
+    DropStale(fd, layer, number);  // after this one is linked: the number stays in Watched
     return 0;
   }
 }
 
-// A number that a thread is closing is not put in after that thread's last look whether it
-// is watched and before the end of its system call.  A thread that begins to close the
-// number after it was marked here sees the mark, clears it, and waits until nobody probes.
+// A thread that closes a number looks if it is watched, and then makes its system call; in between
+// the number must not be put into an epoll.  A thread that begins to close the number after it was
+// marked here sees the mark, clears it, and waits until no thread probes.
 int KeventSet::AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t token) {
   if (Registry::Get(fd).is_internal()) return sys::EpollAdd(Epoll(layer), fd, epoll_events, token);
-  constexpr int kTries = 100;  // against threads that close it again and again
+  constexpr int kTries = 100;  // a bound against threads that close it again and again
   for (int tries = 1;; ++tries) {
     if (const int error = Watched::Add(fd, queue_->number()); error != 0) return -error;
     if (ABSL_PREDICT_FALSE(Closing::Any(fd))) Closing::Await(fd);
@@ -78,8 +78,8 @@ int KeventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
   ForgetTold(record.fd);
   const int error = sys::EpollModify(Epoll(record.layer), record.fd, epoll_events,
                                      Token(record.generation, number));
-  // The number may be another file's by now: one that epoll does not take is EPERM, the
-  // epoll itself EINVAL, and any other ENOENT (fs/eventpoll.c, do_epoll_ctl).
+  // The number may be another file's by now.  The kernel answers EPERM if epoll does not take that
+  // file, EINVAL if it is the epoll itself, and ENOENT otherwise (fs/eventpoll.c, do_epoll_ctl).
   return error == -EPERM || error == -EINVAL ? -ENOENT : error;
 }
 
@@ -94,17 +94,17 @@ void KeventSet::Unwatch(uint32_t number) {
   record.fd_is_ours = false;
 }
 
-// The number must not be closed between the two calls on it: afterwards nobody could take
-// out what the first has put in.  A thread that is about to close it clears its entry in
-// Watched, and then waits until nobody probes.
+// The number must not be closed between the two calls on it: afterwards no thread could take out
+// the member that the first call has put in.  A thread that is about to close it clears its entry
+// in Watched, and then waits until no thread probes.
 bool KeventSet::StillWatches(uint32_t number) {
   const Kevent& record = At(number);
   if (record.fd < 0) return true;
-  const SignalsBlocked blocked;  // a handler that closes would wait for this
+  const SignalsBlocked blocked;  // a handler that closes would wait for this thread
   probing_.fetch_add(1, std::memory_order_seq_cst);
   int result = -EBADF;
   if (Registry::Get(record.fd).is_internal() || Watched::Is(record.fd, queue_->number())) {
-    // A member that is there is left alone by this, its edges too.
+    // If there is a member, this call leaves it alone, its edges too.
     result = sys::EpollAdd(Epoll(record.layer), record.fd, EPOLLET | EPOLLONESHOT, 0);
     if (result == 0) sys::EpollDelete(Epoll(record.layer), record.fd);
   }
@@ -141,8 +141,8 @@ void KeventSet::UnlinkWatcher(uint32_t number) {
   --watched_;
 }
 
-// The records that watch the descriptor are others than before, so none is taken to have
-// been told in place of another.
+// The records that watch the descriptor have changed, so none is taken to have been told in place
+// of another.
 void KeventSet::ForgetTold(int fd) {
   for (uint32_t link = table_.WatchersOf(fd); link != 0; link = At(link - 1).same_descriptor) {
     At(link - 1).told_to_others = 0;
@@ -159,7 +159,7 @@ void KeventSet::DropStale(int fd, uint32_t layer, uint32_t but) {
   }
 }
 
-// ---- Descriptors of our own ---------------------------------------------------
+// ---- Descriptors of the engine's own -------------------------------------------
 
 uint32_t KeventSet::queue_number() const { return queue_->number(); }
 

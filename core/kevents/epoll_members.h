@@ -11,9 +11,10 @@
 
 namespace kevent::core {
 
-// Upper halves that no kevent has:
+// Upper halves that differ from every generation:
 inline constexpr uint32_t kLayerToken = 2;   // an epoll within the queue's; lower half: its layer
-inline constexpr uint32_t kSharedToken = 4;  // all kevents of a type have it; lower half: the type
+inline constexpr uint32_t kSharedToken = 4;  // a descriptor that all kevents of a type share; lower
+                                             // half: the type
 
 inline constexpr uint64_t Token(uint32_t upper, uint32_t lower) {
   return uint64_t{upper} << 32 | lower;
@@ -21,7 +22,7 @@ inline constexpr uint64_t Token(uint32_t upper, uint32_t lower) {
 
 inline constexpr uint64_t SharedToken(uint32_t type) { return Token(kSharedToken, type); }
 
-// The member that announces the queue has one of these.
+// The tokens of the member that announces the queue.
 inline constexpr uint64_t kAnnounced = Token(6, 0);
 inline constexpr uint64_t kAnnouncedOnce = Token(8, 0);
 

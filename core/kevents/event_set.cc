@@ -98,12 +98,12 @@ void KeventSet::IgnoreEdges() {
   KeepRoom();
 }
 
-// The kernel nests epolls five deep.  While there is one inside the queue's, the queue's
-// keeps its place inside the edges, so that a thread that has to sleep on them can.
+// The kernel nests epolls five deep.  While an epoll is inside the queue's, the queue's epoll stays
+// a member of the edges, so that a thread that has to sleep on them can.
 int KeventSet::Nest(uint32_t number) {
   At(number).nests = true;
   ++nested_;
-  // Taken out and put in again, since only then does every kernel count.
+  // The member is taken out and put in again, since some kernels count the depth only then.
   sys::EpollDelete(edges(), queue_->epoll());
   return KeepRoom();
 }
@@ -127,8 +127,8 @@ int KeventSet::KeepRoom() {
   return error;
 }
 
-// Modifying a member needs no memory, so that is tried first; the member is missing where
-// the kernel had no memory to add it before.
+// Modifying a member needs no memory, so that is tried first; the member is missing if the kernel
+// had no memory to add it before.
 int KeventSet::PutIntoEdges(uint32_t epoll_events) {
   int error = sys::EpollModify(edges(), queue_->epoll(), epoll_events);
   if (error == -ENOENT) error = sys::EpollAdd(edges(), queue_->epoll(), epoll_events);
@@ -154,7 +154,7 @@ void KeventSet::Withdraw(uint32_t number) {
   ready_.Remove(table_, number);
 }
 
-// Made ready by kevent_ctl, whatever the source says.
+// Makes a kevent ready for kevent_ctl, whatever the source says.
 void KeventSet::Force(uint32_t number) {
   MakeReady(number, false);
   At(number).forced = true;
@@ -199,7 +199,7 @@ void KeventSet::TakeInjected() {
 
 // ---- Delivering -------------------------------------------------------------------
 
-// Completions and kevents have half of the room each, if both need it.
+// If completions and kevents both need room, each has half of it.
 unsigned KeventSet::Deliver(unsigned max, ukevent* events) {
   HarvestInjected();
   completions_.Harvest();
@@ -210,8 +210,8 @@ unsigned KeventSet::Deliver(unsigned max, ukevent* events) {
   return count + completions_.Deliver(max - count, events + count);
 }
 
-// Kevents that are ready by level have half of the room, if both need it: they are found
-// after the others, which may be ever so many.
+// If kevents that are ready by level and others both need room, each has half of it: those by level
+// are found after the others, of which there may be any number.
 unsigned KeventSet::DeliverReady(unsigned max, ukevent* events) {
   const unsigned share = ready_.size() > max ? std::min(ready_by_level(), LevelShare(max)) : 0;
   unsigned count = 0;
@@ -283,7 +283,7 @@ bool KeventSet::DeliverOne(uint32_t number, ukevent* event) {
       record.ended) {
     Leave(number);
   } else if (ABSL_PREDICT_FALSE(record.fd_is_ours)) {
-    // With its event something is taken from a descriptor of the engine's own alone.
+    // Only a descriptor of the engine's own loses something when its event is delivered.
     if (SourceOf(record).leaves(record, forced)) MakeReady(number, true);
   }
   ForgetFound(record);
@@ -308,7 +308,7 @@ void KeventSet::Describe(const Kevent& record, ukevent* event) {
 bool KeventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness,
                              ukevent* event) {
   Kevent& record = At(number);
-  if (record.leaving) return false;  // by kevent_ctl(READY), in this batch
+  if (record.leaving) return false;  // kevent_ctl(READY) has reported it in this batch
   Withdraw(number);
   record.found_data[0] = overruns;
   record.found_data[1] = lateness;
@@ -374,7 +374,7 @@ const char* KeventSet::Check() {
   if (ready != ready_.size()) return "a kevent is ready that is not among those that are";
   if (watched != watched_) return "another number of descriptors is watched";
   if (nested != nested_) return "another number of epolls is watched";
-  // They leave with their batch, under the lock that this call holds.
+  // A kevent leaves with its batch, under the lock that this call holds.
   if (leaving != 0 || leaving_first_ != 0) return "a kevent that leaves has outlived its batch";
   return nullptr;
 }

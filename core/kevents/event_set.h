@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// The kevents that are registered with a queue: their records, the list of those that
-// are ready, and the epolls that watch their sources.
+// The kevents that are registered with a queue: their records, the list of those that are ready,
+// and the epolls that watch their sources.
 //
-// Everything is under the queue's lock, but for Inject, which has a lock of its
-// own that is only held with signals blocked, so that a signal handler may take
-// it.  A thread that changes the table holds both.
+// All functions need the queue's lock.  Only Inject has a lock of its own, which is held with
+// signals blocked, so that a signal handler may take it.  A thread that changes the table holds
+// both.
 
 #ifndef KEVENT_CORE_KEVENTS_EVENT_SET_H_
 #define KEVENT_CORE_KEVENTS_EVENT_SET_H_
@@ -31,10 +31,10 @@ namespace kevent::core {
 
 class KeventSet {
  public:
-  // The queue is opened or, in a child of fork, opened anew: 0 or an errno.
+  // Opens the set with its queue or, in a child of fork, anew: 0 or an errno.
   int Open(KeventHost* queue, KeventPages* pages);
   bool open() const { return open_.load(std::memory_order_acquire); }
-  // The queue was closed: forgets all kevents.
+  // Forgets all kevents, as the queue was closed.
   void Clear();
 
   KeventHost& queue() { return *queue_; }
@@ -45,27 +45,28 @@ class KeventSet {
 
   // ---- Commands of kevent_ctl ----
 
-  // Registers a kevent, or says in *returned, which may be the entry itself, why not,
-  // or that it is ready already.  True if the entry goes back to the program.
+  // Registers a kevent, or reports in *returned, which may be the entry itself, an error, or that
+  // the source is ready already.  True if the entry goes back to the program.
   bool Add(const ukevent& entry, ukevent* returned);
   int Remove(const ukevent& entry);  // 0 or a negative errno
   int Modify(const ukevent& entry);  // 0 or a negative errno
-  // True when Remove or Modify have taken something back that was ready, and announced,
-  // since this was last asked.
+  // True if Remove or Modify have withdrawn a kevent that was ready, and announced, since this was
+  // last asked.
   bool TookBack() { return std::exchange(took_back_, false); }
-  // Registers a kevent of a type that kevent_ctl does not take, and cannot name: 0 or a
-  // negative errno.  There may be several with one id and cookie.
+  // Registers a kevent of a type that kevent_ctl does not take, and cannot name: 0 or a negative
+  // errno.  Several may have one id and cookie.
   int AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t event);
   // The signals that the calling thread has blocked: for KEVENT_SIGNAL.
   void set_callers_mask(sys::SignalSet mask) { callers_mask_ = mask; }
   sys::SignalSet callers_mask() const { return callers_mask_; }
 
-  // A signalfd of all signals that kevents wait for, or -1: readable for a thread with
-  // one pending, its own too, whoever has polled the queue's epoll before.
+  // A signalfd of all signals that kevents wait for, or -1.  It is readable for a thread with a
+  // signal pending, the thread's own too, even if another thread has polled the queue's epoll
+  // before.
   int signals() const { return signals_.load(std::memory_order_acquire) - 1; }
-  // True when this batch found a signal pending.
+  // True if this batch found a signal pending.
   bool signals_pending() const { return signals_pending_ != 0; }
-  // The signals that the thread that collects lets through are its handlers'.
+  // Signals that the collecting thread lets through: they are for its handlers.
   void set_let_through(sys::SignalSet signals) { let_through_ = signals; }
   bool LetsThrough(const Kevent& record) const {
     return (let_through_ >> (record.key.id - 1) & 1) != 0;
@@ -73,13 +74,13 @@ class KeventSet {
 
   // ---- Injecting; async-signal-safe ----
 
-  // Marks a kevent as ready; false when there is none.
+  // Marks a kevent as ready; false if there is none.
   bool Inject(const KeventKey& key);
 
   // The operations that have completed into the queue.
   Completions& completions() { return completions_; }
 
-  // True when something came that no collector has looked at yet.
+  // True if something was injected or completed since a collector has last looked.
   bool anything_new() const {
     return injected_.load(std::memory_order_seq_cst) != 0 || completions_.any_posted();
   }
@@ -88,35 +89,33 @@ class KeventSet {
 
   // True while the kernel has to be asked what is ready.
   bool watches() const { return watched_ != 0; }
-  // Forgets the kevents that were ready by level, and takes in those that were injected and
-  // the operations that have completed.
-  // `sleeps_after`: if it finds nothing, a sleep follows that does not begin while something
-  // is ready.
+  // Forgets the kevents that were ready by level, and takes in those that were injected and the
+  // operations that have completed.  `sleeps_after`: if the batch finds nothing, a sleep follows
+  // that does not begin while something is ready.
   void BeginBatch(bool sleeps_after);
-  // Finds out which kevents are ready, so many if there are; with 0 the kernel is not
-  // asked.  True if there may be more: then HarvestMore finds those that this call has not
-  // met yet.
+  // Finds up to `wanted` kevents that are ready; with 0 it does not ask the kernel.  True if there
+  // may be more: then HarvestMore finds those that this call has not met yet.
   bool Harvest(unsigned wanted);
   bool HarvestMore(unsigned wanted);
-  // True when a harvest has met the queue's announcement since this was last asked.
+  // True if a harvest has met the queue's announcement since this was last asked.
   bool TookAnnouncement() { return std::exchange(took_announcement_, false); }
-  // Withdraws what would not be reported, so that a thread that waits for several counts
+  // Withdraws kevents that would not be reported, so that a thread that waits for several counts
   // right.
   void DropVain();
   unsigned ready_count() const { return ready_.size() + completions_.count(); }
   unsigned ready_by_level() const { return ready_.by_level(); }
-  // Delivers up to `max` and returns how many.
+  // Delivers up to `max` events and returns their number.
   unsigned Deliver(unsigned max, ukevent* events);
-  // A kevent's timer has expired; false when the kevent leaves with this batch.
+  // Reports that a kevent's timer has expired; false if the kevent leaves with this batch.
   bool DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness, ukevent* event);
-  // Removes what was delivered for the last time.
+  // Removes the kevents that were delivered for the last time.
   void EndBatch();
-  // True when something can be collected that the kernel does not know of.
+  // True if something can be collected that the kernel does not know of.
   bool kernel_does_not_know() const {
     return ready_.by_event() != 0 || completions_.count() != 0 || anything_new();
   }
-  // The edges are an epoll that becomes readable with each event of the queue's epoll
-  // while that is watched, until it is taken; and at first in any case.
+  // The edges are an epoll that becomes readable with each event of the queue's epoll while they
+  // are watched, until the event is taken; and at the beginning in any case.
   int WatchEdges();  // 0 or a negative errno
   void TakeEdges();
   void IgnoreEdges();
@@ -127,41 +126,41 @@ class KeventSet {
   // ---- For sources ----
 
   void MakeReady(uint32_t number, bool by_level);
-  void Withdraw(uint32_t number);  // from the ready
+  void Withdraw(uint32_t number);  // from the list of the ready
   void Leave(uint32_t number);     // for good, with the batch
 
-  // True if the record would be reported: the last question before that, with which the
-  // source is relieved of what goes with the event.
+  // True if the record would be reported.  Asked last before that, as the source gives up here what
+  // goes with the event.
   bool StillReady(uint32_t number);
 
-  // Watches a descriptor : 0 or a negative errno.
+  // Watches a descriptor: 0 or a negative errno.
   int Watch(uint32_t number, int fd, uint32_t epoll_events);
   int Rewatch(uint32_t number, uint32_t epoll_events);
   void Unwatch(uint32_t number);
-  // A record watches an epoll: 0, or a negative errno when it is too deep.
-  // Unwatch undoes it.
+  // Notes that a record watches an epoll: 0, or a negative errno if it is nested too deep.  Unwatch
+  // undoes it.
   int Nest(uint32_t number);
-  // The program is about to close this number, and Watched no longer has it.
-  // Async-signal-safe: waits for no more than two system calls of another thread.
+  // The program is about to close this number, and Watched no longer has it.  Async-signal-safe:
+  // waits for no more than two system calls of another thread.
   void LetGo(int fd) const;
   // True while a record's descriptor is still what it was.
   bool StillWatches(uint32_t number);
 
-  // Takes over the descriptor that `create` makes, or the negative errno that it is:
-  // the number that it has then, or a negative errno.
+  // Takes over the descriptor that `create` makes; returns its number from then on, or a negative
+  // errno, which may be that of `create`.
   template <typename Create>
   int Adopt(Create create) {
     return AdoptDescriptor(queue_number(), kRoleSource, create);
   }
   void Abandon(int fd);
-  // Adopts a descriptor and has the record watch it: the number that it has then, or a
-  // negative errno.  Unwatch closes it.
+  // Adopts a descriptor and has the record watch it; returns its number from then on, or a negative
+  // errno.  Unwatch closes it.
   template <typename Create>
   int AdoptAndWatch(uint32_t number, uint32_t epoll_events, Create create) {
     return WatchAdopted(number, Adopt(create), epoll_events);
   }
-  // The descriptor that all kevents of this type share, made when it is first asked for
-  // and closed with the queue: or a negative errno.
+  // The descriptor that all kevents of this type share, made when it is first asked for and closed
+  // with the queue; or a negative errno.
   template <typename Create>
   int Shared(uint32_t type, Create create) {
     if (shared_[type] != 0) return shared_[type] - 1;
@@ -178,18 +177,18 @@ class KeventSet {
   // A record has begun to wait for a message.
   void ListenForMessage(uint32_t number);
   void StopListeningForMessage(uint32_t number);
-  // Erases records of message queues whose registration has ended without a message: those
-  // with this mqd_t, or all.  Whether there were any.
+  // Erases records of message queues whose registration has ended without a message: those with
+  // this mqd_t, or all.  True if there were any.
   bool DropEndedMessages(uint64_t id, bool all);
   KeventTable& table() { return table_; }
 
-  // The first invariant that does not hold, or nullptr; looks at every record.
+  // Returns the first invariant that does not hold, or nullptr; looks at every record.
   const char* Check();
 
  private:
   static constexpr uint32_t kMaxLayers = 16;
 
-  // A descriptor of the engine's own in the queue's epoll: as AdoptAndWatch.
+  // Does what AdoptAndWatch does, for a descriptor of the engine's own in the queue's epoll.
   template <typename Create>
   int AdoptMember(uint64_t token, Create create) {
     return AddAdopted(Adopt(create), token);
@@ -221,7 +220,7 @@ class KeventSet {
   bool DeliverOne(uint32_t number, ukevent* event);
   unsigned DeliverByLevel(unsigned max, ukevent* events);
   unsigned LevelShare(unsigned max) const { return max / 2 + (level_first_ ? max % 2 : 0); }
-  // A harvest is to find so many more.
+  // The number of kevents that a harvest has yet to find.
   unsigned Missing(unsigned wanted) const {
     const unsigned share = LevelShare(wanted);
     return std::max(wanted - std::min(wanted, ready_.size()),
@@ -246,46 +245,46 @@ class KeventSet {
   Lock table_lock_;
   KeventTable table_;
   Completions completions_;
-  bool completions_first_;  // an odd place in a batch is a completion's
-  bool level_first_;        // an odd place of the kevents is for one by level
-  bool sleeps_after_;       // this batch, as BeginBatch has it
+  bool completions_first_;  // a place left over by halving is a completion's
+  bool level_first_;        // a place left over by halving is for a kevent by level
+  bool sleeps_after_;       // the argument of BeginBatch
 
   ReadyList ready_;
-  uint32_t leaving_first_;  // plus one; linked by ready_after
+  uint32_t leaving_first_;  // number plus one; linked by ready_after
   uint32_t round_;
   bool took_announcement_;
   bool took_back_;
-  uint32_t watched_;  // how many records watch a descriptor
-  uint32_t nested_;   // of them, an epoll
-  // The epolls, the queue's own first, have their turns one after the other: the one whose
-  // turn it is, and how many turns each has had.  With a bit for each: those that are known
-  // to have something ready; those in which this batch has met all there is, or has begun
-  // a turn.
+  uint32_t watched_;  // number of records that watch a descriptor
+  uint32_t nested_;   // number of those that watch an epoll
+  // The epolls, the queue's own first, have their turns one after the other.  turn_: the epoll
+  // whose turn it is; turns_: the number of turns each has had.  Then sets with a bit for each
+  // epoll: those that are known to have something ready, those in which this batch has met all
+  // there is, and those in which it has begun a turn.
   uint32_t turn_;
   uint32_t turns_[kMaxLayers + 1];
   uint32_t layers_to_harvest_;
   uint32_t exhausted_;
   uint32_t begun_;
-  uint32_t serials_;               // of internal kevents
-  std::atomic<uint32_t> probing_;  // threads that find out if a number is still watched
+  uint32_t serials_;               // counts internal kevents
+  std::atomic<uint32_t> probing_;  // number of threads that find out if a number is still watched
 
-  // Under the table's lock, linked by injected_after; plus one.
+  // Number plus one; under the table's lock, linked by injected_after.
   std::atomic<uint32_t> injected_;
   uint32_t injected_last_;
   sys::SignalSet callers_mask_;
 
-  // Signals that kevents wait for, and the first record for each, plus one; linked by
+  // The signals that kevents wait for, and for each the first record, plus one; linked by
   // next_watch.
   sys::SignalSet waited_for_;
   uint32_t signal_first_[64];
   sys::SignalSet signals_pending_;
   sys::SignalSet let_through_;
-  uint32_t message_first_;  // of those that wait for messages, plus one; by next_watch
+  uint32_t message_first_;  // number plus one: the first that waits for messages; linked by
+                            // next_watch
   std::atomic<int> signals_;
 
-  // Numbers plus one.  An epoll has a descriptor once: of several kevents on
-  // one, the first is in the queue's epoll, the others are in these, each a
-  // member of the queue's.
+  // Numbers plus one.  An epoll has a descriptor once: of several kevents on one, the first is in
+  // the queue's epoll, the others are in the layers, each a member of the queue's epoll.
   std::atomic<int> layers_[kMaxLayers];
   uint32_t layer_count_;
   std::atomic<int> edges_;

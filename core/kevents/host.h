@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The queue that a set of kevents is part of, as far as the set asks for it.
+// The queue that a set of kevents is part of, as far as the set needs it.
 
 #ifndef KEVENT_CORE_KEVENTS_HOST_H_
 #define KEVENT_CORE_KEVENTS_HOST_H_
@@ -14,28 +14,28 @@
 
 namespace kevent::core {
 
-// Queue is the only class that is one, and answers (core/queue/kevents.cc).  All under its
-// lock, but for the numbers.
+// Queue is the only class that derives from this, and answers (core/queue/kevents.cc).  All
+// functions need its lock, except the numbers.
 class KeventHost {
  public:
   uint32_t number() const;
   int epoll() const;
   int always_ready() const;
   uint32_t axis_count() const;
-  // How many of the engine's own members make the descriptor readable, as its
-  // collector has told them and read the clocks.
+  // The number of the engine's own members that make the descriptor readable, as its collector has
+  // told them and read the clocks.
   unsigned ReadableMembers() const;
 
-  // Sleeping threads look again: the leader that holds, or all of them.
+  // Wakes sleeping threads to look again: the leader that holds, or all of them.
   void Recall();
   void RecallAll();
 
-  // Timers of kevents, which are timers of the queue.
+  // Timers of kevents are timers of the queue.
   int AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle);
   // timer_settime (core/calls/timers.cc): 0 or an errno.
   int SetKeventTimer(Handle handle, int flags, const itimerspec& value);
   void DeleteKeventTimer(Handle handle);
-  // Whether it would be collected, as the clocks were read.
+  // True if the timer would be collected, as the clocks were read.
   bool IsDue(uint32_t slot) const;
 
  protected:

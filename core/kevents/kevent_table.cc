@@ -14,7 +14,7 @@ constexpr uint32_t kFirstSize = 1024;
 
 // Spreads the values that programs choose: pointers, small numbers, periods.
 uint64_t Mix(uint64_t value) {
-  constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;  // 2^64 by the golden ratio
+  constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;  // 2^64 divided by the golden ratio
   value ^= value >> 32;
   value *= kOdd;
   value ^= value >> 29;
@@ -94,7 +94,7 @@ int KeventTable::AllocateNumber(uint32_t* number) {
   return 0;
 }
 
-// Replaces an array by a larger one, which is zeroed, or keeps the entries that there were.
+// Replaces an array by a larger one, which is zeroed or, if `keep`, begins with the old entries.
 int KeventTable::Enlarge(KeventPages::Array& array, uint32_t size, bool keep) {
   uint32_t* entries;
   const int error = sys::MapPages(size * sizeof(uint32_t), sys::OnFork::kWipe, &entries);
@@ -132,7 +132,7 @@ int KeventTable::ReserveWatchers(int fd) {
 
 // ---- inotify watches -----------------------------------------------------------
 
-// The link to the first record with this watch, or to the place where it would be.
+// The link to the first record with this watch, or to the place for it.
 uint32_t* KeventTable::LinkOf(int watch) {
   const uint32_t mask = pages_->watches.size.load(std::memory_order_relaxed) - 1;
   uint32_t* link = pages_->watches.entries.load(std::memory_order_relaxed) +
@@ -152,7 +152,7 @@ int KeventTable::ReserveWatch() {
       error != 0) {
     return error;
   }
-  // Each list is divided in two.
+  // Each old list is divided into two.
   uint32_t* const entries = pages_->watches.entries.load(std::memory_order_relaxed);
   for (uint32_t i = 0; i < size; ++i) {
     for (uint32_t* link = &entries[i]; *link != 0;) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The kevents that are registered with a queue: records by number, found by
-// type, id and cookie.  A record's number is reused, its generation is not.
+// The kevents that are registered with a queue: records by number, found by type, id and cookie.  A
+// record's number is reused, its generation is not.
 
 #ifndef KEVENT_CORE_KEVENTS_KEVENT_TABLE_H_
 #define KEVENT_CORE_KEVENTS_KEVENT_TABLE_H_
@@ -15,7 +15,7 @@ struct KeventKey {
   uint64_t id;
   uint64_t cookie;
   uint32_t type;
-  // 0 in a key of kevent_ctl's; internal kevents, which it cannot name, are counted.
+  // 0 in a key of kevent_ctl; internal kevents, which kevent_ctl cannot name, are counted.
   uint32_t serial = 0;
 
   friend bool operator==(const KeventKey&, const KeventKey&) = default;
@@ -25,43 +25,43 @@ struct KeventKey {
 struct Kevent {
   KeventKey key;
   uint32_t event;       // mask of interest
-  uint32_t req_flags;   // of its request
-  uint32_t generation;  // odd while it is registered
-  uint32_t same_hash;   // or the next free record
+  uint32_t req_flags;   // of the kevent's request
+  uint32_t generation;  // odd while the record is registered
+  uint32_t same_hash;   // next in the bucket, or the next free record
 
   // The list of those that are ready, oldest first.
   uint32_t ready_before;
   uint32_t ready_after;
   bool ready;
-  // The kevent is ready for as long as its source says so, which every harvest asks again:
-  // not ready on account of the list alone.
+  // True if the kevent is ready for as long as its source says so, which every harvest asks again:
+  // being in the list is not enough.
   bool by_level;
   bool forced;   // made ready by kevent_ctl, whatever its source says
   bool ended;    // its source has nothing more to report
   bool leaving;  // delivered for the last time: goes with the batch
 
-  // The list of those that kevent_ctl has made ready.
+  // The list of kevents that kevent_ctl has made ready.
   bool injected;
   uint32_t injected_after;
 
-  // ---- The source's ----
+  // ---- For the source ----
 
-  // The descriptor that is watched, in the epoll of this layer; -1: there is none.
+  // The watched descriptor, in the epoll of this layer; -1: there is none.
   int fd;
   uint8_t layer;
   bool fd_is_ours;
-  bool nests;                // it is an epoll
-  uint32_t same_descriptor;  // others that watch it, or have its inotify watch
-  uint32_t same_before;      // the one before with its inotify watch
-  uint32_t round;            // of the harvest that found it ready
-  uint32_t told_to_others;   // of its events, since its last edge
-  uint32_t met;              // the turn of its epoll in which it was last met, plus one
-  uint64_t handle;           // bits of a timer's, or the inotify watch
-  int clock;                 // of a timer, as ClockMeantBy has it
-  uint32_t next_watch;       // of the first with an inotify watch: another such; the next
-                             // that waits for a signal, or for a message
+  bool nests;                // the descriptor is an epoll
+  uint32_t same_descriptor;  // next record that watches it, or has its inotify watch
+  uint32_t same_before;      // previous record with its inotify watch
+  uint32_t round;            // the harvest that found it ready
+  uint32_t told_to_others;   // those of its events, since its last edge, that others were told of
+  uint32_t met;              // plus one: the turn of its epoll in which it was last met
+  uint64_t handle;           // bits of a timer's handle, or the inotify watch
+  int clock;                 // a timer's clock, as ClockMeantBy names it
+  uint32_t next_watch;  // of the first record with an inotify watch: the next such record; else the
+                        // next that waits for the signal, or for a message
 
-  // These are reported once the kevent is ready.
+  // Reported once the kevent is ready.
   uint32_t found_flags;
   uint32_t found_data[2];
 };
@@ -72,15 +72,15 @@ struct KeventPages {
   static constexpr uint32_t kPerChunk = 1u << kChunkBits;
   static constexpr uint32_t kMaxChunks = 1u << 12;
 
-  // The size is stored after the larger array, so that a child of fork never
-  // finds it with the smaller one.
+  // The size is stored after the larger array, so that a child of fork never finds it with the
+  // smaller one.
   struct Array {
     std::atomic<uint32_t*> entries;
     std::atomic<uint32_t> size;
   };
   Array buckets;   // records by hash; the size is a power of two, or 0
   Array watchers;  // records by descriptor
-  Array watches;   // the first records with an inotify watch, by it; as buckets
+  Array watches;   // the first record of each inotify watch, by the watch; sized as buckets
   std::atomic<Kevent*> chunks[kMaxChunks];
 };
 
@@ -91,7 +91,7 @@ class KeventTable {
 
   void Init(KeventPages* pages) { pages_ = pages; }
 
-  // Any thread may ask.
+  // Callable from any thread.
   uint32_t size() const { return size_.load(std::memory_order_relaxed); }
 
   Kevent& At(uint32_t number) {
@@ -109,7 +109,7 @@ class KeventTable {
   // The number of the record with this key, plus one; 0: there is none.
   uint32_t Find(const KeventKey& key);
 
-  // A fresh record with this key, which none has: 0 and its number, or an errno.
+  // Makes a record with this key, which none has yet: 0 and its number, or an errno.
   int Insert(const KeventKey& key, uint32_t* number);
   void Erase(uint32_t number);
 
@@ -122,9 +122,9 @@ class KeventTable {
 
   // The first of the records with this inotify watch, plus one; 0: there is none.
   uint32_t FirstOf(int watch);
-  int ReserveWatch();  // for a record's: 0 or an errno
+  int ReserveWatch();  // for the watch of a record: 0 or an errno
   void LinkWatch(uint32_t number, int watch);
-  // False when it was the last.
+  // False if the record was the last with its watch.
   bool UnlinkWatch(uint32_t number);
   void ForgetWatches();
   static int WatchOf(const Kevent& record) { return static_cast<int>(record.handle); }
@@ -151,7 +151,7 @@ class KeventTable {
     }
   }
 
-  // The first invariant that does not hold, or nullptr.
+  // Returns the first invariant that does not hold, or nullptr.
   const char* Check();
 
  private:
@@ -164,7 +164,7 @@ class KeventTable {
   KeventPages* pages_;
   std::atomic<uint32_t> size_;
   uint32_t used_;        // numbers [0, used_) were handed out once
-  uint32_t first_free_;  // plus one
+  uint32_t first_free_;  // number plus one
   uint32_t watch_count_;
 };
 

@@ -18,8 +18,8 @@ namespace kevent::core {
 
 void KeventSet::BeginBatch(bool sleeps_after) {
   sleeps_after_ = sleeps_after;
-  // Kevents that were ready by level and were not collected are asked again.  They came
-  // last, so they are at the end of the list, however long that is.
+  // Kevents that were ready by level and were not collected are asked again.  They came last, so
+  // they are at the end of the list, however long it is.
   for (uint32_t link = ready_.last(); ready_by_level() != 0;) {
     const uint32_t number = link - 1;
     link = At(number).ready_before;
@@ -41,9 +41,9 @@ bool KeventSet::Harvest(unsigned wanted) {
   return HarvestMore(wanted - std::min(half, completions_.count()));
 }
 
-// The epolls have their turns one after the other, each until all that is ready in it
-// was found once, however many collections that takes: so each kevent is found as
-// often as any other, whichever epoll it is in.
+// The epolls have their turns one after the other, each until every ready member of it was found
+// once, however many collections that takes: so each kevent is found as often as any other,
+// whichever epoll it is in.
 bool KeventSet::HarvestMore(unsigned wanted) {
   if (wanted == 0 || watched_ == 0) return watched_ != 0;
   while (Missing(wanted) != 0) {
@@ -60,20 +60,20 @@ bool KeventSet::HarvestMore(unsigned wanted) {
   return ready_.size() >= wanted;
 }
 
-// Members that are no records, in one harvest of one epoll.
+// Members without a record, in one harvest of one epoll.
 struct KeventSet::Strangers {
   unsigned nameless;  // the engine's own
   unsigned named;
-  uint64_t mark;  // one of the named: each first, second, fourth, eighth ... in turn
+  uint64_t mark;  // the first, second, fourth, eighth ... of the named, in turn
   bool come_round;
 };
 
-// Takes members until so many kevents are found, or a member comes a second time, which
-// ends the turn: members that are ready by level come round again and again, as the kernel
-// puts them at the end of its list.  One call that finds nothing new does not end it, since
-// any number of members may have nothing to say: shadowed by others, ready already, of
-// files that outlived their descriptors.  No more are taken than are wanted: a kevent that
-// is taken and not collected has lost its turn.  True when the turn is over.
+// Takes members until `wanted` kevents are found, or a member comes a second time, which ends the
+// turn: members that are ready by level come round again and again, as the kernel puts them at the
+// end of its list.  A call that finds nothing new does not end the turn, since any number of
+// members may have nothing to say: shadowed by others, ready already, of files that outlived their
+// descriptors.  No more are taken than are wanted: a kevent that is taken and not collected has
+// lost its turn.  True if the turn is over.
 bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
   constexpr unsigned kBatch = 256;
   const unsigned others = layer == 0 ? queue_->ReadableMembers() : 0;
@@ -92,16 +92,16 @@ bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
     if (strangers.come_round && !turned) exhausted_ |= 1u << layer;
     if (IsExhausted(layer) && !turned) ++turns_[layer];
     if (IsExhausted(layer) || turned) return true;
-    // Not as many edges as there may be, in search of what is ready by level.
+    // A search for what is ready by level does not take any number of edges.
     if (ready_.size() >= wanted) return false;
   }
   return false;
 }
 
-// epoll may miss a member that is ready while another thread polls.  Where no sleep follows
-// that would find it, poll makes sure that there is none, since it looks at the kernel's list
-// under its lock.  So many misses in a row do not come about; the bound is for a kernel whose
-// poll and epoll do not agree.
+// epoll may miss a member that is ready while another thread polls.  If no sleep follows that would
+// find it, poll makes sure that there is none, since it looks at the kernel's list under its lock.
+// kTries misses in a row do not come about; the bound is for a kernel whose poll and epoll do not
+// agree.
 int KeventSet::TakeReady(uint32_t layer, epoll_event* found, unsigned room) const {
   constexpr int kTries = 8;
   int count = sys::EpollTake(Epoll(layer), found, room);
@@ -114,9 +114,9 @@ int KeventSet::TakeReady(uint32_t layer, epoll_event* found, unsigned room) cons
 
 bool KeventSet::IsLayer(uint64_t token) { return token >> 32 == kLayerToken; }
 
-// A harvest has met this member in this turn of its epoll.  A member that was met before
-// ends the turn; a turn that has begun in this batch has met all that there is.  True if
-// the member waits until other epolls have had their turns.
+// Called when a harvest has met this member in this turn of its epoll.  If the member was met
+// before, the turn ends; if that turn has begun in this batch, the batch has met every ready
+// member.  True if the member waits until other epolls have had their turns.
 bool KeventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
                                  Strangers* strangers) {
   const uint32_t bit = 1u << layer;
@@ -140,7 +140,7 @@ bool KeventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
     record->met = (again ? turns_[layer] : turn) + 1;
     return false;
   }
-  // The mark is set anew from time to time, as its member may cease to be ready.
+  // The mark is set anew from time to time, as the marked member may cease to be ready.
   if (strangers->named != 0 && token == strangers->mark) strangers->come_round = true;
   const unsigned before = strangers->named++;
   if ((before & strangers->named) == 0) strangers->mark = token;
@@ -166,10 +166,10 @@ void KeventSet::Found(uint64_t token, uint32_t events) {
   Kevent* record = table_.Find(number, generation);
   // A member without a record is the engine's, or of a file that outlived its descriptor.
   if (record == nullptr || generation % 2 == 0) return;
-  // The kevent was reported for the last time: this event is for the others.
+  // The kevent was reported for the last time: this event is for other kevents.
   if (record->leaving) return;
   const bool by_level = (record->req_flags & KEVENT_REQ_ET) == 0;
-  // The kevent has been in this batch.
+  // This batch has delivered the kevent already.
   if (by_level && record->round == round_ && !record->ready) return;
   if (!SourceOf(*record).harvest(*this, *record, events)) return;
   if (layer_count_ != 0 && !by_level) {
@@ -187,13 +187,13 @@ void KeventSet::Found(uint64_t token, uint32_t events) {
   MakeReady(number, by_level);
 }
 
-// After these events nothing comes that others could be told instead.
+// After these events comes nothing of which others could be told instead.
 bool KeventSet::IsFinal(uint32_t epoll_events) {
   return (epoll_events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0;
 }
 
-// One activity of a source makes the first of its edge-triggered kevents ready that
-// wait for it, and of the others those that ask for that.
+// One activity of a source makes the first of the edge-triggered kevents ready that wait for it,
+// and of the others those with KEVENT_REQ_WAKEUP_ALL.
 bool KeventSet::Shadowed(uint32_t number) {
   Kevent& record = At(number);
   if ((record.req_flags & KEVENT_REQ_WAKEUP_ALL) != 0 || record.fd < 0) return false;
@@ -213,8 +213,8 @@ bool KeventSet::Shadowed(uint32_t number) {
   return false;
 }
 
-// A later harvest may meet, by another record, an edge of the activity that the first is told
-// of now.  As a rule that record is in a layer, or comes before one whose layer was met first.
+// A later harvest may meet, by another record, an edge of the activity of which `first` is told
+// now.  As a rule that record is in a layer, or comes before one whose layer was met first.
 void KeventSet::Shadow(const Kevent& first, bool alone) {
   if (first.fd < 0) return;
   for (uint32_t link = table_.WatchersOf(first.fd); link != 0;) {

@@ -27,7 +27,8 @@ namespace kevent::core {
 
 class ReadyList {
  public:
-  // At the end; or the record is there, and perhaps is by event from now on.
+  // Adds the record at the end; if it is in the list, it stays in its place, and perhaps is by
+  // event from now on.
   void Add(KeventTable& table, uint32_t number, bool by_level);
   void Remove(KeventTable& table, uint32_t number);
 
@@ -39,7 +40,7 @@ class ReadyList {
   uint32_t first() const { return first_; }
   uint32_t last() const { return last_; }
 
-  // The first invariant that does not hold, or nullptr.
+  // Returns the first invariant that does not hold, or nullptr.
   const char* Check(KeventTable& table) const;
 
  private:

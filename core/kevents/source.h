@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// A Source is one type of event, as the set of kevents sees it.  Each is defined in a
-// file of its own, core/sources/*.cc, and named in a line of KEVENT_SOURCES below;
-// nothing else in the engine knows which types there are.
+// A Source is one type of event, as the set of kevents sees it.  Each is defined in a file of its
+// own, core/sources/*.cc, and named in a line of KEVENT_SOURCES below; no other part of the engine
+// knows which types there are.
 
 #ifndef KEVENT_CORE_KEVENTS_SOURCE_H_
 #define KEVENT_CORE_KEVENTS_SOURCE_H_
@@ -18,60 +18,60 @@ namespace kevent::core {
 
 class KeventSet;
 
-// The hooks run under the queue's lock, with the signals of the thread blocked.  A type
-// that needs no hook of its own leaves the default; attach alone has none.
+// The hooks run under the queue's lock, with the signals of the thread blocked.  Each hook but
+// attach has a default.
 struct Source {
-  // attach returns this when the source is ready already: the record says what was
-  // found, and nothing was attached.
+  // attach returns this if the source is ready already: the record says what was found, and nothing
+  // was attached.
   static constexpr int kReadyNow = 1;
 
-  // Bits that the mask of interest may have; one at least is needed.  0: kevent_ctl does
-  // not take this type, its kevents come by KeventSet::AddInternal.
+  // Bits that the mask of interest may have; at least one is needed.  0: kevent_ctl does not take
+  // this type, its kevents come by KeventSet::AddInternal.
   uint32_t events;
 
-  // KEVENT_MASK_ALL asks for these; 0: for all of `events`.
+  // The bits that KEVENT_MASK_ALL asks for; 0: all of `events`.
   uint32_t mask_all = 0;
 
   // Begins to watch for record `number`, whose event and req_flags are set.  Returns 0,
   // kReadyNow or a negative errno; after an error the record is erased without detach.
   int (*attach)(KeventSet& set, uint32_t number, const ukevent& request);
 
-  // The record has a new event and new req_flags.  Returns 0 or a negative errno, and
-  // then the set puts the old ones back.  Default: nothing depends on them.
+  // The record has a new event and new req_flags.  Returns 0, or a negative errno, after which the
+  // set puts the old ones back.  Default: nothing depends on them.
   int (*change)(KeventSet& set, uint32_t number, const ukevent& request) = KeepAsIs;
 
   // Ends what attach has begun.  Default: the record's descriptor is watched no more, and
   // closed if it is the engine's.
   void (*detach)(KeventSet& set, uint32_t number) = Unwatch;
 
-  // The queue was closed, and every descriptor with it.  Gives back what the record has
-  // beside them.  Default: nothing.
+  // The queue was closed, and every descriptor with it.  Gives back the record's other belongings.
+  // Default: nothing.
   void (*forget)(KeventSet& set, uint32_t number) = KeepNothing;
 
-  // The kernel reports these epoll events of the record's descriptor.  Says in the record
-  // what was found, and returns whether the source is ready.  Default: it is.
+  // The kernel reports these epoll events of the record's descriptor.  Notes in the record what was
+  // found, and returns true if the source is ready.  Default: it is.
   bool (*harvest)(KeventSet& set, Kevent& record, uint32_t epoll_events) = IsReady;
 
   // All records of the type share one descriptor, a member of the queue's epoll by
-  // SharedToken(type).  Hands out to the records what it has to say: when the kernel
-  // reports it, and before a record changes.  Default: the type has none.
+  // SharedToken(type).  Hands its news out to the records: when the kernel reports it, and before a
+  // record changes.  Default: the type has no such descriptor.
   void (*harvest_shared)(KeventSet& set) = HarvestNothing;
 
-  // The record is about to be reported.  Takes from the source what goes with the event,
-  // and returns whether it is ready still.  `check`: it was found ready in an earlier call
-  // and asks for a check before it is reported.  Default: it is ready.
+  // The record is about to be reported.  Takes from the source what goes with the event, and
+  // returns true if the source is ready still.  `check`: the record was found ready in an earlier
+  // call and asks for a check before it is reported.  Default: it is ready.
   bool (*deliver)(KeventSet& set, Kevent& record, bool check) = StaysReady;
 
-  // A thread waits for several events: whether this record, which is ready, is one of
-  // them.  Nothing may be taken from the source that `deliver` could not take later.
-  // `counted` is 0 for the first record of the type in such a count, and the source's own.
-  // Default: what `deliver` says.
+  // A thread waits for several events; returns true if this record, which is ready, is one of them.
+  // Nothing may be taken from the source that `deliver` could not take later.  `counted` is 0 for
+  // the first record of the type in such a count, and the source's own afterwards.  Default: the
+  // answer of `deliver`.
   bool (*counts)(KeventSet& set, uint32_t number, uint64_t* counted) = CountsWhileReady;
 
-  // The record was reported, and nothing was taken from the source (`forced`: kevent_ctl
-  // had made it ready) or perhaps not all.  Returns whether the source is asked again, for
-  // another event of the batch: a caller whose batch is not full takes the source for
-  // empty.  Only of descriptors of the engine's own.  Default: it is not.
+  // The record was reported, and nothing was taken from the source (`forced`: kevent_ctl had made
+  // it ready) or perhaps not all.  Returns true if the source is to be asked again, for another
+  // event of the batch: a caller whose batch is not full takes the source for empty.  Called only
+  // for descriptors of the engine's own.  Default: it is not.
   bool (*leaves)(const Kevent& record, bool forced) = LeavesNothing;
 
   uint32_t InterestOf(const ukevent& request) const {
@@ -91,7 +91,7 @@ struct Source {
   static bool LeavesNothing(const Kevent& record, bool forced);
 };
 
-// Every type of event, and its source: a new type is a line here.
+// Every type of event, and its source: a new type is one line here.
 #define KEVENT_SOURCES(SOURCE)           \
   SOURCE(KEVENT_SOCKET, kSocketSource)   \
   SOURCE(KEVENT_INODE, kInodeSource)     \
@@ -108,13 +108,13 @@ struct Source {
 KEVENT_SOURCES(KEVENT_DECLARE_SOURCE)
 #undef KEVENT_DECLARE_SOURCE
 
-// Sources by type; nullptr where there is none.
+// Sources by type; nullptr for a type without one.
 struct SourceTable {
   struct Entry {
     uint32_t type;
     const Source* source;
   };
-  static constexpr uint32_t kTypes = 64;  // beyond the greatest
+  static constexpr uint32_t kTypes = 64;  // greater than every type
 
   // A type beyond the table, or one that is named twice, does not compile.
   consteval SourceTable(std::initializer_list<Entry> entries) : sources{} {

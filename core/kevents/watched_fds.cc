@@ -29,7 +29,7 @@ int Watched::Add(int fd, uint32_t queue) {
 }
 
 void Watched::Remove(int fd, uint32_t queue) {
-  // Of several it is not known whether others do still.
+  // With kSeveral it is not known if others still watch it.
   uint32_t one = queue + 1;
   if (std::atomic<uint32_t>* entry = Entry(fd); entry != nullptr) {
     entry->compare_exchange_strong(one, 0);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// Which numbers of the program's descriptors kevents watch.  epoll lets go of a
-// file when its last descriptor is closed, so a number that is closed while there
-// is another one for its file must be taken out before: afterwards nobody can.
+// The numbers of the program's descriptors that kevents watch.  epoll lets go of a file when its
+// last descriptor is closed.  So a number that is closed while there is another one for its file
+// must be taken out before: afterwards no call can.
 //
-// Whoever adds a number is under its queue's lock; the rest is async-signal-safe.
+// A thread that adds a number holds its queue's lock; all other functions are async-signal-safe.
 
 #ifndef KEVENT_CORE_KEVENTS_WATCHED_FDS_H_
 #define KEVENT_CORE_KEVENTS_WATCHED_FDS_H_
@@ -20,19 +20,19 @@ namespace kevent::core {
 
 class Watched {
  public:
-  // A queue is about to watch a number below Registry::kMaxDescriptor: 0 or an errno.
+  // Notes that a queue is about to watch a number below Registry::kMaxDescriptor: 0 or an errno.
   static int Add(int fd, uint32_t queue);
-  // It watches it no more.
+  // Notes that the queue watches the number no more.
   static void Remove(int fd, uint32_t queue);
 
   static bool Is(int fd) { return Get(fd) != 0; }
-  // This queue does, or perhaps it and others.
+  // True if this queue watches the number, or perhaps several do.
   static bool Is(int fd, uint32_t queue) {
     const uint32_t watching = Get(fd);
     return watching == queue + 1 || watching == kSeveral;
   }
 
-  // The program is about to close these: nothing watches them any more.
+  // The program is about to close these numbers: takes them out of all epolls.
   static void LetGo(unsigned first, unsigned last);
   static void LetGo(int fd) {
     if (ABSL_PREDICT_FALSE(Is(fd))) LetGoOf(fd);
@@ -41,8 +41,8 @@ class Watched {
  private:
   static constexpr uint32_t kSeveral = UINT32_MAX;
   static constexpr int kPageEntries = 1024;
-  // Wiped by fork, whose child has queues of its own.  The queue that watches a
-  // number, plus one; kSeveral; or 0.
+  // The queue that watches a number, plus one; kSeveral; or 0.  Wiped by fork, whose child has
+  // queues of its own.
   static std::atomic<std::atomic<uint32_t>*> pages_[Registry::kMaxDescriptor / kPageEntries];
 
   static std::atomic<uint32_t>* Entry(int fd) {

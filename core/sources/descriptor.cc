@@ -29,7 +29,7 @@ constexpr uint32_t kPollEvents =
     KEVENT_POLL_POLLHUP | KEVENT_POLL_POLLNVAL | KEVENT_POLL_POLLRDNORM | KEVENT_POLL_POLLRDBAND |
     KEVENT_POLL_POLLWRNORM | KEVENT_POLL_POLLWRBAND | KEVENT_POLL_POLLMSG | KEVENT_POLL_POLLREMOVE |
     KEVENT_POLL_POLLRDHUP;
-// epoll watches for these of them; errors and hang-ups it reports unasked.
+// The events that epoll watches for on request; it reports errors and hang-ups unasked.
 constexpr uint32_t kWatchable = kPollEvents & ~(KEVENT_POLL_POLLNVAL | KEVENT_POLL_POLLREMOVE);
 constexpr uint32_t kUnasked = KEVENT_POLL_POLLERR | KEVENT_POLL_POLLHUP;
 // poll answers this for a file that has nothing to poll, such as a regular one.
@@ -49,16 +49,15 @@ uint32_t PollEvents(const Kevent& record) {
   return events;
 }
 
-// An edge that says that nothing more will come is for every record that waits for input,
-// so epoll is asked to tell it from others (EPOLLRDHUP).
+// An edge that says that nothing more will come concerns every record that waits for input, so
+// epoll is asked to tell it from others (EPOLLRDHUP).
 uint32_t EpollEvents(const Kevent& record) {
   const uint32_t events = PollEvents(record);
   if ((record.req_flags & KEVENT_REQ_ET) == 0) return events;
   return events | EPOLLET | ((events & POLLIN) != 0 ? EPOLLRDHUP : 0u);
 }
 
-// Says in the record what was found, from what poll answers; returns whether that is
-// anything.
+// Notes in the record what was found in poll's answer; false if that is nothing.
 bool Describe(Kevent& record, uint32_t events) {
   uint32_t found;
   record.found_flags = 0;
@@ -87,8 +86,8 @@ int AttachAlwaysReady(KeventSet& set, uint32_t number) {
   return fd < 0 ? fd : 0;
 }
 
-// fstat gives an epoll no type; of the files without a type, only an epoll can be asked to
-// delete a member, and says that it has none (ENOENT).
+// fstat gives an epoll no type.  Of the files without a type, only an epoll can be asked to delete
+// a member, and answers that it has none (ENOENT).
 bool IsEpoll(KeventSet& set, int fd, int mode) {
   return (mode & S_IFMT) == 0 && sys::EpollDelete(fd, set.queue().always_ready()) == -ENOENT;
 }
@@ -137,7 +136,7 @@ bool Deliver(KeventSet&, Kevent& record, bool check) {
   return events < 0 || Describe(record, static_cast<uint32_t>(events));
 }
 
-// The three types differ in their bits alone.
+// The three types differ only in their bits.
 constexpr Source SourceOfDescriptors(uint32_t events) {
   return {
       .events = events, .attach = Attach, .change = Change, .harvest = Harvest, .deliver = Deliver};

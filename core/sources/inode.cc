@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// KEVENT_INODE: what happens in a directory or to a file, by inotify.
-// id.raw[0] is a descriptor of it, which may be closed afterwards.
+// KEVENT_INODE: events in a directory or on a file, by inotify.  id.raw[0] is a descriptor of the
+// file, which may be closed afterwards.
 //
-// All kevents of a queue share one inotify, since a user may have few.  There a file
-// has one watch, whose mask is the union of its kevents'.
+// All kevents of a queue share one inotify, since a user may have few.  In an inotify a file has
+// one watch, whose mask is the union of its kevents'.
 
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -51,7 +51,7 @@ uint32_t FromInotify(uint32_t mask) {
   return events;
 }
 
-// The inotify of all, made when first needed: or a negative errno.
+// The inotify of all kevents, made when it is first needed; or a negative errno.
 int Inotify(KeventSet& set) { return set.Shared(KEVENT_INODE, sys::CreateInotify); }
 
 void Count(KeventSet& set, uint32_t number, uint32_t events, uint32_t how_many) {
@@ -78,7 +78,7 @@ void Happened(KeventSet& set, const inotify_event& event) {
   }
 }
 
-// The inotify reports to the records with the watch; when it has lost events, to all.
+// Hands the inotify's reports to the records with the watch; if it has lost events, to all records.
 void HarvestShared(KeventSet& set) {
   alignas(inotify_event) char buffer[4096];
   // The number may be a stranger's, if the program has closed the inotify by a system call
@@ -128,7 +128,7 @@ int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
 void Detach(KeventSet& set, uint32_t number) {
   const int watch = KeventTable::WatchOf(set.At(number));
   const bool wanted = set.table().UnlinkWatch(number);
-  // The kernel has dropped the watch of a file that is gone.
+  // If the file is gone, the kernel has dropped its watch.
   if (!wanted && !set.At(number).ended) sys::InotifyRemove(Inotify(set), watch);
 }
 

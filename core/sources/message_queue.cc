@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// KEVENT_MQ: a message has come into an empty POSIX message queue.  Not of
-// kevent_ctl: mq_notify registers it, and id is the mqd_t.  The kernel announces the
-// message on a netlink socket, as it does for the C library's SIGEV_THREAD.
+// KEVENT_MQ: a message has come into an empty POSIX message queue.  kevent_ctl does not take this
+// type: mq_notify registers it, and id is the mqd_t.  The kernel announces the message on a netlink
+// socket, as it does for the C library's SIGEV_THREAD.
 
 #include <sys/epoll.h>
 
@@ -18,9 +18,9 @@ int MakeAnnouncer(KeventSet& set, uint32_t number) {
   return set.AdoptAndWatch(number, EPOLLIN, sys::CreateAnnouncer);
 }
 
-// Registrations that the program or the kernel has ended have a socket each until somebody
-// collects, which may be never: so they are looked at here, too, those of other message
-// queues when there is no descriptor for this one.
+// A registration that the program or the kernel has ended keeps its socket until a collection,
+// which may never come.  So ended registrations are dropped here, too; if there is no descriptor
+// for this one, also those of other message queues.
 int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   const uint64_t id = set.At(number).key.id;
   set.DropEndedMessages(id, false);
@@ -45,7 +45,7 @@ void Detach(KeventSet& set, uint32_t number) {
 
 bool HasEnded(const Kevent& record) { return sys::Announcement(record.fd) == 0; }
 
-// The kernel says it once.  The socket stays readable, so each harvest asks again until
+// The kernel announces a message once.  The socket stays readable, so each harvest asks again until
 // the event is collected.
 bool Harvest(KeventSet& set, Kevent& record, uint32_t) {
   const int announced = sys::Announcement(record.fd);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// KEVENT_PROCESS: the end of a process, by a pidfd.  id.raw[0] is its process
-// id.  A child is never reaped here: wait(2) finds it as ever.
+// KEVENT_PROCESS: the end of a process, by a pidfd.  id.raw[0] is its process id.  A child is never
+// reaped here: wait(2) finds it as without the library.
 
 #include <sys/epoll.h>
 
@@ -17,13 +17,13 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   if (record.key.id >> 32 != 0 || static_cast<int>(record.key.id) <= 0) return -EINVAL;
   const auto create = [&record] { return sys::CreatePidfd(static_cast<int>(record.key.id)); };
-  // A pidfd becomes readable once: level or edge make no difference.
+  // A pidfd becomes readable once, so level and edge make no difference.
   const int pidfd = set.AdoptAndWatch(number, EPOLLIN, create);
   return pidfd < 0 ? pidfd : 0;
 }
 
-// A process ends once.  The pidfd says whether the process has ended: a question
-// about its status fails for many reasons, of processes that live too.
+// The pidfd says if the process has ended: a question about its status fails for many reasons, for
+// processes that live too.
 bool Deliver(KeventSet& set, Kevent& record, bool) {
   // The number may be a stranger's, if the program has closed the pidfd by a system call
   // of its own.
@@ -39,7 +39,7 @@ bool Deliver(KeventSet& set, Kevent& record, bool) {
   return true;
 }
 
-// An event that kevent_ctl made leaves the end of the process to come.
+// An event that kevent_ctl made does not report the end of the process: that is still to come.
 bool Leaves(const Kevent&, bool forced) { return forced; }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// KEVENT_KEVENT: a queue inside a queue.  id.raw[0] is the descriptor of the
-// other one, which stays a queue of its own: its events are collected there.
+// KEVENT_KEVENT: a queue inside a queue.  id.raw[0] is the descriptor of the inner queue, which
+// stays a queue of its own: its events are collected there.
 
 #include <sys/epoll.h>
 

@@ -15,11 +15,11 @@ namespace {
 
 int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
-  // Only the kernel can take a signal from its handler.
+  // KEVENT_SIGNAL_NOMASK is refused: only the kernel can take a signal from its handler.
   if ((record.key.id & KEVENT_SIGNAL_NOMASK) != 0) return -EOPNOTSUPP;
   const uint64_t signal = record.key.id;
   if (signal == 0 || signal > 64 || signal == SIGKILL || signal == SIGSTOP) return -EINVAL;
-  // A signal that is not blocked would be delivered, and never come here.
+  // A signal that is not blocked would be delivered, and never reach the signalfd.
   if ((set.callers_mask() >> (signal - 1) & 1) == 0) return -EINVAL;
   const auto create = [signal] { return sys::CreateSignalfd(static_cast<int>(signal)); };
   const int signalfd = set.AdoptAndWatch(number, EPOLLIN, create);
@@ -53,13 +53,13 @@ bool Counts(KeventSet& set, uint32_t number, uint64_t* counted) {
   return !taken && !set.LetsThrough(record);
 }
 
-// Several instances were pending: there may be more than one call takes.
+// Several instances were pending: there may be more than one collection takes.
 bool Leaves(const Kevent& record, bool forced) { return forced || record.found_data[0] > 1; }
 
 }  // namespace
 
-// A signal that was sent to one thread is ready for that thread alone, and epoll drops it
-// when any other polls: so each harvest looks at what is pending for its own thread.
+// A signal that was sent to one thread is ready for that thread alone, and epoll drops it when any
+// other thread polls: so each harvest looks at the signals that are pending for its own thread.
 void KeventSet::HarvestSignals() {
   signals_pending_ = sys::PendingSignals() & waited_for_ & ~let_through_;
   for (sys::SignalSet left = signals_pending_; left != 0; left &= left - 1) {

@@ -14,7 +14,7 @@
 namespace kevent::core {
 namespace {
 
-// 0 or a negative errno.
+// Reads the specification: 0 or a negative errno.
 int ReadSpec(const Kevent& record, const ukevent& request, kevent_timer_spec* spec) {
   if ((record.event & KEVENT_TIMER_SPEC) != 0) {
     const void* address;
@@ -41,7 +41,7 @@ int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
   if (const int error = ReadSpec(record, request, &spec); error != 0) return error;
   ClockPlan plan;
   if (const int error = PlanFor(spec.clockid, &plan); error != 0) {
-    // The clock's thread or process has ended: the error is that of one that ends later.
+    // The clock's thread or process has ended: the error is the one for a clock that ends later.
     return error == EINVAL && IsCpuClockById(spec.clockid) ? -ESRCH : -error;
   }
   Handle handle(0);
@@ -69,7 +69,7 @@ void Detach(KeventSet& set, uint32_t number) {
   set.queue().DeleteKeventTimer(Handle(set.At(number).handle));
 }
 
-// In the list of the ready by kevent_ctl(READY), and due as well: one event, which the
+// A kevent that kevent_ctl(READY) has made ready, and that is due as well, has one event, which the
 // timer's expiration brings.
 bool Counts(KeventSet& set, uint32_t number, uint64_t*) {
   return !set.queue().IsDue(Handle(set.At(number).handle).slot());
@@ -77,8 +77,8 @@ bool Counts(KeventSet& set, uint32_t number, uint64_t*) {
 
 }  // namespace
 
-// KEVENT_MASK_ALL names no specification, so it asks for none.  A timer outlives the
-// descriptors of its queue.
+// KEVENT_MASK_ALL names no specification, so it asks for none.  A timer outlives the descriptors of
+// its queue.
 constexpr Source kTimerSource = {.events = KEVENT_TIMER_FIRED | KEVENT_TIMER_SPEC,
                                  .mask_all = KEVENT_TIMER_FIRED,
                                  .attach = Attach,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// KEVENT_UNOTIFY: events of the program's own, under any id.  Only kevent_ctl(READY)
-// makes one ready.
+// KEVENT_UNOTIFY: events of the program's own, under any id.  Only kevent_ctl(READY) makes such a
+// kevent ready.
 
 #include "core/kevents/event_set.h"
 
@@ -9,7 +9,7 @@ namespace kevent::core {
 namespace {
 
 int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
-  // As in 2006: asked to be queued in any case, there is nothing to wait for.
+  // As in 2006: with KEVENT_REQ_ALWAYS_QUEUE the kevent is ready at once.
   if ((request.req_flags & KEVENT_REQ_ALWAYS_QUEUE) != 0) set.MakeReady(number, false);
   return 0;
 }
