@@ -437,7 +437,7 @@ TEST_F(Watching, APipeIsReadWrittenAndBreaks) {
   close(ends[1]);
 }
 
-// What fcntl says is not open is not to be watched.
+// fcntl says that they are not open, so they are not to be watched either.
 TEST_F(Watching, NumbersThatTheLibraryKeepsForItselfAreNotOpen) {
   const Queue other;
   int tried = 0;
