@@ -176,14 +176,30 @@ void ReleaseDescriptor(int fd, uint32_t queue, uint16_t role) {
   CloseRegistered(fd, Registration::Internal(queue, role));
 }
 
+LettingPass::LettingPass() {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  Patience patience(kSecond);
+  while (!Registry::NoneWaits() && !patience.over()) sys::Pause();
+}
+
 Replacement::Replacement(int target) : target_(target), found_(Registry::BeginReplacing(target)) {
+  if (Registry::NoneIsMade()) return;
+  Process::PrepareIfForked();
+  AwaitMakers();
+}
+
+// A handler that left would leave the count, for which makers wait.  A child of fork that
+// was just prepared has forgotten that the number is to be replaced.
+void Replacement::AwaitMakers() {
+  const SignalsBlocked blocked;
+  Registry::BeginWaiting();
   Patience patience;
-  while (!Registry::NoneIsMade() && !patience.over()) {
-    Process::PrepareIfForked();
-    Registry::EndReplacing(target, false);
+  do {
+    Registry::EndReplacing(target_, false);
     sys::Pause();
-    found_ = Registry::BeginReplacing(target);
-  }
+    found_ = Registry::BeginReplacing(target_);
+  } while (!Registry::NoneIsMade() && !patience.over());
+  Registry::EndWaiting();
 }
 
 Replacement::~Replacement() {

@@ -40,6 +40,14 @@ class Taking {
   const SignalsBlocked blocked_;
 };
 
+// A thread that is about to make a descriptor lets calls of dup2 pass that wait until none
+// is made, for a second at most: otherwise threads that make some again and again would let
+// no such call begin.
+class LettingPass {
+ public:
+  LettingPass();
+};
+
 // Covers the time from making a descriptor to registering its number.
 class Making {
  public:
@@ -57,6 +65,7 @@ class Making {
     Closing::AwaitReplacements();
     return Registry::Now();
   }
+  const LettingPass letting_pass_;
   const Taking taking_;
   const Registry::Moment since_;
 };

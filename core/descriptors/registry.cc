@@ -19,6 +19,7 @@ constinit std::atomic<int> Registry::pages_end_{0};
 constinit std::atomic<bool> Registry::any_{false};
 constinit std::atomic<uint32_t> Registry::replacements_{0};
 constinit std::atomic<uint32_t> Registry::making_{0};
+constinit std::atomic<uint32_t> Registry::waiting_{0};
 
 Registration Registration::Closing() {
   const uint32_t close = g_closes.fetch_add(1, std::memory_order_relaxed);
@@ -153,6 +154,7 @@ Registry::Claim Registry::ClaimNew(int fd, Registration registration, Registrati
 
 void Registry::ForgetCalls() {
   making_.store(0, std::memory_order_seq_cst);
+  waiting_.store(0, std::memory_order_seq_cst);
   const int end = pages_end_.load(std::memory_order_seq_cst);
   for (int number = 0; number < end; ++number) {
     std::atomic<uint64_t>* page = pages_[number].load(std::memory_order_acquire);

@@ -117,10 +117,14 @@ class Registry {
   static void EndReplacing(int fd, bool replaced);
 
   // A thread is about to have the kernel make a descriptor, whose number it will know only then.
-  // Until EndMaking no call begins to replace a number, if it can wait.
+  // Until EndMaking no call begins to replace a number, if it can wait; while one waits, those
+  // who are yet to make something stand back.
   static void BeginMaking() { making_.fetch_add(1, std::memory_order_seq_cst); }
   static void EndMaking() { making_.fetch_sub(1, std::memory_order_seq_cst); }
   static bool NoneIsMade() { return making_.load(std::memory_order_seq_cst) == 0; }
+  static void BeginWaiting() { waiting_.fetch_add(1, std::memory_order_seq_cst); }
+  static void EndWaiting() { waiting_.fetch_sub(1, std::memory_order_seq_cst); }
+  static bool NoneWaits() { return waiting_.load(std::memory_order_seq_cst) == 0; }
 
   // A moment, by the number of replacements before it.
   class Moment {
@@ -180,6 +184,7 @@ class Registry {
   static std::atomic<bool> any_;
   static std::atomic<uint32_t> replacements_;
   static std::atomic<uint32_t> making_;
+  static std::atomic<uint32_t> waiting_;  // calls that wait until none is made
 
   static std::atomic<uint64_t>* Entry(int fd) {
     if (ABSL_PREDICT_FALSE(fd < 0 || fd >= kMaxDescriptor)) return nullptr;

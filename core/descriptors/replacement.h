@@ -23,6 +23,8 @@ class Replacement {
   void Succeeded() { succeeded_ = true; }
 
  private:
+  void AwaitMakers();
+
   const int target_;
   Registration found_;
   bool succeeded_ = false;

@@ -2,9 +2,13 @@
 //
 // Closing, copying and fork, with every descriptor of the engine in sight.
 
+#include <atomic>
 #include <climits>
+#include <thread>
 
+#include "core/descriptors/internal_descriptors.h"
 #include "core/descriptors/registry.h"
+#include "core/descriptors/replacement.h"
 #include "core/system/system.h"
 #include "tests/unit/engine.h"
 
@@ -14,6 +18,7 @@ namespace {
 using kevent::core::CloseDescriptor;
 using kevent::core::CloseDescriptors;
 using kevent::core::DuplicateTo;
+using kevent::core::Registry;
 
 class Descriptors : public EngineTest {
  protected:
@@ -164,6 +169,36 @@ TEST_F(Descriptors, WhatIsMadeUnderADup2ThatFailsIsClosed) {
 }
 
 // A number closed by a system call that we don't see, and taken by a stranger.
+// Threads that make descriptors again and again let a call of dup2 have its turn.
+TEST_F(Descriptors, ACallOfDup2ThatWaitsIsNotPassedByWhoMakesSomethingLater) {
+  const std::thread::id replaces = std::this_thread::get_id();
+  std::atomic<bool> made{false};
+  std::atomic<bool> stands_back{false};
+  std::thread later;
+  Sim().when_pausing = [&] {
+    if (std::this_thread::get_id() != replaces) {
+      stands_back = true;
+      std::this_thread::yield();
+      return;
+    }
+    if (!later.joinable()) {
+      later = std::thread([&] {
+        const kevent::core::Making making;
+        made = true;
+      });
+      while (!made && !stands_back) std::this_thread::yield();
+      Registry::EndMaking();
+    }
+  };
+  Registry::BeginMaking();
+  {
+    const kevent::core::Replacement replacement(50);
+    EXPECT_FALSE(made);
+  }
+  later.join();
+  Sim().when_pausing = nullptr;
+}
+
 TEST_F(Descriptors, AStrangersDescriptorIsNotArmed) {
   const Handle timer = Create(queue_, CLOCK_MONOTONIC);
   for (const int fd : Internals()) {
