@@ -25,6 +25,32 @@ void WriteMoment(LineWriter& out, Nanoseconds moment) {
   out << moment / kNanosecondsPerSecond << fraction;
 }
 
+// A clock of CPU time by its number: it has a thread or process in it.
+void WriteClock(LineWriter& out, clockid_t clock) {
+  switch (clock) {
+    case CLOCK_REALTIME:
+      out << "CLOCK_REALTIME";
+      break;
+    case CLOCK_MONOTONIC:
+      out << "CLOCK_MONOTONIC";
+      break;
+    case CLOCK_BOOTTIME:
+      out << "CLOCK_BOOTTIME";
+      break;
+    case CLOCK_TAI:
+      out << "CLOCK_TAI";
+      break;
+    case CLOCK_REALTIME_ALARM:
+      out << "CLOCK_REALTIME_ALARM";
+      break;
+    case CLOCK_BOOTTIME_ALARM:
+      out << "CLOCK_BOOTTIME_ALARM";
+      break;
+    default:
+      out << "clock " << clock;
+  }
+}
+
 const char* NameOf(AxisKind kind) {
   switch (kind) {
     case AxisKind::kUnused:
@@ -44,8 +70,9 @@ void DumpTimer(LineWriter& out, const KernelTimer& timer) {
   const AxisKind kind = timer.kind.load();
   if (kind == AxisKind::kUnused) return;
   const KernelRegister::State armed = timer.armed.Load();
-  out << "  clock " << timer.clock.load() << ": " << NameOf(kind) << " " << timer.source.load() - 1
-      << ", armed for ";
+  out << "  ";
+  WriteClock(out, timer.clock.load());
+  out << ": " << NameOf(kind) << " " << timer.source.load() - 1 << ", armed for ";
   if (const Nanoseconds moment = DeadlineOf(armed.value()); moment != 0) {
     WriteMoment(out, moment);
   } else {
@@ -90,10 +117,11 @@ void Queue::DumpLocked(LineWriter& out) {
   for (uint32_t i = 0; i < axis_count(); ++i) {
     const KernelTimer& timer = doorbell_.timer(static_cast<uint8_t>(i));
     if (timer.kind.load() == AxisKind::kUnused) continue;
-    out << "  clock " << timer.clock.load() << ": " << index_.members(static_cast<uint8_t>(i))
-        << " timers";
+    out << "  ";
+    WriteClock(out, timer.clock.load());
+    out << ": " << index_.members(static_cast<uint8_t>(i)) << " timers may have deadlines on it";
     if (const HeapEntry* top = index_.Earliest(static_cast<uint8_t>(i)); top != nullptr) {
-      out << ", indexed from ";
+      out << "; the first comes up at ";
       WriteMoment(out, top->deadline());
     }
     out << "\n";
