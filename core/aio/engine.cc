@@ -40,10 +40,13 @@ void AioEngine::BeginAll(AioFiles::Runnable* operations, AioFiles::Runnable* ref
   bool chosen = false;
   while (operations->first != 0) {
     Lack lack;
+    bool is_short;
     {
       const Locked locked(lock_);
       lack = BeginStaffed(chosen, operations, refused);
+      is_short = IsShort();  // the ring may have been lost, or not have heard its bell
     }
+    if (is_short) StaffUp();
     chosen |= lack == Lack::kBackend;
     if (lack == Lack::kNothing || Supply(lack, loaded) == 0) continue;
     // Without a way there is none for the others either.
@@ -241,25 +244,30 @@ int64_t Total(const Operation& operation, int64_t result) {
 
 }  // namespace
 
-// As the C library's aio_error and aio_return find it.  Then the control block is
-// the program's own again.
+// As the C library's aio_error and aio_return find it.  With the last store the control
+// block is the program's own again, which may begin it anew at once, with the C library
+// perhaps: so before that it is no longer ours.
 void AioEngine::SetResult(Operation* operation, int64_t result) {
   const int error = result < 0 ? static_cast<int>(-result) : 0;
   const int64_t value = result < 0 ? -1 : result;
   operation->data[0] = static_cast<uint32_t>(value);
   operation->data[1] = static_cast<uint32_t>(error);
-  aiocb* control = operation->control.load(std::memory_order_relaxed);
+  aiocb* control = operation->control.exchange(nullptr, std::memory_order_seq_cst);
   control->__return_value = value;
   std::atomic_ref(control->__error_code).store(error, std::memory_order_seq_cst);
-  operation->control.store(nullptr, std::memory_order_relaxed);
 }
 
 // It is no longer in flight, by what aio_cancel says and by what aio_error does.
 void AioEngine::Settle(uint32_t number, int64_t result) {
   Operation& operation = Operations::At(number);
-  in_flight_.fetch_sub(1, std::memory_order_relaxed);
   if (operation.blocks) --blocking_;
   SetResult(&operation, Total(operation, operation.given_up ? -ECANCELED : result));
+  in_flight_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+void AioEngine::AwaitSettled() {
+  const SignalsBlocked blocked;
+  const Locked locked(lock_);
 }
 
 // One for a queue is posted before anybody can ask for another on the same place,
@@ -392,6 +400,13 @@ void AioEngine::TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* contro
   *handed = others;
 }
 
+// By a call that has not handed it over yet: a list's is, only with the others.
+bool AioEngine::IsBeingBegun(const aiocb* control) {
+  const Operation* operation = MarkedBy(control);
+  return operation != nullptr && InProgress(control) && IsMeant(*operation, control) &&
+         operation->file == 0;
+}
+
 AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool closing) {
   Withdrawal withdrawal;
   const auto each = [&](State state, AioFiles::From from, auto visit) {
@@ -431,6 +446,7 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
        link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
     Settle(link - 1, -ECANCELED);
   }
+  if (control != nullptr && IsBeingBegun(control)) withdrawal.any_started = true;
   return withdrawal;
 }
 

@@ -50,6 +50,9 @@ class AioEngine {
 
   static bool any_in_flight() { return in_flight_.load(std::memory_order_relaxed) != 0; }
 
+  // Returns when those that have ended by now are so to aio_error, too.
+  void AwaitSettled() ABSL_LOCKS_EXCLUDED(lock_);
+
   // Has completed, as the program sees it; and whoever is to be told, is.
   static void SetResult(Operation* operation, int64_t result);
   void Finish(AioFiles::Runnable* done);
@@ -105,6 +108,7 @@ class AioEngine {
   template <typename Visit>
   void ForEachMeant(int fd, const aiocb* control, State state, AioFiles::From from, Visit visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static bool IsBeingBegun(const aiocb* control);
   Withdrawal Withdraw(int fd, const aiocb* control, bool closing)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static void TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing);
@@ -163,6 +167,7 @@ class AioEngine {
   bool ring_is_open_ ABSL_GUARDED_BY(lock_);
   Presence ring_thread_ ABSL_GUARDED_BY(lock_);
   bool asleep_ ABSL_GUARDED_BY(lock_);         // that thread
+  bool unrung_ ABSL_GUARDED_BY(lock_);         // a bell for it has failed
   uint32_t in_kernel_ ABSL_GUARDED_BY(lock_);  // operations that the ring was given
   // Of the pool, and those of them that are free.  Both lack one that has begun before its
   // maker has counted it.

@@ -59,7 +59,7 @@ void AioEngine::RingBell() {
   sys::RingAdd({}, kBell);
   const int result = sys::RingSubmit();
   if (result == -EAGAIN) return LeaveToPool();
-  asleep_ = false;
+  asleep_ = unrung_ = false;
   if (result < 0) LoseRing();
 }
 
@@ -68,7 +68,8 @@ void AioEngine::RingBell() {
 void AioEngine::LeaveToPool() {
   uint64_t tokens[sys::kRingEntries];
   sys::RingTakeOut(tokens);
-  if (threads_ <= 0) return;
+  unrung_ = threads_ <= 0;
+  if (unrung_) return;
   while (const uint32_t link = for_ring_.Take()) {
     Operations::At(link - 1).blocks = true;
     ++blocking_;
@@ -77,8 +78,8 @@ void AioEngine::LeaveToPool() {
   WakePool();
 }
 
-// The ring's thread sleeps through what was handed over to it.
-bool AioEngine::HasUnrung() const { return asleep_ && for_ring_.first != 0 && threads_ <= 0; }
+// The ring's thread sleeps through what was handed over to it, and nobody else is there.
+bool AioEngine::HasUnrung() const { return unrung_ && for_ring_.first != 0 && threads_ <= 0; }
 
 // The program has closed its descriptor by a system call that we don't see, and
 // the number may be a stranger's.  The ring itself lives as long as its pages are
@@ -228,7 +229,7 @@ sys::Sleep AioEngine::Turn() {
 // False when there is nothing more to come.  A thread that had nothing to do for a while goes: it
 // is not to keep a process that all others have left.
 bool AioEngine::MayGoOn(int count) {
-  asleep_ = false;
+  asleep_ = unrung_ = false;
   if (count == -ETIMEDOUT) {
     const bool stays = for_ring_.first != 0 || RingMayBeNeeded() || IsShort();
     if (!stays) ring_thread_ = Presence::kAbsent;

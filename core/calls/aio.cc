@@ -261,7 +261,11 @@ int StartSync(int operation, aiocb* control) {
 bool IsOurs(const aiocb* control) {
   if (control == nullptr || !InProgress(control)) return false;
   const Operation* operation = MarkedBy(control);
-  return operation != nullptr && operation->control.load(std::memory_order_acquire) == control;
+  if (operation == nullptr) return false;
+  if (operation->control.load(std::memory_order_seq_cst) == control) return true;
+  // It may just be ending: no longer ours, and still in progress.
+  if (AioEngine::any_in_flight()) Aio().AwaitSettled();
+  return false;
 }
 
 int CancelOperations(int fd, const aiocb* control) {
@@ -288,6 +292,10 @@ bool AnyOurs(const aiocb* const list[], int count) {
 
 namespace {
 
+int CountOurs(const aiocb* const list[], int count) {
+  return static_cast<int>(std::count_if(list, list + count, &IsOurs));
+}
+
 bool AnyDone(const aiocb* const list[], int count) {
   for (int i = 0; i < count; ++i) {
     if (list[i] != nullptr && !InProgress(list[i])) return true;
@@ -313,7 +321,11 @@ int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Su
   const Nanoseconds end =
       timeout == nullptr ? kLatest : AddSaturating(now, ToNanoseconds(*timeout));
   const timespec deadline = ToTimespec(end);
-  const auto done = [=] { return AnyDone(list, count); };
+  // One that was ours and is no longer has ended, whoever has begun it anew since: nobody
+  // would be woken for it.
+  const int ours = CountOurs(list, count);
+  if (ours == 0) return 0;
+  const auto done = [=] { return AnyDone(list, count) || CountOurs(list, count) < ours; };
   // The C library's are waited for in slices, with a look at ours in between:
   // what wakes one wakes nobody in the other.
   while (AnyOthers(list, count) && others != nullptr && AnyOurs(list, count)) {

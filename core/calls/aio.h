@@ -21,7 +21,8 @@ int StartRead(aiocb* control);
 int StartWrite(aiocb* control);
 int StartSync(int operation, aiocb* control);  // O_SYNC or O_DSYNC
 
-// Whether an operation is in flight, and with us.
+// Whether an operation is in flight, and with us.  If not, and it is in progress, it is the
+// C library's, or nobody's.
 bool IsOurs(const aiocb* control);
 
 // aio_cancel for one of ours, or for all of a descriptor: AIO_CANCELED and so on.

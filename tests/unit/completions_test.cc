@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/aio/aiocb_access.h"
 #include "core/calls/aio.h"
 #include "core/calls/lookups.h"
 #include "core/calls/message_queues.h"
@@ -107,6 +108,26 @@ TEST_P(CompletionFailures, OfALookup) {
 }
 
 INSTANTIATE_TEST_SUITE_P(With, CompletionFailures, testing::Values(EMFILE, ENOMEM));
+
+// A list's operations are handed over together, and are in progress before.
+TEST(Operations, ThatAListHasBegunAreNotDone) {
+  const int queue = kevent::core::InitQueue(nullptr, 0, 0);
+  uint32_t list;
+  ASSERT_EQ(Operations::Allocate(&list), 0);
+  Operations::At(list).missing = 2;  // its caller, and the member
+  kevent::core::Call call = {.list = list + 1};
+  aiocb control = {};
+  control.aio_fildes = queue;  // any that is open
+  kevent_sigevent(&control.aio_sigevent, queue, &control);
+  EXPECT_EQ(kevent::core::StartOperation(kevent::sys::Transfer::Kind::kWrite, &control, &call), 0);
+  EXPECT_EQ(aio_error(&control), EINPROGRESS);
+  EXPECT_EQ(kevent::core::CancelOperations(queue, &control), AIO_NOTCANCELED);
+  EXPECT_EQ(kevent::core::BeginLater(&call), 0u);
+  EXPECT_EQ(kevent::core::CancelOperations(queue, &control), AIO_CANCELED);
+  EXPECT_EQ(Collect(queue).size(), 1);
+  Operations::Free(list);
+  EXPECT_EQ(kevent::core::CloseDescriptor(queue), 0);
+}
 
 TEST(Operations, AsManyAsThereMayBe) {
   const int queue = kevent::core::InitQueue(nullptr, 0, 0);
