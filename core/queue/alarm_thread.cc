@@ -37,15 +37,15 @@ void AlarmThread::Unreserve() {
   const SignalsBlocked blocked;
   unreserving_.fetch_add(1, std::memory_order_seq_cst);
   if (alarms_.fetch_sub(1, std::memory_order_seq_cst) == 1) {
-    // None: the thread is about to begin, or to go, and looks by itself.
+    // Without such an alarm the thread is about to begin, or to end, and looks by itself.
     const int look = look_.load(std::memory_order_seq_cst);
     if (look != 0) sys::ArmAlarm(look - 1, sys::MonotonicNow() + kWhile);
   }
   unreserving_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
-// When there has been no alarm for a while.  Under the lock that Reserve takes: whoever
-// has reserved finds it there, or begins another.
+// Decides that the thread ends, after a while without alarms.  Takes the lock that Reserve takes: a
+// thread that has reserved finds this one there, or begins another.
 bool AlarmThread::Leaves() {
   const Locked locked(lock_);
   if (alarms_.load(std::memory_order_seq_cst) != 0) return false;
@@ -72,7 +72,7 @@ void AlarmThread::Serve() {
       break;
     }
   }
-  // Another one may have begun, and have an alarm of its own.
+  // Another alarm thread may have begun, and have an alarm of its own.
   if (!has_own) return;
   int mine = own + 1;
   look_.compare_exchange_strong(mine, 0, std::memory_order_seq_cst);

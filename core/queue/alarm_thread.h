@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The thread that the kernel's timers on CPU time wake, one a process.  It is there as
-// long as there is such a timer, which anybody may set at any time, and for a while
-// after that.
+// The thread that the kernel's timers on CPU time wake, one for each process.  It is there as long
+// as there is such a timer, which any thread may set at any time, and for a while after that.
 
 #ifndef KEVENT_CORE_QUEUE_ALARM_THREAD_H_
 #define KEVENT_CORE_QUEUE_ALARM_THREAD_H_
@@ -14,14 +13,14 @@
 
 namespace kevent::core {
 
-// Zeroed memory but for Init.
+// Zeroed memory, ready for Init.
 class AlarmThread {
  public:
   void Init() { lock_.Init(); }
 
-  // The thread will be there for one alarm more: its kernel id, or a negative errno.
+  // Makes sure of the thread for one more alarm: its kernel id, or a negative errno.
   int Reserve();
-  // That one is no more.  Async-signal-safe.
+  // Gives the thread back, as the alarm is gone.  Async-signal-safe.
   void Unreserve();
 
  private:
@@ -30,15 +29,15 @@ class AlarmThread {
   bool Leaves();
 
   Lock lock_;
-  int thread_ ABSL_GUARDED_BY(lock_);  // 0: none
+  int thread_ ABSL_GUARDED_BY(lock_);  // 0: there is no thread
   std::atomic<uint32_t> alarms_;
-  // An alarm of the thread's own, plus one, by which Unreserve has it look: it needs no
-  // memory then.  The thread does not go while one is about to use that.
+  // An alarm of the thread's own, plus one, by which Unreserve has it look: Unreserve needs no
+  // memory then.  The thread does not end while a call is about to use that alarm.
   std::atomic<int> look_;
   std::atomic<uint32_t> unreserving_;
 };
 
-// The process's.
+// The process's alarm thread.
 AlarmThread& Alarms();
 
 }  // namespace kevent::core

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// What an armer does after it has replaced the setting word.  It runs in any
-// thread and in signal handlers, takes no lock, and makes a system call only
-// when the deadline is earlier than what the kernel was told.
+// The armer's steps after it has replaced the setting word.  They run in any thread and in signal
+// handlers, take no lock, and make a system call only if the deadline is earlier than what the
+// kernel was told.
 
 #include <absl/base/attributes.h>
 #include <absl/base/optimization.h>
@@ -13,15 +13,14 @@
 namespace kevent::core {
 
 void Queue::Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline) {
-  // An entry of the index that comes up earlier on the same axis has the
-  // collector read the word in time.  The collector clears `scheduled_at` before it
-  // reads the word for the last time.
+  // If an entry of the index comes up earlier on the same axis, the collector reads the word in
+  // time: it clears `scheduled_at` before it reads the word for the last time.
   const AxisDeadline scheduled(timer.scheduled_at.load());
   if (scheduled.deadline() != 0 && scheduled.deadline() < deadline.deadline() &&
       scheduled.on_monotonic_axis() == deadline.on_monotonic_axis()) {
     return;
   }
-  // Wiped in a child of fork: a signal handler has forked and returned there.
+  // The memory is wiped in a child of fork: a signal handler has forked and returned there.
   QueueMemory* const memory = memory_;
   if (ABSL_PREDICT_FALSE(memory == nullptr)) return;
   inbox_.Mark(memory->inbox, slot);
@@ -55,7 +54,7 @@ void Queue::AlarmFired(uint8_t index) {
 
 bool Queue::ClockLives(uint8_t axis) {
   const SignalsBlocked blocked;
-  if (!Pin()) return true;  // closed: nobody hears of it
+  if (!Pin()) return true;  // closed: no caller is told
   const bool lives = doorbell_.timer(axis).OwnerLives();
   Unpin();
   return lives;

@@ -31,15 +31,15 @@ unsigned Collector::Collect(unsigned min, unsigned max, ukevent* events, unsigne
   bool left;
   do {
     if (enough_) Take(max, events);
-    // Timers were set again meanwhile, or kevents are ready no more.
+    // Timers were set again meanwhile, or kevents are not ready any more, so there is room left.
     while (more_ && enough_ && claimed_ < max) {
       more_ = kevents_->HarvestMore(max - claimed_);
       Take(max, events);
     }
     left = Settle();
-    // Armed meanwhile, by a thread that saw the queue readable and left it at
-    // that.  It goes with this batch: a caller that gets less than it asked for
-    // takes the queue for empty, and if edge-triggered waits for the next edge.
+    // A timer is left that was armed meanwhile, by a thread that saw the queue readable and did
+    // nothing more.  It goes with this batch: a caller that gets less than it asked for takes the
+    // queue for empty, and if edge-triggered waits for the next edge.
   } while (left && enough_ && claimed_ < max && !out_of_order_);
   if (left && out_of_order_ && claimed_ < max) queue_.AnnounceAnew();
   if (kevents_ != nullptr) kevents_->EndBatch();
@@ -50,14 +50,13 @@ unsigned Collector::Collect(unsigned min, unsigned max, ukevent* events, unsigne
 
 // ---- Taking -----------------------------------------------------------------
 
-// Takes the timers that there is room for beside other kevents, then asks the
-// kernel what else is ready.
+// Takes timers, up to their share of the batch, then asks the kernel which kevents are ready.
 void Collector::TakeAndAsk(unsigned max, ukevent* events) {
   const unsigned timers = max - ShareOfKevents(max);
   claimed_ = ClaimTimers(timers, events);
   const unsigned wanted = max - claimed_;
   if (claimed_ < timers || index_.CountNear() <= wanted) {
-    // All will be taken that are due: in the end the announcement would be withdrawn.
+    // Everything that is due will be taken: in the end the announcement would be withdrawn.
     withdrawn_ = queue_.doorbell_.WithdrawBy([this, wanted] {
       more_ = kevents_->Harvest(wanted);
       return kevents_->TookAnnouncement();
@@ -68,7 +67,7 @@ void Collector::TakeAndAsk(unsigned max, ukevent* events) {
   claimed_ += kevents_->Deliver(max - claimed_, events + claimed_);
 }
 
-// Finds out whether so many are due.
+// Finds out if at least `min` are due.
 void Collector::Count(unsigned min, unsigned max, unsigned* due) {
   const unsigned timers = index_.CountDue(std::max(min, max));
   *due = timers;
@@ -80,7 +79,7 @@ void Collector::Count(unsigned min, unsigned max, unsigned* due) {
   enough_ = *due >= min;
 }
 
-// Leaves only those ready that will be reported, so many if there are.
+// Leaves only those kevents ready that will be reported, `wanted` of them if there are.
 void Collector::CountKevents(unsigned wanted) {
   kevents_->DropVain();
   while (more_ && kevents_->ready_count() < wanted) {
@@ -93,14 +92,13 @@ unsigned Collector::ShareOfKevents(unsigned max) const {
   return max / 2 + (queue_.kevents_first_ ? max % 2 : 0);
 }
 
-// How many kevents Take will want, and no more than it needs to reach `min`.
+// The number of kevents that Take will want, and no more than it needs to reach `min`.
 unsigned Collector::RoomForKevents(unsigned min, unsigned max, unsigned timers) const {
   const unsigned share = ShareOfKevents(max);
   return std::max(max - std::min(timers, max - share), min - std::min(timers, min));
 }
 
-// Fills the batch up: timers and other kevents, each with half of the room if
-// both need it.
+// Fills the batch up with timers and other kevents; if both need the room, each has half of it.
 void Collector::Take(unsigned max, ukevent* events) {
   const unsigned room = max - claimed_;
   if (kevents_ != nullptr && room != 0) {
@@ -133,10 +131,10 @@ unsigned Collector::ClaimTimers(unsigned max, ukevent* events) {
 
 namespace {
 
-// A clock that is a constant apart from CLOCK_MONOTONIC until somebody sets it, at the
-// moment that is `monotonic_now` there; never later.  Deadlines on both are put in one
-// order, so it is not read some time after the other clock, which may be long when the
-// thread is preempted, but the distance of the two is measured.
+// Reads a clock that is a constant apart from CLOCK_MONOTONIC until it is set, at the moment that
+// is `monotonic_now` there; never later.  Deadlines on both clocks are put in one order.  A plain
+// reading would come some time after that of the other clock, a long time if the thread is
+// preempted, so the distance of the two clocks is measured.
 int ReadBesideMonotonic(clockid_t clock, Nanoseconds monotonic_now, Nanoseconds* now) {
   constexpr Nanoseconds kClose = 100;  // two readings without a preemption in between
   constexpr int kTries = 4;
@@ -172,7 +170,7 @@ void Collector::ReadClocks() {
     } else {
       error = sys::Now(clock, &now);
     }
-    // The CPU time of a thread that has gone cannot be read: nothing is due.
+    // The CPU time of a thread that has ended cannot be read: nothing is due.
     if (error != 0 || timer.HasComeForAnother(now)) now = 0;
     index_.AdvanceTo(axis, now);
   }
@@ -200,8 +198,8 @@ bool Collector::Claim(uint8_t axis, ukevent* event) {
   Setting setting = word.Unpack();
   const uint32_t generation = timer.life.generation();
   if (generation % 2 == 0) {
-    // timer_delete is between its two steps, perhaps for long: help it with the
-    // second rather than meet this entry again and again.
+    // timer_delete is between its two steps, perhaps for long: do the second step for it, rather
+    // than meet this entry again and again.
     timer.word.Swap(word, PackedSetting(Disarmed(setting)));
     index_.Reindex(entry.slot());
     return false;
@@ -211,16 +209,16 @@ bool Collector::Claim(uint8_t axis, ukevent* event) {
     return false;
   }
   const Expirations expired = ExpirationsAt(setting, now);
-  // Read before the swap: a setting that comes after it has another number.
+  // The number is read before the swap: a setting that comes after it has another number.
   const uint32_t setting_number = timer.life.setting();
   const uint64_t cookie = timer.cookie.load(std::memory_order_relaxed);
 
   setting.deadline = expired.next;
   if (expired.next == 0) setting.interval = 0;
   const PackedSetting claimed(setting);
-  // Before the swap: an armer that comes after it marks.
+  // This comes before the swap: an armer that comes after it marks.
   timer.scheduled_at.exchange(0);
-  // Fails when settime or delete came first (model: CLAIM_DOES_NOT_COMPARE).
+  // The swap fails if settime or delete came first (model: CLAIM_DOES_NOT_COMPARE).
   if (!timer.word.Swap(word, claimed)) {
     index_.Reindex(entry.slot());
     return false;
@@ -250,13 +248,13 @@ bool Collector::Claim(uint8_t axis, ukevent* event) {
 
 // ---- Settling -----------------------------------------------------------------
 
-// True if something came that nobody has looked at yet.
+// True if something came that no collector has looked at yet.
 bool Queue::LookAgain() {
   const KeventSet* const set = kevents();
   return !inbox_.empty() || (set != nullptr && set->anything_new()) || doorbell_.exit_requested();
 }
 
-// Makes a new edge, for what the caller does not get though there is room.
+// Makes a new edge, for events that the caller does not get though there is room.
 void Queue::AnnounceAnew() {
   doorbell_.Withdraw(EpollMembers());
   doorbell_.Announce();
@@ -277,12 +275,11 @@ Doorbell::Members Queue::EpollMembers() const {
   return set != nullptr && set->watches() ? Doorbell::Members::kOthers : Doorbell::Members::kOwn;
 }
 
-// Leaves the descriptor readable if and only if something is due, and the
-// kernel's timers no later than the earliest deadlines.  True if something is
-// due.
+// Leaves the descriptor readable if and only if something is due, and the kernel's timers no later
+// than the earliest deadlines.  True if something is due.
 bool Collector::Settle() {
   const bool found_nothing = claimed_ == 0;
-  // (model: WITHDRAWAL_IS_FORGOTTEN)
+  // A harvest may have withdrawn the announcement (model: WITHDRAWAL_IS_FORGOTTEN).
   bool withdrawn = std::exchange(withdrawn_, false);
   const bool taken = kevents_ != nullptr && kevents_->TookAnnouncement();
   for (;;) {
@@ -309,8 +306,8 @@ bool Collector::Settle() {
       const Nanoseconds next = top == nullptr ? 0 : top->deadline();
       if (queue_.doorbell_.Rearm(axis, next, index_.now(axis), found_nothing)) relaxed = true;
     }
-    // An armer may have relied on what was just withdrawn or put off: it has
-    // marked its timer before it looked (model: INBOX_NOT_LOOKED_AT_AGAIN).
+    // An armer may have relied on an announcement or deadline that was just withdrawn or put off:
+    // it has marked its timer before it looked (model: INBOX_NOT_LOOKED_AT_AGAIN).
     if (!relaxed || !queue_.LookAgain()) return false;
     queue_.DrainInbox();
   }

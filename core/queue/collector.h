@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// One collection: what is due in a queue is taken, earliest first, and the kernel is told what
+// One collection: it takes from a queue what is due, earliest first, and tells the kernel what
 // comes next.
 //
 //   Collect = drain the inbox, read the clocks, then
@@ -10,14 +10,15 @@
 //                     timers, and look again
 //             and again from there while more has come and there is room.
 //
-// It lies on the stack of the call, under the lock of the queue from its constructor on.  Its
-// state is that of this collection:
-//   - how late the last timer was that it has taken.  A timer that is later was armed after that,
-//     in the past, and is for the next collection: events of one batch are in order of time.
-//   - the kevents to take from, or nullptr;
-//   - what is known of the batch by now.
+// A Collector lies on the stack of the call, and holds the lock of the queue from its constructor
+// on.  Its state is that of this collection:
+// - the lateness of the last timer that it has taken.  A timer that is later was armed after that,
+//   in the past, and is for the next collection: events of one batch are in order of time;
+// - the kevents to take from, or nullptr;
+// - what is known of the batch by now.
 //
-// The queue has what lives on between collections: whose turn it is when there is room for one.
+// State that lives on between collections is the queue's: which kind has its turn if there is room
+// for one event.
 
 #ifndef KEVENT_CORE_QUEUE_COLLECTOR_H_
 #define KEVENT_CORE_QUEUE_COLLECTOR_H_
@@ -35,8 +36,8 @@ class Collector {
   explicit Collector(Queue& queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue.lock_)
       : queue_(queue), index_(queue.index_), kevents_(queue.kevents()) {}
 
-  // Takes up to `max` completions when at least `min` are due; *due is how many are, exactly if
-  // they are fewer than `min`.
+  // Takes up to `max` completions if at least `min` are due; *due is their number, exact if it is
+  // less than `min`.
   unsigned Collect(unsigned min, unsigned max, ukevent* events, unsigned* due);
 
  private:
@@ -56,13 +57,13 @@ class Collector {
   TimerIndex& index_;
   KeventSet* const kevents_;
 
-  Nanoseconds last_late_ = kLatest;  // how late the last one was that was taken
-  bool out_of_order_ = false;        // a later one was found
+  Nanoseconds last_late_ = kLatest;  // lateness of the timer that was taken last
+  bool out_of_order_ = false;        // a later timer was found
 
   unsigned claimed_ = 0;
-  bool enough_ = true;      // so many are due as are asked for
+  bool enough_ = true;      // at least `min` are due
   bool more_ = false;       // the kernel may have more that is ready
-  bool withdrawn_ = false;  // the announcement was, and nobody has looked again since
+  bool withdrawn_ = false;  // the announcement was withdrawn, and no look into the inbox came since
 };
 
 }  // namespace kevent::core

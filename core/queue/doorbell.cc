@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What the kernel is told of a queue: that something can be collected, and when something will
-// be.
+// Tells the kernel that something can be collected in a queue, and when something will be.
 
 #include "core/queue/doorbell.h"
 
@@ -18,7 +17,7 @@
 namespace kevent::core {
 namespace {
 
-// The nearest, in nanoseconds.
+// The nearest whole second, in nanoseconds.
 int64_t WholeSeconds(int64_t nanoseconds) {
   constexpr auto kSecond = static_cast<int64_t>(kNanosecondsPerSecond);
   const int64_t half = nanoseconds < 0 ? -kSecond / 2 : kSecond / 2;
@@ -34,7 +33,7 @@ void Doorbell::NotifyAt(uint8_t index, Nanoseconds deadline) {
   const clockid_t clock = timers_[index].clock.load(std::memory_order_relaxed);
   if (sys::Now(clock, &now) == 0 && deadline <= now) return Notify();
   Lower(index, deadline);
-  if (!lifetime_->open()) Ring();  // closed meanwhile: what was told may have silenced it
+  if (!lifetime_->open()) Ring();  // closed meanwhile: this telling may have silenced it
 }
 
 void Doorbell::Notify() {
@@ -43,7 +42,7 @@ void Doorbell::Notify() {
   } else {
     Announce();
   }
-  // Closed meanwhile: what was told may have silenced what rings for the sleepers.
+  // Closed meanwhile: this telling may have silenced the timer that rings for the sleepers.
   if (!lifetime_->open()) Ring();
 }
 
@@ -105,7 +104,8 @@ void Doorbell::WantUnannounced() {
 void Doorbell::TellWithdrawn(Members members, bool taken) {
   const KernelRegister::State seen = announced_.Load();
   if (seen.told()) {
-    // Announced and told by another thread meanwhile: that may be what was taken.
+    // Another thread has announced the queue and told the kernel meanwhile; the harvest may have
+    // taken that announcement.
     if (taken && seen.value() != kSilent) AnnounceToStay();
     return;
   }
@@ -120,9 +120,9 @@ void Doorbell::TellAnnounced() {
   announced_.Tell([this](uint64_t how) { how != kSilent ? SwitchOn(how) : SwitchOff(); });
 }
 
-// Makes system calls on the epoll and another internal number; again when dup2
-// is about to take one of them meanwhile, since the calls may have come too late,
-// and without what they did for the old one.
+// Makes system calls on the epoll and another internal number.  If dup2 is about to take one of the
+// numbers meanwhile, makes them again: the calls may have come too late, and what they did for the
+// old number does not hold for the new one.
 template <typename Calls>
 void Doorbell::UntilUnmoved(const std::atomic<int>& number, Calls calls) {
   const NumbersUsed used(*this);
@@ -136,25 +136,25 @@ void Doorbell::UntilUnmoved(const std::atomic<int>& number, Calls calls) {
   }
 }
 
-// Makes the epoll readable, with a wake-up of whoever polls it, and a new edge
-// for edge-triggered pollers.
+// Makes the epoll readable, wakes the threads that poll it, and makes a new edge for edge-triggered
+// pollers.
 //
-// EPOLL_CTL_MOD wakes nobody while the member is linked as ready from last time,
-// which it is until it is taken (fs/eventpoll.c, ep_modify).  A thread that is alone finds it
-// taken.  Else it may be a slower thread's that has yet to look again, and whose
-// wake-up may be long past: then it is added anew.
+// EPOLL_CTL_MOD wakes no thread while the member is linked as ready from last time, which it is
+// until it is taken (fs/eventpoll.c, ep_modify).  A thread that is alone in announcing finds it
+// taken.  If it is not alone, the member may have been switched on by a slower thread that has yet
+// to look again, with a wake-up that is long past: then the member is added anew.
 void Doorbell::SwitchOn(uint64_t how) {
   const uint32_t events = how == kOnce ? EPOLLIN | EPOLLONESHOT : EPOLLIN;
   const uint64_t token = how == kOnce ? kAnnouncedOnce : kAnnounced;
   UntilUnmoved(always_ready_, [this, events, token] {
-    // Closed by a system call that we don't see, they may be a stranger's.
+    // Numbers that were closed by a system call that the library does not see may be a stranger's.
     if (!OwnsEpoll() || !Owns(always_ready(), kRoleAlwaysReady)) return;
     const bool alone = announcing_.load(std::memory_order_seq_cst) == 1;
     int result = alone && token == kAnnouncedOnce
                      ? sys::EpollModify(epoll(), always_ready(), events, token)
                      : -ENOENT;
     if (result == -ENOENT) result = AddAnew(events, token);
-    // No memory for the member: a timerfd in the past needs none.
+    // If the kernel has no memory for the member, a timerfd in the past announces: that needs none.
     const bool failed = result < 0;
     timerfd_announces_.store(failed, std::memory_order_seq_cst);
     if (failed) Lower(kMonotonicAxis, 1);
@@ -166,11 +166,11 @@ int Doorbell::AddAnew(uint32_t events, uint64_t token) {
   if (result != -EEXIST) return result;
   sys::EpollDelete(epoll(), always_ready());
   const int again = sys::EpollAdd(epoll(), always_ready(), events, token);
-  return again == -EEXIST ? 0 : again;  // another thread's, added just now
+  return again == -EEXIST ? 0 : again;  // another thread has added it just now
 }
 
-// Any thread may do so, and therefore deletes the member: to take its report could take events
-// along that are for a collector.
+// Any thread may run this, so it deletes the member: taking its report could take along events that
+// are for a collector.
 void Doorbell::SwitchOff() {
   UntilUnmoved(always_ready_, [this] {
     if (OwnsEpoll()) sys::EpollDelete(epoll(), always_ready());
@@ -178,13 +178,13 @@ void Doorbell::SwitchOff() {
   timerfd_announces_.store(false, std::memory_order_seq_cst);
 }
 
-// A collector takes the report where nothing else can be taken along: with what it
-// takes to switch it on again, half of what deleting and adding costs.
+// A collector takes the report if nothing else can be taken along: taking it and switching the
+// member on again costs half of deleting and adding.
 //
-// The kernel need not show it (fs/eventpoll.c from Linux 5.11 on, ep_poll: without a
-// timeout the list of what is ready is looked at without its lock, and it is empty for
-// a moment when another thread polls).  What was not seen to be taken is deleted: left
-// on, it would make the queue readable for ever, and no new edge.
+// The kernel may fail to show the report (fs/eventpoll.c from Linux 5.11 on, ep_poll: without a
+// timeout the list of ready members is looked at without its lock, and it is empty for a moment
+// when another thread polls).  So a member that was not seen to be taken is deleted: left on, it
+// would make the queue readable for ever, and no new edge.
 void Doorbell::TakeAnnouncement(Members members) {
   if (members == Members::kOthers) return SwitchOff();
   UntilUnmoved(always_ready_, [this] {
@@ -234,7 +234,7 @@ bool Doorbell::Rearm(uint8_t index, Nanoseconds next, Nanoseconds now, bool foun
   if (!spent) {
     timer.armed.RaiseTo(wanted);
   } else if (index == kMonotonicAxis && TimerAnnounces()) {
-    // An armer has found the kernel without memory since the collector withdrew.
+    // An armer has found the kernel without memory since the collector withdrew the announcement.
     timer.armed.RaiseTo(Earliness(1));
   }
   if (!timer.armed.Load().told()) TellArmed(index);
@@ -255,20 +255,20 @@ void Doorbell::ArmSource(uint8_t index, Nanoseconds deadline) {
   if (kind == AxisKind::kCpuTime) {
     return NoteRefusal(sys::ArmAlarm(source, deadline));
   }
-  // Closed by a system call that we don't see, the number may be a stranger's.
+  // A number that was closed by a system call that the library does not see may be a stranger's.
   if (!Owns(source, index)) return NoteRefusal(sys::MarkOf(source));
   if (kind != AxisKind::kTai || deadline == 0) {
-    // Disarmed, it does not become readable when the clock is set either.
+    // A disarmed timerfd does not become readable when the clock is set either.
     return NoteRefusal(sys::ArmTimerfd(source, deadline, false));
   }
-  // Again when the clock was set between reading the two clocks and arming.
+  // The clocks are read again if the clock was set between reading them and arming.
   int result;
   do {
     Nanoseconds tai;
     Nanoseconds realtime;
     sys::Now(CLOCK_TAI, &tai);
     sys::Now(CLOCK_REALTIME, &realtime);
-    // A whole number of seconds; the clocks are read one after the other, with
+    // The offset is a whole number of seconds; the clocks are read one after the other, with
     // perhaps a preemption in between.
     const int64_t offset = WholeSeconds(static_cast<int64_t>(tai - realtime));
     const int64_t moment = static_cast<int64_t>(deadline) - offset;
@@ -277,9 +277,9 @@ void Doorbell::ArmSource(uint8_t index, Nanoseconds deadline) {
   NoteRefusal(result);
 }
 
-// A sandbox that was made around the process after the queue refuses, by whatever error it has;
-// what the kernel says of a number that was closed or is a stranger's, or of a
-// thread that has ended, is no refusal.
+// A sandbox that was made around the process after the queue refuses, by whatever error it has.
+// The kernel's answers for a number that was closed or is a stranger's, or for a thread that has
+// ended, are no refusal.
 void Doorbell::NoteRefusal(int result) {
   if (result >= 0 || result == -EBADF || result == -EINVAL || result == -ESRCH) return;
   refusal_.store(result, std::memory_order_relaxed);
@@ -287,8 +287,7 @@ void Doorbell::NoteRefusal(int result) {
 
 // ---- Invariants -------------------------------------------------------------
 
-// Armers go on meanwhile, and so may the last pin that closes the numbers, once the queue is
-// closed.
+// Armers go on meanwhile, and so may the last pin of a closed queue, which closes the numbers.
 const char* Doorbell::Check() const {
   if (lifetime_ == nullptr) return nullptr;
   const uint32_t incarnation = lifetime_->incarnation();
@@ -303,7 +302,7 @@ const char* Doorbell::Check() const {
   return as_before ? broken : nullptr;
 }
 
-// While the register is as it was and nobody is announcing, the kernel has been told, whatever
+// While the register is unchanged and no thread is announcing, the kernel has been told, whatever
 // the other threads did before.
 const char* Doorbell::CheckAnnouncement() const {
   constexpr uint32_t kMost = UINT32_MAX / 2;

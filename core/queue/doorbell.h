@@ -1,56 +1,56 @@
 // SPDX-License-Identifier: MIT
 //
-// How the descriptor of a queue becomes readable.
+// The doorbell makes the descriptor of a queue readable.
 //
-// The doorbell owns the epoll, of which the descriptors of the queue are names, and what the
-// engine itself has in there:
-//   - the pipe, which is always ready: while it is switched on the queue is readable.  It
-//     announces what can be collected and no kernel timer tells of;
-//   - a KernelTimer (core/queue/kernel_timer.h) a clock: the queue becomes readable when the
-//   earliest
-//     deadline on that clock has come.
-// Other members of the epoll are descriptors that kevents watch, which the doorbell lets be.
+// It owns the epoll, of which the descriptors of the queue are names, and the engine's own members
+// of it:
+// - the pipe, which is always ready: while it is switched on the queue is readable.  It announces
+//   what can be collected and no kernel timer tells of;
+// - a KernelTimer (core/queue/kernel_timer.h) for each clock: the queue becomes readable when the
+//   earliest deadline on that clock has come.
 //
-// The announcement is a KernelRegister (core/base/kernel_register.h): how the pipe is switched on,
-// and whether the kernel was told of that.
+// Other members of the epoll are descriptors that kevents watch, which the doorbell does not touch.
+//
+// The announcement is a KernelRegister (core/base/kernel_register.h): its value says how the pipe
+// is switched on, its mark if the kernel was told of that.
 //
 //   value     wanted, and not told yet           told
 //   silent    a collector is switching it off    the pipe is off
 //   once      an armer is switching it on        it is on until a harvest has taken its report
 //   to stay   a collector is switching it on     it is on until a collector withdraws it
 //
-//   silent --Announce, by anybody--> once
+//   silent --Announce, by any thread--> once
 //   silent, once --AnnounceToStay, by a collector--> once, to stay
 //   once, to stay --Withdraw, by a collector--> silent
 //
-// Whoever wants a value tells it, or another thread that finds it untold; announcing_ counts
-// these threads.  Where the kernel has no memory to switch the pipe on, the monotonic timer is set
-// to a moment in the past and announces in its place (timerfd_announces_).
+// The thread that wants a value tells it, or another thread that finds it untold; announcing_
+// counts these threads.  If the kernel has no memory to switch the pipe on, the monotonic timer is
+// set to a moment in the past and announces in its place (timerfd_announces_).
 //
 // The doorbell is held while the leader (core/queue/sleepers.h) sleeps on the timers with something
-// due, so that the epoll has to stay readable and cannot wake it.  What can be collected is then
-// told to the leader (Notify):
+// due: then the epoll has to stay readable and cannot wake the leader.  Notify tells the leader in
+// another way that something can be collected:
 //
 //   announcement       held: no                       held: yes
 //   silent             Announce                       the monotonic timer is set to the past
 //   on, wanted         the kernel is told             the monotonic timer is set to the past
 //   on, told           nothing: a collector looks     the monotonic timer is set to the past
 //
-// An armer whose deadline is still to come lowers the timer of its clock in each case but the
-// last of the left column.  Only collectors withdraw, and set a timer later (Rearm).
+// An armer whose deadline is still to come lowers the timer of its clock in each case but the last
+// of the left column.  Only collectors withdraw, and set a timer later (Rearm).
 //
-// A closed queue rings: the pipe is on to stay and the monotonic timer is in the past, so that
-// each sleeper comes back.  Whoever tells the kernel anything after that rings again.
+// A closed queue rings: the pipe is on to stay and the monotonic timer is in the past, so that each
+// sleeper comes back.  A thread that tells the kernel anything after that rings again.
 //
 // Invariants, with the threads that are announcing left out:
-//   - an announcement that is wanted is told by somebody;
-//   - the timer announces only what is announced, and then it is in the past;
-//   - an open queue has epoll, pipe and monotonic timer, and each timer in use has a kernel object;
-//   - only the owner of a clock of CPU time ends;
-//   - numbers that were closed are gone.
+// - an announcement that is wanted is told by some thread;
+// - the timer announces only what is announced, and then it is in the past;
+// - an open queue has epoll, pipe and monotonic timer, and each timer in use has a kernel object;
+// - `ended` is true only for a clock of CPU time;
+// - numbers that were closed are gone.
 //
-// No lock is taken here.  Unless it says that it is of collectors, a function is
-// async-signal-safe and may be called by any thread that has the queue pinned.  Functions of
+// No lock is taken here.  Unless its comment says that it is for collectors, a function is
+// async-signal-safe and may be called by any thread that has the queue pinned.  Functions for
 // collectors are called by one thread at a time: a queue calls them under its lock.
 
 #ifndef KEVENT_CORE_QUEUE_DOORBELL_H_
@@ -73,7 +73,7 @@ namespace kevent::core {
 
 class LineWriter;
 
-// One that is counted for as long as it lives.
+// Adds one to a counter for as long as the object lives.
 class Counted {
  public:
   explicit Counted(std::atomic<uint32_t>& count) : count_(count) {
@@ -92,14 +92,14 @@ class alignas(64) Doorbell {
  public:
   // ---- Life ----
 
-  // Once for each queue object.  *monotonic_timerfd outlives a fork, and is the number of the
+  // Called once for each queue object. *monotonic_timerfd outlives a fork, and is the number of the
   // monotonic timer, plus one.
   void Init(uint32_t queue, const Lifetime* lifetime, std::atomic<int>* monotonic_timerfd);
 
   // Makes epoll, pipe and monotonic timer, while the queue is opening: 0 or an errno.
   int Open();
 
-  // Closes all numbers, when the last pin has gone.  Async-signal-safe.
+  // Closes all numbers, when the last pin is gone.  Async-signal-safe.
   void Close();
 
   // ---- Numbers ----
@@ -107,27 +107,27 @@ class alignas(64) Doorbell {
   int epoll() const { return epoll_.load(std::memory_order_acquire) - 1; }
   int always_ready() const { return always_ready_.load(std::memory_order_acquire) - 1; }
 
-  // The number of the epoll is not a stranger's.
+  // True if the number of the epoll is not a stranger's.
   bool OwnsEpoll() const { return Owns(epoll(), kRoleEpoll); }
 
-  // The calling thread's table of descriptors is the one that the queue lives in, or
-  // is not, which a lock on the pipe tells while it is open.
+  // The answer to the question if the calling thread's table of descriptors is the one that the
+  // queue lives in.  A lock on the pipe tells while it is open.
   enum class Table { kIts, kAnother, kUnknown };
   Table CallersTable() const;
 
-  // While it lives, a number that was read afterwards is not taken by dup2.
+  // While the object lives, dup2 does not take a number that was read after its construction.
   class NumbersUsed : private Counted {
    public:
     explicit NumbersUsed(Doorbell& doorbell) : Counted(doorbell.telling_) {}
   };
   bool numbers_are_used() const { return telling_.load(std::memory_order_seq_cst) != 0; }
 
-  // An internal descriptor with this role can be moved to another number.
+  // True if an internal descriptor with this role can be moved to another number.
   bool CanMove(uint16_t role) { return NumberOf(role) != nullptr; }
 
-  // Moves it, and registers the old number, which stays open, as left: 0, EAGAIN when another
-  // call has moved it, or EBUSY when it cannot be.  `move_member(to)` moves the epoll where that
-  // is a member itself: 0 or a negative errno.  Of collectors.
+  // Moves the descriptor, and registers the old number, which stays open, as left: 0, EAGAIN if
+  // another call has moved it, or EBUSY if it cannot be moved.  `move_member(to)` moves the epoll
+  // where that is a member itself: 0 or a negative errno.  For collectors.
   template <typename MoveMember>
   int Move(int fd, uint16_t role, MoveMember move_member) {
     int to;
@@ -135,8 +135,8 @@ class alignas(64) Doorbell {
     return FinishMove(fd, role, to, role == kRoleEpoll ? move_member(to) : 0);
   }
 
-  // A number that was left stays open.  True when the doorbell has closed its numbers already,
-  // and so may not close this one.
+  // Notes that a number that was left stays open.  True if the doorbell has closed its numbers
+  // already, and so may not close this one.
   bool LeaveOpen();
   bool has_left_a_number() const { return left_a_number_.load(std::memory_order_seq_cst); }
 
@@ -146,21 +146,21 @@ class alignas(64) Doorbell {
   const KernelTimer& timer(uint8_t index) const { return timers_[index]; }
   KernelTimer& timer(uint8_t index) { return timers_[index]; }
 
-  // The timer for a clock; if there is none makes it: 0 or an errno.  Of collectors.
+  // Finds the timer for a clock, or makes it: 0 or an errno.  For collectors.
   int FindOrMakeTimer(const ClockPlan& plan, uint8_t* index, bool* made);
   void DropTimer(uint8_t index);
 
-  // The timerfds, for a leader that holds: how many.
+  // Lists the timerfds, for a leader that holds; returns their number.
   unsigned TimersToPoll(pollfd* descriptors) const;
 
   // ---- Armers ----
 
-  // The queue is readable by the announcement, so that a collector will look for whatever was
-  // marked before.  It looks again after it has withdrawn the announcement, and the leader after
-  // it holds (model: ASKS_NOT_WHETHER_HELD).
+  // True if the queue is readable by the announcement, so that a collector will look for every
+  // timer that was marked before.  It looks again after it has withdrawn the announcement, and the
+  // leader after it holds (model: ASKS_NOT_WHETHER_HELD).
   bool WillBeHeard() const { return IsAnnounced() && !held_.load(); }
 
-  // A collector will look by this deadline.
+  // True if a collector will look by this deadline.
   bool WillBeHeardBy(uint8_t index, Nanoseconds deadline) const {
     const KernelRegister::State armed = timers_[index].armed.Load();
     if (armed.value() >= Earliness(deadline) && armed.told()) return true;
@@ -170,31 +170,32 @@ class alignas(64) Doorbell {
   // Has a collector look by this deadline.
   void NotifyAt(uint8_t index, Nanoseconds deadline);
 
-  // Something can be collected that no kernel timer tells of.  Requires a pin, or the lock of an
-  // open queue.
+  // Tells that something can be collected of which no kernel timer tells.  Requires a pin, or the
+  // lock of an open queue.
   void Notify();
 
-  // The alarm of this timer expired.
+  // Notes that the alarm of this timer has expired.
   void NoteAlarm(uint8_t index);
 
-  // What a leader sleeps on that holds has changed: it looks again.  The kernel needs no memory
-  // for that.
+  // Has a leader look again that holds, since the descriptors it sleeps on have changed.  The
+  // kernel needs no memory for that.
   void Recall() {
     if (held_.load()) Lower(kMonotonicAxis, 1);
   }
 
-  // Makes the epoll readable for a leader in either way of sleeping.  For a queue that is
-  // closed: nothing is to quieten it again (model: CLOSE_DOES_NOT_RING).
+  // Makes the epoll readable for a leader in either way of sleeping, as the queue is closed:
+  // nothing may quieten it again (model: CLOSE_DOES_NOT_RING).
   void Ring();
 
-  // Has one call that sleeps return, or the next that would.
+  // Has one sleeping call return, or the next call that would sleep.
   void RequestExit() { exit_requested_.store(true, std::memory_order_seq_cst); }
   bool TakeExitRequest() {
     return exit_requested() && exit_requested_.exchange(false, std::memory_order_seq_cst);
   }
   bool exit_requested() const { return exit_requested_.load(std::memory_order_seq_cst); }
 
-  // Why the kernel cannot be told of deadlines any more, or 0: a negative errno.
+  // The reason for which the kernel cannot be told of deadlines any more, as a negative errno, or
+  // 0.
   int refusal() const { return refusal_.load(std::memory_order_relaxed); }
 
   // ---- Collectors ----
@@ -204,24 +205,24 @@ class alignas(64) Doorbell {
     return seen.value() != kSilent && seen.told();
   }
 
-  // Also when it is held: for others than the leader.
+  // Announces the queue even if it is held: other threads than the leader need it.
   void Announce();
 
-  // Has what a harvest has taken left on (model: WHAT_WAS_TAKEN_IS_LEFT_OFF): so that the next
-  // harvest does not take it again, which would wake a holding leader each time.
+  // Leaves an announcement on that a harvest has taken (model: WHAT_WAS_TAKEN_IS_LEFT_OFF), so that
+  // the next harvest does not take it again, which would wake a holding leader each time.
   void AnnounceToStay();
 
-  // The epoll has the doorbell's own members alone, or others that a look at it would take
-  // along.
+  // Says if the epoll has only the doorbell's own members, or others, too, that a look at it would
+  // take along.
   enum class Members { kOwn, kOthers };
 
-  // Switches the announcement off; true when it was on.  Also where a harvest has
-  // taken it: since then another thread may have added it anew.
+  // Switches the announcement off; true if it was on.  Also called after a harvest has taken it:
+  // since then another thread may have added it anew.
   bool Withdraw(Members members);
 
-  // Withdraw by a harvest, which takes the announcement along with what is ready: `harvest()`
-  // is true when it has.  False when there was no announcement yet: one that is made, and taken,
-  // meanwhile is to be left on by AnnounceToStay, if anything is left to collect.
+  // Withdraws by a harvest, which takes the announcement along with the events: `harvest()` is true
+  // if it has.  False if there was no announcement yet: if one is made and taken meanwhile,
+  // AnnounceToStay leaves it on if anything is left to collect.
   template <typename Harvest>
   bool WithdrawBy(Harvest harvest) {
     if (Unannounced()) {
@@ -234,35 +235,35 @@ class alignas(64) Doorbell {
     return true;
   }
 
-  // Switches off what a slower thread has switched on late, and has yet to see that it is not
-  // wanted: that may take long, as it may have to wait for the very thread that
-  // finds the queue readable in vain again and again.
+  // Switches off an announcement that a slower thread has switched on late, and has yet to see that
+  // it is not wanted.  That may take long: the slower thread may have to wait for the very thread
+  // that finds the queue readable in vain again and again.
   void WithdrawInVain(Members members);
 
-  // Sets a timer to the next deadline, if what it is set to has come by now or is
-  // later.  Otherwise it stays: the kernel waking us in
-  // vain once is cheaper than telling it of every timer that was put off.  True
-  // when it was set later.
+  // Sets a timer to the next deadline, if the moment that it is set to has come by now or is later
+  // than that.  Otherwise it stays: one wake-up in vain is cheaper than telling the kernel of every
+  // timer that was put off.  True if it was set later.  For collectors.
   bool Rearm(uint8_t index, Nanoseconds next, Nanoseconds now, bool found_nothing);
 
-  // The leader sleeps on the timers from here on.
+  // Held: the leader sleeps on the timers.
   bool held() const { return held_.load(); }
   void Hold() { held_.exchange(true); }
   void StopHolding() { held_.exchange(false); }
 
-  // What is announced stays so when the timers are set; tries again to have it so.
+  // True if an announcement stays when the timers are set: if a timer announces in the pipe's
+  // place, tries again to switch the pipe on.
   bool TimersAreFree();
 
   // ---- For tests and people ----
 
-  // The first invariant that does not hold, or nullptr; whatever armers do meanwhile.  Of
+  // Returns the first invariant that does not hold, or nullptr; armers may go on meanwhile.  For
   // collectors.
   const char* Check() const;
 
   void Dump(LineWriter& out) const;
 
  private:
-  // What announced_ holds: how the pipe is switched on.
+  // The values of announced_: how the pipe is switched on.
   static constexpr uint64_t kSilent = 0;
   static constexpr uint64_t kOnce = 1;  // until the kernel has reported it
   static constexpr uint64_t kToStay = 2;
@@ -307,23 +308,24 @@ class alignas(64) Doorbell {
   std::atomic<int> always_ready_;
   std::atomic<int> refusal_;
 
-  // How the queue is announced as readable, by the pipe.
+  // How the pipe is switched on to announce the queue as readable.
   KernelRegister announced_;
-  std::atomic<uint32_t> announcing_;     // threads that have changed that and not told it yet
-  std::atomic<bool> timerfd_announces_;  // for want of memory, in the pipe's place
+  std::atomic<uint32_t> announcing_;     // number of threads that have changed that and not told it
+                                         // yet
+  std::atomic<bool> timerfd_announces_;  // the kernel has no memory for the pipe
   // The leader sleeps on the timerfds with something due: `announced_` does not
   // wake it.
   SeqCst<bool> held_;
   std::atomic<bool> exit_requested_;
 
-  // The last pin has closed the numbers: what a dup2 leaves now is its own to close.
+  // The last pin has closed the numbers: a number that a dup2 leaves now is for that call to close.
   std::atomic<bool> closed_numbers_;
-  // An old number was left open, by a dup2 that was EBUSY in the end.
+  // A dup2 that failed with EBUSY in the end has left an old number open.
   std::atomic<bool> left_a_number_;
-  // Threads that have read internal numbers, not under the lock, and have yet to
-  // make the system calls on them: dup2 waits for them before it takes a number.
+  // The number of threads that have read internal numbers without the lock, and have yet to make
+  // the system calls on them: dup2 waits for them before it takes a number.
   std::atomic<uint32_t> telling_;
-  std::atomic<uint32_t> timer_count_;  // of those below, some of which may be unused
+  std::atomic<uint32_t> timer_count_;  // of the timers below, some of which may be unused
 
   const Lifetime* lifetime_;
   std::atomic<int>* monotonic_timerfd_;

@@ -52,7 +52,7 @@ void Doorbell::Close() {
   for (uint32_t i = 0; i < count; ++i) CloseSource(static_cast<uint8_t>(i));
   CloseNumber(&always_ready_, kRoleAlwaysReady);
   CloseNumber(&epoll_, kRoleEpoll);
-  // A call of dup2 closes itself, from here on, a number that it has left open.
+  // From here on a call of dup2 itself closes a number that it has left open.
   closed_numbers_.store(true, std::memory_order_seq_cst);
 }
 
@@ -60,7 +60,7 @@ void Doorbell::Close() {
 
 bool Doorbell::Owns(int fd, uint16_t role) const { return OwnsDescriptor(fd, queue_, role); }
 
-// The number that a descriptor was adopted under, or the negative errno that it is.
+// Stores the number under which a descriptor was adopted; 0 or an errno.
 int Doorbell::Adopt(int adopted, std::atomic<int>* number) {
   if (adopted < 0) return -adopted;
   number->store(adopted + 1, std::memory_order_release);
@@ -85,21 +85,21 @@ std::atomic<int>* Doorbell::NumberOf(uint16_t role) {
 
 bool Doorbell::LeaveOpen() {
   left_a_number_.store(true, std::memory_order_seq_cst);
-  // The queue may have closed what was left before this one was.
+  // The queue may have closed the numbers that were left before this one was.
   return closed_numbers_.load(std::memory_order_seq_cst);
 }
 
 int Doorbell::BeginMove(int fd, uint16_t role, int* to) {
   if (NumberOf(role)->load(std::memory_order_acquire) != fd + 1) return EAGAIN;
-  // Another one rather than a copy: whoever closes a copy drops the table's lock.
+  // The pipe is made anew rather than copied: a thread that closes a copy drops the table's lock.
   const int moved = role == kRoleAlwaysReady ? AdoptAlwaysReady() : CopyInternal(fd, queue_, role);
   if (moved < 0) return EBUSY;
   *to = moved;
   return 0;
 }
 
-// An epoll knows its members by number as well: a timerfd is a member under the
-// new one before the old one goes.
+// An epoll knows its members by number as well: a timerfd becomes a member under the new number
+// before the old one goes.
 int Doorbell::FinishMove(int fd, uint16_t role, int to, int error) {
   if (role < kMaxAxes) error = sys::EpollAdd(epoll(), to, EPOLLIN);
   if (error != 0) {
@@ -140,14 +140,14 @@ int Doorbell::FindOrMakeTimer(const ClockPlan& plan, uint8_t* index, bool* made)
   return 0;
 }
 
-// Not if it is the alarm of a thread that has gone: timers on its clock
-// may be left when a thread is made that has the same id.
+// False for the alarm of a thread that has ended: timers on its clock may be left when a thread is
+// made that has the same id.
 bool Doorbell::ServesNewTimers(uint8_t index) {
   KernelTimer& timer = timers_[index];
   if (timer.kind.load(std::memory_order_relaxed) != AxisKind::kCpuTime) return true;
   if (!timer.IsPast()) return timer.OwnerLives();
   const bool lives = timer.OwnerLivesAndPutOff();
-  // It may have been put off before it expired.
+  // The alarm may have been put off before it expired.
   if (lives) NoteAlarm(index);
   return lives;
 }
@@ -161,7 +161,8 @@ int Doorbell::MakeTimer(uint8_t index, const ClockPlan& plan) {
   const bool is_alarm = plan.kind == AxisKind::kCpuTime;
   const int error = is_alarm ? MakeAlarm(index, plan.clock) : MakeTimerfd(index, plan);
   if (error != 0) return error;
-  // Last: what a call of the clock's former timers still told here is forgotten.
+  // The register is reset last: calls of the clock's former timers may still tell something until
+  // here, which is forgotten.
   timer.armed.Reset();
   timer.kind.store(plan.kind, std::memory_order_release);
   return 0;
@@ -190,7 +191,8 @@ int Doorbell::MakeTimerfd(uint8_t index, const ClockPlan& plan) {
   const int timerfd = source->load(std::memory_order_relaxed) - 1;
   if (index == kMonotonicAxis) monotonic_timerfd_->store(timerfd + 1, std::memory_order_release);
   int error = sys::EpollAdd(epoll(), timerfd, EPOLLIN);
-  // As it is; but where a sandbox forbids it, there is to be no queue that never rings.
+  // The timerfd is disarmed already; but if a sandbox forbids to arm it, the queue is not made, as
+  // it would never ring.
   if (error == 0) error = sys::ArmTimerfd(timerfd, 0, false);
   if (error < 0) CloseNumber(source, index);
   return -error;
@@ -222,15 +224,15 @@ unsigned Doorbell::TimersToPoll(pollfd* descriptors) const {
   return count;
 }
 
-// ---- Whose table of descriptors ----------------------------------------------
+// ---- The caller's table of descriptors -----------------------------------------
 
-// A lock on a file (fcntl, F_SETLK) belongs to a table of descriptors, not to a
-// process: Linux drops the locks of a table when one of its descriptors of the file is closed
-// (fs/locks.c, flc_owner).
+// Locks the pipe for this table.  A lock on a file (fcntl, F_SETLK) belongs to a table of
+// descriptors, not to a process: Linux drops the locks of a table when one of its descriptors of
+// the file is closed (fs/locks.c, flc_owner).
 //
-// It is locked before it is registered for what it is: a child of clone(CLONE_FILES),
-// which finds the registry as it was at some moment, tells from one that is not locked
-// that its parent has ended.
+// The pipe is locked before it is registered as kRoleAlwaysReady: a child of clone(CLONE_FILES),
+// which finds the registry as it was at some moment, knows by a pipe without a lock that its parent
+// has ended.
 int Doorbell::AdoptAlwaysReady() const {
   const int fd = AdoptFullPipe(queue_, kRolePrivate);
   if (fd < 0) return fd;
@@ -240,8 +242,8 @@ int Doorbell::AdoptAlwaysReady() const {
   return fd;
 }
 
-// In another table the number may be of another file, and one of the engine's, too:
-// then it is not locked, or it is in the way.
+// In another table the number may be of another file, perhaps of one of the engine's, too: then it
+// has no lock, or the lock is another table's.
 Doorbell::Table Doorbell::CallersTable() const {
   for (;;) {
     const int fd = always_ready();

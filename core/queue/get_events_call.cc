@@ -57,11 +57,13 @@ class GetEventsCall {
   const CallDeadline deadline_;
   Sleeper sleeper_;
   const int process_ = Process::id();
-  bool signals_pending_ = false;  // for kevents of this queue, as this thread found
-  bool to_return_ = false;        // the call returns with whatever there is
+  bool signals_pending_ = false;  // a signal of this queue's kevents is pending, as this thread has
+                                  // found
+  bool to_return_ = false;        // the call returns with the events that there are
   bool woken_ = false;            // a descriptor woke the thread, and nothing was found since
   pollfd descriptors_[kMaxAxes + 2];
-  unsigned own_count_ = 0;  // the first of them: the call ends when one is closed
+  unsigned own_count_ = 0;  // the first of them are the queue's own: the call ends when one is
+                            // closed
 };
 
 int Queue::GetEvents(const Request& request) {
@@ -86,7 +88,7 @@ int GetEventsCall::CollectOrSleep() {
   if (result != 0 || !may_sleep || to_return_) return result;
   if (interrupted != 0) return interrupted;
   const int flags = StatusFlags();
-  if (flags < 0) return flags;  // closed by a system call that we don't see
+  if (flags < 0) return flags;  // closed by a system call that the library does not see
   if (deadline_.passed() || (flags & O_NONBLOCK) != 0) return Look(0, Then::kReturn);
 
   if (const int error = Prepare(); error != 0) return -error;
@@ -95,11 +97,11 @@ int GetEventsCall::CollectOrSleep() {
     if (result != 0 || to_return_) break;
     int woken = SleepCancellably();
     if (woken == 0 && !InChild()) woken = LetSignalsThrough();
-    // A signal handler may have forked: in the child of that, the queue is a new one, which
-    // knows of no call, and the timerfd was closed.
+    // A signal handler may have forked: in the child the queue is a new one, which knows of no
+    // call, and the timerfd was closed.
     if (InChild()) return -EINTR;
     if (woken == 0) {
-      Prepare();  // for signals, if they are waited for by now
+      Prepare();  // for signals, if kevents wait for them by now
       continue;
     }
     result = Look(0, Then::kReturn);
@@ -110,8 +112,8 @@ int GetEventsCall::CollectOrSleep() {
   return result;
 }
 
-// The status flags of the queue's file.  The epoll's number is another file's as soon as a
-// call of dup2 has had it moved, so the number counts as used meanwhile.
+// The status flags of the queue's file.  The epoll's number is another file's as soon as a call of
+// dup2 has had it moved, so the number counts as used meanwhile.
 int GetEventsCall::StatusFlags() const {
   const Doorbell::NumbersUsed used(queue_.doorbell_);
   return sys::StatusFlags(queue_.epoll());
@@ -139,7 +141,7 @@ int GetEventsCall::Look(unsigned min, Then then) {
     queue_.Enlist(sleeper_, due);
     ChooseDescriptors();
     if (promoted && sleeper_.timer >= 0) {
-      // The timerfd rang for the promotion: back to the timeout.
+      // The timerfd rang for the promotion: it is set back to the timeout.
       sys::ArmTimerfd(sleeper_.timer, deadline_.infinite() ? 0 : deadline_.end(), false);
     }
   }
@@ -193,7 +195,8 @@ int GetEventsCall::LetSignalsThrough() const {
 
 // A futex wait sets no signal mask, as ppoll does, hears of no signal to this thread, and has no
 // timeout that follows the steps of CLOCK_REALTIME.  A call that needs one of these sleeps on a
-// timerfd of its own, which rings at the timeout, or when the thread is woken.  0 or an errno.
+// timerfd of its own, which rings at the timeout, or when the thread is woken.  Returns 0 or an
+// errno.
 int GetEventsCall::Prepare() {
   if (sleeper_.timer >= 0) return 0;
   const bool needed = request_.mask != nullptr || deadline_.clock() != CLOCK_MONOTONIC;
@@ -234,7 +237,7 @@ void GetEventsCall::Cancelled(void* call) {
   self->queue_.Unpin();
 }
 
-// 0 when there may be something to collect, or -ETIMEDOUT, -EINTR, or the error for which the
+// Returns 0 if there may be something to collect, or -ETIMEDOUT, -EINTR, or the error for which the
 // thread cannot sleep.
 int GetEventsCall::Sleep() {
   switch (sleeper_.role) {
@@ -244,7 +247,8 @@ int GetEventsCall::Sleep() {
       return sleeper_.timer < 0 ? SleepOnFutex() : SleepOnDescriptors();
     case Sleeper::Role::kLeader:
     case Sleeper::Role::kHoldingLeader: {
-      // A kernel that refuses to be told of deadlines would not wake the leader at the next.
+      // If the kernel refuses to be told of deadlines, it would not wake the leader at the next
+      // one.
       const int refusal = queue_.doorbell_.refusal();
       return refusal != 0 ? refusal : SleepOnDescriptors();
     }
@@ -262,9 +266,9 @@ int GetEventsCall::SleepOnFutex() {
 // about to take one of them knows that the leader sleeps on it.
 void GetEventsCall::ChooseDescriptors() {
   unsigned count = 0;
-  // An epoll may not report a signal to this thread, so the thread sleeps on the signalfd
-  // itself; but not while a signal is pending that is not enough for it, which would wake it
-  // again and again.
+  // An epoll may not report a signal to this thread, so the thread sleeps on the signalfd itself;
+  // but not while a signal is pending that is not enough for the call, which would wake it again
+  // and again.
   const KeventSet* const listening = signals_pending_ ? nullptr : Listening();
   const int signals = listening == nullptr ? -1 : listening->signals();
   if (sleeper_.timer >= 0) descriptors_[count++] = {sleeper_.timer, POLLIN, 0};

@@ -29,9 +29,8 @@ int KernelTimer::Alarm() const {
   return kind.load(std::memory_order_acquire) == AxisKind::kCpuTime ? number : -1;
 }
 
-// Only the alarm knows whether the thread or process that it is of has ended, and says so when
-// it is set.  One whose deadline has come would expire again by that: then it is for the next
-// collection to find out.
+// Only the alarm knows if its thread or process has ended, and says so when it is set.  An alarm
+// whose deadline has come would expire again by that, so it is left to the next collection.
 bool KernelTimer::OwnerLives() {
   if (ended.load(std::memory_order_relaxed)) return false;
   const int alarm = Alarm();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// What a queue does for its set of kevents.
+// A queue's services for its set of kevents.
 
 #include <cerrno>
 
@@ -22,7 +22,7 @@ void Queue::DeleteKeventTimer(Handle handle) {
   TakeBackReleased();
 }
 
-// Where nothing is left to collect, the descriptor is not to stay readable.
+// The descriptor must not stay readable if nothing is left to collect.
 void Queue::LookAnew() {
   Locked locked(lock_);
   if (!open()) return;

@@ -5,7 +5,7 @@
 namespace kevent::core {
 
 // Other threads go on meanwhile.  But while the incarnation is the same, neither names nor calls
-// come back from zero: if there are some before and after, there were some all the time between.
+// come back from zero: if there are some before and after, there were some in between.
 const char* Lifetime::Check() const {
   const uint32_t incarnation = incarnation_.load();
   const uint32_t names = names_.load();

@@ -45,12 +45,12 @@ class Lifetime {
   }
 
   bool open() const { return (calls_.load() & kOpen) != 0; }
-  // Counts the queues that the object has been; a pin keeps it what it is.
+  // Counts the queues that the object has been; while a queue is pinned the count does not change.
   uint32_t incarnation() const { return incarnation_.load(std::memory_order_relaxed); }
 
   // ---- Pins ----
 
-  // False when the queue is closed.
+  // Pins an open queue; false if the queue is closed.
   bool Pin() {
     uint32_t calls = calls_.load();
     do {
@@ -60,18 +60,17 @@ class Lifetime {
     return true;
   }
 
-  // True when the queue was closed and this was the last pin: then the caller closes the
-  // internals.
+  // True if the queue was closed and this was the last pin: then the caller closes the internals.
   [[nodiscard]] bool Unpin() { return calls_.fetch_sub(1) == 1; }
 
   uint32_t pins() const { return calls_.load() & ~kOpen; }
 
   // ---- Names ----
 
-  // The first name of an open queue, or one that is added while nothing can drop the others.
+  // Adds the first name of an open queue, or another one while no thread can drop the others.
   void AddName() { names_.fetch_add(1, std::memory_order_acq_rel); }
 
-  // One more name; false when the last one was dropped meanwhile.
+  // Adds one more name; false if the last one was dropped meanwhile.
   bool AddFurtherName() {
     uint32_t names = names_.load(std::memory_order_acquire);
     do {
@@ -80,15 +79,15 @@ class Lifetime {
     return true;
   }
 
-  // True when this was the last one: then the caller closes the queue.
+  // True if this was the last name: then the caller closes the queue.
   [[nodiscard]] bool DropName() { return names_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
 
   uint32_t names() const { return names_.load(std::memory_order_acquire); }
 
   // ---- Closing ----
 
-  // Closes the queue and leaves it pinned for the caller.  True when other calls have it pinned,
-  // which may sleep.
+  // Closes the queue and leaves it pinned for the caller.  True if other calls, which may sleep,
+  // have it pinned.
   [[nodiscard]] bool Close() {
     calls_.fetch_add(1);
     constexpr uint32_t kThisCallAlone = kOpen | 1;
@@ -101,7 +100,7 @@ class Lifetime {
     return calls_.load() == 0 && !internals_open_.load(std::memory_order_acquire);
   }
 
-  // The first invariant that does not hold, or nullptr; whatever other threads do meanwhile.
+  // Returns the first invariant that does not hold, or nullptr; other threads may go on meanwhile.
   const char* Check() const;
 
  private:

@@ -16,21 +16,21 @@
 
 namespace kevent::core {
 
-// By the last pin; async-signal-safe.
+// Called with the last pin; async-signal-safe.
 void Queue::CloseInternals() {
   doorbell_.Close();
   KeventSet* const set = kevents();
   if (set != nullptr || doorbell_.has_left_a_number()) CloseOthers();
   if (set != nullptr) {
-    // The records of operations are the process's.  All else that the set has takes
-    // locks to be given back, which this call may have been interrupted in.
+    // The records of operations are the process's, so they are given back here.  Giving back the
+    // other parts of the set takes locks, which the thread may hold if a handler runs this.
     set->completions().Clear();
   }
   lifetime_.InternalsAreClosed();
   if (set != nullptr) Queues::HasUncleared();
 }
 
-// Those of kevents, and numbers that were left open.
+// Closes the descriptors of kevents, and numbers that were left open.
 void Queue::CloseOthers() {
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
@@ -66,7 +66,7 @@ int Queue::MoveInternalLocked(int fd, uint16_t role) {
     KeventSet* const set = kevents();
     return set == nullptr ? 0 : set->MoveEpoll(fd, to);
   });
-  // The leader is to sleep on the new number.
+  // The leader moves on to the new number.
   if (error == 0 && sleepers_.LeaderSleepsOn(fd)) doorbell_.Notify();
   return error;
 }

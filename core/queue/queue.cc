@@ -18,8 +18,8 @@ namespace kevent::core {
 
 int Queue::Open(uint32_t number, QueueMemory* memory) {
   if (memory_ == nullptr) {
-    // Once: a late timer_delete on the queue that this was before may be about
-    // to take the lock.
+    // The lock is initialised once: a late timer_delete on a former queue of this object may be
+    // about to take it.
     number_ = number;
     memory_ = memory;
     doorbell_.Init(number, &lifetime_, &memory->monotonic_timerfd);
@@ -54,7 +54,7 @@ void Queue::DropName() {
 bool Queue::Reusable() {
   if (!lifetime_.is_unused()) return false;
   Locked locked(lock_);
-  if (memory_ == nullptr) return true;  // wiped
+  if (memory_ == nullptr) return true;  // wiped by a fork
   if (KeventSet* set = kevents(); set != nullptr) set->Clear();
   if (deleted_.load(std::memory_order_acquire) != 0) DrainInbox();
   return index_.timers() == 0;
@@ -62,7 +62,7 @@ bool Queue::Reusable() {
 
 const char* Queue::Check() {
   Locked locked(lock_);
-  if (memory_ == nullptr) return nullptr;  // wiped
+  if (memory_ == nullptr) return nullptr;  // wiped by a fork
   if (const char* broken = lifetime_.Check(); broken != nullptr) return broken;
   if (const char* broken = doorbell_.Check(); broken != nullptr) return broken;
   if (const char* broken = sleepers_.Check(); broken != nullptr) return broken;
@@ -72,7 +72,7 @@ const char* Queue::Check() {
   }
   // A call takes its place among the sleepers after its pin, and leaves it before it unpins.
   if (sleepers_.has_leader() && lifetime_.pins() == 0) return "a leader is in no call";
-  // An armer would not announce what is due, and nobody would sleep on what it sets instead.
+  // An armer would not announce what is due, and no thread would sleep on the timer that it sets.
   if (doorbell_.held() && !sleepers_.has_leader()) return "the queue is held by nobody";
   return nullptr;
 }
@@ -89,7 +89,7 @@ int Queue::FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made) {
   return error;
 }
 
-// Gives back what the index has released.
+// Gives back the slots that the index has released.
 void Queue::TakeBackReleased() {
   if (!index_.has_released()) return;
   const TimerIndex::Released released = index_.TakeReleased();
@@ -151,7 +151,7 @@ int Queue::AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags
   timer.axis.store(index, std::memory_order_relaxed);
   timer.life.set_generation(generation);
   SlotTable::HandedOut(generation);
-  // A holding leader sleeps on the timerfds that there were.
+  // A holding leader sleeps only on the timerfds that there were before.
   if (made) Recall();
   *handle = Handle(slot, generation);
   return 0;
@@ -163,12 +163,12 @@ void Queue::DrainInbox() {
 }
 
 void Queue::DeletedTimer(uint32_t slot) {
-  // So many deleted timers may lie in the index before timer_delete clears
-  // them out itself: one lock for all of them.
+  // So many deleted timers may lie in the index before timer_delete clears them out itself: it
+  // takes one lock for all of them.
   constexpr uint32_t kBacklog = 64;
 
-  // Nor may nobody ever collect again: the last timer on a clock of CPU time has an
-  // alarm of the kernel's, and a thread that waits for it.
+  // A deleted timer on a clock of CPU time does not wait for a collection, which may never come:
+  // the last one on its clock has an alarm of the kernel's, and a thread that waits for it.
   const uint8_t axis = SlotTable::At(slot).axis.load(std::memory_order_relaxed);
   const bool has_alarm =
       doorbell_.timer(axis).kind.load(std::memory_order_acquire) == AxisKind::kCpuTime;

@@ -12,8 +12,8 @@
 //   Sleepers    the threads that sleep for events (core/queue/sleepers.h)
 // Lifetime, Doorbell and Inbox are without locks; the others are under the queue's lock.
 //
-// Armers, which are async-signal-safe and take no lock, go from Inbox to Doorbell; collectors
-// go through TimerIndex and EventSet with a Collector (core/queue/collector.h), and sleep in
+// Armers, which are async-signal-safe and take no lock, go from Inbox to Doorbell; collectors go
+// through TimerIndex and EventSet with a Collector (core/queue/collector.h), and sleep in
 // GetEventsCall (core/queue/get_events_call.cc).
 
 #ifndef KEVENT_CORE_QUEUE_QUEUE_H_
@@ -49,8 +49,8 @@ inline constexpr uint32_t kMaxQueues = (1u << 14) - 1;  // numbers plus one have
 struct QueueMemory {
   InboxDirectory inbox;
   TimerIndex::Pages indexes[kMaxAxes];
-  // A member that only the queue's epoll has: its number plus one.  Tells which
-  // descriptors are the queue's, also in a child of fork.
+  // The number of a member that only the queue's epoll has, plus one.  It tells which descriptors
+  // are the queue's, also in a child of fork.
   std::atomic<int> monotonic_timerfd;
   // Mapped when the first kevent is registered; the set is wiped.
   std::atomic<KeventSet*> kevents;
@@ -63,13 +63,12 @@ class Queue : public KeventHost {
  public:
   // ---- Life ----
 
-  // Makes the kernel objects of an unused queue: 0 or an errno.  The caller
-  // names it.
+  // Makes the kernel objects of an unused queue: 0 or an errno.  The caller adds its first name.
   int Open(uint32_t number, QueueMemory* memory);
 
   uint32_t number() const { return number_; }
-  // Of the lifetime (core/queue/lifetime.h).  Whoever unpins last closes the internals; whoever
-  // drops the last name closes the queue.
+  // Calls of the lifetime (core/queue/lifetime.h).  The last Unpin closes the internals; the last
+  // DropName closes the queue.
   uint32_t incarnation() const { return lifetime_.incarnation(); }
   bool open() const { return lifetime_.open(); }
   bool Pin() { return lifetime_.Pin(); }
@@ -80,40 +79,40 @@ class Queue : public KeventHost {
   bool AddFurtherName() { return lifetime_.AddFurtherName(); }
   void DropName();
 
-  // Whether nothing refers to it any more, so that it can be opened anew.
+  // True if nothing refers to the queue any more, so that it can be opened anew.
   bool Reusable();
 
-  // The internal descriptor with this role is about to be taken by dup2: moves
-  // the object to another number, and registers this one as left.  0; EBUSY when it
-  // cannot be moved; EAGAIN while the queue is in use.  Async-signal-safe.
+  // dup2 is about to take the number of the internal descriptor with this role: moves the object to
+  // another number, and registers this one as left.  0; EBUSY if it cannot be moved; EAGAIN while
+  // the queue is in use.  Async-signal-safe.
   int MoveInternal(int fd, uint16_t role);
-  // No thread has read the number, which was left, and has yet to use it.
+  // True if no thread has read the number, which was left, and has yet to use it.
   bool IsUnused(int fd) ABSL_LOCKS_EXCLUDED(lock_);
 
-  // The calling thread's table of descriptors is the one that the queue lives in, or
-  // is not, which a lock on one of its files tells while it is open.  Async-signal-safe.
+  // The answer to the question if the calling thread's table of descriptors is the one that the
+  // queue lives in.  A lock on one of the queue's files tells while it is open.  Async-signal-safe.
   using Table = Doorbell::Table;
   Table CallersTable() const { return doorbell_.CallersTable(); }
 
-  // A call of dup2 onto a number that was left has failed: whether it may close it.  If
-  // not, threads may go on using it, and it is closed with the queue.
+  // A call of dup2 onto a number that was left has failed; true if the call may close the number.
+  // If not, threads may go on using it, and it is closed with the queue.
   bool MayCloseLeft(int fd);
 
-  // While it lives, a number that was read afterwards is not taken by dup2.
+  // While the object lives, dup2 does not take a number that was read after its construction.
   class NumbersUsed;
 
-  // The signal that the program has set for I/O on its descriptor (F_SETSIG).
+  // The signal that the program has set for I/O on the queue's descriptor (F_SETSIG).
   int io_signal() const { return io_signal_.load(std::memory_order_relaxed); }
   void set_io_signal(int signal) { io_signal_.store(signal, std::memory_order_relaxed); }
 
-  // Whether the epoll's number is not a stranger's.
+  // True if the epoll's number is not a stranger's.
   bool OwnsEpoll() const { return doorbell_.OwnsEpoll(); }
 
   int epoll() const { return doorbell_.epoll(); }
   int always_ready() const { return doorbell_.always_ready(); }
   const KernelTimer& kernel_timer(uint8_t index) const { return doorbell_.timer(index); }
-  // How many of the engine's own members make the descriptor readable, as its
-  // collector has told them and read the clocks.
+  // The number of the engine's own members that make the descriptor readable, as its collector has
+  // told them and read the clocks.
   unsigned ReadableMembers() const;
   uint32_t axis_count() const { return doorbell_.timer_count(); }
 
@@ -122,16 +121,16 @@ class Queue : public KeventHost {
   // Makes a timer: 0 and its slot and generation, or an errno and nothing.
   int AddTimer(const ClockPlan& plan, uint64_t cookie, Handle* handle);
 
-  // Whether the thread or process whose CPU time an axis is, if it is that, has
-  // not ended: another one may have its id by now.  Async-signal-safe.
+  // True unless the axis is the CPU time of a thread or process that has ended; another one may
+  // have its id by now.  Async-signal-safe.
   bool ClockLives(uint8_t axis);
 
-  // A timer of this queue was deleted; its slot is to be taken back.
+  // Notes that a timer of this queue was deleted; its slot is to be taken back.
   void DeletedTimer(uint32_t slot);
 
-  // The same for those of kevents, under the lock.
+  // Makes, sets and deletes the timers of kevents, under the lock.
   int AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle);
-  // Whether it would be collected, as the clocks were read.
+  // True if the timer would be collected, as the clocks were read.
   bool IsDue(uint32_t slot) const {
     lock_.AssertHeld();
     return index_.IsDue(slot);
@@ -140,15 +139,15 @@ class Queue : public KeventHost {
 
   // ---- Kevents ----
 
-  // The set of those that are registered, or nullptr while there was none.
+  // The set of registered kevents, or nullptr if there never was one.
   KeventSet* kevents() const {
     KeventSet* set = memory_->kevents.load(std::memory_order_acquire);
     return set != nullptr && set->open() ? set : nullptr;
   }
-  // Makes it: 0 or an errno.
+  // Makes the set: 0 or an errno.
   int OpenKevents(KeventSet** set);
 
-  // Calls what changes the set.
+  // Calls `change`, which may change the set.
   template <typename Change>
   void WithKevents(Change change) {
     Locked locked(lock_);
@@ -156,35 +155,35 @@ class Queue : public KeventHost {
     change();
   }
 
-  // What a holding leader sleeps on has changed.
+  // Wakes a holding leader, as the descriptors that it sleeps on have changed.
   void Recall();
-  // Recalls all sleepers: what any of them sleeps on has changed.
+  // Wakes all sleepers, as the descriptors that any of them sleeps on have changed.
   void RecallAll();
-  // Something that was ready and announced was taken back.
+  // Looks again after something that was ready and announced was taken back.
   void LookAnew();
 
   EventRing& ring() { return ring_; }
   // The consumer of the ring has made room.
   int CommitRing(unsigned new_uidx, unsigned over);
 
-  // For people: see DumpQueue.
+  // Writes the queue's state as text: see DumpQueue.
   void Dump(LineWriter& out);
 
   // ---- Armers; async-signal-safe ----
 
-  // The word of this timer was replaced by one with a deadline: makes sure that
-  // the queue looks at it in time.
+  // The word of this timer was replaced by one with a deadline: makes sure that a collector looks
+  // at it in time.
   void Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline);
 
-  // The kernel's timer of a CPU-time axis expired.
+  // The kernel's timer on the clock of a CPU-time axis has expired.
   void AlarmFired(uint8_t axis);
 
-  // Something can be collected that the kernel does not know of.
+  // Tells that something can be collected of which the kernel does not know.
   void Wake();
 
-  // Has one call that sleeps return, or the next that would.
+  // Has one sleeping call return, or the next call that would sleep.
   void RequestExit() { doorbell_.RequestExit(); }
-  // The first invariant that does not hold, or nullptr; for tests and debuggers.
+  // Returns the first invariant that does not hold, or nullptr; for tests and debuggers.
   const char* Check() ABSL_LOCKS_EXCLUDED(lock_);
 
   // ---- Collecting and sleeping ----
@@ -196,12 +195,12 @@ class Queue : public KeventHost {
     const timespec* timeout;
     unsigned flags;
     const sigset_t* mask;
-    // kevent_wait: into the ring instead, as long as this is its consumer's index.
+    // True for kevent_wait: the events go into the ring, if old_uidx is its consumer's index.
     bool into_ring = false;
     unsigned old_uidx = 0;
   };
-  // The number of events, or a negative errno.  A cancellation point.
-  // Requires a pin, and unpins, unless it returns in a child of fork.
+  // Returns the number of events, or a negative errno.  A cancellation point.  Requires a pin, and
+  // unpins, unless it returns in a child of fork.
   int GetEvents(const Request& request);
 
  private:
@@ -244,10 +243,10 @@ class Queue : public KeventHost {
 
   std::atomic<int> io_signal_;
   Doorbell doorbell_;
-  bool kevents_first_ ABSL_GUARDED_BY(lock_);  // whose turn it is when there is room for one
+  bool kevents_first_ ABSL_GUARDED_BY(lock_);  // whose turn it is if there is room for one
   EventRing ring_;
 
-  std::atomic<uint32_t> deleted_;  // timers that the index has yet to release
+  std::atomic<uint32_t> deleted_;  // number of timers that the index has yet to release
 
   Sleepers sleepers_ ABSL_GUARDED_BY(lock_);
 

@@ -16,8 +16,8 @@
 namespace kevent::core {
 namespace {
 
-// A fork leaves them as they are.  Constant-initialised: calls may come before any
-// constructor of ours.
+// A fork leaves these as they are.  Constant-initialised: calls may come before any constructor of
+// the library.
 constinit std::atomic<Queue*> g_queues[kMaxQueues] = {};
 constinit std::atomic<QueueMemory*> g_queue_memory[kMaxQueues] = {};
 
@@ -46,7 +46,7 @@ Queue* Queues::Find(uint32_t number) {
 
 void Queues::HasUncleared() { State().any_uncleared.store(true, std::memory_order_seq_cst); }
 
-// A thread that holds the other lock may be about to do it.
+// Another thread that holds the lock may clear them instead.
 void Queues::ClearClosed() {
   Lock& lock = State().lock;
   if (!lock.TryAcquire()) return;
@@ -97,7 +97,7 @@ int Queues::Pin(int kev_fd, Queue** queue) {
     }
     Queue& named = At(found.queue());
     const bool pinned = named.Pin();
-    // If it was closed in between, it may be another queue by now.
+    // If the descriptor was closed in between, the queue may be another one by now.
     const bool still_named = Registry::Get(kev_fd).bits() == found.bits();
     const bool at_home = !pinned || Process::SharesTable();
     if (pinned && still_named && at_home) {
@@ -107,15 +107,15 @@ int Queues::Pin(int kev_fd, Queue** queue) {
     if (pinned) named.Unpin();
     if (!at_home) return EBADF;
     if (prepared && still_named) return EBADF;
-    // Not open for a child of fork that no handler has prepared, either.
+    // In a child of fork that no handler has prepared, the queue is prepared before it is used.
     Process::Owns();
   }
 }
 
 // ---- Names, as descriptors ask for them (core/descriptors/names.h) --------------------------
 
-// To modify a member as it is changes nothing; and of an epoll that does not have it
-// nothing either, whoever's that is.
+// Modifying a member as it is changes nothing, and an epoll without that member refuses, whichever
+// epoll it is.
 bool IsNameOf(int fd, uint32_t queue) {
   const std::atomic<int>& number = g_queue_memory[queue].load()->monotonic_timerfd;
   for (;;) {
@@ -124,7 +124,7 @@ bool IsNameOf(int fd, uint32_t queue) {
         sys::EpollModify(fd, member, EPOLLIN) == 0) {
       return true;
     }
-    // Not if dup2 in another thread has it moved meanwhile.
+    // A failure counts only if dup2 in another thread has not had the member moved meanwhile.
     if (number.load() - 1 == member) return false;
   }
 }

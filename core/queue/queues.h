@@ -17,29 +17,28 @@ class Queues {
  public:
   // The queue with this number; requires that it was opened once.
   static Queue& At(uint32_t number);
-  // The same, or nullptr from the first number on that was never opened.
+  // The queue with this number, or nullptr from the first number on that was never opened.
   static Queue* Find(uint32_t number);
 
-  // The queue that a descriptor names, pinned: 0, EBADF when it is not open or the calling
-  // thread's descriptors are others than the process's, or EINVAL when it is something else.
+  // Pins the queue that a descriptor names: 0, EBADF if the descriptor is not open or the calling
+  // thread's table of descriptors is not the process's, or EINVAL if it is something else.
   static int Pin(int kev_fd, Queue** queue);
 
   // Opens an unused queue under its internal numbers: 0 or an errno.
   static int Open(Queue** queue);
-  // Opens this one, unless it is: in a child of fork, whose parent had it.
+  // Opens this queue if it is not open: in a child of fork, whose parent had it.
   static int OpenAnew(uint32_t number);
 
-  // A queue was closed that has kevents, whose timers are the process's.
-  // Async-signal-safe.
+  // Notes that a queue with kevents was closed, whose timers are the process's.  Async-signal-safe.
   static void HasUncleared();
-  // Takes back what closed queues have.  The lock of a queue that is open may be held.
+  // Takes back the timers of closed queues.  The lock of a queue that is open may be held.
   static void ClearClosed();
 
-  // The part that a fork wipes.  Zeroed memory but for Init.
+  // The part that a fork wipes.  Zeroed memory, ready for Init.
   struct Wiped {
     void Init() { lock.Init(); }
 
-    Lock lock;  // of who opens queues
+    Lock lock;  // held by a thread that opens a queue
     std::atomic<bool> any_uncleared;
   };
 

@@ -31,7 +31,7 @@ bool Sleepers::Enlist(Sleeper& sleeper, unsigned due) {
   return leads;
 }
 
-// A leader that leaves is succeeded (model: LEADER_IS_NOT_SUCCEEDED).
+// When a leader leaves, another sleeper succeeds it (model: LEADER_IS_NOT_SUCCEEDED).
 void Sleepers::Leave(Sleeper& sleeper) {
   Unlink(sleeper);
   if (leader_ == &sleeper) {
@@ -77,7 +77,8 @@ void Sleepers::Unlink(Sleeper& sleeper) {
 
 const char* Sleepers::Check() const {
   const Sleeper* before = nullptr;
-  // A list that is well linked back, from a first one that has none before it, has an end.
+  // If each sleeper is linked back correctly and the first one has none before it, the list has an
+  // end.
   for (const Sleeper* sleeper = first_; sleeper != nullptr; sleeper = sleeper->next_) {
     if (sleeper->previous_ != before) return "a follower is not linked back to the one before it";
     if (!sleeper->linked_) return "a follower is in the list and says that it is not";

@@ -38,9 +38,9 @@
 
 namespace kevent::core {
 
-// One thread in kevent_get_events, on whose stack this lies.  Its own thread alone writes
-// `error`, `timer`, `role` and the descriptors, under the lock of the queue, and so may read
-// them without it; other threads read them under the lock.
+// One thread in kevent_get_events, on whose stack this lies.  Only the sleeper's own thread writes
+// `error`, `timer`, `role` and the descriptors, under the lock of the queue, and so may read them
+// without it; other threads read them under the lock.
 class Sleeper {
  public:
   enum class Role {
@@ -52,7 +52,7 @@ class Sleeper {
 
   explicit Sleeper(unsigned min) : min_nr(min) {}
 
-  // Has it look again, now or before it sleeps.
+  // Has the thread look again, now or before it sleeps.
   void Wake();
 
   bool SleepsOn(int fd) const {
@@ -62,12 +62,12 @@ class Sleeper {
     return false;
   }
 
-  const unsigned min_nr;      // it asks for so many events
+  const unsigned min_nr;      // number of events that it asks for
   SeqCst<uint32_t> woken{0};  // its thread reads it, and sleeps on it, without the lock
   int error = 0;              // the reason for which it cannot sleep, as a negative errno, or 0
   int timer = -1;             // a timerfd that wakes it in place of `woken`, or -1
   Role role = Role::kNone;
-  // The descriptors that it sleeps on, if it does not sleep on `woken`.
+  // The descriptors that the thread sleeps on, if it does not sleep on `woken`.
   const pollfd* descriptors = nullptr;
   unsigned descriptor_count = 0;
 
@@ -79,14 +79,14 @@ class Sleeper {
   Sleeper* next_ = nullptr;
 };
 
-// Zeroed memory is the set of no sleepers.
+// Zeroed memory means that there are no sleepers.
 class Sleepers {
  public:
-  // Gives the sleeper a place, once it has found `due` events, fewer than it asks for, or
-  // confirms the one that it has.  True when it leads: then its role is kLeader.
+  // Gives the sleeper a place, after it has found `due` events, fewer than it asks for, or confirms
+  // the place that it has.  True if it leads: then its role is kLeader.
   [[nodiscard]] bool Enlist(Sleeper& sleeper, unsigned due);
 
-  // Takes its place from the sleeper, if it has one.
+  // Takes the sleeper's place away, if it has one.
   void Leave(Sleeper& sleeper);
 
   void WakeFollowers();
@@ -95,7 +95,7 @@ class Sleepers {
   bool has_leader() const { return leader_ != nullptr; }
   bool LeaderSleepsOn(int fd) const { return leader_ != nullptr && leader_->SleepsOn(fd); }
 
-  // The first invariant that does not hold, or nullptr.
+  // Returns the first invariant that does not hold, or nullptr.
   const char* Check() const;
 
  private:
@@ -105,7 +105,7 @@ class Sleepers {
   void Unlink(Sleeper& sleeper);
 
   Sleeper* leader_;
-  Sleeper* first_;  // of the followers, oldest first
+  Sleeper* first_;  // the oldest of the followers
   Sleeper* last_;
 };
 

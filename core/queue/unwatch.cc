@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A number that kevents watch is about to be closed: who watches it takes it out.
+// The program is about to close a number that kevents watch: each queue that watches it takes it
+// out.
 
 #include "core/descriptors/process_state.h"
 #include "core/kevents/event_set.h"
@@ -12,14 +13,14 @@
 namespace kevent::core {
 namespace {
 
-// Out of whatever epoll of the queue's it is in; the records stay, as for any
-// descriptor that was closed.
+// Takes the number out of every epoll of the queue's; the records stay, as for any descriptor that
+// was closed.
 void TakeOut(Queue& queue, int fd) {
-  // A child of vfork closes in its own table of descriptors, with our memory.
+  // A child of vfork closes in its own table of descriptors, with its parent's memory.
   if (queue.CallersTable() == Queue::Table::kAnother || !queue.Pin()) return;
   {
     const Queue::NumbersUsed used(queue);
-    // Its epolls may be strangers', if the program has closed ours behind our back.
+    // If the program has closed the queue's epolls unseen, their numbers may be strangers'.
     if (queue.OwnsEpoll()) {
       if (const KeventSet* set = queue.kevents(); set != nullptr) set->LetGo(fd);
     }
@@ -30,8 +31,8 @@ void TakeOut(Queue& queue, int fd) {
 }  // namespace
 
 void Watched::LetGoOf(int fd) {
-  const SignalsBlocked blocked;  // a handler that leaves would leave its pin behind
-  // A child of vfork closes in its own table of descriptors, with our memory.
+  const SignalsBlocked blocked;  // a handler that leaves by siglongjmp would leave its pin behind
+  // A child of vfork closes in its own table of descriptors, with its parent's memory.
   if (!Process::Owns()) return;
   const uint32_t watching = Entry(fd)->exchange(0, std::memory_order_seq_cst);
   if (watching == 0) return;

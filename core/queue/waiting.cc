@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// How the kernel objects of a queue wake its leader (core/queue/sleepers.h).
+// The ways in which the kernel objects of a queue wake its leader (core/queue/sleepers.h).
 //
 // Normally the leader sleeps on the internal epoll descriptor of the queue.  When events are due,
 // but fewer than it asks for, that descriptor has to stay readable for others: then the leader
@@ -13,7 +13,7 @@
 
 namespace kevent::core {
 
-// Gives the sleeper a place, once it has found `due` events, fewer than it asks for.
+// Gives the sleeper a place, after it has found `due` events, fewer than it asks for.
 void Queue::Enlist(Sleeper& sleeper, unsigned due) {
   if (!sleepers_.Enlist(sleeper, due) || due == 0) return;
   const int error = Hold();
@@ -22,8 +22,8 @@ void Queue::Enlist(Sleeper& sleeper, unsigned due) {
 }
 
 // Leaves the descriptor readable, and sets the kernel's timers to the deadlines that are not due
-// yet.  0; -EAGAIN when an armer came in between, so that the leader has to look again; or the
-// reason for which it cannot hold: the kernel has no memory.
+// yet.  Returns 0; -EAGAIN if an armer came in between, so that the leader has to look again; or an
+// error if the leader cannot hold, as the kernel has no memory.
 int Queue::Hold() {
   KeventSet* const set = kevents();
   if (set != nullptr) {
@@ -31,8 +31,8 @@ int Queue::Hold() {
   }
   doorbell_.Hold();
   // With kevents the leader sleeps on every edge of the epoll, and an announcement is one.  So
-  // nothing is announced when the kernel reports an event by level anyhow, or when nothing is
-  // due: for want of room in the ring the leader may hold then, too.
+  // nothing is announced if the kernel reports an event by level anyhow, or if nothing is due: a
+  // leader that waits for room in the ring may hold then, too.
   if ((set == nullptr || set->ready_by_level() == 0) && ReadableMembers() != 0) {
     doorbell_.Announce();
   }
@@ -67,7 +67,8 @@ void Queue::RecallAll() {
   if (sleepers_.has_leader()) doorbell_.Notify();
 }
 
-// The descriptors that a holding leader sleeps on, which become readable with new events only.
+// Lists the descriptors that a holding leader sleeps on, which become readable with new events
+// only.
 unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
   if (const KeventSet* set = kevents(); set != nullptr) {
     descriptors[0] = {set->edges(), POLLIN, 0};
@@ -80,7 +81,7 @@ unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
   return doorbell_.TimersToPoll(descriptors);
 }
 
-// Takes its place from the sleeper, if it has one.  After a leader nobody holds, until its
+// Takes the sleeper's place away, if it has one.  After a leader left, no thread holds until its
 // successor has looked.
 void Queue::Leave(Sleeper& sleeper) {
   if (sleepers_.IsLeader(sleeper)) {
@@ -94,7 +95,7 @@ int Queue::CommitRing(unsigned new_uidx, unsigned over) {
   Locked locked(lock_);
   const bool was_full = ring_.exists() && ring_.full();
   const int count = ring_.Commit(new_uidx, over);
-  // A leader that waits for room in the ring holds.
+  // A leader holds while it waits for room in the ring.
   if (was_full && count > 0) Recall();
   return count;
 }
