@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// aio_error and aio_return are not here: the C library's find in the control
-// block what they say.
+// aio_error and aio_return are not replaced: the C library's functions read their answers from the
+// control block.
 
 #include "core/calls/aio.h"
 
@@ -34,15 +34,15 @@ int Pass(Libc libc, auto... arguments) {
   return libc != nullptr ? libc(arguments...) : NotYet();
 }
 
-// Both libraries may have some of a descriptor's.
+// The answer of aio_cancel for a descriptor on which both libraries may have operations.
 int Both(int ours, int theirs) {
   if (theirs < 0) return theirs;
   if (ours == AIO_NOTCANCELED || theirs == AIO_NOTCANCELED) return AIO_NOTCANCELED;
   return ours == AIO_CANCELED || theirs == AIO_CANCELED ? AIO_CANCELED : AIO_ALLDONE;
 }
 
-// The C library looks at the operation and the descriptor before the control
-// block, which may be anything then.
+// The C library looks at the operation and the descriptor before it looks at the control block,
+// which may be any pointer if they are wrong.
 template <typename Libc, typename Control>
 int Sync(Libc libc, int operation, Control* control) {
   const bool is_known = operation == O_SYNC || operation == O_DSYNC;
@@ -145,7 +145,7 @@ KEVENT_OWN_NAME(aio_fsync64);
 KEVENT_OWN_NAME(aio_cancel);
 KEVENT_OWN_NAME(aio_cancel64);
 KEVENT_OWN_NAME(aio_suspend);
-// A cancellation point, which the C library's header says throws nothing.
+// aio_suspend64 is a cancellation point, though the C library's header says that it throws nothing.
 KEVENT_SECOND_NAME_OF(aio_suspend64)
 int kevent_aio_suspend64(const aiocb64* const list[], int count, const timespec* timeout);
 KEVENT_OWN_NAME(lio_listio);

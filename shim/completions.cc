@@ -19,12 +19,12 @@ KEVENT_EXPORT int mq_notify(mqd_t message_queue, const sigevent* notification) n
   return libc != nullptr ? libc(message_queue, notification) : Finish(-EAGAIN);
 }
 
-// Fails with a code of its own, EAI_SYSTEM with an errno.
+// getaddrinfo_a fails with a code of its own, EAI_SYSTEM with an errno.
 KEVENT_EXPORT int getaddrinfo_a(int mode, gaicb* list[], int count, sigevent* notification) {
   const auto libc = KEVENT_LIBC(getaddrinfo_a);
   if (libc == nullptr) return EAI_AGAIN;
   core::BeforeLookup(list, count);
-  // GAI_WAIT notifies nobody.
+  // GAI_WAIT makes no notification.
   if (mode != GAI_NOWAIT || !core::IsKeventNotification(notification)) {
     return libc(mode, list, count, notification);
   }

@@ -30,8 +30,9 @@ int Fcntl(Libc libc, int fd, int command, void* argument) {
   return libc(fd, command, argument);
 }
 
-// dup2 or dup3 by `call`, where neither number concerns us; false if one does.  In another
-// table of descriptors none does: a child of vfork, which has our memory, may be killed there.
+// Makes dup2 or dup3 by `call` if neither number concerns the library; false if one does.  In
+// another table of descriptors neither does: a child of vfork, which has its parent's memory, may
+// be killed there.
 template <typename Call>
 bool ReplaceUnconcerned(int fd, int target, Call call, int* result) {
   if (core::ConcernsAny() && !core::OwnsTable()) {
@@ -47,8 +48,8 @@ bool ReplaceUnconcerned(int fd, int target, Call call, int* result) {
 
 }  // namespace
 
-// Where the C library's function is not found yet, inside its very look-up, the
-// system call itself is made.
+// If the C library's function is not found yet, in a call from inside its look-up, the system call
+// itself is made.
 
 KEVENT_EXPORT int close(int fd) {
   const core::Closing closing(fd);
@@ -125,7 +126,7 @@ KEVENT_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept
   return result;
 }
 
-// A thread with descriptors of its own has no say in the process's queues.
+// A thread with a table of descriptors of its own no longer changes the process's queues.
 KEVENT_EXPORT int unshare(int flags) noexcept {
   const auto libc = KEVENT_LIBC(unshare);
   const int result = libc != nullptr ? libc(flags) : Finish(sys::Unshare(flags));
@@ -141,7 +142,7 @@ KEVENT_EXPORT void closefrom(int lowest) noexcept {
     const core::Closing closing(first, ~0U);
     core::Loses(first, ~0U);
     if (core::CloseDescriptors(first, ~0U, 0) == 0) return;
-    rest = core::CloseOneByOne(first);  // and the C library has a way without the call
+    rest = core::CloseOneByOne(first);  // the C library has a way without close_range
   }
   const auto libc = KEVENT_LIBC(closefrom);
   if (libc != nullptr) libc(static_cast<int>(rest));

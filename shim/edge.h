@@ -9,9 +9,9 @@
 
 #define KEVENT_EXPORT extern "C" __attribute__((__visibility__("default")))
 
-// The library's own name, kevent_<name>, for a function of this file.  Where an
-// object brings the library into a program that has neither linked nor preloaded
-// it, the name that the C library has too is found there.
+// Gives a function of this file the library's own name, kevent_<name>, too.  If an object brings
+// the library into a program that has neither linked nor preloaded it, the plain name is the C
+// library's there, and this one is still found.
 #ifdef __clang__
 #define KEVENT_SECOND_NAME_OF(name) KEVENT_EXPORT __attribute__((__alias__(#name)))
 #else
@@ -21,7 +21,7 @@
 
 namespace kevent::shim {
 
-// A result, or a negative errno value.
+// Returns a result as it is; for a negative errno value sets errno and returns -1.
 inline int Finish(int result) {
   if (result >= 0) return result;
   errno = -result;

@@ -16,17 +16,17 @@ constinit Libc g_libc = {};
 
 namespace {
 
-// The thread that is inside the look-up; 0: none.
+// The thread that is inside the look-up; 0: none is.
 constinit std::atomic<int> g_resolving{0};
 
-// The name as dlsym finds it after this object.  Unversioned: since glibc 2.34
-// that is the one that programs built today are bound to, and a look-up that
-// does not fail allocates nothing.
+// Finds the function that dlsym finds after this object.  The name has no version: since glibc 2.34
+// the default one is the one that programs built today are bound to, and a look-up that does not
+// fail allocates nothing.
 //
-// In a program that is neither linked nor preloaded with this library, and uses
-// another that is, the C library stands before this object.  Then the function
-// is the one that the program calls by this name.  That cannot be ours: whoever
-// finds ours first has the C library after it.
+// If a program is neither linked nor preloaded with this library, but uses another library that is,
+// the C library stands before this object.  Then the function is the one that the program calls by
+// this name.  It cannot be this library's own: in a program that finds that one first, the C
+// library comes after it.
 template <typename Function>
 void Find(std::atomic<Function>& entry, const char* name) {
   void* found = dlsym(RTLD_NEXT, name);
@@ -41,8 +41,9 @@ bool IsOfThisObject(const void* address) {
          its.dli_fbase == own.dli_fbase;
 }
 
-// Where the program and most libraries find close, if they are not told to look
-// elsewhere first (RTLD_DEEPBIND), as the object that brought this library may be.
+// True if this object is the place in which the program and most libraries find close.  A library
+// that is told to look elsewhere first (RTLD_DEEPBIND), as the object that brought this library may
+// be, finds another one.
 bool ProgramClosesHere() {
   void* program = dlopen(nullptr, RTLD_LAZY);
   return program != nullptr && IsOfThisObject(dlsym(program, "close"));
@@ -50,10 +51,9 @@ bool ProgramClosesHere() {
 
 }  // namespace
 
-// dlsym may allocate, and the program's allocator may call any function of the
-// list.  Such a call finds this thread in the look-up already, and is served by
-// its caller without the C library.  A second thread just looks up the same
-// addresses: nobody waits.
+// dlsym may allocate, and the program's allocator may call any function of the list.  Such a call
+// finds its own thread in the look-up already, and is served by its caller without the C library.
+// A second thread just looks up the same addresses: no thread waits.
 void Resolve() {
   const int before = errno;
   const int self = gettid();
@@ -62,7 +62,7 @@ void Resolve() {
 #define INTERPOSED(name) Find(g_libc.name, #name);
 #include "shim/interposed.def"
 #undef INTERPOSED
-  // The last look-up, which succeeds: for dlerror there is nothing to tell.
+  // This look-up comes last and succeeds, so it leaves no error for the program's dlerror.
   core::SetSeesCloses(ProgramClosesHere());
   int me = self;
   g_resolving.compare_exchange_strong(me, 0);
@@ -71,9 +71,9 @@ void Resolve() {
 
 namespace {
 
-// Before the program can install a signal handler that would be the first to
-// ask.  Calls that come earlier, from constructors that run before this one,
-// ask for themselves.
+// Runs before the program can install a signal handler that would be the first to need the
+// addresses.  Calls that come earlier, from constructors that run before this one, look them up
+// themselves.
 __attribute__((constructor)) void ResolveEarly() { Resolve(); }
 
 }  // namespace

@@ -19,7 +19,7 @@
 
 namespace kevent::shim {
 
-// What the C library promises of its arguments (nonnull) is no part of a type.
+// The attributes of the C library's arguments (nonnull) are no part of a type.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wignored-attributes"
 struct Libc {
@@ -32,11 +32,11 @@ struct Libc {
 // Constant-initialised, filled by Resolve.
 extern Libc g_libc;
 
-// Finds all of them.  Until that is done, in calls that come from inside the
-// look-up, the entries stay null.
+// Finds all of them.  Until that is done, the entries stay null for calls that come from inside the
+// look-up.
 void Resolve();
 
-// The C library's function, or nullptr inside the look-up itself.
+// The C library's function, or nullptr inside the look-up.
 #define KEVENT_LIBC(name)                                                                    \
   (ABSL_PREDICT_TRUE(::kevent::shim::g_libc.name.load(std::memory_order_acquire) != nullptr) \
        ? ::kevent::shim::g_libc.name.load(std::memory_order_relaxed)                         \

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The aio_* calls and lio_listio when they are to complete into a queue.  Results are 0 or an errno
-// unless said otherwise.
+// The aio_* calls and lio_listio for operations that complete into a queue.  Results are 0 or an
+// errno unless a comment says otherwise.
 
 #ifndef KEVENT_CORE_CALLS_AIO_H_
 #define KEVENT_CORE_CALLS_AIO_H_

@@ -31,15 +31,15 @@ bool OwnsTableOf(int fd) {
   return of_queue ? Process::Owns(found.queue()) : Process::Owns();
 }
 
-// Another file is there now.
+// Another file is under this number now.
 void Replaced(int fd, Registration before) {
   if (before.none() || (before.is_name() && IsNameOf(fd, before.queue()))) return;
   if (Registry::Change(fd, before, {})) Forget(before);
 }
 
-// dup2 has put a queue's epoll there.  Another thread may have put something else
-// there since, before this is registered or after: what the kernel has there in the
-// end is what counts.
+// dup2 has put a queue's epoll under this number.  Another thread may have put another file there
+// since, before the number is registered or after: the file that the kernel has there in the end
+// counts.
 void NameReplaced(int fd, uint32_t queue) {
   const Registration name = Registration::Name(queue);
   Registration other = Registry::Replace(fd, name);
@@ -54,11 +54,11 @@ void NameReplaced(int fd, uint32_t queue) {
   Forget(other);
 }
 
-// A further name for what `fd` names.  It is counted before it is made, so that
-// the close of the original in another thread does not end the queue in
-// between, nor leave the copy without one.
+// Makes a further name for the queue that `fd` names.  The name is counted before it is made, so
+// that the close of the original in another thread does not end the queue in between, nor leave the
+// copy without one.
 //
-// With `name`, which says what the copy is registered as.
+// Registers the copy by `name(copy, queue)`, and returns its result.
 template <typename Copy, typename Name>
 int CopyName(int fd, Copy copy, Name name) {
   const Registration original = Registry::Get(fd);
@@ -74,7 +74,7 @@ int CopyName(int fd, Copy copy, Name name) {
   return name(result, original.queue());
 }
 
-// The copy has a number that the kernel has given.
+// Does what CopyName does for a copy under a number that the kernel chooses.
 template <typename Copy>
 int CopyNameAnywhere(int fd, Copy copy) {
   for (;;) {
@@ -94,9 +94,9 @@ int CopyNameAnywhere(int fd, Copy copy) {
   }
 }
 
-// Makes room for dup2 on a number that may be registered: 0, or EBUSY.  Waits for what
-// is being made there or closed, and for threads that use it; not for long, since they
-// may wait for this one, whose handler calls dup2.
+// Makes room for dup2 on a number that may be registered: 0, or EBUSY.  Waits until a descriptor
+// there is made or closed, and for threads that use it; not for long, since they may wait for this
+// thread, whose handler calls dup2.
 int MakeRoom(int target) {
   for (int left = kPatience; left != 0;) {
     const Registration found = Registry::Get(target);
@@ -106,7 +106,7 @@ int MakeRoom(int target) {
     } else if (!found.is_internal() || found.role() == kRoleMadeAndLeft) {
       return 0;
     } else if (!sys::IsMarked(target)) {
-      Registry::Change(target, found, {});  // closed by a system call that we don't see
+      Registry::Change(target, found, {});  // closed by a system call that the library does not see
     } else if (found.role() == kRoleProcess) {
       return EBUSY;
     } else {
@@ -127,9 +127,9 @@ int MakeRoom(int target) {
   return EBUSY;
 }
 
-// Registers a number of the program's as being closed; false, and nothing, if it is the
-// engine's or is being closed already.  Who has registered it so closes it, and nobody
-// else does: he may be between his last look and his system call.
+// Registers a number of the program's as being closed; if it is the engine's or is being closed
+// already, changes nothing and returns false.  Only the thread that has registered the number
+// closes it: it may be between its last look and its system call.
 bool BeginClosing(int fd, Registration closing) {
   Registration found;
   do {
@@ -142,8 +142,8 @@ bool BeginClosing(int fd, Registration closing) {
   return true;
 }
 
-// Of a number that is the engine's or is being closed: false if that is over, and the
-// number has been given to the program since, but is still registered.
+// Asked of a number that was the engine's or being closed: false if that is over, and the number
+// has been given to the program since, but is still registered.
 bool IsClosedByAnother(int fd) { return IsInternal(fd) || sys::IsMarked(fd); }
 
 int CloseAround(unsigned first, unsigned last, Registration closing) {
@@ -181,25 +181,25 @@ void LeaveTable() { Process::AskedForTable(); }
 
 int CloseDescriptor(int fd) {
   if (!OwnsTableOf(fd)) return sys::Close(fd);
-  const SignalsBlocked blocked;  // a handler that leaves would leave it half closed
+  const SignalsBlocked blocked;  // a handler that leaves by siglongjmp would leave it half closed
   const Registration closing = Registration::Closing();
   if (!BeginClosing(fd, closing)) return IsClosedByAnother(fd) ? -EBADF : sys::Close(fd);
   const int result = sys::Close(fd);
-  // Not if the number was given to another queue meanwhile.
+  // This changes nothing if the number was given to another queue meanwhile.
   Registry::Change(fd, closing, {});
   return result;
 }
 
 int CloseDescriptors(unsigned first, unsigned last, int flags) {
-  // CLOEXEC closes nothing now; after UNSHARE the calling thread has left the
-  // table of descriptors that the queues live in.  No descriptor is beyond INT_MAX.
+  // CLOEXEC closes nothing now; after UNSHARE the calling thread has left the table of descriptors
+  // that the queues live in.  No descriptor is beyond INT_MAX.
   const bool closes = flags == 0 && first <= last && first <= INT_MAX;
   const int registered = closes ? Registry::Next(static_cast<int>(first), INT_MAX) : -1;
   if (registered < 0 || !OwnsTableOf(registered)) {
     return sys::CloseRange(first, last, flags);
   }
 
-  // Where a sandbox refuses the call, nothing is to be forgotten.
+  // If a sandbox refuses the call, nothing may be forgotten.
   if (const int error = sys::CloseRange(INT_MAX, INT_MAX, 0); error < 0) return error;
   const SignalsBlocked blocked;
   const int end = last > INT_MAX ? INT_MAX : static_cast<int>(last);
@@ -246,21 +246,21 @@ int DuplicateFrom(int fd, int lowest, bool close_on_exec) {
 }
 
 int DuplicateTo(int fd, int target) {
-  // dup2 on one number succeeds if it is open; dup3 refuses.
+  // On one and the same number, dup2 succeeds if it is open; dup3 refuses.
   if (fd == target) {
     return IsOpen(fd) ? target : -EBADF;
   }
   return DuplicateTo(fd, target, 0);
 }
 
-// Until the system call has succeeded the number names what it did.
+// Until the system call has succeeded the number names the queue that it named before.
 int DuplicateTo(int fd, int target, int flags) {
   if (fd == target || !OwnsTableOf(Registry::Get(fd).none() ? target : fd)) {
     return sys::DuplicateTo(fd, target, flags);
   }
   if (!IsOpen(fd)) return -EBADF;
   if ((flags & ~O_CLOEXEC) != 0) return -EINVAL;
-  // Beyond what can be registered the call itself fails.
+  // For a number that cannot be registered the call itself fails.
   if (Registry::Get(fd).is_name() && target >= 0) {
     if (const int error = Registry::Reserve(target); error != 0 && error != EMFILE) return -error;
   }

@@ -5,10 +5,10 @@
 
 namespace kevent::core {
 
-// Writes to `fd` what state a queue is in: 0 or a negative errno.  Waits for nothing but
-// `fd`: what only the queue's lock lets one read is left out if another thread holds it, or
-// the caller does, in whose midst a handler or a debugger calls this.  The queue is neither locked
-// nor in use while the text is written.  Async-signal-safe.
+// Writes the state of a queue to `fd` as text: 0 or a negative errno.  Waits for nothing but `fd`:
+// if another thread holds the queue's lock, or the caller does, which a handler or a debugger has
+// interrupted, the parts that need the lock are left out.  The queue is neither locked nor in use
+// while the text is written.  Async-signal-safe.
 int DumpQueue(int kev_fd, int fd);
 
 }  // namespace kevent::core

@@ -27,7 +27,7 @@ void Answer(ukevent* entry, int error) {
   entry->ret_data[1] = static_cast<uint32_t>(error);
 }
 
-// 0, or the error of a request that cannot be one.
+// Checks a request: 0 or its error.
 int CheckRequest(const Source& source, const ukevent& request) {
   if ((request.req_flags & ~kRequestFlags) != 0) return -EINVAL;
   const bool all = request.event == KEVENT_MASK_ALL;
@@ -105,7 +105,7 @@ int KeventSet::Modify(const ukevent& entry) {
   const Source& source = SourceOf(record);
   if (const int error = CheckRequest(source, entry); error != 0) return error;
 
-  // Events from before the change are found by the mask of before.
+  // Events from before the change are found by the old mask.
   source.harvest_shared(*this);
   const uint32_t event = record.event;
   const uint32_t req_flags = record.req_flags;
@@ -127,8 +127,8 @@ int KeventSet::Modify(const ukevent& entry) {
 
 namespace {
 
-// Visits each entry, in chunks, so that collectors are not kept waiting for very many.
-// Returns how many visit() has given back, which it writes to the front.
+// Visits each entry, in chunks, so that collectors do not wait long for the lock.  Returns the
+// number of entries that visit() has given back, which it writes to the front.
 template <typename Visit>
 unsigned ForEach(Queue& queue, KeventSet& set, unsigned num, ukevent* entries, Visit visit) {
   constexpr unsigned kChunk = 64;
@@ -203,7 +203,7 @@ int PinAndControl(int kev_fd, unsigned cmd, unsigned num, ukevent* entries) {
 
 int ControlKevents(int kev_fd, unsigned cmd, unsigned num, ukevent* entries) {
   if (cmd != KEVENT_CTL_READY) return PinAndControl(kev_fd, cmd, num, entries);
-  // A handler that leaves would leave its pin behind.
+  // A handler that leaves by siglongjmp would leave its pin behind.
   const SignalsBlocked blocked;
   return PinAndControl(kev_fd, cmd, num, entries);
 }

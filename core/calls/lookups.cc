@@ -14,7 +14,7 @@ namespace kevent::core {
 
 namespace {
 
-// The program's array is its own again when the call returns: 0 or ENOMEM.
+// Copies the list, as the program may reuse its array when the call returns: 0 or ENOMEM.
 int CopyList(gaicb* const list[], int count, Operation* lookup) {
   size_t requests = 0;
   for (int i = 0; i < count; ++i) requests += list[i] != nullptr;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// getaddrinfo_a when it is to complete into a queue.  Results are 0 or an errno.
+// getaddrinfo_a for look-ups that complete into a queue.  Results are 0 or an errno.
 
 #ifndef KEVENT_CORE_CALLS_LOOKUPS_H_
 #define KEVENT_CORE_CALLS_LOOKUPS_H_
@@ -12,13 +12,12 @@
 
 namespace kevent::core {
 
-// To be called before the C library is asked for look-ups: returns when no thread of ours
-// looks at one of these requests because of an earlier list.
+// Called before the C library is asked for look-ups: returns when no thread of the engine looks at
+// one of these requests because of an earlier list.
 void BeforeLookup(gaicb* const list[], int count);
 
-// Takes all that the end of a list needs.  Then the C library is asked for the
-// look-ups, without a notification, and it is either waited for or, if that has
-// failed, dropped.
+// Takes everything that the end of a list needs.  Then the C library is asked for the look-ups,
+// without a notification; if it agrees the list is waited for, and otherwise dropped.
 int PrepareLookup(gaicb* const list[], int count, const sigevent& notification, uint32_t* number);
 void AwaitLookup(uint32_t number);
 void DropLookup(uint32_t number);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// mq_notify when it is to complete into a queue.
+// mq_notify for messages that complete into a queue.
 
 #ifndef KEVENT_CORE_CALLS_MESSAGE_QUEUES_H_
 #define KEVENT_CORE_CALLS_MESSAGE_QUEUES_H_
@@ -9,7 +9,7 @@
 
 namespace kevent::core {
 
-// 0 or an errno.
+// Returns 0 or an errno.
 int NotifyOfMessage(int message_queue, const sigevent& notification);
 
 }  // namespace kevent::core

@@ -20,14 +20,15 @@ namespace kevent::core {
 
 namespace {
 
-// A descriptor for a new queue: its number, or a negative errno.
+// Makes a descriptor for a new queue: its number, or a negative errno.
 int NameAnew(Queue& queue) {
   for (;;) {
     const Taking taking;
     const Registry::Moment before = Registry::Now();
     const Queue::NumbersUsed used(queue);
     const int fd = sys::DuplicateFrom(queue.epoll(), 0, true);
-    // No number at all is to be given now (fcntl(2)), not an argument of the caller's.
+    // EINVAL means here that no number can be given at all (fcntl(2)), not that an argument of the
+    // caller's is wrong.
     if (fd == -EINVAL) return -EMFILE;
     if (fd < 0) return fd;
     if (const int error = Registry::Reserve(fd); error != 0) {
@@ -44,7 +45,7 @@ int InitQueue(kevent_ring* ring, unsigned num, unsigned flags) {
   if (flags != 0 || (ring == nullptr) != (num == 0)) return -EINVAL;
   if (num == 1) return -EINVAL;
   if (reinterpret_cast<uintptr_t>(ring) % alignof(kevent_ring) != 0) return -EINVAL;
-  // Its two ends: what lies between may be very much.
+  // Only the two ends of the ring are tried: the part in between may be very large.
   if (ring != nullptr && (!sys::IsWritable(ring, sizeof(kevent_ring)) ||
                           !sys::IsWritable(&ring->event[num - 1], sizeof(ukevent)))) {
     return -EFAULT;

@@ -13,13 +13,13 @@
 
 namespace kevent::core {
 
-// A new queue's descriptor.
+// Makes a queue, and returns its descriptor.
 int InitQueue(kevent_ring* ring, unsigned num, unsigned flags);
 
 // kevent_ctl.  Async-signal-safe when cmd is KEVENT_CTL_READY.
 int ControlKevents(int kev_fd, unsigned cmd, unsigned num, ukevent* entries);
 
-// Events from the queue kev_fd.  A cancellation point.
+// Collects events from the queue kev_fd.  A cancellation point.
 int GetEvents(int kev_fd, const Queue::Request& request);
 
 // kevent_wait.  A cancellation point.

@@ -17,9 +17,9 @@ namespace kevent::core {
 
 namespace {
 
-// The queue that the timer is in.  A slot's queue is stored before its
-// generation, so a caller who then finds the generation right has the right
-// queue; one who does not has some queue, and queues are never unmapped.
+// The queue that the timer is in.  A slot's queue is stored before its generation, so a caller that
+// then finds the generation right has the right queue; one that does not has some queue, and queues
+// are never unmapped.
 Queue* QueueOf(const TimerSlot& timer) {
   const uint32_t link = timer.queue_link();
   return link == 0 ? nullptr : &Queues::At(link - 1);
@@ -32,7 +32,7 @@ clockid_t ClockOf(const TimerSlot& timer, const Queue& queue, bool on_monotonic_
   return queue.kernel_timer(index).clock.load(std::memory_order_relaxed);
 }
 
-// One of clock_getcpuclockid or pthread_getcpuclockid.
+// True for a clock of clock_getcpuclockid or pthread_getcpuclockid.
 bool IsDynamic(clockid_t clock) { return clock < 0; }
 
 bool ClockLives(const TimerSlot& timer, Queue& queue, clockid_t clock) {
@@ -45,9 +45,9 @@ bool RelativeOnMonotonic(const TimerSlot& timer, const Queue& queue) {
          queue.kernel_timer(index).relative_on_monotonic.load(std::memory_order_relaxed);
 }
 
-// The report of a setting by timer_gettime and timer_settime.  Of a timer on the clock of
-// a thread or process that has ended it is nothing, the interval included, as in the
-// kernel (posix_cpu_timer_get).
+// The answer of timer_gettime and timer_settime for a setting.  If the timer is on the clock of a
+// thread or process that has ended, it is zero, the interval included, as in the kernel
+// (posix_cpu_timer_get).
 itimerspec Report(const TimerSlot& timer, const Queue& queue, const Setting& setting) {
   if (!setting.armed()) return {ToTimespec(setting.interval), {0, 0}};
   const clockid_t clock = ClockOf(timer, queue, setting.on_monotonic_axis);
@@ -60,16 +60,15 @@ itimerspec Report(const TimerSlot& timer, const Queue& queue, const Setting& set
   return {ToTimespec(setting.interval), ToTimespec(RemainingAt(setting, now))};
 }
 
-// About to replace the setting that the word was found to hold: the overruns of
-// what was collected from it are forgotten, which only periodic timers have.  False
-// when the timer is gone.
+// Prepares the replacement of the setting that was found in the word: the overruns that were
+// counted for it are forgotten, if it is periodic.  False if the timer is gone.
 bool BeginSetting(TimerSlot& timer, uint32_t generation, const Setting& before) {
   return before.interval == 0 ? timer.live_as(generation) : timer.life.NextSetting(generation);
 }
 
 }  // namespace
 
-// Errors in the order of the kernel's timer_create: the clock comes first.
+// Errors come in the order of the kernel's timer_create: the clock first.
 int CreateTimer(clockid_t clock, const sigevent& notification, timer_t* timer) {
   ClockPlan plan;
   if (const int error = PlanFor(clock, &plan); error != 0) return error;
@@ -88,10 +87,10 @@ int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_
   if (value == nullptr || !IsValid(value->it_value) || !IsValid(value->it_interval)) return EINVAL;
   TimerSlot* timer = SlotTable::Find(handle);
   if (ABSL_PREDICT_FALSE(timer == nullptr)) return EINVAL;
-  // Among very many timers the slot is in no cache.  While it comes, the clock
-  // is read that nearly every relative setting is measured on.
+  // Among very many timers the slot is in no cache.  While it comes, the clock is read that nearly
+  // every relative setting is measured on.
   __builtin_prefetch(timer, 1);
-  // Flags other than TIMER_ABSTIME are ignored, as by the kernel.
+  // Flags other than TIMER_ABSTIME are ignored, as the kernel does.
   Setting next;
   next.deadline = ToNanoseconds(value->it_value);
   const bool relative = next.armed() && (flags & TIMER_ABSTIME) == 0;
@@ -106,8 +105,8 @@ int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_
   if (relative && clock == CLOCK_MONOTONIC) {
     next.deadline = AddSaturating(monotonic_now, next.deadline);
   } else if (relative || IsDynamic(clock)) {
-    // Only the CPU time of a thread or process that has gone cannot be read.
-    // The kernel refuses every setting of such a timer (posix_cpu_timer_set).
+    // Only the CPU time of a thread or process that has ended cannot be read.  The kernel refuses
+    // every setting of such a timer (posix_cpu_timer_set).
     Nanoseconds now;
     if (sys::Now(clock, &now) != 0 || !ClockLives(*timer, *queue, clock)) return ESRCH;
     if (relative) next.deadline = AddSaturating(now, next.deadline);
@@ -116,7 +115,7 @@ int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_
   PackedSetting before = timer->word.Guess();
   PackedSetting after;
   do {
-    // After the word was read, before it is swapped: if timer_delete comes in
+    // This comes after the word was read and before it is swapped: if timer_delete comes in
     // between, the swap fails (model: LIFE_IS_NOT_ASKED_FOR).
     const Setting replaced = before.Unpack();
     if (ABSL_PREDICT_FALSE(!BeginSetting(*timer, handle.generation(), replaced))) return EINVAL;

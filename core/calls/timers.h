@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The timer_* calls for timers of ours.  Each returns 0 or an errno value; on
-// failure nothing has changed.
+// The timer_* calls for timers of the library's.  Each returns 0 or an errno value; on failure
+// nothing has changed.
 
 #ifndef KEVENT_CORE_CALLS_TIMERS_H_
 #define KEVENT_CORE_CALLS_TIMERS_H_

@@ -28,7 +28,7 @@ class CallDeadline {
   }
 
   bool infinite() const { return infinite_; }
-  // The call only polls.
+  // True if the call only polls.
   bool zero() const { return !infinite_ && end_ == 0; }
   clockid_t clock() const { return clock_; }
   Nanoseconds end() const { return end_; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Signals and their sigevent in the kernel's interface, which the C library's headers
-// do not have.
+// Signals and their sigevent in the kernel's interface, which are missing in the C library's
+// headers.
 
 #ifndef KEVENT_CORE_SYSTEM_KERNEL_SIGNALS_H_
 #define KEVENT_CORE_SYSTEM_KERNEL_SIGNALS_H_

@@ -7,9 +7,9 @@
 
 namespace kevent::core {
 
-// While a call holds a pin or is about to tell the kernel something, no handler
-// of this thread can interrupt it, and so none can leave it by siglongjmp with
-// the pin held or a stale value told.
+// Blocks all signals of the thread while a call holds a pin or is about to tell the kernel
+// something: a handler cannot interrupt it then, and so cannot leave by siglongjmp with the pin
+// held or a stale value told.
 class SignalsBlocked {
  public:
   SignalsBlocked() : before_(sys::BlockAllSignals()) {}
@@ -17,7 +17,7 @@ class SignalsBlocked {
   SignalsBlocked(const SignalsBlocked&) = delete;
   SignalsBlocked& operator=(const SignalsBlocked&) = delete;
 
-  // What the thread had blocked before.
+  // The signals that the thread had blocked before.
   sys::SignalSet before() const { return before_; }
 
  private:

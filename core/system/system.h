@@ -27,14 +27,13 @@ namespace kevent::sys {
 
 // ---- Time ------------------------------------------------------------------
 
-// Reads a clock.  Never fails for the clocks that a timerfd knows and for
-// CLOCK_TAI; a CPU-time clock fails with EINVAL when its thread has gone.
+// Reads a clock.  Never fails for the clocks that a timerfd knows and for CLOCK_TAI; a CPU-time
+// clock fails with EINVAL if its thread has ended.
 int Now(clockid_t clock, uint64_t* nanoseconds);
-// CLOCK_MONOTONIC, which every relative setting waits for.
+// CLOCK_MONOTONIC, on which every relative setting is measured.
 uint64_t MonotonicNow();
 
-// Whether the kernel would make a POSIX timer on this clock: 0 or the error of
-// its timer_create.
+// Asks the kernel for a POSIX timer on this clock: 0 or the error of its timer_create.
 int ProbeTimerClock(clockid_t clock);
 
 // The clock of the calling thread's CPU time, nameable from any thread.
@@ -44,9 +43,9 @@ clockid_t ThreadCpuClock();
 
 enum class OnFork { kKeep, kWipe };
 
-// Zeroed pages in *pages: 0 or -ENOMEM.  kWipe: a child of fork finds them zeroed
-// (MADV_WIPEONFORK), at a cost that does not grow with their number; -ENOSYS where the
-// kernel cannot do so, before Linux 4.14, or the error of a sandbox that forbids it.
+// Maps zeroed pages: 0 and *pages, or -ENOMEM.  kWipe: a child of fork finds them zeroed
+// (MADV_WIPEONFORK), at a cost that does not grow with their number; -ENOSYS if the kernel cannot
+// do so, before Linux 4.14, or the error of a sandbox that forbids it.
 int MapPages(size_t bytes, OnFork on_fork, void** pages);
 
 template <typename Contents>
@@ -59,48 +58,48 @@ int MapPages(size_t bytes, OnFork on_fork, Contents** contents) {
 
 void UnmapPages(void* pages, size_t bytes);
 
-// Asks for 2 MiB pages where they fit: fewer misses of the translation buffer
-// when a timer is picked at random out of very many.
+// Asks for 2 MiB pages where they fit: fewer misses of the translation buffer when a timer is
+// picked at random out of very many.
 void PreferHugePages(void* pages, size_t bytes);
 
 // ---- Descriptors -----------------------------------------------------------
 
-// All are made close-on-exec.
+// All descriptors are made close-on-exec.
 int CreateEpoll();
 int CreateAlwaysReady();  // an eventfd that is readable for ever
 int CreatePipe(int* writer);
-// How many of the bytes it takes, or a negative errno.
+// Returns the number of bytes written, or a negative errno.
 int Write(int fd, const char* text, size_t bytes);
 int CreateTimerfd(clockid_t clock);
 
-// The lowest number that is out of the way of the program's own.
+// The lowest number for a descriptor of the engine's that is out of the way of the program's own.
 int LowestInternal();
 
-// Marks the file that a descriptor is of as one of the engine's own.
-int Mark(int fd);  // fails where the mark could not be read, too
+// Marks the file of a descriptor as one of the engine's own.
+int Mark(int fd);  // fails if the mark could not be read, too
 int MarkOf(int fd);
 bool IsMarked(int fd);
 
-// Locks a file for the calling thread's table of descriptors (F_SETLK), whose locks
-// go when it closes one of the file: 0 or a negative errno.
+// Locks a file for the calling thread's table of descriptors (F_SETLK).  The table's locks go when
+// it closes a descriptor of the file.  Returns 0 or a negative errno.
 int LockTable(int fd);
-// InTableOf: no other table has it locked.  IsLocked: some table has.
+// InTableOf: true if no other table has the file locked.  IsLocked: true if some table has.
 bool InTableOf(int fd);
 bool IsLocked(int fd);
 
-// `token` is what EpollTake says of the member.
+// EpollTake returns `token` with the member.
 int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token = 0);
 int EpollModify(int epoll, int fd, uint32_t events, uint64_t token = 0);
 int EpollDelete(int epoll, int fd);
 
-// The members that are ready, `max` at most, without sleeping.
+// Takes the members that are ready, `max` at most, without sleeping.
 int EpollTake(int epoll, epoll_event* events, unsigned max);
-// True where that may find nothing of what is ready while another thread polls the epoll.
+// True if EpollTake may miss a ready member while another thread polls the epoll.
 bool EpollTakeMayMiss();
 
-// Arms at an absolute moment; 0 disarms.  With `until_clock_set` a timerfd on
-// CLOCK_REALTIME also becomes readable when that clock is set.  Returns
-// -ECANCELED, armed all the same, when it was set since the last call.
+// Arms at an absolute moment; 0 disarms.  With `until_clock_set` a timerfd on CLOCK_REALTIME also
+// becomes readable when that clock is set.  Returns -ECANCELED, but arms all the same, if the clock
+// was set since the last call.
 int ArmTimerfd(int timerfd, uint64_t moment, bool until_clock_set);
 
 int Close(int fd);
@@ -110,36 +109,35 @@ int Duplicate(int fd);
 int DuplicateFrom(int fd, int lowest, bool close_on_exec);
 int DuplicateTo(int fd, int target, int flags);  // dup3
 int DescriptorFlags(int fd);                     // F_GETFD
-int DescriptorLimit();                           // RLIMIT_NOFILE: numbers are below
+int DescriptorLimit();                           // RLIMIT_NOFILE: all numbers are lower
 int StatusFlags(int fd);                         // F_GETFL
 int SetStatusFlags(int fd, int flags);           // F_SETFL
 int Fcntl(int fd, int command, void* argument);
 
 // ---- Sources of kevents ----------------------------------------------------
 
-// What poll says of a descriptor now, or a negative errno.
+// The answer of poll for a descriptor now, or a negative errno.
 int PollNow(int fd, short events);
 
 int FileMode(int fd);  // st_mode
 
-// True if a program's array can be written to, which leaves it as it is; not
-// async-signal-safe.
+// True if a program's array can be written to; leaves it as it is.  Not async-signal-safe.
 bool IsWritable(void* address, size_t bytes);
 
-// Readable when the signal is pending.  TakeSignals takes what is: how many and
-// the process that sent the last; -EAGAIN when there is none.
+// The signalfd is readable while the signal is pending.  TakeSignals takes what is pending: the
+// number of signals and the process that sent the last one; -EAGAIN if there is none.
 int CreateSignalfd(int signal);
 int SetSignalfd(int signalfd, uint64_t signals);  // from then on for these, a SignalSet
 int TakeSignals(int signalfd, uint32_t* count, uint32_t* sender);
 
-// Readable when the process has ended.  ExitStatus, after that, leaves it for wait(2): 0
-// and its status, -ECHILD if it is no child or was reaped, -EAGAIN if a process that
-// traces it has not let go of it.
+// The pidfd is readable after the process has ended.  ExitStatus, after that, leaves the status for
+// wait(2): 0 and the status, -ECHILD if the process is no child or was reaped, -EAGAIN if a process
+// that traces it has not let go of it.
 int CreatePidfd(int process);
 int ExitStatus(int pidfd, int process, int* status);
 
-// Readable when something has happened to what is watched.  InotifyAdd watches
-// what a descriptor is of, adding to what it watches that for: a watch.
+// The inotify is readable when one of its watches has an event.  InotifyAdd watches the file of a
+// descriptor, or adds to the events of its watch; returns the watch.
 int CreateInotify();
 int InotifyAdd(int inotify, int fd, uint32_t mask);
 void InotifyRemove(int inotify, int watch);
@@ -152,75 +150,74 @@ struct Transfer {
   Kind kind;
   int fd;
   void* buffer;
-  size_t bytes;    // for the io_uring kMostBytes at most
-  int64_t offset;  // kStream: where the file is, or it has no places
+  size_t bytes;    // at most kMostBytes for the io_uring
+  int64_t offset;  // kStream: at the file's own offset, or the file has no places
   static constexpr int64_t kStream = -1;
-  static constexpr size_t kMostBytes = 0x7ffff000;  // that read(2) and write(2) move in one call
-  static constexpr size_t kMostAtOnce = 1 << 20;    // to be copied while others wait
+  static constexpr size_t kMostBytes = 0x7ffff000;  // the most that read(2) and write(2) move in
+                                                    // one call
+  static constexpr size_t kMostAtOnce = 1 << 20;    // the most that is copied while others wait
 };
 
-// Does it, blocking.  What was moved or a negative errno; without a place to
-// read from or write to (ESPIPE), as read(2) and write(2).
+// Does the transfer, blocking.  Returns the number of bytes moved or a negative errno; if the file
+// has no places (ESPIPE), does it as read(2) and write(2) do.
 int64_t Perform(const Transfer& transfer);
 
-// The same in the caller's thread, for what does not block: the transfer has no
-// signal for it (SIGPIPE), and is no job control's (SIGTTIN, SIGTTOU).
+// Does what Perform does, in the caller's thread, for a transfer that does not block: it causes no
+// SIGPIPE, and job control does not stop it (SIGTTIN, SIGTTOU).
 int64_t PerformWithoutSignals(const Transfer& transfer);
 
-// A read as far as it does not block: what is in the page cache.  -EAGAIN where
-// nothing is, -EOPNOTSUPP where the file system cannot tell.
+// Reads as far as it does not block, that is from the page cache.  -EAGAIN if nothing is there,
+// -EOPNOTSUPP if the file system cannot tell.
 int64_t ReadAtOnce(const Transfer& transfer);
 
-// Properties of a file that decide how a transfer is done that is not done at once.
+// Properties of a file that decide how a transfer is done that its call did not do at once.
 struct Nature {
-  // Bytes in order, without places: an offset has no meaning.
+  // The file has bytes in order, without places: an offset has no meaning.
   bool is_stream;
-  // An io_uring ends the transfer when a blocking call would.  It waits until a file is
-  // ready before it has tried, where the file cannot be tried: that is for ever where
-  // the call has an answer at once (nothing to be read from such a file at all, or not
-  // by so few bytes).  Nor does it know of a call that ends after a time.
+  // An io_uring ends the transfer when a blocking call would.  If a file cannot be tried, an
+  // io_uring waits until it is ready before the first attempt: for ever, if the call has an answer
+  // at once (nothing can be read from such a file at all, or not by so few bytes).  Nor does it
+  // know of a call that ends after a time.
   bool is_for_ring;
 };
 Nature NatureOf(const Transfer& transfer, bool nonblock);
 
-// True if a read of nothing at this place is not the end of the file: a file of a disk
-// is longer.
+// True if a read of no bytes at this place does not mean the end of the file: a file of a disk is
+// longer.
 bool EndsBefore(const Transfer& read);
 
-// Loads what OpenRing needs, once: 0; -ENOSYS where it is not to be had; or -EAGAIN
-// when there was no descriptor or memory for it, which another call may have.  Not with
-// a lock held: the loader has one of its own, under which it runs constructors of the
-// program's, which may call us.
+// Loads the library that OpenRing needs, once: 0; -ENOSYS if it is not to be had; or -EAGAIN if
+// there was no descriptor or memory for it, which another call may have.  No lock may be held: the
+// loader has one of its own, under which it runs constructors of the program's, which may call this
+// library.
 int LoadRing();
 
-// An io_uring, one of each for the process: its descriptor, or a negative errno.
-// -ENOSYS without the library for it or where the kernel or a sandbox has none.
-// Not async-signal-safe.
+// Makes an io_uring, one of each kind for the process: its descriptor, or a negative errno. -ENOSYS
+// without the library, or if the kernel or a sandbox has none.  Not async-signal-safe.
 enum class Ring : uint8_t { kOperations, kReads };
 int OpenRing(Ring ring);
-// Its descriptor was moved.
+// Says that the ring's descriptor was moved.
 void RingMoved(Ring ring, int fd);
 
-// What ReadAtOnce does, many in one call by the ring for that: 0, or a negative
-// errno and nothing done.  They must be of files that have places, else the kernel
-// reads a stream.  Not together with another ReadTogether.
+// Does what ReadAtOnce does, for many reads in one call, by the ring kReads: 0, or a negative errno
+// and nothing done.  The files must have places, or else the kernel reads a stream.  Not to be
+// called together with another ReadTogether.
 inline constexpr unsigned kReadsTogether = 64;
 int ReadTogether(const Transfer* reads, unsigned count, int64_t* results);
 
-// The rest is the other one's.
-// Adds an operation to those that the next RingSubmit hands to the kernel; false
-// when there is no room.
+// The functions below use the ring kOperations.  RingAdd adds an operation to those that the next
+// RingSubmit hands to the kernel; false if there is no room.
 inline constexpr unsigned kRingEntries = 256;
 bool RingAdd(const Transfer& transfer, uint64_t token);
-// 0; -EAGAIN when the kernel will take the rest another time; or another negative
-// errno: its descriptor was closed by a call that we don't see.
+// Returns 0; -EAGAIN if the kernel will take the remaining operations another time; or another
+// negative errno: the ring's descriptor was closed by a call that the library does not see.
 int RingSubmit();
-// Takes those out again that were added and that the kernel has not taken: how
-// many, and their tokens.
+// Takes back the operations that were added and that the kernel has not taken; returns their
+// number, and their tokens.
 unsigned RingTakeOut(uint64_t (&tokens)[kRingEntries]);
-// What has completed, `max` at most; sleeps until something has if it is to, or for a
-// while: then -ETIMEDOUT says that nothing has.  Another negative errno as above.  Not
-// together with another RingTake.
+// Takes the results of completed operations, `max` at most.  Unless `sleep` is kNot, sleeps until
+// there is one; with kForAWhile, -ETIMEDOUT says that there is none after a while.  Another
+// negative errno is as for RingSubmit.  Not to be called together with another RingTake.
 enum class Sleep : uint8_t { kNot, kForAWhile, kUntilSomething };
 struct RingResult {
   uint64_t token;
@@ -228,24 +225,23 @@ struct RingResult {
 };
 int RingTake(RingResult* results, unsigned max, Sleep sleep);
 
-// What the C library's aio does at the end of an operation: queues a signal
-// (SI_ASYNCIO) to the process, or runs the function in a new thread.  Not
-// async-signal-safe.
+// Notifies as the C library's aio does at the end of an operation: queues a signal (SI_ASYNCIO) to
+// the process, or runs the function in a new thread.  Not async-signal-safe.
 void Notify(const sigevent& notification);
 
 // ---- Look-ups of names -------------------------------
 
-// Sleeps until it is not in progress, or was cancelled.
+// Sleeps until the look-up is not in progress, or was cancelled.
 void AwaitLookup(gaicb* request);
 
 // ---- Message queues --------------------------------------------------------
 
-// A socket that the kernel announces the next message of a queue on, and the
-// registration of it: 0 or mq_notify's error.
+// Makes a socket on which the kernel announces the next message of a queue, and registers it: 0 or
+// mq_notify's error.
 int CreateAnnouncer();
 int AnnounceMessage(int message_queue, int announcer);
-// Whether it has come (1), the registration has ended without (0), or neither
-// yet (-EAGAIN).
+// Returns 1 if the message has come, 0 if the registration has ended without one, -EAGAIN if
+// neither has happened yet.
 int Announcement(int announcer);
 
 // ---- Sleeping --------------------------------------------------------------
@@ -253,24 +249,25 @@ int Announcement(int announcer);
 // ppoll(2).  A cancellation point.  Not restarted after a signal handler.
 int Poll(pollfd* descriptors, unsigned count, const timespec* timeout, const sigset_t* mask);
 
-// Whether reading from it would not block.
+// True if a read would not block.
 bool IsReadable(int fd);
 
-// Sleeps while *word == expected, until `deadline` on CLOCK_MONOTONIC; nullptr
-// is for ever.  0 when woken or when the word differs, -ETIMEDOUT, -EINTR.  Not
-// restarted after a signal handler, whatever its SA_RESTART.
+// Sleeps while *word == expected, until `deadline` on CLOCK_MONOTONIC; nullptr is for ever.  0
+// after a wake-up or if the word differs, -ETIMEDOUT, -EINTR.  Not restarted after a signal
+// handler, whatever its SA_RESTART.
 int FutexWait(const std::atomic<uint32_t>* word, uint32_t expected, const timespec* deadline);
-// The same, and a cancellation point: for the calls whose manual says that they are one,
-// and that own nothing while they wait.
+// As FutexWait, and a cancellation point: for the calls whose manual says that they are one, and
+// that own nothing while they wait.
 int FutexWaitCancellably(const std::atomic<uint32_t>* word, uint32_t expected,
                          const timespec* deadline);
-// That without a deadline, but restarted by the kernel after a handler with SA_RESTART.
+// As FutexWaitCancellably without a deadline, but restarted by the kernel after a handler with
+// SA_RESTART.
 int FutexWaitCancellablyRestarted(const std::atomic<uint32_t>* word, uint32_t expected);
 void FutexWake(const std::atomic<uint32_t>* word);
 void FutexWakeAll(const std::atomic<uint32_t>* word);
 
-// What the C library knows of the calling thread's; 0 without real-time scheduling.
-// Not async-signal-safe.
+// The calling thread's priority, as the C library knows it; 0 without real-time scheduling.  Not
+// async-signal-safe.
 int ThreadPriority();
 
 // Gives way to other threads, also to those of lower priority.
@@ -282,10 +279,11 @@ void Pause();
 // library keeps for itself.
 using SignalSet = uint64_t;
 SignalSet BlockAllSignals();
-// Of those that the thread that calls has blocked: pending for it, or for the process.
+// The signals that are pending for the calling thread or for the process, of those that the thread
+// has blocked.
 SignalSet PendingSignals();
-// Lets those be handled now that are pending and not in *mask: -EINTR when a handler
-// ran.  No cancellation point.
+// Lets the pending signals that are not in *mask be handled now: -EINTR if a handler ran.  No
+// cancellation point.
 int LetSignalsThrough(const sigset_t* mask);
 void RestoreSignals(SignalSet set);
 
@@ -299,22 +297,22 @@ int AtForkInChild(void (*handler)());
 
 // ---- CPU-time alarms: the clocks that no timerfd serves -------------------
 
-// Starts a detached thread that runs `body(argument)`, with all signals blocked that
-// a program can send or catch, on the CPUs that the process was given when the library
-// was loaded, and of the usual scheduling policy; returns its kernel thread id.  `name`
-// is that of the thread, of 15 characters at most.  Not async-signal-safe.
+// Starts a detached thread that runs `body(argument)` with all signals blocked that a program can
+// send or catch, on the CPUs that the process was given when the library was loaded, and with the
+// usual scheduling policy; returns its kernel thread id.  `name` is the thread's name, of 15
+// characters at most.  Not async-signal-safe.
 int StartThread(void (*body)(void*), void* argument, const char* name);
 
-int ThreadId();  // the kernel's, of the calling thread
+int ThreadId();  // the kernel's id of the calling thread
 
-// A kernel timer whose expirations are delivered to the thread `tid` alone, by
-// the signal number that the C library reserves, with `value`.
+// Makes a kernel timer whose expirations are delivered to the thread `tid` alone, by the signal
+// number that the C library reserves, with `value`.
 int CreateAlarm(clockid_t clock, int tid, int value, int* alarm);
 int ArmAlarm(int alarm, uint64_t moment);
 void DeleteAlarm(int alarm);
 
-// Called by that thread: sleeps for the next expiration and gives its value, or -EAGAIN
-// when the timeout, if any, has passed.
+// Called by that thread: sleeps until the next expiration and returns its value, or -EAGAIN if the
+// timeout, if any, has passed.
 int WaitForAlarm(int* value, const timespec* timeout);
 
 }  // namespace kevent::sys

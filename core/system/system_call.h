@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// System calls as system_linux*.cc make them: by syscall(2) and not by the C
-// library's functions of the same names, some of which this library replaces.
+// System calls as linux*.cc makes them: by syscall(2) and not by the C library's functions of the
+// same names, some of which this library replaces.
 
 #ifndef KEVENT_CORE_SYSTEM_SYSTEM_CALL_H_
 #define KEVENT_CORE_SYSTEM_SYSTEM_CALL_H_
@@ -13,9 +13,9 @@
 
 namespace kevent::sys {
 
-// While it lives, the C library may set errno: afterwards it is what it was.  Its functions
-// for threads, which return an error number, set errno as well where a system call of
-// theirs fails.
+// While the object lives, the C library may set errno: afterwards errno has its old value.  The C
+// library's functions for threads, which return an error number, set errno as well if a system call
+// of theirs fails.
 class ErrnoKept {
  public:
   ErrnoKept() : before_(errno) {}
@@ -27,7 +27,7 @@ class ErrnoKept {
   const int before_;
 };
 
-// The result, or the negative errno; errno itself stays as it was.
+// Returns the result, or the negative errno; errno itself is left as it was.
 template <typename... Arguments>
 long Call(long number, Arguments... arguments) {
   const int before = errno;
