@@ -87,7 +87,10 @@ AioEngine::Lack AioEngine::BeginStaffed(bool chosen, AioFiles::Runnable* operati
       ++for_pool;
     }
     in_flight_.fetch_add(1, std::memory_order_relaxed);
-    if (Operations::At(number).blocks) ++blocking_;
+    Operation& operation = Operations::At(number);
+    operation.by_thread = IsToldByThread(number);
+    if (operation.by_thread) ++told_by_thread_;
+    if (operation.blocks) ++blocking_;
     runnable.Append(begun);
   }
   Hand(runnable);
@@ -96,6 +99,9 @@ AioEngine::Lack AioEngine::BeginStaffed(bool chosen, AioFiles::Runnable* operati
 
 // Of one that may have to wait for others first: then somebody must be there who stays.
 AioEngine::Lack AioEngine::LackOf(uint32_t number) const {
+  if (IsToldByThread(number) && telling_thread_ != Presence::kRunning) {
+    return Lack::kTellingThread;
+  }
   if (IsForRing(number)) {
     return ring_thread_ == Presence::kRunning ? Lack::kNothing : Lack::kRingThread;
   }
@@ -110,6 +116,8 @@ int AioEngine::Supply(Lack lack, int loaded) {
       return Choose(loaded);
     case Lack::kRingThread:
       return StartRing();
+    case Lack::kTellingThread:
+      return StartTelling();
     case Lack::kPoolThread: {
       // Others may have made some meanwhile.
       {
@@ -196,6 +204,22 @@ void AioEngine::StaffUp() {
   }
 }
 
+// One of those threads that there is one of: 0 or EAGAIN.
+int AioEngine::StartOne(Presence* presence, void (*run)(void*), const char* name) {
+  {
+    const Locked locked(lock_);
+    if (*presence != Presence::kAbsent) return 0;
+    *presence = Presence::kStarting;
+  }
+  const bool started = sys::StartThread(run, this, name) >= 0;
+  const Locked locked(lock_);
+  // It may have gone already.
+  if (*presence == Presence::kStarting) {
+    *presence = started ? Presence::kRunning : Presence::kAbsent;
+  }
+  return started ? 0 : EAGAIN;
+}
+
 void AioEngine::Hand(AioFiles::Runnable runnable) {
   bool ring = false;
   bool pool = false;
@@ -261,6 +285,7 @@ void AioEngine::SetResult(Operation* operation, int64_t result) {
 void AioEngine::Settle(uint32_t number, int64_t result) {
   Operation& operation = Operations::At(number);
   if (operation.blocks) --blocking_;
+  if (operation.by_thread) --told_by_thread_;
   SetResult(&operation, Total(operation, operation.given_up ? -ECANCELED : result));
   in_flight_.fetch_sub(1, std::memory_order_seq_cst);
 }
@@ -447,6 +472,10 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
     Settle(link - 1, -ECANCELED);
   }
   if (control != nullptr && IsBeingBegun(control)) withdrawal.any_started = true;
+  withdrawal.any_cancelled = withdrawal.cancelled.first != 0;
+  // A call that may come from any handler makes no thread; nor has anything waited for
+  // what a file that is closed had, but what has gone with it.
+  if (closing) LeaveToTell(&withdrawal.cancelled);
   return withdrawal;
 }
 
@@ -460,10 +489,9 @@ int AioEngine::Cancel(int fd, const aiocb* control, bool closing) {
   // When this was free, what has begun is with the kernel, which holds the file, or
   // the kernel has refused it, and it is put back to end without its descriptor.
   if (closing && withdrawal.any_started) const Locked submitted(submitting_);
-  const bool any_cancelled = withdrawal.cancelled.first != 0;
   TellAll(&withdrawal.cancelled, withdrawal.next);
   if (withdrawal.any_started) return AIO_NOTCANCELED;
-  return any_cancelled ? AIO_CANCELED : AIO_ALLDONE;
+  return withdrawal.any_cancelled ? AIO_CANCELED : AIO_ALLDONE;
 }
 
 void AioEngine::Lose(unsigned first, unsigned last) {

@@ -83,7 +83,7 @@ class AioEngine {
   // Of a thread that there is one of.  Only one that runs is relied on.
   enum class Presence : uint8_t { kAbsent, kStarting, kRunning };
   // What there must be before an operation can begin.
-  enum class Lack : uint8_t { kNothing, kBackend, kRingThread, kPoolThread };
+  enum class Lack : uint8_t { kNothing, kBackend, kRingThread, kPoolThread, kTellingThread };
   static constexpr int32_t kMaxThreads = 20;
   static constexpr unsigned kRingBatch = 64;
 
@@ -102,6 +102,7 @@ class AioEngine {
   // What an aio_cancel takes out, and what may begin for it.
   struct Withdrawal {
     bool any_started = false;
+    bool any_cancelled = false;
     AioFiles::Runnable cancelled;
     AioFiles::Runnable next;
   };
@@ -122,6 +123,8 @@ class AioEngine {
   static sys::Transfer Rest(const Operation& operation);
 
   // The thread that has the io_uring.
+  int StartOne(Presence* presence, void (*run)(void*), const char* name)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   int StartRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   int OpenRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -147,6 +150,13 @@ class AioEngine {
   bool AwaitWork(uint32_t* number) ABSL_LOCKS_EXCLUDED(lock_);
   bool JoinPool();
   void RunPool();
+
+  // The thread that tells of what close has ended, where that takes a new thread.
+  static bool IsToldByThread(uint32_t number);
+  int StartTelling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
+  void LeaveToTell(AioFiles::Runnable* ended) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool AwaitEnded(AioFiles::Runnable* ended) ABSL_LOCKS_EXCLUDED(lock_);
+  void RunTelling();
 
   static std::atomic<uint32_t> in_flight_;  // that have begun
 
@@ -175,6 +185,11 @@ class AioEngine {
   int32_t idle_ ABSL_GUARDED_BY(lock_);
   uint32_t blocking_ ABSL_GUARDED_BY(lock_);  // operations in flight that are for the pool alone
   std::atomic<uint32_t> bell_;                // counts what was handed to the pool
+
+  Presence telling_thread_ ABSL_GUARDED_BY(lock_);
+  uint32_t told_by_thread_ ABSL_GUARDED_BY(lock_);  // operations in flight that are
+  AioFiles::Runnable to_tell_ ABSL_GUARDED_BY(lock_);
+  std::atomic<uint32_t> telling_bell_;  // counts what was left to that thread
 
   AioReads reads_;
 

@@ -37,19 +37,8 @@ int AioEngine::OpenRing() {
 
 // Its thread: 0 or EAGAIN.
 int AioEngine::StartRing() {
-  {
-    const Locked locked(lock_);
-    if (ring_thread_ != Presence::kAbsent) return 0;
-    ring_thread_ = Presence::kStarting;
-  }
   const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunRing(); };
-  const bool started = sys::StartThread(run, this, "kevent-ring") >= 0;
-  const Locked locked(lock_);
-  // It may have gone already.
-  if (ring_thread_ == Presence::kStarting) {
-    ring_thread_ = started ? Presence::kRunning : Presence::kAbsent;
-  }
-  return started ? 0 : EAGAIN;
+  return StartOne(&ring_thread_, run, "kevent-ring");
 }
 
 // What wakes the thread, which sleeps in the ring, is an operation that does

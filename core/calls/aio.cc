@@ -205,6 +205,7 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
   operation.given_up = false;
   operation.file_lost = false;
   operation.blocks = false;
+  operation.by_thread = false;
   operation.in_line = false;
   operation.priority = -control->aio_reqprio;
   operation.transfer = {kind, control->aio_fildes, const_cast<void*>(control->aio_buf),

@@ -173,6 +173,65 @@ static void does_not_wait_for_a_thread(void) {
   }
 }
 
+/* ---- A thread is to be told of what close has ended ---- */
+
+static atomic_int told;
+
+static void tell(union sigval value) {
+  (void)value;
+  ++told;
+}
+
+static void tell_by_thread(struct sigevent *notification) {
+  memset(notification, 0, sizeof *notification);
+  notification->sigev_notify = SIGEV_THREAD;
+  notification->sigev_notify_function = tell;
+  /* Of a larger stack than any that the C library keeps: it makes each anew. */
+  static pthread_attr_t attributes;
+  static size_t stack = (size_t)64 << 20;
+  stack += (size_t)1 << 20;
+  CHECK(pthread_attr_init(&attributes) == 0);
+  CHECK(pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0);
+  CHECK(pthread_attr_setstacksize(&attributes, stack) == 0);
+  notification->sigev_notify_attributes = &attributes;
+}
+
+static void at_once(void) {}
+
+/* A list whose second member waits for the first, which is in progress: as a member it is
+   told of by a thread, or as the last of a list that is.  False if none had begun with the
+   first yet. */
+static int makes_no_thread(int of_list) {
+  int ends[2];
+  make_blocking(ends);
+  static struct aiocb controls[2];
+  struct aiocb *list[2];
+  for (int i = 0; i < 2; ++i) {
+    prepare(&controls[i], ends[0]);
+    list[i] = &controls[i];
+  }
+  struct sigevent notification;
+  if (of_list) {
+    tell_by_thread(&notification);
+    CHECK(aio_read(list[0]) == 0);
+    CHECK(lio_listio(LIO_NOWAIT, list + 1, 1, &notification) == 0);
+  } else {
+    tell_by_thread(&controls[1].aio_sigevent);
+    CHECK(lio_listio(LIO_NOWAIT, list, 2, NULL) == 0);
+  }
+  told = 0;
+  before_signal = at_once;
+  close_in_handler(ends[0]);
+  CHECK(aio_error(list[1]) == ECANCELED);
+  /* By nobody who is busy with the first. */
+  while (told != 1) usleep(1000);
+  const int had_begun = aio_error(list[0]) == EINPROGRESS;
+  CHECK(!had_begun || write(ends[1], "x", 1) == 1);
+  collect(of_list ? 2 : 1);
+  close(ends[1]);
+  return had_begun;
+}
+
 /* By no signal: what waits in vain here has them blocked. */
 static void *end_when_stuck(void *unused) {
   static const char message[] = "stuck\n";
@@ -190,5 +249,9 @@ int main(void) {
   queue = kevent_init(NULL, 0, 0);
   CHECK(queue >= 0);
   does_not_wait_for_a_thread();
+  for (int of_list = 0; of_list < 2; ++of_list) {
+    while (!makes_no_thread(of_list)) {
+    }
+  }
   return 0;
 }
