@@ -24,7 +24,7 @@ constexpr int kLastSignal = 64;
 
 // True if the calling thread's descriptors are those that the number is registered
 // among.  They are not in a child of vfork, nor in a thread that has left the process's table
-// (unshare), both of which run with our memory: there the call is the kernel's alone.
+// (unshare), both of which run with the process's memory: there the call is the kernel's alone.
 bool OwnsTableOf(int fd) {
   const Registration found = Registry::Get(fd);
   const bool of_queue = found.is_name() || (found.is_internal() && found.role() != kRoleProcess);

@@ -25,7 +25,7 @@ void WriteMoment(LineWriter& out, Nanoseconds moment) {
   out << moment / kNanosecondsPerSecond << fraction;
 }
 
-// A clock of CPU time by its number: it has a thread or process in it.
+// Names a clock of CPU time by its number, which has a thread or process in it.
 void WriteClock(LineWriter& out, clockid_t clock) {
   switch (clock) {
     case CLOCK_REALTIME:
@@ -137,11 +137,11 @@ void Queue::DumpLocked(LineWriter& out) {
 
 namespace {
 
-// Enough for two lines a clock.
+// Room for two lines for each clock.
 constexpr size_t kRoom = size_t{1} << 17;
 static_assert(kRoom / kMaxAxes > size_t{2} * 200);
 
-// 0 or an errno, and then there is no text.
+// Describes the queue: 0, or an errno without any text.
 int Describe(int kev_fd, LineWriter& out) {
   const SignalsBlocked blocked;
   Queue* queue;
@@ -153,7 +153,7 @@ int Describe(int kev_fd, LineWriter& out) {
   return 0;
 }
 
-// 0 or a negative errno.
+// Writes all of the text: 0 or a negative errno.
 int WriteAll(int fd, const char* text, size_t size) {
   while (size != 0) {
     const int written = sys::Write(fd, text, size);

@@ -188,8 +188,8 @@ Replacement::Replacement(int target) : target_(target), found_(Registry::BeginRe
   AwaitMakers();
 }
 
-// A handler that left would leave the count, for which makers wait.  A child of fork that
-// was just prepared has forgotten that the number is to be replaced.
+// A handler that left by siglongjmp would leave the count, for which makers wait.  A child of fork
+// that was just prepared has forgotten that the number is to be replaced.
 void Replacement::AwaitMakers() {
   const SignalsBlocked blocked;
   Registry::BeginWaiting();

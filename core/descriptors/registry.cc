@@ -96,8 +96,8 @@ int Registry::Next(int from, int last) {
 }
 
 // A count that a handler has left by siglongjmp is never taken back: the number is then never
-// registered for anything new.  The same is true of a number whose count is at its limit, where it
-// is not known any more.
+// registered for anything new.  A number whose count has reached its limit is not either, as the
+// count is not known any more.
 Registration Registry::BeginReplacing(int fd) {
   if (fd < 0 || Reserve(fd) != 0) return Registration();
   std::atomic<uint64_t>* const entry = Entry(fd);

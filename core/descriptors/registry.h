@@ -117,8 +117,8 @@ class Registry {
   static void EndReplacing(int fd, bool replaced);
 
   // A thread is about to have the kernel make a descriptor, whose number it will know only then.
-  // Until EndMaking no call begins to replace a number, if it can wait; while one waits, those
-  // who are yet to make something stand back.
+  // Until EndMaking no call begins to replace a number, if it can wait; while one waits,
+  // threads that have yet to make a descriptor stand back.
   static void BeginMaking() { making_.fetch_add(1, std::memory_order_seq_cst); }
   static void EndMaking() { making_.fetch_sub(1, std::memory_order_seq_cst); }
   static bool NoneIsMade() { return making_.load(std::memory_order_seq_cst) == 0; }

@@ -15,7 +15,7 @@ struct KeventKey {
   uint64_t id;
   uint64_t cookie;
   uint32_t type;
-  // 0 in a key of kevent_ctl; internal kevents, which kevent_ctl cannot name, are counted.
+  // Counts internal kevents, which kevent_ctl cannot name; 0 in a key of kevent_ctl.
   uint32_t serial = 0;
 
   friend bool operator==(const KeventKey&, const KeventKey&) = default;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// From when to when a queue object is a queue.
+// The life of a queue in a queue object.
 //
-// A queue object is never unmapped, and is used again: a call may reach it late.  What a call
-// needs is that the descriptors which the queue has inside, its internals, stay what they are
-// until it returns; so it pins the queue.  The program refers to a queue by descriptors, its
-// names, of which the last that is closed closes the queue.
+// A queue object is never unmapped, and is used again: a call may reach it late.  During a call the
+// descriptors that the queue has inside, its internals, have to stay what they are, so the call
+// pins the queue.  The program refers to a queue by descriptors, its names, of which the last that
+// is closed closes the queue.
 //
 //   state     open  pins  names  internals
 //   unused    no    0     0      closed     zeroed memory, also in the child of a fork
@@ -18,8 +18,8 @@
 //   closing --Unpin, the last--> emptying --InternalsAreClosed--> unused
 //   opening --InternalsAreClosed--> unused     when one of them could not be made
 //
-// All functions are lock-free and async-signal-safe.  Any thread may call those of an open
-// queue; one thread opens it, by the lock of the process.
+// All functions are lock-free and async-signal-safe.  Any thread may call those of an open queue;
+// one thread opens it, under the lock of the process.
 
 #ifndef KEVENT_CORE_QUEUE_LIFETIME_H_
 #define KEVENT_CORE_QUEUE_LIFETIME_H_

@@ -3,7 +3,7 @@
 // A queue: one descriptor, under which completions are collected.
 //
 // It ties its parts together, and has no state of its own beside them:
-//   Lifetime    who refers to the queue, and whether it is open (core/queue/lifetime.h)
+//   Lifetime    names and pins of the queue, and whether it is open (core/queue/lifetime.h)
 //   Doorbell    how the kernel learns that something can be collected (core/queue/doorbell.h)
 //   Inbox       timers that were armed since the last look (core/timers/inbox.h)
 //   TimerIndex  what is due and what comes next (core/timers/timer_index.h)

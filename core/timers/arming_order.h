@@ -17,8 +17,8 @@ extern constinit thread_local uint64_t t_arming_order __attribute__((tls_model("
 
 inline uint64_t NextArmingOrder() {
 #if defined(__x86_64__)
-  // One instruction, so that a signal handler between the halves of an
-  // increment cannot set the count back; no lock prefix: no other thread sees it.
+  // One instruction, so that a signal handler between the halves of an increment cannot set the
+  // count back.  It has no lock prefix, as no other thread sees the count.
   uint64_t order = 1;
   __asm__ volatile("xaddq %0, %1" : "+r"(order), "+m"(t_arming_order));
   return order;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// How each POSIX clock is served.
+// The plan by which each POSIX clock is served.
 
 #ifndef KEVENT_CORE_TIMERS_CLOCKS_H_
 #define KEVENT_CORE_TIMERS_CLOCKS_H_

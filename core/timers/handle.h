@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// What a program holds as its timer_t.
+// The program's timer_t.
 //
 //   bit 63      0
-//   bit 62      1: ours.  Kernel ids are small ints, and the C library's handles of
+//   bit 62      1: the library's.  Kernel ids are small ints, and the C library's handles of
 //               SIGEV_THREAD are bit 63 and half of an address; neither has this one.
 //   bits 61-32  generation of the slot, odd while the timer lives
 //   bit 31      1, so that a handle cut to 32 bits is no timer, however it is widened

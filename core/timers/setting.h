@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // A timer's setting and the 16-byte word that holds it: the one truth about when the timer expires.
-// The rest of the engine is an index that may lag behind it.
+// The index may lag behind it.
 
 #ifndef KEVENT_CORE_TIMERS_SETTING_H_
 #define KEVENT_CORE_TIMERS_SETTING_H_
@@ -13,7 +13,7 @@
 
 namespace kevent::core {
 
-// When a timer expires.  An all-zero setting is a disarmed timer.
+// The moments at which a timer expires.  An all-zero setting is a disarmed timer.
 struct Setting {
   // The first expiration that was not collected; 0: disarmed.
   Nanoseconds deadline = 0;

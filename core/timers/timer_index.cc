@@ -87,8 +87,8 @@ int TimerIndex::Grow(uint8_t axis) {
     std::copy_n(old_far->heads, FarBucket::kCount, far_pages->heads);
     std::copy_n(old_far->blocks(), grown.far.fresh, far_pages->blocks());
   }
-  // In this order: a child of fork may find the new pages with the old
-  // capacity, never the old pages with the new capacity.
+  // The order matters: a child of fork may find the new pages with the old capacity, never the old
+  // pages with the new capacity.
   pages.entries.store(entries, std::memory_order_release);
   pages.far.store(far_pages, std::memory_order_release);
   pages.capacity.store(larger, std::memory_order_release);

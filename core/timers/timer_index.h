@@ -23,7 +23,7 @@
 //
 // A deleted timer that the index has no more is released.  What was released, and each axis that
 // has no members any more, waits for the queue to take it back: the index knows neither the
-// kernel's timers nor who hands out slots.
+// kernel's timers nor the table of slots.
 //
 // All of it is guarded by the lock of the queue.  So are the members of TimerSlot that say where a
 // timer is.
