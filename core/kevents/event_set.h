@@ -119,7 +119,7 @@ class KeventSet {
   int WatchEdges();  // 0 or a negative errno
   void TakeEdges();
   void IgnoreEdges();
-  // The queue's epoll is about to have another number: 0 or a negative errno.
+  // Called before the queue's epoll gets another number: 0 or a negative errno.
   int MoveEpoll(int from, int to);
   int edges() const { return edges_.load(std::memory_order_acquire) - 1; }
 
@@ -171,10 +171,10 @@ class KeventSet {
     return fd;
   }
 
-  // A record begins to wait for its signal: 0 or a negative errno.
+  // Makes a record wait for its signal: 0 or a negative errno.
   int ListenTo(uint32_t number);
   void StopListening(uint32_t number);
-  // A record has begun to wait for a message.
+  // Makes a record wait for a message.
   void ListenForMessage(uint32_t number);
   void StopListeningForMessage(uint32_t number);
   // Erases records of message queues whose registration has ended without a message: those with

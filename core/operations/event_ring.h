@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The ring that a program may give a queue: written by kevent_wait, freed by
-// kevent_commit, read by the program's threads without a call.  Under the
-// queue's lock.
+// The ring that a program may give a queue: written by kevent_wait, freed by kevent_commit, read by
+// the program's threads without a call.  All functions need the queue's lock.
 
 #ifndef KEVENT_CORE_OPERATIONS_EVENT_RING_H_
 #define KEVENT_CORE_OPERATIONS_EVENT_RING_H_

@@ -72,7 +72,7 @@ void Queue::RecallAll() {
 unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
   if (const KeventSet* set = kevents(); set != nullptr) {
     descriptors[0] = {set->edges(), POLLIN, 0};
-    // Recall() sets this one.
+    // Recall() sets the monotonic timer.
     const KernelTimer& monotonic = doorbell_.timer(kMonotonicAxis);
     const int timerfd = monotonic.source.load(std::memory_order_acquire) - 1;
     descriptors[1] = {timerfd, POLLIN, 0};

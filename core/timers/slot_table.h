@@ -146,8 +146,8 @@ class SlotTable {
   uint32_t first_generation_;             // even: the generation of a slot that was never used
   uint32_t used_ ABSL_GUARDED_BY(lock_);  // slots [0, used_) were handed out once
   uint32_t free_count_ ABSL_GUARDED_BY(lock_);
-  uint32_t first_free_ ABSL_GUARDED_BY(lock_);  // plus one
-  uint32_t last_free_ ABSL_GUARDED_BY(lock_);   // plus one
+  uint32_t first_free_ ABSL_GUARDED_BY(lock_);  // slot, plus one
+  uint32_t last_free_ ABSL_GUARDED_BY(lock_);   // slot, plus one
 };
 
 // The process's slots.
