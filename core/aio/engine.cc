@@ -412,11 +412,13 @@ void AioEngine::ForEachMeant(int fd, const aiocb* control, State state, AioFiles
 // Those of a descriptor that were handed to a thread which has not begun with
 // them, in one pass: there may be very many.
 void AioEngine::TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing) {
+  const uint32_t file = files_.Find(fd);
   AioFiles::Runnable others;
   while (const uint32_t link = handed->Take()) {
     Operation& operation = Operations::At(link - 1);
-    if (operation.transfer.fd == fd && IsMeant(operation, control) &&
-        (closing || !operation.begun)) {
+    const bool is_of_file =
+        control == nullptr ? operation.file == file : operation.transfer.fd == fd;
+    if (is_of_file && IsMeant(operation, control) && (closing || !operation.begun)) {
       operation.state = State::kTakenBack;
     } else {
       others.Append(link - 1);
@@ -475,7 +477,10 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
   withdrawal.any_cancelled = withdrawal.cancelled.first != 0;
   // A call that may come from any handler makes no thread; nor has anything waited for
   // what a file that is closed had, but what has gone with it.
-  if (closing) LeaveToTell(&withdrawal.cancelled);
+  if (closing) {
+    LeaveToTell(&withdrawal.cancelled);
+    files_.LetGo(fd);
+  }
   return withdrawal;
 }
 

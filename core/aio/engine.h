@@ -112,7 +112,8 @@ class AioEngine {
   static bool IsBeingBegun(const aiocb* control);
   Withdrawal Withdraw(int fd, const aiocb* control, bool closing)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static void TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing);
+  void TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Settle(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void End(uint32_t number, int64_t result, Teller* teller, AioFiles::Runnable* done,
            AioFiles::Runnable* next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -90,10 +90,21 @@ uint32_t AioFiles::FindOrMake(int fd) {
   return link;
 }
 
-void AioFiles::Drop(uint32_t file) {
+void AioFiles::LetGo(int fd) {
+  const uint32_t file = Find(fd);
+  if (file == 0) return;
+  Unhash(file);
+  At(file).is_let_go = true;
+}
+
+void AioFiles::Unhash(uint32_t file) {
   uint32_t* link = &buckets_[static_cast<uint32_t>(At(file).fd) % kBuckets];
   while (*link != file) link = &At(*link).same_hash;
   *link = At(file).same_hash;
+}
+
+void AioFiles::Drop(uint32_t file) {
+  if (!At(file).is_let_go) Unhash(file);
   At(file).same_hash = first_free_;
   first_free_ = file;
 }

@@ -43,6 +43,13 @@ class AioFiles {
   // It waits, and completes without having begun.
   void GiveUp(uint32_t number, Runnable* runnable);
 
+  // The number is about to be closed: what is in flight goes on, in its order, and what is
+  // asked for from now on is of another file.
+  void LetGo(int fd);
+
+  // The file that has this number, plus one; 0: none that has operations.
+  uint32_t Find(int fd) const;
+
   // A descriptor in [first, last] with an operation that takes it for open, or -1.
   // Looks from `bucket` on, and leaves there where it found it.
   int AnyInUse(unsigned first, unsigned last, uint32_t* bucket) const;
@@ -82,6 +89,7 @@ class AioFiles {
     Line lines[2];
     AioPlaces reads;
     AioPlaces writes;
+    bool is_let_go;      // no number is it any more
     bool tracks_reads;   // those on places are in `reads`: only a write asks there
     uint32_t kept_back;  // operations on places that wait
   };
@@ -90,8 +98,8 @@ class AioFiles {
   static Line& LineOf(File& file, const Operation& operation) {
     return file.lines[operation.transfer.kind == sys::Transfer::Kind::kWrite ? 1 : 0];
   }
-  uint32_t Find(int fd) const;
   uint32_t FindOrMake(int fd);
+  void Unhash(uint32_t file);
   void Drop(uint32_t file);
   static void Enqueue(Line& line, uint32_t number);
   static void Dequeue(Line& line, uint32_t number);

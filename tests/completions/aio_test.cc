@@ -11,6 +11,8 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <string>
@@ -337,6 +339,61 @@ int CloseRing() {
   }
   return -1;
 }
+
+// A number that was closed is another file's: what is done there does not wait for what
+// goes on with the file before.
+class AioAndNumbers : public Aio, public testing::WithParamInterface<bool> {
+ protected:
+  // Until it is the kernel's, which has the file then: one that has begun is so with an
+  // io_uring, and in a thread that blocks when that has called.
+  static void AwaitInKernel(int fd) {
+    for (;;) {
+      for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+        std::string name;
+        std::getline(std::ifstream(task.path() / "comm"), name);
+        if (name == "kevent-ring") return;
+        std::ifstream file(task.path() / "syscall");
+        long call = -1;
+        long argument = -1;
+        file >> call >> std::hex >> argument;
+        if (call == SYS_read && argument == fd) return;
+      }
+      usleep(1000);
+    }
+  }
+};
+
+TEST_P(AioAndNumbers, ThatAreGivenAgainAreOfAnotherFile) {
+  Pipe pipe;
+  Read(&control_, pipe.from(), buffer_.data(), 1);
+  while (aio_cancel(pipe.from(), &control_) == AIO_CANCELED) {
+    ExpectCompletion(Next(), control_, -1, ECANCELED);
+    Read(&control_, pipe.from(), buffer_.data(), 1);
+  }
+  const Pipe another;
+  const int number = pipe.from();
+  AwaitInKernel(number);
+  if (!GetParam()) {
+    ASSERT_EQ(close(number), 0);
+  }
+  ASSERT_EQ(dup2(another.from(), number), number);
+  another.Put("y");
+  aiocb later;
+  Read(&later, number, &buffer_[1], 1);
+  ExpectCompletion(Next(), later, 1);
+  EXPECT_EQ(buffer_[1], 'y');
+  // A sync waits for what was asked for before on its file.
+  Prepare(&later, queue_.fd(), number, nullptr, 0);
+  ASSERT_EQ(aio_fsync(O_SYNC, &later), 0);
+  ExpectCompletion(Next(), later, -1, EINVAL);
+  // Nor is the one before meant by who asks for all of a number.
+  EXPECT_EQ(aio_cancel(number, nullptr), AIO_ALLDONE);
+  EXPECT_EQ(aio_cancel(number, &control_), AIO_NOTCANCELED);
+  pipe.Put("x");
+  ExpectCompletion(Next(), control_, 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(ByDup2, AioAndNumbers, testing::Bool());
 
 TEST_F(Aio, GoesOnWhenItsRingIsClosed) {
   const Pipe pipe;

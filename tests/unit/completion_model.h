@@ -124,6 +124,7 @@ class CompletionModel {
     for (const Owned& known : all_) {
       if (!known->in_flight || known->control()->aio_fildes != file) continue;
       if (control != nullptr && control != known->control()) continue;
+      if (control == nullptr && known->lost) continue;  // of another file, which had the number
       const bool started = known->begun || WithTheKernel(*known);
       any_started |= started;
       any_cancelled |= !started;
@@ -135,7 +136,7 @@ class CompletionModel {
 
   void Closed(int file) {
     for (const Owned& known : all_) {
-      if (!known->in_flight || known->control()->aio_fildes != file) continue;
+      if (!known->in_flight || known->lost || known->control()->aio_fildes != file) continue;
       known->lost = WithTheKernel(*known);
       if (!known->lost) Finished(known.get(), -ECANCELED);
     }
