@@ -118,7 +118,9 @@ TEST(KeventTableTest, IsWhatAMapWouldBe) {
         model.erase(found);
       }
       ASSERT_EQ(table.size(), model.size());
-      if (step % 100 == 0) ASSERT_STREQ(table.Check(), nullptr) << "seed " << seed;
+      if (step % 100 == 0) {
+        ASSERT_STREQ(table.Check(), nullptr) << "seed " << seed;
+      }
     }
     ASSERT_STREQ(table.Check(), nullptr) << "seed " << seed;
   }
