@@ -45,10 +45,10 @@ struct Call {
   int status_flags = 0;     // of fd
   bool has_places = false;  // fd has, as a read at once has shown
   // Reads of a list that are to be tried at once, together.
-  AioFiles::Runnable reads = {};
+  IoOrdering::Runnable reads = {};
   unsigned reads_count = 0;
   // What cannot be done at once, of a list.
-  AioFiles::Runnable later = {};
+  IoOrdering::Runnable later = {};
   bool writes_later = false;
 };
 

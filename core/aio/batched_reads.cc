@@ -15,13 +15,13 @@ constexpr unsigned kFewest = 12;
 
 }  // namespace
 
-void AioReads::AtOnce(const sys::Transfer* reads, unsigned count, int64_t* results) {
+void BatchedReads::AtOnce(const sys::Transfer* reads, unsigned count, int64_t* results) {
   if (count >= kFewest && Together(reads, count, results)) return;
   for (unsigned i = 0; i < count; ++i) results[i] = sys::ReadAtOnce(reads[i]);
 }
 
 // False if there is no ring, or none for this thread.
-bool AioReads::Together(const sys::Transfer* reads, unsigned count, int64_t* results) {
+bool BatchedReads::Together(const sys::Transfer* reads, unsigned count, int64_t* results) {
   const int loaded = sys::LoadRing();
   if (loaded == -EAGAIN) return false;
   const SignalsBlocked blocked;
@@ -35,7 +35,7 @@ bool AioReads::Together(const sys::Transfer* reads, unsigned count, int64_t* res
   return done;
 }
 
-bool AioReads::HasRing() {
+bool BatchedReads::HasRing() {
   if (state_ == State::kOpen) {
     // Closed by a system call that we don't see, it may be a stranger's ring.
     return OwnsDescriptor(ring_, 0, kRoleProcess);

@@ -15,7 +15,7 @@
 namespace kevent::core {
 
 // Zeroed memory but for Init.
-class AioReads {
+class BatchedReads {
  public:
   void Init() { lock_.Init(); }
 

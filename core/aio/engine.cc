@@ -21,20 +21,20 @@ void AioEngine::Init() {
   submitting_.Init();
   reads_.Init();
   in_flight_.store(0, std::memory_order_relaxed);
-  AioFiles::Forget();
+  IoOrdering::Forget();
 }
 
 // ---- Beginning ------------------------------------------------------------------
 
 int AioEngine::Begin(uint32_t number) {
-  AioFiles::Runnable one;
+  IoOrdering::Runnable one;
   one.Append(number);
-  AioFiles::Runnable refused;
+  IoOrdering::Runnable refused;
   BeginAll(&one, &refused);
   return refused.first == 0 ? 0 : EAGAIN;
 }
 
-void AioEngine::BeginAll(AioFiles::Runnable* operations, AioFiles::Runnable* refused) {
+void AioEngine::BeginAll(IoOrdering::Runnable* operations, IoOrdering::Runnable* refused) {
   const int loaded = sys::LoadRing();
   const SignalsBlocked blocked;
   bool chosen = false;
@@ -58,18 +58,18 @@ void AioEngine::BeginAll(AioFiles::Runnable* operations, AioFiles::Runnable* ref
 
 // Begins those that somebody is there for, up to the first other one: what that lacks.
 // Handed over together, lest those that do them wake up for the first one.
-AioEngine::Lack AioEngine::BeginStaffed(bool chosen, AioFiles::Runnable* operations,
-                                        AioFiles::Runnable* refused) {
+AioEngine::Lack AioEngine::BeginStaffed(bool chosen, IoOrdering::Runnable* operations,
+                                        IoOrdering::Runnable* refused) {
   if (backend_ == Backend::kUnknown && !chosen) return Lack::kBackend;
   Lack lack = Lack::kNothing;
-  AioFiles::Runnable runnable;
+  IoOrdering::Runnable runnable;
   int32_t for_pool = 0;
   while (operations->first != 0) {
     const uint32_t number = operations->first - 1;
     lack = LackOf(number);
     if (lack != Lack::kNothing) break;
     operations->Take();
-    AioFiles::Runnable begun;
+    IoOrdering::Runnable begun;
     if (files_.Add(number, &begun) != 0) {
       refused->Append(number);
       continue;
@@ -78,7 +78,7 @@ AioEngine::Lack AioEngine::BeginStaffed(bool chosen, AioFiles::Runnable* operati
       const auto queued = static_cast<int32_t>(for_pool_.count) + for_pool;
       if (queued >= idle_ && threads_ < kMaxThreads) {
         // It would be left waiting for one that may be busy for ever.
-        AioFiles::Runnable none;
+        IoOrdering::Runnable none;
         files_.Remove(number, &none);
         operations->Prepend(number);
         lack = Lack::kPoolThread;
@@ -134,7 +134,7 @@ int AioEngine::Supply(Lack lack, int loaded) {
 }
 
 bool AioEngine::IsBeingWritten(const sys::Transfer& read) {
-  if (!AioFiles::any_writes()) return false;
+  if (!IoOrdering::any_writes()) return false;
   const SignalsBlocked blocked;
   const Locked locked(lock_);
   return files_.IsBeingWritten(read);
@@ -220,7 +220,7 @@ int AioEngine::StartOne(Presence* presence, void (*run)(void*), const char* name
   return started ? 0 : EAGAIN;
 }
 
-void AioEngine::Hand(AioFiles::Runnable runnable) {
+void AioEngine::Hand(IoOrdering::Runnable runnable) {
   bool ring = false;
   bool pool = false;
   while (const uint32_t link = runnable.Take()) {
@@ -237,7 +237,7 @@ void AioEngine::Hand(AioFiles::Runnable runnable) {
 }
 
 // The number plus one of the next to be started, or 0.
-uint32_t AioEngine::TakeHanded(AioFiles::Runnable* handed) {
+uint32_t AioEngine::TakeHanded(IoOrdering::Runnable* handed) {
   const uint32_t link = handed->Take();
   if (link == 0) return 0;
   Operations::At(link - 1).state = State::kStarted;
@@ -298,13 +298,13 @@ void AioEngine::AwaitSettled() {
 // One for a queue is posted before anybody can ask for another on the same place,
 // which would be told of first if it were done at once.  Other ways of telling are
 // not for a lock, nor are lists, which may be told of in another way.
-void AioEngine::End(uint32_t number, int64_t result, Teller* teller, AioFiles::Runnable* done,
-                    AioFiles::Runnable* next) {
+void AioEngine::End(uint32_t number, int64_t result, Notifier* notifier, IoOrdering::Runnable* done,
+                    IoOrdering::Runnable* next) {
   files_.Remove(number, next);
   Settle(number, result);
   const Operation& operation = Operations::At(number);
   if (operation.notify == Operation::Notify::kQueue && operation.list == 0) {
-    Tell(number, teller);
+    Tell(number, notifier);
   } else {
     done->Append(number);
   }
@@ -312,19 +312,19 @@ void AioEngine::End(uint32_t number, int64_t result, Teller* teller, AioFiles::R
 
 // By a thread of the pool, which is free then but for the telling.
 void AioEngine::Ended(uint32_t number, int64_t result) {
-  AioFiles::Runnable done;
-  AioFiles::Runnable next;
+  IoOrdering::Runnable done;
+  IoOrdering::Runnable next;
   {
-    Teller teller;
+    Notifier notifier;
     const Locked locked(lock_);
     ++idle_;
-    End(number, result, &teller, &done, &next);
+    End(number, result, &notifier, &done, &next);
   }
   TellAll(&done, next);
 }
 
 // Who waited for them begins once they were told of.
-void AioEngine::TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next) {
+void AioEngine::TellAll(IoOrdering::Runnable* done, const IoOrdering::Runnable& next) {
   Finish(done);
   if (next.first == 0) return;
   bool is_short;
@@ -337,34 +337,34 @@ void AioEngine::TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next
 }
 
 // Not under the lock: it may make a thread, and wait for it.
-void AioEngine::Finish(AioFiles::Runnable* done) {
+void AioEngine::Finish(IoOrdering::Runnable* done) {
   {
-    Teller teller;
-    while (const uint32_t link = done->Take()) Tell(link - 1, &teller);
+    Notifier notifier;
+    while (const uint32_t link = done->Take()) Tell(link - 1, &notifier);
   }
   finished_.fetch_add(1, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) != 0) sys::FutexWakeAll(&finished_);
 }
 
-void AioEngine::Tell(uint32_t number, Teller* teller) {
+void AioEngine::Tell(uint32_t number, Notifier* notifier) {
   const Operation& operation = Operations::At(number);
   const uint32_t list = operation.list;
   const bool failed = operation.data[1] != 0;
-  teller->Complete(number);
-  if (list != 0) MemberDone(list - 1, failed, teller);
+  notifier->Complete(number);
+  if (list != 0) MemberDone(list - 1, failed, notifier);
 }
 
 void AioEngine::FinishMember(uint32_t list) {
-  Teller teller;
-  MemberDone(list, false, &teller);
+  Notifier notifier;
+  MemberDone(list, false, &notifier);
 }
 
-void AioEngine::MemberDone(uint32_t number, bool failed, Teller* teller) {
+void AioEngine::MemberDone(uint32_t number, bool failed, Notifier* notifier) {
   Operation& list = Operations::At(number);
   if (failed) list.failed.fetch_add(1, std::memory_order_relaxed);
   if (list.missing.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
   list.data[1] = list.failed.load(std::memory_order_relaxed);
-  teller->Complete(number);
+  notifier->Complete(number);
 }
 
 // ---- Waiting --------------------------------------------------------------------
@@ -395,7 +395,7 @@ bool IsMeant(const Operation& operation, const aiocb* control) {
 // Calls visit(number) for those of a descriptor in a state: one, found without a
 // look at the others, or all.
 template <typename Visit>
-void AioEngine::ForEachMeant(int fd, const aiocb* control, State state, AioFiles::From from,
+void AioEngine::ForEachMeant(int fd, const aiocb* control, State state, IoOrdering::From from,
                              Visit visit) {
   if (control == nullptr) {
     files_.ForEach(fd, from, [state, &visit](uint32_t number) {
@@ -411,9 +411,9 @@ void AioEngine::ForEachMeant(int fd, const aiocb* control, State state, AioFiles
 
 // Those of a descriptor that were handed to a thread which has not begun with
 // them, in one pass: there may be very many.
-void AioEngine::TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing) {
+void AioEngine::TakeBack(IoOrdering::Runnable* handed, int fd, const aiocb* control, bool closing) {
   const uint32_t file = files_.Find(fd);
-  AioFiles::Runnable others;
+  IoOrdering::Runnable others;
   while (const uint32_t link = handed->Take()) {
     Operation& operation = Operations::At(link - 1);
     const bool is_of_file =
@@ -436,33 +436,33 @@ bool AioEngine::IsBeingBegun(const aiocb* control) {
 
 AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool closing) {
   Withdrawal withdrawal;
-  const auto each = [&](State state, AioFiles::From from, auto visit) {
+  const auto each = [&](State state, IoOrdering::From from, auto visit) {
     lock_.AssertHeld();
     ForEachMeant(fd, control, state, from, visit);
   };
-  each(State::kStarted, AioFiles::From::kOldest, [&](uint32_t number) {
+  each(State::kStarted, IoOrdering::From::kOldest, [&](uint32_t number) {
     withdrawal.any_started = true;
     Operations::At(number).file_lost |= closing;
   });
   // Those that wait come first, and of them the newest, lest they begin when the
   // others go.
-  AioFiles::Runnable waiting;
-  each(State::kWaiting, AioFiles::From::kNewest, [&](uint32_t number) {
+  IoOrdering::Runnable waiting;
+  each(State::kWaiting, IoOrdering::From::kNewest, [&](uint32_t number) {
     lock_.AssertHeld();
     files_.GiveUp(number, &withdrawal.next);
     waiting.Prepend(number);
   });
   bool any_handed = false;
-  each(State::kHanded, AioFiles::From::kOldest, [&](uint32_t) { any_handed = true; });
+  each(State::kHanded, IoOrdering::From::kOldest, [&](uint32_t) { any_handed = true; });
   if (any_handed) {
     TakeBack(&for_ring_, fd, control, closing);
     TakeBack(&for_pool_, fd, control, closing);
     // To go on; or about to be handed on, by Ended or by another Cancel.
-    each(State::kHanded, AioFiles::From::kOldest, [&](uint32_t number) {
+    each(State::kHanded, IoOrdering::From::kOldest, [&](uint32_t number) {
       Operations::At(number).given_up |= closing;
       withdrawal.any_started = true;
     });
-    each(State::kTakenBack, AioFiles::From::kOldest, [&](uint32_t number) {
+    each(State::kTakenBack, IoOrdering::From::kOldest, [&](uint32_t number) {
       lock_.AssertHeld();
       files_.Remove(number, &withdrawal.next);
       withdrawal.cancelled.Append(number);

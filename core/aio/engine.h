@@ -34,10 +34,10 @@ class AioEngine {
   int Begin(uint32_t number);
 
   // Those of a list; what could not be begun is left in `refused`.
-  void BeginAll(AioFiles::Runnable* operations, AioFiles::Runnable* refused);
+  void BeginAll(IoOrdering::Runnable* operations, IoOrdering::Runnable* refused);
 
   // For reads that are done at once.
-  AioReads& reads() { return reads_; }
+  BatchedReads& reads() { return reads_; }
   // Whether a read of this must not be done at once.
   bool IsBeingWritten(const sys::Transfer& read);
 
@@ -55,7 +55,7 @@ class AioEngine {
 
   // Has completed, as the program sees it; and whoever is to be told, is.
   static void SetResult(Operation* operation, int64_t result);
-  void Finish(AioFiles::Runnable* done);
+  void Finish(IoOrdering::Runnable* done);
   // One member less of a list is in flight.
   static void FinishMember(uint32_t list);
 
@@ -89,7 +89,7 @@ class AioEngine {
 
   int Sleep(uint32_t seen, const timespec* deadline);
   static void Cancelled(void* engine);
-  Lack BeginStaffed(bool chosen, AioFiles::Runnable* operations, AioFiles::Runnable* refused)
+  Lack BeginStaffed(bool chosen, IoOrdering::Runnable* operations, IoOrdering::Runnable* refused)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Lack LackOf(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int Supply(Lack lack, int loaded) ABSL_LOCKS_EXCLUDED(lock_);
@@ -97,30 +97,31 @@ class AioEngine {
   bool IsShort() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void StaffUp() ABSL_LOCKS_EXCLUDED(lock_);
   bool IsForRing(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Hand(AioFiles::Runnable runnable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  static uint32_t TakeHanded(AioFiles::Runnable* handed);
+  void Hand(IoOrdering::Runnable runnable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static uint32_t TakeHanded(IoOrdering::Runnable* handed);
   // What an aio_cancel takes out, and what may begin for it.
   struct Withdrawal {
     bool any_started = false;
     bool any_cancelled = false;
-    AioFiles::Runnable cancelled;
-    AioFiles::Runnable next;
+    IoOrdering::Runnable cancelled;
+    IoOrdering::Runnable next;
   };
   template <typename Visit>
-  void ForEachMeant(int fd, const aiocb* control, State state, AioFiles::From from, Visit visit)
+  void ForEachMeant(int fd, const aiocb* control, State state, IoOrdering::From from, Visit visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static bool IsBeingBegun(const aiocb* control);
   Withdrawal Withdraw(int fd, const aiocb* control, bool closing)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void TakeBack(AioFiles::Runnable* handed, int fd, const aiocb* control, bool closing)
+  void TakeBack(IoOrdering::Runnable* handed, int fd, const aiocb* control, bool closing)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Settle(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void End(uint32_t number, int64_t result, Teller* teller, AioFiles::Runnable* done,
-           AioFiles::Runnable* next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void End(uint32_t number, int64_t result, Notifier* notifier, IoOrdering::Runnable* done,
+           IoOrdering::Runnable* next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Ended(uint32_t number, int64_t result);
-  static void Tell(uint32_t number, Teller* teller);
-  static void MemberDone(uint32_t list, bool failed, Teller* teller);
-  void TellAll(AioFiles::Runnable* done, const AioFiles::Runnable& next) ABSL_LOCKS_EXCLUDED(lock_);
+  static void Tell(uint32_t number, Notifier* notifier);
+  static void MemberDone(uint32_t list, bool failed, Notifier* notifier);
+  void TellAll(IoOrdering::Runnable* done, const IoOrdering::Runnable& next)
+      ABSL_LOCKS_EXCLUDED(lock_);
   static sys::Transfer Rest(const Operation& operation);
 
   // The thread that has the io_uring.
@@ -155,8 +156,8 @@ class AioEngine {
   // The thread that tells of what close has ended, where that takes a new thread.
   static bool IsToldByThread(uint32_t number);
   int StartTelling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
-  void LeaveToTell(AioFiles::Runnable* ended) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool AwaitEnded(AioFiles::Runnable* ended) ABSL_LOCKS_EXCLUDED(lock_);
+  void LeaveToTell(IoOrdering::Runnable* ended) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool AwaitEnded(IoOrdering::Runnable* ended) ABSL_LOCKS_EXCLUDED(lock_);
   void RunTelling();
 
   static std::atomic<uint32_t> in_flight_;  // that have begun
@@ -170,10 +171,10 @@ class AioEngine {
   // with the other one held, and held without it.
   Lock submitting_;
   Backend backend_ ABSL_GUARDED_BY(lock_);
-  AioFiles files_ ABSL_GUARDED_BY(lock_);
+  IoOrdering files_ ABSL_GUARDED_BY(lock_);
   // Not started.
-  AioFiles::Runnable for_ring_ ABSL_GUARDED_BY(lock_);
-  AioFiles::Runnable for_pool_ ABSL_GUARDED_BY(lock_);
+  IoOrdering::Runnable for_ring_ ABSL_GUARDED_BY(lock_);
+  IoOrdering::Runnable for_pool_ ABSL_GUARDED_BY(lock_);
   int ring_ ABSL_GUARDED_BY(lock_);
   bool ring_is_open_ ABSL_GUARDED_BY(lock_);
   Presence ring_thread_ ABSL_GUARDED_BY(lock_);
@@ -189,10 +190,10 @@ class AioEngine {
 
   Presence telling_thread_ ABSL_GUARDED_BY(lock_);
   uint32_t told_by_thread_ ABSL_GUARDED_BY(lock_);  // operations in flight that are
-  AioFiles::Runnable to_tell_ ABSL_GUARDED_BY(lock_);
+  IoOrdering::Runnable to_tell_ ABSL_GUARDED_BY(lock_);
   std::atomic<uint32_t> telling_bell_;  // counts what was left to that thread
 
-  AioReads reads_;
+  BatchedReads reads_;
 
   std::atomic<uint32_t> finished_;  // counts completions
   std::atomic<uint32_t> sleepers_;  // threads that wait for that

@@ -20,19 +20,19 @@ uint32_t Rank(uint32_t link) {
 }  // namespace
 
 // Where one with O_APPEND will write, is not known.
-AioPlaces::Span AioPlaces::SpanOf(const Operation& operation) {
+IntervalTree::Span IntervalTree::SpanOf(const Operation& operation) {
   if (operation.in_line) return {0, UINT64_MAX};
   const auto begin = static_cast<uint64_t>(operation.transfer.offset);
   return {begin, begin + operation.transfer.bytes};
 }
 
-bool AioPlaces::IsBefore(uint32_t link, uint32_t other) {
+bool IntervalTree::IsBefore(uint32_t link, uint32_t other) {
   const uint64_t begin = SpanOf(At(link)).begin;
   const uint64_t others = SpanOf(At(other)).begin;
   return begin != others ? begin < others : link < other;
 }
 
-void AioPlaces::Update(uint32_t link) {
+void IntervalTree::Update(uint32_t link) {
   Operation& operation = At(link);
   uint64_t end = SpanOf(operation).end;
   if (operation.place_before != 0) end = std::max(end, At(operation.place_before).places_end);
@@ -40,7 +40,7 @@ void AioPlaces::Update(uint32_t link) {
   operation.places_end = end;
 }
 
-void AioPlaces::Split(uint32_t link, uint32_t at, uint32_t* before, uint32_t* others) {
+void IntervalTree::Split(uint32_t link, uint32_t at, uint32_t* before, uint32_t* others) {
   if (link == 0) {
     *before = *others = 0;
     return;
@@ -55,7 +55,7 @@ void AioPlaces::Split(uint32_t link, uint32_t at, uint32_t* before, uint32_t* ot
   Update(link);
 }
 
-uint32_t AioPlaces::Merge(uint32_t before, uint32_t after) {
+uint32_t IntervalTree::Merge(uint32_t before, uint32_t after) {
   if (before == 0) return after;
   if (after == 0) return before;
   if (Rank(before) > Rank(after)) {
@@ -68,7 +68,7 @@ uint32_t AioPlaces::Merge(uint32_t before, uint32_t after) {
   return after;
 }
 
-void AioPlaces::Add(uint32_t number) {
+void IntervalTree::Add(uint32_t number) {
   const uint32_t link = number + 1;
   At(link).place_before = At(link).place_after = 0;
   Update(link);
@@ -78,13 +78,13 @@ void AioPlaces::Add(uint32_t number) {
   root_ = Merge(Merge(before, link), others);
 }
 
-void AioPlaces::Remove(uint32_t number) {
+void IntervalTree::Remove(uint32_t number) {
   const uint32_t link = number + 1;
   root_ = Without(root_, link);
 }
 
 // What is above it may end earlier then.
-uint32_t AioPlaces::Without(uint32_t root, uint32_t link) {
+uint32_t IntervalTree::Without(uint32_t root, uint32_t link) {
   if (root == link) return Merge(At(link).place_before, At(link).place_after);
   uint32_t& below = IsBefore(root, link) ? At(root).place_after : At(root).place_before;
   below = Without(below, link);

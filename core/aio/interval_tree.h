@@ -15,7 +15,7 @@
 namespace kevent::core {
 
 // Zeroed memory is one without operations.
-class AioPlaces {
+class IntervalTree {
  public:
   // Bytes of a file.
   struct Span {

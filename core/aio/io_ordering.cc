@@ -21,19 +21,19 @@ bool IsWrite(const Operation& operation) {
 
 }  // namespace
 
-constinit std::atomic<AioFiles::File*> AioFiles::files_{nullptr};
-constinit std::atomic<uint32_t> AioFiles::writes_{0};
+constinit std::atomic<IoOrdering::File*> IoOrdering::files_{nullptr};
+constinit std::atomic<uint32_t> IoOrdering::writes_{0};
 
 // ---- Lists ----------------------------------------------------------------------
 
-void AioFiles::Runnable::Append(uint32_t number) {
+void IoOrdering::Runnable::Append(uint32_t number) {
   Operation& operation = Operations::At(number);
   operation.state = State::kHanded;
   operation.next.store(0, std::memory_order_relaxed);
   Append({number + 1, number + 1, 1});
 }
 
-void AioFiles::Runnable::Append(const Runnable& more) {
+void IoOrdering::Runnable::Append(const Runnable& more) {
   if (more.first == 0) return;
   if (last == 0) {
     first = more.first;
@@ -44,14 +44,14 @@ void AioFiles::Runnable::Append(const Runnable& more) {
   count += more.count;
 }
 
-void AioFiles::Runnable::Prepend(uint32_t number) {
+void IoOrdering::Runnable::Prepend(uint32_t number) {
   Runnable rest = *this;
   *this = {};
   Append(number);
   Append(rest);
 }
 
-uint32_t AioFiles::Runnable::Take() {
+uint32_t IoOrdering::Runnable::Take() {
   const uint32_t link = first;
   if (link == 0) return 0;
   first = Operations::At(link - 1).next.load(std::memory_order_relaxed);
@@ -62,13 +62,13 @@ uint32_t AioFiles::Runnable::Take() {
 
 // ---- Files by descriptor ----------------------------------------------------------
 
-uint32_t AioFiles::Find(int fd) const {
+uint32_t IoOrdering::Find(int fd) const {
   uint32_t link = buckets_[static_cast<uint32_t>(fd) % kBuckets];
   while (link != 0 && At(link).fd != fd) link = At(link).same_hash;
   return link;
 }
 
-uint32_t AioFiles::FindOrMake(int fd) {
+uint32_t IoOrdering::FindOrMake(int fd) {
   if (files_.load(std::memory_order_relaxed) == nullptr) {
     File* fresh;
     if (sys::MapPages(sizeof(File) * Operations::kMax, sys::OnFork::kWipe, &fresh) < 0) return 0;
@@ -90,26 +90,26 @@ uint32_t AioFiles::FindOrMake(int fd) {
   return link;
 }
 
-void AioFiles::LetGo(int fd) {
+void IoOrdering::LetGo(int fd) {
   const uint32_t file = Find(fd);
   if (file == 0) return;
   Unhash(file);
   At(file).is_let_go = true;
 }
 
-void AioFiles::Unhash(uint32_t file) {
+void IoOrdering::Unhash(uint32_t file) {
   uint32_t* link = &buckets_[static_cast<uint32_t>(At(file).fd) % kBuckets];
   while (*link != file) link = &At(*link).same_hash;
   *link = At(file).same_hash;
 }
 
-void AioFiles::Drop(uint32_t file) {
+void IoOrdering::Drop(uint32_t file) {
   if (!At(file).is_let_go) Unhash(file);
   At(file).same_hash = first_free_;
   first_free_ = file;
 }
 
-int AioFiles::AnyInUse(unsigned first, unsigned last, uint32_t* bucket) const {
+int IoOrdering::AnyInUse(unsigned first, unsigned last, uint32_t* bucket) const {
   for (; *bucket < kBuckets; ++*bucket) {
     for (uint32_t file = buckets_[*bucket]; file != 0; file = At(file).same_hash) {
       const auto fd = static_cast<unsigned>(At(file).fd);
@@ -125,7 +125,7 @@ int AioFiles::AnyInUse(unsigned first, unsigned last, uint32_t* bucket) const {
 
 // ---- Operations -------------------------------------------------------------------
 
-int AioFiles::Add(uint32_t number, Runnable* runnable) {
+int IoOrdering::Add(uint32_t number, Runnable* runnable) {
   Operation& operation = Operations::At(number);
   const uint32_t link = FindOrMake(operation.transfer.fd);
   if (link == 0) return ENOMEM;
@@ -158,7 +158,7 @@ int AioFiles::Add(uint32_t number, Runnable* runnable) {
   return 0;
 }
 
-void AioFiles::Remove(uint32_t number, Runnable* runnable) {
+void IoOrdering::Remove(uint32_t number, Runnable* runnable) {
   const Operation& operation = Operations::At(number);
   File& file = At(operation.file);
   if (operation.in_line) {
@@ -174,7 +174,7 @@ void AioFiles::Remove(uint32_t number, Runnable* runnable) {
   Leave(number, runnable);
 }
 
-void AioFiles::GiveUp(uint32_t number, Runnable* runnable) {
+void IoOrdering::GiveUp(uint32_t number, Runnable* runnable) {
   const Operation& operation = Operations::At(number);
   File& file = At(operation.file);
   if (operation.in_line) {
@@ -185,7 +185,7 @@ void AioFiles::GiveUp(uint32_t number, Runnable* runnable) {
   Leave(number, runnable);
 }
 
-void AioFiles::Leave(uint32_t number, Runnable* runnable) {
+void IoOrdering::Leave(uint32_t number, Runnable* runnable) {
   const Operation& operation = Operations::At(number);
   File& file = At(operation.file);
   if (HasPlace(operation)) {
@@ -200,7 +200,7 @@ void AioFiles::Leave(uint32_t number, Runnable* runnable) {
   if (file.first == 0) Drop(link);
 }
 
-void AioFiles::Unlink(File& file, uint32_t number) {
+void IoOrdering::Unlink(File& file, uint32_t number) {
   const Operation& operation = Operations::At(number);
   (operation.file_before == 0 ? file.first : Operations::At(operation.file_before - 1).file_after) =
       operation.file_after;
@@ -209,14 +209,14 @@ void AioFiles::Unlink(File& file, uint32_t number) {
 }
 
 // Whether this one, and what is before it: then it does not wait, and only then.
-bool AioFiles::NothingButSyncs(uint32_t link) {
+bool IoOrdering::NothingButSyncs(uint32_t link) {
   if (link == 0) return true;
   const Operation& operation = Operations::At(link - 1);
   return IsSync(operation) && operation.state != State::kWaiting;
 }
 
 // Those from here on that nothing but other syncs is before.
-void AioFiles::ReleaseSyncs(uint32_t link, Runnable* runnable) {
+void IoOrdering::ReleaseSyncs(uint32_t link, Runnable* runnable) {
   while (link != 0 && IsSync(Operations::At(link - 1))) {
     runnable->Append(link - 1);
     link = Operations::At(link - 1).file_after;
@@ -225,12 +225,12 @@ void AioFiles::ReleaseSyncs(uint32_t link, Runnable* runnable) {
 
 // ---- Operations on places ---------------------------------------------------------
 
-bool AioFiles::HasPlace(const Operation& operation) {
+bool IoOrdering::HasPlace(const Operation& operation) {
   return !IsSync(operation) && operation.transfer.offset != sys::Transfer::kStream;
 }
 
 // Those that there are, and all from now on.
-void AioFiles::TrackReads(File& file) {
+void IoOrdering::TrackReads(File& file) {
   if (file.tracks_reads) return;
   file.tracks_reads = true;
   for (uint32_t link = file.first; link != 0; link = Operations::At(link - 1).file_after) {
@@ -239,7 +239,7 @@ void AioFiles::TrackReads(File& file) {
   }
 }
 
-void AioFiles::EnterPlace(File& file, uint32_t number) {
+void IoOrdering::EnterPlace(File& file, uint32_t number) {
   if (IsWrite(Operations::At(number))) {
     file.writes.Add(number);
     writes_.fetch_add(1, std::memory_order_relaxed);
@@ -248,7 +248,7 @@ void AioFiles::EnterPlace(File& file, uint32_t number) {
   }
 }
 
-void AioFiles::LeavePlace(File& file, uint32_t number) {
+void IoOrdering::LeavePlace(File& file, uint32_t number) {
   if (IsWrite(Operations::At(number))) {
     file.writes.Remove(number);
     writes_.fetch_sub(1, std::memory_order_relaxed);
@@ -258,8 +258,8 @@ void AioFiles::LeavePlace(File& file, uint32_t number) {
 }
 
 // How many of those that there are the newer one must wait for.
-uint32_t AioFiles::CountKeepers(const File& file, const Operation& newer) {
-  const AioPlaces::Span span = AioPlaces::SpanOf(newer);
+uint32_t IoOrdering::CountKeepers(const File& file, const Operation& newer) {
+  const IntervalTree::Span span = IntervalTree::SpanOf(newer);
   uint32_t count = 0;
   const auto counted = [&count](uint32_t) { ++count; };
   file.writes.ForEachMeeting(span, counted);
@@ -267,9 +267,9 @@ uint32_t AioFiles::CountKeepers(const File& file, const Operation& newer) {
   return count;
 }
 
-void AioFiles::ReleaseKeptBack(File& file, const Operation& done, Runnable* runnable) {
+void IoOrdering::ReleaseKeptBack(File& file, const Operation& done, Runnable* runnable) {
   if (file.kept_back == 0) return;
-  const AioPlaces::Span span = AioPlaces::SpanOf(done);
+  const IntervalTree::Span span = IntervalTree::SpanOf(done);
   const auto release = [&](uint32_t number) {
     Operation& newer = Operations::At(number);
     if (newer.state != State::kWaiting || newer.in_line || newer.order < done.order) return;
@@ -281,7 +281,7 @@ void AioFiles::ReleaseKeptBack(File& file, const Operation& done, Runnable* runn
   if (IsWrite(done)) file.reads.ForEachMeeting(span, release);
 }
 
-bool AioFiles::IsBeingWritten(const sys::Transfer& read) const {
+bool IoOrdering::IsBeingWritten(const sys::Transfer& read) const {
   const uint32_t file = Find(read.fd);
   if (file == 0) return false;
   Operation newer = {};
@@ -292,7 +292,7 @@ bool AioFiles::IsBeingWritten(const sys::Transfer& read) const {
 // ---- Operations in a line ---------------------------------------------------------
 
 // Before those that are less important: usually nobody is.
-void AioFiles::Enqueue(Line& line, uint32_t number) {
+void IoOrdering::Enqueue(Line& line, uint32_t number) {
   Operation& operation = Operations::At(number);
   uint32_t before = 0;
   uint32_t after = line.first;
@@ -310,7 +310,7 @@ void AioFiles::Enqueue(Line& line, uint32_t number) {
   (after == 0 ? line.last : Operations::At(after - 1).line_before) = number + 1;
 }
 
-void AioFiles::Dequeue(Line& line, uint32_t number) {
+void IoOrdering::Dequeue(Line& line, uint32_t number) {
   const Operation& operation = Operations::At(number);
   (operation.line_before == 0 ? line.first : Operations::At(operation.line_before - 1).line_after) =
       operation.line_after;

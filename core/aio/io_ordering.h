@@ -23,7 +23,7 @@
 namespace kevent::core {
 
 // Zeroed memory is one without operations.
-class AioFiles {
+class IoOrdering {
  public:
   // Operations that may begin, in their order: linked by `next`.
   struct Runnable {
@@ -87,8 +87,8 @@ class AioFiles {
     uint32_t first;      // operations, oldest first
     uint32_t last;
     Line lines[2];
-    AioPlaces reads;
-    AioPlaces writes;
+    IntervalTree reads;
+    IntervalTree writes;
     bool is_let_go;      // no number is it any more
     bool tracks_reads;   // those on places are in `reads`: only a write asks there
     uint32_t kept_back;  // operations on places that wait

@@ -109,7 +109,7 @@ bool AioEngine::FillRing() {
 // What the kernel has not taken has not begun: before what was handed over since.
 // In the ring it would go on with its descriptor's number after a close.
 void AioEngine::EmptyRing() {
-  const AioFiles::Runnable newer = for_ring_;
+  const IoOrdering::Runnable newer = for_ring_;
   for_ring_ = {};
   uint64_t tokens[sys::kRingEntries];
   const unsigned left = sys::RingTakeOut(tokens);
@@ -151,11 +151,11 @@ bool AioEngine::EndedInVain(const Operation& operation, int64_t result) {
 // Ends what has completed: all of it under the lock at once, which callers wait
 // for meanwhile, and told of after that.
 void AioEngine::Take(const sys::RingResult* completed, int count) {
-  AioFiles::Runnable done;
-  AioFiles::Runnable next;
+  IoOrdering::Runnable done;
+  IoOrdering::Runnable next;
   bool is_short;
   {
-    Teller teller;
+    Notifier notifier;
     const Locked locked(lock_);
     for (int i = 0; i < count; ++i) {
       if (completed[i].token == kBell) continue;
@@ -173,7 +173,7 @@ void AioEngine::Take(const sys::RingResult* completed, int count) {
         continue;
       }
       --in_kernel_;
-      End(number, result, &teller, &done, &next);
+      End(number, result, &notifier, &done, &next);
     }
     is_short = IsShort();
   }

@@ -34,8 +34,8 @@ int AioEngine::StartTelling() {
 }
 
 // Keeps those that whoever has ended them may tell of.
-void AioEngine::LeaveToTell(AioFiles::Runnable* ended) {
-  AioFiles::Runnable others;
+void AioEngine::LeaveToTell(IoOrdering::Runnable* ended) {
+  IoOrdering::Runnable others;
   while (const uint32_t link = ended->Take()) {
     (Operations::At(link - 1).by_thread ? to_tell_ : others).Append(link - 1);
   }
@@ -46,7 +46,7 @@ void AioEngine::LeaveToTell(AioFiles::Runnable* ended) {
 }
 
 // False when there was nothing to do for long, and can be nothing.
-bool AioEngine::AwaitEnded(AioFiles::Runnable* ended) {
+bool AioEngine::AwaitEnded(IoOrdering::Runnable* ended) {
   bool last_look = false;
   for (;;) {
     uint32_t seen;
@@ -67,7 +67,7 @@ bool AioEngine::AwaitEnded(AioFiles::Runnable* ended) {
 }
 
 void AioEngine::RunTelling() {
-  AioFiles::Runnable ended;
+  IoOrdering::Runnable ended;
   while (AwaitEnded(&ended)) Finish(&ended);
 }
 

@@ -155,7 +155,7 @@ void DoReads(Call* call) {
   }
   AioEngine& engine = Aio();
   engine.reads().AtOnce(transfers, count, results);
-  AioFiles::Runnable done;
+  IoOrdering::Runnable done;
   for (unsigned i = 0; i < count; ++i) {
     const uint32_t number = call->reads.Take() - 1;
     Operation& operation = Operations::At(number);
@@ -175,7 +175,7 @@ void DoReads(Call* call) {
 uint32_t BeginLater(Call* call) {
   DoReads(call);
   if (call->later.first == 0) return 0;
-  AioFiles::Runnable refused;
+  IoOrdering::Runnable refused;
   Aio().BeginAll(&call->later, &refused);
   call->writes_later = false;
   uint32_t count = 0;
@@ -227,7 +227,7 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
   DoReads(call);  // what was asked for before this one
   if (result != kLater) {
     AioEngine::SetResult(&operation, result);
-    AioFiles::Runnable done;
+    IoOrdering::Runnable done;
     done.Append(number);
     engine.Finish(&done);
     return 0;

@@ -77,12 +77,12 @@ bool ControlHere(int fd, int command, void* argument, int* result);
 
 // Asynchronous operations that have not begun lose their descriptor, and kevents theirs.
 inline void Loses(unsigned first, unsigned last) {
-  Watched::LetGo(first, last);
+  WatchedFds::Unwatch(first, last);
   if (ABSL_PREDICT_FALSE(AnyToLoseDescriptors())) LosesDescriptors(first, last);
 }
 inline void Loses(int fd) {
   if (fd < 0) return;
-  Watched::LetGo(fd);
+  WatchedFds::Unwatch(fd);
   const auto number = static_cast<unsigned>(fd);
   if (ABSL_PREDICT_FALSE(AnyToLoseDescriptors())) LosesDescriptors(number, number);
 }
@@ -90,7 +90,7 @@ inline void Loses(int fd) {
 // Does what Loses does, for a descriptor whose number `fd` is about to take.  A call that fails
 // leaves the operations and kevents alone.
 inline void Replaces(int fd, int target, int flags = 0) {
-  if (ABSL_PREDICT_TRUE(!Watched::Is(target) && !AnyToLoseDescriptors())) return;
+  if (ABSL_PREDICT_TRUE(!WatchedFds::Is(target) && !AnyToLoseDescriptors())) return;
   if (WouldReplace(fd, target, flags)) Loses(target);
 }
 

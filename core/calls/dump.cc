@@ -128,7 +128,7 @@ void Queue::DumpLocked(LineWriter& out) {
   }
   out << (sleepers_.has_leader() ? "  a thread sleeps on the descriptors\n"
                                  : "  no thread sleeps on the descriptors\n");
-  if (KeventSet* const set = kevents(); set != nullptr) {
+  if (EventSet* const set = kevents(); set != nullptr) {
     out << "  " << set->registered() << " kevents, " << set->ready_count()
         << " events of kevents and operations ready\n";
   }

@@ -37,7 +37,7 @@ int CheckRequest(const Source& source, const ukevent& request) {
 
 }  // namespace
 
-bool KeventSet::Add(const ukevent& entry, ukevent* returned) {
+bool EventSet::Add(const ukevent& entry, ukevent* returned) {
   const Source* source = SourceOf(entry.type);
   int result = source == nullptr || source->events == 0 ? -ENOSYS : CheckRequest(*source, entry);
   const KeventKey key = KeyOf(entry);
@@ -77,7 +77,7 @@ bool KeventSet::Add(const ukevent& entry, ukevent* returned) {
   return true;
 }
 
-int KeventSet::AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t event) {
+int EventSet::AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t event) {
   if (++serials_ == 0) ++serials_;
   uint32_t number;
   if (const int error = table_.Insert({id, cookie, type, serials_}, &number); error != 0) {
@@ -90,14 +90,14 @@ int KeventSet::AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t
   return result;
 }
 
-int KeventSet::Remove(const ukevent& entry) {
+int EventSet::Remove(const ukevent& entry) {
   const uint32_t link = table_.Find(KeyOf(entry));
   if (link == 0) return -ENOENT;
   Erase(link - 1);
   return 0;
 }
 
-int KeventSet::Modify(const ukevent& entry) {
+int EventSet::Modify(const ukevent& entry) {
   const uint32_t link = table_.Find(KeyOf(entry));
   if (link == 0) return -ENOENT;
   const uint32_t number = link - 1;
@@ -130,7 +130,7 @@ namespace {
 // Visits each entry, in chunks, so that collectors do not wait long for the lock.  Returns the
 // number of entries that visit() has given back, which it writes to the front.
 template <typename Visit>
-unsigned ForEach(Queue& queue, KeventSet& set, unsigned num, ukevent* entries, Visit visit) {
+unsigned ForEach(Queue& queue, EventSet& set, unsigned num, ukevent* entries, Visit visit) {
   constexpr unsigned kChunk = 64;
   unsigned returned = 0;
   bool wake = false;
@@ -156,7 +156,7 @@ unsigned ForEach(Queue& queue, KeventSet& set, unsigned num, ukevent* entries, V
 }
 
 // Async-signal-safe: takes no lock but the table's.
-int Ready(Queue& queue, KeventSet* set, unsigned num, ukevent* entries) {
+int Ready(Queue& queue, EventSet* set, unsigned num, ukevent* entries) {
   if (num == 0) queue.RequestExit();
   unsigned missed = 0;
   for (unsigned i = 0; i < num; ++i) {
@@ -170,7 +170,7 @@ int Ready(Queue& queue, KeventSet* set, unsigned num, ukevent* entries) {
 
 int Control(Queue& queue, unsigned cmd, unsigned num, ukevent* entries) {
   if (cmd > KEVENT_CTL_READY) return -EINVAL;
-  KeventSet* set = queue.kevents();
+  EventSet* set = queue.kevents();
   if (cmd == KEVENT_CTL_ADD ? num > KeventTable::kMaxRecords
                             : num > (set == nullptr ? 0 : set->registered())) {
     return -EINVAL;

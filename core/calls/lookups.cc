@@ -57,7 +57,7 @@ void BeforeLookup(gaicb* const list[], int count) { Lookups::AwaitLetGo(list, co
 void AwaitLookup(uint32_t number) {
   if (Operations::At(number).transfer.bytes == 0) {
     const SignalsBlocked blocked;
-    Teller().Complete(number);
+    Notifier().Complete(number);
   } else {
     NameLookups().Await(number);
   }

@@ -11,7 +11,7 @@ namespace kevent::core {
 int NotifyOfMessage(int message_queue, const sigevent& notification) {
   Queue* queue;
   if (const int error = Queues::Pin(notification.sigev_kevent_fd, &queue); error != 0) return error;
-  KeventSet* set = nullptr;
+  EventSet* set = nullptr;
   int error = queue->OpenKevents(&set);
   if (error == 0) {
     const SignalsBlocked blocked;

@@ -20,11 +20,11 @@
 namespace kevent::core {
 
 // Layer 0 is the queue's own epoll.
-int KeventSet::Epoll(uint32_t layer) const {
+int EventSet::Epoll(uint32_t layer) const {
   return layer == 0 ? queue_->epoll() : layers_[layer - 1].load(std::memory_order_acquire) - 1;
 }
 
-int KeventSet::AddLayer() {
+int EventSet::AddLayer() {
   if (layer_count_ == kMaxLayers) return -ENOSPC;
   const int epoll = AdoptMember(Token(kLayerToken, layer_count_ + 1), sys::CreateEpoll);
   if (epoll < 0) return epoll;
@@ -36,7 +36,7 @@ int KeventSet::AddLayer() {
 // For epolls that are nested too deep, or by too many ways, some kernels answer EINVAL and others
 // ELOOP (fs/eventpoll.c, reverse_path_check and ep_loop_check).  Apart from that, EINVAL comes here
 // only for an epoll inside itself.
-int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
+int EventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
   if (fd < 0 || fd >= Registry::kMaxDescriptor) return -EBADF;
   if (const int error = table_.ReserveWatchers(fd); error != 0) return -error;
   Kevent& record = At(number);
@@ -59,21 +59,22 @@ int KeventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
 // A thread that closes a number looks if it is watched, and then makes its system call; in between
 // the number must not be put into an epoll.  A thread that begins to close the number after it was
 // marked here sees the mark, clears it, and waits until no thread probes.
-int KeventSet::AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t token) {
+int EventSet::AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t token) {
   if (Registry::Get(fd).is_internal()) return sys::EpollAdd(Epoll(layer), fd, epoll_events, token);
   constexpr int kTries = 100;  // a bound against threads that close it again and again
   for (int tries = 1;; ++tries) {
-    if (const int error = Watched::Add(fd, queue_->number()); error != 0) return -error;
+    if (const int error = WatchedFds::Add(fd, queue_->number()); error != 0) return -error;
     if (ABSL_PREDICT_FALSE(Closing::Any(fd))) Closing::Await(fd);
     probing_.fetch_add(1, std::memory_order_seq_cst);
-    const bool marked = (Watched::Is(fd, queue_->number()) && !Closing::Any(fd)) || tries == kTries;
+    const bool marked =
+        (WatchedFds::Is(fd, queue_->number()) && !Closing::Any(fd)) || tries == kTries;
     const int result = marked ? sys::EpollAdd(Epoll(layer), fd, epoll_events, token) : 0;
     probing_.fetch_sub(1, std::memory_order_seq_cst);
     if (marked) return result;
   }
 }
 
-int KeventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
+int EventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
   Kevent& record = At(number);
   ForgetTold(record.fd);
   const int error = sys::EpollModify(Epoll(record.layer), record.fd, epoll_events,
@@ -83,7 +84,7 @@ int KeventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
   return error == -EPERM || error == -EINVAL ? -ENOENT : error;
 }
 
-void KeventSet::Unwatch(uint32_t number) {
+void EventSet::Unwatch(uint32_t number) {
   Kevent& record = At(number);
   if (record.nests) Unnest(number);
   if (record.fd < 0) return;
@@ -97,13 +98,13 @@ void KeventSet::Unwatch(uint32_t number) {
 // The number must not be closed between the two calls on it: afterwards no thread could take out
 // the member that the first call has put in.  A thread that is about to close it clears its entry
 // in Watched, and then waits until no thread probes.
-bool KeventSet::StillWatches(uint32_t number) {
+bool EventSet::StillWatches(uint32_t number) {
   const Kevent& record = At(number);
   if (record.fd < 0) return true;
   const SignalsBlocked blocked;  // a handler that closes would wait for this thread
   probing_.fetch_add(1, std::memory_order_seq_cst);
   int result = -EBADF;
-  if (Registry::Get(record.fd).is_internal() || Watched::Is(record.fd, queue_->number())) {
+  if (Registry::Get(record.fd).is_internal() || WatchedFds::Is(record.fd, queue_->number())) {
     // If there is a member, this call leaves it alone, its edges too.
     result = sys::EpollAdd(Epoll(record.layer), record.fd, EPOLLET | EPOLLONESHOT, 0);
     if (result == 0) sys::EpollDelete(Epoll(record.layer), record.fd);
@@ -112,7 +113,7 @@ bool KeventSet::StillWatches(uint32_t number) {
   return result == -EEXIST;
 }
 
-void KeventSet::LetGo(int fd) const {
+void EventSet::UnwatchFd(int fd) const {
   while (probing_.load(std::memory_order_seq_cst) != 0) sys::Pause();
   sys::EpollDelete(queue_->epoll(), fd);
   for (const std::atomic<int>& layer : layers_) {
@@ -122,7 +123,7 @@ void KeventSet::LetGo(int fd) const {
   }
 }
 
-void KeventSet::LinkWatcher(uint32_t number) {
+void EventSet::LinkWatcher(uint32_t number) {
   Kevent& record = At(number);
   uint32_t& first = table_.WatchersOf(record.fd);
   record.same_descriptor = first;
@@ -130,12 +131,12 @@ void KeventSet::LinkWatcher(uint32_t number) {
   ++watched_;
 }
 
-void KeventSet::UnlinkWatcher(uint32_t number) {
+void EventSet::UnlinkWatcher(uint32_t number) {
   Kevent& record = At(number);
   uint32_t* link = &table_.WatchersOf(record.fd);
   while (*link != number + 1) link = &At(*link - 1).same_descriptor;
   *link = record.same_descriptor;
-  if (table_.WatchersOf(record.fd) == 0) Watched::Remove(record.fd, queue_->number());
+  if (table_.WatchersOf(record.fd) == 0) WatchedFds::Remove(record.fd, queue_->number());
   ForgetTold(record.fd);
   record.fd = -1;
   --watched_;
@@ -143,14 +144,14 @@ void KeventSet::UnlinkWatcher(uint32_t number) {
 
 // The records that watch the descriptor have changed, so none is taken to have been told in place
 // of another.
-void KeventSet::ForgetTold(int fd) {
+void EventSet::ForgetTold(int fd) {
   for (uint32_t link = table_.WatchersOf(fd); link != 0; link = At(link - 1).same_descriptor) {
     At(link - 1).told_to_others = 0;
   }
 }
 
 // ADD succeeded, so another record that claims this descriptor in this layer is stale.
-void KeventSet::DropStale(int fd, uint32_t layer, uint32_t but) {
+void EventSet::DropStale(int fd, uint32_t layer, uint32_t but) {
   for (uint32_t link = table_.WatchersOf(fd); link != 0;) {
     const uint32_t number = link - 1;
     link = At(number).same_descriptor;
@@ -161,9 +162,9 @@ void KeventSet::DropStale(int fd, uint32_t layer, uint32_t but) {
 
 // ---- Descriptors of the engine's own -------------------------------------------
 
-uint32_t KeventSet::queue_number() const { return queue_->number(); }
+uint32_t EventSet::queue_number() const { return queue_->number(); }
 
-int KeventSet::WatchAdopted(uint32_t number, int fd, uint32_t epoll_events) {
+int EventSet::WatchAdopted(uint32_t number, int fd, uint32_t epoll_events) {
   if (fd < 0) return fd;
   if (const int error = Watch(number, fd, epoll_events); error < 0) {
     Abandon(fd);
@@ -173,7 +174,7 @@ int KeventSet::WatchAdopted(uint32_t number, int fd, uint32_t epoll_events) {
   return fd;
 }
 
-int KeventSet::AddAdopted(int fd, uint64_t token) {
+int EventSet::AddAdopted(int fd, uint64_t token) {
   if (fd < 0) return fd;
   if (const int error = sys::EpollAdd(queue_->epoll(), fd, EPOLLIN, token); error < 0) {
     Abandon(fd);
@@ -182,6 +183,6 @@ int KeventSet::AddAdopted(int fd, uint64_t token) {
   return fd;
 }
 
-void KeventSet::Abandon(int fd) { ReleaseDescriptor(fd, queue_->number(), kRoleSource); }
+void EventSet::Abandon(int fd) { ReleaseDescriptor(fd, queue_->number(), kRoleSource); }
 
 }  // namespace kevent::core

@@ -15,7 +15,7 @@ namespace kevent::core {
 
 // ---- Life ---------------------------------------------------------------------
 
-int KeventSet::Open(KeventHost* queue, KeventPages* pages) {
+int EventSet::Open(KeventHost* queue, KeventPages* pages) {
   queue_ = queue;
   table_.Init(pages);
   table_lock_.Init();
@@ -28,7 +28,7 @@ int KeventSet::Open(KeventHost* queue, KeventPages* pages) {
 
 // The descriptors were closed with the queue, so only the records' other belongings are
 // given back.
-void KeventSet::Clear() {
+void EventSet::Clear() {
   const SignalsBlocked blocked;
   const Locked locked(table_lock_);
   TakeInjected();
@@ -53,7 +53,7 @@ void KeventSet::Clear() {
   open_.store(false, std::memory_order_seq_cst);
 }
 
-void KeventSet::Erase(uint32_t number) {
+void EventSet::Erase(uint32_t number) {
   Kevent& record = At(number);
   TakeBack(number);
   SourceOf(record).detach(*this, number);
@@ -61,12 +61,12 @@ void KeventSet::Erase(uint32_t number) {
 }
 
 // The record's descriptor is no longer in its epoll.
-void KeventSet::EraseStale(uint32_t number) {
+void EventSet::EraseStale(uint32_t number) {
   UnlinkWatcher(number);
   Erase(number);
 }
 
-void KeventSet::TakeBack(uint32_t number) {
+void EventSet::TakeBack(uint32_t number) {
   const Kevent& record = At(number);
   if (record.injected) TakeInjected();
   if (record.ready && !record.by_level) took_back_ = true;
@@ -79,7 +79,7 @@ constexpr uint32_t kEdges = EPOLLIN | EPOLLET;
 
 // The edges are watched only while a thread sleeps on them, since they cost every event a
 // second wake-up in the kernel.
-int KeventSet::WatchEdges() {
+int EventSet::WatchEdges() {
   if (edges_watched_) return 0;
   const int error =
       nested_ != 0 ? PutIntoEdges(kEdges) : sys::EpollAdd(edges(), queue_->epoll(), kEdges);
@@ -87,12 +87,12 @@ int KeventSet::WatchEdges() {
   return error;
 }
 
-void KeventSet::TakeEdges() {
+void EventSet::TakeEdges() {
   epoll_event edge;
   if (edges_watched_) sys::EpollTake(edges(), &edge, 1);
 }
 
-void KeventSet::IgnoreEdges() {
+void EventSet::IgnoreEdges() {
   if (!edges_watched_) return;
   edges_watched_ = false;
   KeepRoom();
@@ -100,7 +100,7 @@ void KeventSet::IgnoreEdges() {
 
 // The kernel nests epolls five deep.  While an epoll is inside the queue's, the queue's epoll stays
 // a member of the edges, so that a thread that has to sleep on them can.
-int KeventSet::Nest(uint32_t number) {
+int EventSet::Nest(uint32_t number) {
   At(number).nests = true;
   ++nested_;
   // The member is taken out and put in again, since some kernels count the depth only then.
@@ -108,13 +108,13 @@ int KeventSet::Nest(uint32_t number) {
   return KeepRoom();
 }
 
-void KeventSet::Unnest(uint32_t number) {
+void EventSet::Unnest(uint32_t number) {
   At(number).nests = false;
   --nested_;
   KeepRoom();
 }
 
-int KeventSet::KeepRoom() {
+int EventSet::KeepRoom() {
   if (nested_ == 0 && !edges_watched_) {
     sys::EpollDelete(edges(), queue_->epoll());
     return 0;
@@ -129,14 +129,14 @@ int KeventSet::KeepRoom() {
 
 // Modifying a member needs no memory, so that is tried first; the member is missing if the kernel
 // had no memory to add it before.
-int KeventSet::PutIntoEdges(uint32_t epoll_events) {
+int EventSet::PutIntoEdges(uint32_t epoll_events) {
   int error = sys::EpollModify(edges(), queue_->epoll(), epoll_events);
   if (error == -ENOENT) error = sys::EpollAdd(edges(), queue_->epoll(), epoll_events);
   return error == -EINVAL ? -ELOOP : error;  // as in Watch
 }
 
 // A thread that sleeps on the edges goes on sleeping.
-int KeventSet::MoveEpoll(int from, int to) {
+int EventSet::MoveEpoll(int from, int to) {
   if (nested_ == 0 && !edges_watched_) return 0;
   const int error = sys::EpollAdd(edges(), to, edges_watched_ ? kEdges : 0);
   if (error == 0) sys::EpollDelete(edges(), from);
@@ -145,24 +145,24 @@ int KeventSet::MoveEpoll(int from, int to) {
 
 // ---- The list of the ready ------------------------------------------------------
 
-void KeventSet::MakeReady(uint32_t number, bool by_level) {
+void EventSet::MakeReady(uint32_t number, bool by_level) {
   if (!At(number).leaving) ready_.Add(table_, number, by_level);
 }
 
-void KeventSet::Withdraw(uint32_t number) {
+void EventSet::Withdraw(uint32_t number) {
   At(number).forced = false;
   ready_.Remove(table_, number);
 }
 
 // Makes a kevent ready for kevent_ctl, whatever the source says.
-void KeventSet::Force(uint32_t number) {
+void EventSet::Force(uint32_t number) {
   MakeReady(number, false);
   At(number).forced = true;
 }
 
 // ---- Injecting ------------------------------------------------------------------
 
-bool KeventSet::Inject(const KeventKey& key) {
+bool EventSet::Inject(const KeventKey& key) {
   const SignalsBlocked blocked;
   const Locked locked(table_lock_);
   const uint32_t link = table_.Find(key);
@@ -179,14 +179,14 @@ bool KeventSet::Inject(const KeventKey& key) {
   return true;
 }
 
-void KeventSet::HarvestInjected() {
+void EventSet::HarvestInjected() {
   if (injected_.load(std::memory_order_seq_cst) == 0) return;
   const SignalsBlocked blocked;
   const Locked locked(table_lock_);
   TakeInjected();
 }
 
-void KeventSet::TakeInjected() {
+void EventSet::TakeInjected() {
   uint32_t link = injected_.exchange(0, std::memory_order_seq_cst);
   injected_last_ = 0;
   while (link != 0) {
@@ -200,7 +200,7 @@ void KeventSet::TakeInjected() {
 // ---- Delivering -------------------------------------------------------------------
 
 // If completions and kevents both need room, each has half of it.
-unsigned KeventSet::Deliver(unsigned max, ukevent* events) {
+unsigned EventSet::Deliver(unsigned max, ukevent* events) {
   HarvestInjected();
   completions_.Harvest();
   completions_first_ = !completions_first_;
@@ -212,7 +212,7 @@ unsigned KeventSet::Deliver(unsigned max, ukevent* events) {
 
 // If kevents that are ready by level and others both need room, each has half of it: those by level
 // are found after the others, of which there may be any number.
-unsigned KeventSet::DeliverReady(unsigned max, ukevent* events) {
+unsigned EventSet::DeliverReady(unsigned max, ukevent* events) {
   const unsigned share = ready_.size() > max ? std::min(ready_by_level(), LevelShare(max)) : 0;
   unsigned count = 0;
   while (count < max - share && ready_.first() != 0) {
@@ -227,7 +227,7 @@ unsigned KeventSet::DeliverReady(unsigned max, ukevent* events) {
 
 // Kevents that are ready by level lie at the end of the list, among others that were found
 // with them.
-unsigned KeventSet::DeliverByLevel(unsigned max, ukevent* events) {
+unsigned EventSet::DeliverByLevel(unsigned max, ukevent* events) {
   uint32_t link = ready_.last();
   for (unsigned left = ready_by_level(); left != 0;) {
     if (At(link - 1).by_level && --left == 0) break;
@@ -242,7 +242,7 @@ unsigned KeventSet::DeliverByLevel(unsigned max, ukevent* events) {
   return count;
 }
 
-bool KeventSet::StillReady(uint32_t number) {
+bool EventSet::StillReady(uint32_t number) {
   Kevent& record = At(number);
   const bool check = (record.req_flags & KEVENT_REQ_LAST_CHECK) != 0;
   if (record.forced && !check) return true;
@@ -252,7 +252,7 @@ bool KeventSet::StillReady(uint32_t number) {
   return SourceOf(record).deliver(*this, record, check && !found_now);
 }
 
-void KeventSet::DropVain() {
+void EventSet::DropVain() {
   uint64_t counted[SourceTable::kTypes] = {};
   for (uint32_t link = ready_.first(); link != 0;) {
     const uint32_t number = link - 1;
@@ -268,7 +268,7 @@ void KeventSet::DropVain() {
   }
 }
 
-bool KeventSet::DeliverOne(uint32_t number, ukevent* event) {
+bool EventSet::DeliverOne(uint32_t number, ukevent* event) {
   Kevent& record = At(number);
   const bool ready = StillReady(number);
   const bool forced = record.forced;
@@ -290,11 +290,11 @@ bool KeventSet::DeliverOne(uint32_t number, ukevent* event) {
   return true;
 }
 
-void KeventSet::ForgetFound(Kevent& record) {
+void EventSet::ForgetFound(Kevent& record) {
   record.found_flags = record.found_data[0] = record.found_data[1] = 0;
 }
 
-void KeventSet::Describe(const Kevent& record, ukevent* event) {
+void EventSet::Describe(const Kevent& record, ukevent* event) {
   event->id.raw_u64 = record.key.id;
   event->type = record.key.type;
   event->event = record.event;
@@ -305,8 +305,7 @@ void KeventSet::Describe(const Kevent& record, ukevent* event) {
   event->ptr = reinterpret_cast<void*>(record.key.cookie);
 }
 
-bool KeventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness,
-                             ukevent* event) {
+bool EventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness, ukevent* event) {
   Kevent& record = At(number);
   if (record.leaving) return false;  // kevent_ctl(READY) has reported it in this batch
   Withdraw(number);
@@ -318,7 +317,7 @@ bool KeventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t latene
   return true;
 }
 
-void KeventSet::Leave(uint32_t number) {
+void EventSet::Leave(uint32_t number) {
   if (At(number).leaving) return;
   At(number).leaving = true;
   if (At(number).fd >= 0) ForgetTold(At(number).fd);
@@ -326,7 +325,7 @@ void KeventSet::Leave(uint32_t number) {
   leaving_first_ = number + 1;
 }
 
-void KeventSet::EndBatch() {
+void EventSet::EndBatch() {
   if (leaving_first_ == 0) return;
   const SignalsBlocked blocked;
   const Locked locked(table_lock_);
@@ -339,7 +338,7 @@ void KeventSet::EndBatch() {
 
 // ---- Invariants -------------------------------------------------------------------
 
-const char* KeventSet::CheckLists() {
+const char* EventSet::CheckLists() {
   const SignalsBlocked blocked;
   const Locked locked(table_lock_);
   uint32_t injected = 0;
@@ -355,7 +354,7 @@ const char* KeventSet::CheckLists() {
   return injected == 0 ? nullptr : "an injected kevent is not among the injected";
 }
 
-const char* KeventSet::Check() {
+const char* EventSet::Check() {
   if (const char* broken = table_.Check(); broken != nullptr) return broken;
   if (const char* broken = ready_.Check(table_); broken != nullptr) return broken;
   if (const char* broken = CheckLists(); broken != nullptr) return broken;

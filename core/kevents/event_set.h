@@ -29,7 +29,7 @@
 
 namespace kevent::core {
 
-class KeventSet {
+class EventSet {
  public:
   // Opens the set with its queue or, in a child of fork, anew: 0 or an errno.
   int Open(KeventHost* queue, KeventPages* pages);
@@ -142,7 +142,7 @@ class KeventSet {
   int Nest(uint32_t number);
   // The program is about to close this number, and Watched no longer has it.  Async-signal-safe:
   // waits for no more than two system calls of another thread.
-  void LetGo(int fd) const;
+  void UnwatchFd(int fd) const;
   // True while a record's descriptor is still what it was.
   bool StillWatches(uint32_t number);
 
@@ -210,10 +210,10 @@ class KeventSet {
   bool HarvestEpoll(uint32_t layer, unsigned wanted);
   int TakeReady(uint32_t layer, epoll_event* found, unsigned room) const;
   bool IsExhausted(uint32_t layer) const { return (exhausted_ & 1u << layer) != 0; }
-  struct Strangers;
+  struct UnknownMembers;
   static bool IsLayer(uint64_t token);
   static bool IsFinal(uint32_t epoll_events);
-  bool WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token, Strangers* strangers);
+  bool WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token, UnknownMembers* unknown);
   void Found(uint64_t token, uint32_t events);
   bool Shadowed(uint32_t number);
   void Shadow(const Kevent& first, bool alone);

@@ -16,7 +16,7 @@
 
 namespace kevent::core {
 
-void KeventSet::BeginBatch(bool sleeps_after) {
+void EventSet::BeginBatch(bool sleeps_after) {
   sleeps_after_ = sleeps_after;
   // Kevents that were ready by level and were not collected are asked again.  They came last, so
   // they are at the end of the list, however long it is.
@@ -35,7 +35,7 @@ void KeventSet::BeginBatch(bool sleeps_after) {
   signals_pending_ = 0;
 }
 
-bool KeventSet::Harvest(unsigned wanted) {
+bool EventSet::Harvest(unsigned wanted) {
   if (waited_for_ != 0) HarvestSignals();
   const unsigned half = wanted / 2 + (completions_first_ ? 0 : wanted % 2);
   return HarvestMore(wanted - std::min(half, completions_.count()));
@@ -44,7 +44,7 @@ bool KeventSet::Harvest(unsigned wanted) {
 // The epolls have their turns one after the other, each until every ready member of it was found
 // once, however many collections that takes: so each kevent is found as often as any other,
 // whichever epoll it is in.
-bool KeventSet::HarvestMore(unsigned wanted) {
+bool EventSet::HarvestMore(unsigned wanted) {
   if (wanted == 0 || watched_ == 0) return watched_ != 0;
   while (Missing(wanted) != 0) {
     if (IsExhausted(turn_)) {
@@ -61,7 +61,7 @@ bool KeventSet::HarvestMore(unsigned wanted) {
 }
 
 // Members without a record, in one harvest of one epoll.
-struct KeventSet::Strangers {
+struct EventSet::UnknownMembers {
   unsigned nameless;  // the engine's own
   unsigned named;
   uint64_t mark;  // the first, second, fourth, eighth ... of the named, in turn
@@ -74,22 +74,22 @@ struct KeventSet::Strangers {
 // members may have nothing to say: shadowed by others, ready already, of files that outlived their
 // descriptors.  No more are taken than are wanted: a kevent that is taken and not collected has
 // lost its turn.  True if the turn is over.
-bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
+bool EventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
   constexpr unsigned kBatch = 256;
   const unsigned others = layer == 0 ? queue_->ReadableMembers() : 0;
   epoll_event found[kBatch];
-  Strangers strangers = {};
+  UnknownMembers unknown = {};
   const uint32_t turn = turns_[layer];
   while (const unsigned missing = Missing(wanted)) {
     const unsigned room = std::min(missing + others, kBatch);
     const int count = TakeReady(layer, found, room);
     if (count < static_cast<int>(room)) exhausted_ |= 1u << layer;
     for (int i = 0; i < count; ++i) {
-      if (WaitsForNextTurn(layer, turn, found[i].data.u64, &strangers)) continue;
+      if (WaitsForNextTurn(layer, turn, found[i].data.u64, &unknown)) continue;
       Found(found[i].data.u64, found[i].events);
     }
     const bool turned = turns_[layer] != turn;
-    if (strangers.come_round && !turned) exhausted_ |= 1u << layer;
+    if (unknown.come_round && !turned) exhausted_ |= 1u << layer;
     if (IsExhausted(layer) && !turned) ++turns_[layer];
     if (IsExhausted(layer) || turned) return true;
     // A search for what is ready by level does not take any number of edges.
@@ -102,7 +102,7 @@ bool KeventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
 // find it, poll makes sure that there is none, since it looks at the kernel's list under its lock.
 // kTries misses in a row do not come about; the bound is for a kernel whose poll and epoll do not
 // agree.
-int KeventSet::TakeReady(uint32_t layer, epoll_event* found, unsigned room) const {
+int EventSet::TakeReady(uint32_t layer, epoll_event* found, unsigned room) const {
   constexpr int kTries = 8;
   int count = sys::EpollTake(Epoll(layer), found, room);
   if (ABSL_PREDICT_TRUE(count != 0 || sleeps_after_ || !sys::EpollTakeMayMiss())) return count;
@@ -112,17 +112,17 @@ int KeventSet::TakeReady(uint32_t layer, epoll_event* found, unsigned room) cons
   return count;
 }
 
-bool KeventSet::IsLayer(uint64_t token) { return token >> 32 == kLayerToken; }
+bool EventSet::IsLayer(uint64_t token) { return token >> 32 == kLayerToken; }
 
 // Called when a harvest has met this member in this turn of its epoll.  If the member was met
 // before, the turn ends; if that turn has begun in this batch, the batch has met every ready
 // member.  True if the member waits until other epolls have had their turns.
-bool KeventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
-                                 Strangers* strangers) {
+bool EventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
+                                UnknownMembers* unknown) {
   const uint32_t bit = 1u << layer;
   if (token == kAnnouncedOnce) return false;
   if (token == 0 || token == kAnnounced) {
-    if (++strangers->nameless > queue_->axis_count() + 1) strangers->come_round = true;
+    if (++unknown->nameless > queue_->axis_count() + 1) unknown->come_round = true;
     return false;
   }
   const auto generation = static_cast<uint32_t>(token >> 32);
@@ -141,13 +141,13 @@ bool KeventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
     return false;
   }
   // The mark is set anew from time to time, as the marked member may cease to be ready.
-  if (strangers->named != 0 && token == strangers->mark) strangers->come_round = true;
-  const unsigned before = strangers->named++;
-  if ((before & strangers->named) == 0) strangers->mark = token;
+  if (unknown->named != 0 && token == unknown->mark) unknown->come_round = true;
+  const unsigned before = unknown->named++;
+  if ((before & unknown->named) == 0) unknown->mark = token;
   return false;
 }
 
-void KeventSet::Found(uint64_t token, uint32_t events) {
+void EventSet::Found(uint64_t token, uint32_t events) {
   const auto number = static_cast<uint32_t>(token);
   const auto generation = static_cast<uint32_t>(token >> 32);
   if (IsLayer(token)) {
@@ -188,13 +188,13 @@ void KeventSet::Found(uint64_t token, uint32_t events) {
 }
 
 // After these events comes nothing of which others could be told instead.
-bool KeventSet::IsFinal(uint32_t epoll_events) {
+bool EventSet::IsFinal(uint32_t epoll_events) {
   return (epoll_events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0;
 }
 
 // One activity of a source makes the first of the edge-triggered kevents ready that wait for it,
 // and of the others those with KEVENT_REQ_WAKEUP_ALL.
-bool KeventSet::Shadowed(uint32_t number) {
+bool EventSet::Shadowed(uint32_t number) {
   Kevent& record = At(number);
   if ((record.req_flags & KEVENT_REQ_WAKEUP_ALL) != 0 || record.fd < 0) return false;
   const uint32_t told = std::exchange(record.told_to_others, 0);
@@ -215,7 +215,7 @@ bool KeventSet::Shadowed(uint32_t number) {
 
 // A later harvest may meet, by another record, an edge of the activity of which `first` is told
 // now.  As a rule that record is in a layer, or comes before one whose layer was met first.
-void KeventSet::Shadow(const Kevent& first, bool alone) {
+void EventSet::Shadow(const Kevent& first, bool alone) {
   if (first.fd < 0) return;
   for (uint32_t link = table_.WatchersOf(first.fd); link != 0;) {
     Kevent& other = At(link - 1);

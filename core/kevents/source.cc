@@ -10,19 +10,19 @@ namespace kevent::core {
 extern const SourceTable kSourceTable [[gnu::weak]];
 constinit const SourceTable kSourceTable({KEVENT_SOURCES(KEVENT_SOURCE_ENTRY)});
 
-int Source::KeepAsIs(KeventSet&, uint32_t, const ukevent&) { return 0; }
+int Source::KeepAsIs(EventSet&, uint32_t, const ukevent&) { return 0; }
 
-void Source::Unwatch(KeventSet& set, uint32_t number) { set.Unwatch(number); }
+void Source::Unwatch(EventSet& set, uint32_t number) { set.Unwatch(number); }
 
-void Source::KeepNothing(KeventSet&, uint32_t) {}
+void Source::KeepNothing(EventSet&, uint32_t) {}
 
-bool Source::IsReady(KeventSet&, Kevent&, uint32_t) { return true; }
+bool Source::IsReady(EventSet&, Kevent&, uint32_t) { return true; }
 
-void Source::HarvestNothing(KeventSet&) {}
+void Source::HarvestNothing(EventSet&) {}
 
-bool Source::StaysReady(KeventSet&, Kevent&, bool) { return true; }
+bool Source::StaysReady(EventSet&, Kevent&, bool) { return true; }
 
-bool Source::CountsWhileReady(KeventSet& set, uint32_t number, uint64_t*) {
+bool Source::CountsWhileReady(EventSet& set, uint32_t number, uint64_t*) {
   return set.StillReady(number);
 }
 

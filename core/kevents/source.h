@@ -16,7 +16,7 @@
 
 namespace kevent::core {
 
-class KeventSet;
+class EventSet;
 
 // The hooks run under the queue's lock, with the signals of the thread blocked.  Each hook but
 // attach has a default.
@@ -26,7 +26,7 @@ struct Source {
   static constexpr int kReadyNow = 1;
 
   // Bits that the mask of interest may have; at least one is needed.  0: kevent_ctl does not take
-  // this type, its kevents come by KeventSet::AddInternal.
+  // this type, its kevents come by EventSet::AddInternal.
   uint32_t events;
 
   // The bits that KEVENT_MASK_ALL asks for; 0: all of `events`.
@@ -34,39 +34,39 @@ struct Source {
 
   // Begins to watch for record `number`, whose event and req_flags are set.  Returns 0,
   // kReadyNow or a negative errno; after an error the record is erased without detach.
-  int (*attach)(KeventSet& set, uint32_t number, const ukevent& request);
+  int (*attach)(EventSet& set, uint32_t number, const ukevent& request);
 
   // The record has a new event and new req_flags.  Returns 0, or a negative errno, after which the
   // set puts the old ones back.  Default: nothing depends on them.
-  int (*change)(KeventSet& set, uint32_t number, const ukevent& request) = KeepAsIs;
+  int (*change)(EventSet& set, uint32_t number, const ukevent& request) = KeepAsIs;
 
   // Ends what attach has begun.  Default: the record's descriptor is watched no more, and
   // closed if it is the engine's.
-  void (*detach)(KeventSet& set, uint32_t number) = Unwatch;
+  void (*detach)(EventSet& set, uint32_t number) = Unwatch;
 
   // The queue was closed, and every descriptor with it.  Gives back the record's other belongings.
   // Default: nothing.
-  void (*forget)(KeventSet& set, uint32_t number) = KeepNothing;
+  void (*forget)(EventSet& set, uint32_t number) = KeepNothing;
 
   // The kernel reports these epoll events of the record's descriptor.  Notes in the record what was
   // found, and returns true if the source is ready.  Default: it is.
-  bool (*harvest)(KeventSet& set, Kevent& record, uint32_t epoll_events) = IsReady;
+  bool (*harvest)(EventSet& set, Kevent& record, uint32_t epoll_events) = IsReady;
 
   // All records of the type share one descriptor, a member of the queue's epoll by
   // SharedToken(type).  Hands its news out to the records: when the kernel reports it, and before a
   // record changes.  Default: the type has no such descriptor.
-  void (*harvest_shared)(KeventSet& set) = HarvestNothing;
+  void (*harvest_shared)(EventSet& set) = HarvestNothing;
 
   // The record is about to be reported.  Takes from the source what goes with the event, and
   // returns true if the source is ready still.  `check`: the record was found ready in an earlier
   // call and asks for a check before it is reported.  Default: it is ready.
-  bool (*deliver)(KeventSet& set, Kevent& record, bool check) = StaysReady;
+  bool (*deliver)(EventSet& set, Kevent& record, bool check) = StaysReady;
 
   // A thread waits for several events; returns true if this record, which is ready, is one of them.
   // Nothing may be taken from the source that `deliver` could not take later.  `counted` is 0 for
   // the first record of the type in such a count, and the source's own afterwards.  Default: the
   // answer of `deliver`.
-  bool (*counts)(KeventSet& set, uint32_t number, uint64_t* counted) = CountsWhileReady;
+  bool (*counts)(EventSet& set, uint32_t number, uint64_t* counted) = CountsWhileReady;
 
   // The record was reported, and nothing was taken from the source (`forced`: kevent_ctl had made
   // it ready) or perhaps not all.  Returns true if the source is to be asked again, for another
@@ -81,13 +81,13 @@ struct Source {
 
   // ---- The defaults ----
 
-  static int KeepAsIs(KeventSet& set, uint32_t number, const ukevent& request);
-  static void Unwatch(KeventSet& set, uint32_t number);
-  static void KeepNothing(KeventSet& set, uint32_t number);
-  static bool IsReady(KeventSet& set, Kevent& record, uint32_t epoll_events);
-  static void HarvestNothing(KeventSet& set);
-  static bool StaysReady(KeventSet& set, Kevent& record, bool check);
-  static bool CountsWhileReady(KeventSet& set, uint32_t number, uint64_t* counted);
+  static int KeepAsIs(EventSet& set, uint32_t number, const ukevent& request);
+  static void Unwatch(EventSet& set, uint32_t number);
+  static void KeepNothing(EventSet& set, uint32_t number);
+  static bool IsReady(EventSet& set, Kevent& record, uint32_t epoll_events);
+  static void HarvestNothing(EventSet& set);
+  static bool StaysReady(EventSet& set, Kevent& record, bool check);
+  static bool CountsWhileReady(EventSet& set, uint32_t number, uint64_t* counted);
   static bool LeavesNothing(const Kevent& record, bool forced);
 };
 

@@ -7,9 +7,9 @@
 namespace kevent::core {
 
 constinit std::atomic<std::atomic<uint32_t>*>
-    Watched::pages_[Registry::kMaxDescriptor / kPageEntries] = {};
+    WatchedFds::pages_[Registry::kMaxDescriptor / kPageEntries] = {};
 
-int Watched::Add(int fd, uint32_t queue) {
+int WatchedFds::Add(int fd, uint32_t queue) {
   std::atomic<std::atomic<uint32_t>*>& page = pages_[fd / kPageEntries];
   if (page.load(std::memory_order_acquire) == nullptr) {
     constexpr size_t kBytes = kPageEntries * sizeof(std::atomic<uint32_t>);
@@ -28,7 +28,7 @@ int Watched::Add(int fd, uint32_t queue) {
   return 0;
 }
 
-void Watched::Remove(int fd, uint32_t queue) {
+void WatchedFds::Remove(int fd, uint32_t queue) {
   // With kSeveral it is not known if others still watch it.
   uint32_t one = queue + 1;
   if (std::atomic<uint32_t>* entry = Entry(fd); entry != nullptr) {
@@ -36,14 +36,14 @@ void Watched::Remove(int fd, uint32_t queue) {
   }
 }
 
-void Watched::LetGo(unsigned first, unsigned last) {
+void WatchedFds::Unwatch(unsigned first, unsigned last) {
   constexpr auto kLast = static_cast<unsigned>(Registry::kMaxDescriptor - 1);
   if (last > kLast) last = kLast;
   for (unsigned fd = first; fd <= last;) {
     if (pages_[fd / kPageEntries].load(std::memory_order_acquire) == nullptr) {
       fd = (fd / kPageEntries + 1) * kPageEntries;
     } else {
-      LetGo(static_cast<int>(fd++));
+      Unwatch(static_cast<int>(fd++));
     }
   }
 }

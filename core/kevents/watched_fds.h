@@ -18,7 +18,7 @@
 
 namespace kevent::core {
 
-class Watched {
+class WatchedFds {
  public:
   // Notes that a queue is about to watch a number below Registry::kMaxDescriptor: 0 or an errno.
   static int Add(int fd, uint32_t queue);
@@ -33,9 +33,9 @@ class Watched {
   }
 
   // The program is about to close these numbers: takes them out of all epolls.
-  static void LetGo(unsigned first, unsigned last);
-  static void LetGo(int fd) {
-    if (ABSL_PREDICT_FALSE(Is(fd))) LetGoOf(fd);
+  static void Unwatch(unsigned first, unsigned last);
+  static void Unwatch(int fd) {
+    if (ABSL_PREDICT_FALSE(Is(fd))) UnwatchOf(fd);
   }
 
  private:
@@ -54,7 +54,7 @@ class Watched {
     const std::atomic<uint32_t>* entry = Entry(fd);
     return entry == nullptr ? 0 : entry->load(std::memory_order_seq_cst);
   }
-  static void LetGoOf(int fd);
+  static void UnwatchOf(int fd);
 };
 
 }  // namespace kevent::core

@@ -130,7 +130,7 @@ void Lookups::Run() {
       sys::AwaitLookup(list[i]);
     }
     FreeList(lookup);
-    Teller().Complete(number);
+    Notifier().Complete(number);
     const Locked locked(lock_);
     --in_flight_;
   }

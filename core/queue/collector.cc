@@ -250,7 +250,7 @@ bool Collector::Claim(uint8_t axis, ukevent* event) {
 
 // True if something came that no collector has looked at yet.
 bool Queue::LookAgain() {
-  const KeventSet* const set = kevents();
+  const EventSet* const set = kevents();
   return !inbox_.empty() || (set != nullptr && set->anything_new()) || doorbell_.exit_requested();
 }
 
@@ -271,7 +271,7 @@ unsigned Queue::ReadableMembers() const {
 }
 
 Doorbell::Members Queue::EpollMembers() const {
-  const KeventSet* const set = kevents();
+  const EventSet* const set = kevents();
   return set != nullptr && set->watches() ? Doorbell::Members::kOthers : Doorbell::Members::kOwn;
 }
 

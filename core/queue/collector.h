@@ -55,7 +55,7 @@ class Collector {
 
   Queue& queue_;
   TimerIndex& index_;
-  KeventSet* const kevents_;
+  EventSet* const kevents_;
 
   Nanoseconds last_late_ = kLatest;  // lateness of the timer that was taken last
   bool out_of_order_ = false;        // a later timer was found

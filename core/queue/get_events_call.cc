@@ -40,7 +40,7 @@ class GetEventsCall {
   int Look(unsigned min, Then then);
   unsigned Collect(unsigned min, unsigned* due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
   bool OthersHaveConsumed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
-  const KeventSet* Listening() const;
+  const EventSet* Listening() const;
   int LetSignalsThrough() const;
   int Prepare();
   int SleepCancellably();
@@ -135,7 +135,7 @@ int GetEventsCall::Look(unsigned min, Then then) {
   if (claimed != 0 || then == Then::kReturn || to_return_) {
     queue_.Leave(sleeper_);
   } else {
-    const KeventSet* const listening = Listening();
+    const EventSet* const listening = Listening();
     signals_pending_ = listening != nullptr && listening->signals_pending();
     const bool promoted = sleeper_.woken.load() != 0;
     queue_.Enlist(sleeper_, due);
@@ -152,7 +152,7 @@ int GetEventsCall::Look(unsigned min, Then then) {
 }
 
 unsigned GetEventsCall::Collect(unsigned min, unsigned* due) {
-  if (KeventSet* set = queue_.kevents(); set != nullptr) {
+  if (EventSet* set = queue_.kevents(); set != nullptr) {
     sys::SignalSet blocked = ~sys::SignalSet{0};
     if (request_.mask != nullptr) std::memcpy(&blocked, request_.mask, sizeof blocked);
     set->set_let_through(~blocked);
@@ -181,8 +181,8 @@ bool GetEventsCall::OthersHaveConsumed() const {
 }
 
 // The queue's kevents if some of them wait for signals, or nullptr.
-const KeventSet* GetEventsCall::Listening() const {
-  const KeventSet* set = queue_.kevents();
+const EventSet* GetEventsCall::Listening() const {
+  const EventSet* set = queue_.kevents();
   return set != nullptr && set->signals() >= 0 ? set : nullptr;
 }
 
@@ -269,7 +269,7 @@ void GetEventsCall::ChooseDescriptors() {
   // An epoll may not report a signal to this thread, so the thread sleeps on the signalfd itself;
   // but not while a signal is pending that is not enough for the call, which would wake it again
   // and again.
-  const KeventSet* const listening = signals_pending_ ? nullptr : Listening();
+  const EventSet* const listening = signals_pending_ ? nullptr : Listening();
   const int signals = listening == nullptr ? -1 : listening->signals();
   if (sleeper_.timer >= 0) descriptors_[count++] = {sleeper_.timer, POLLIN, 0};
   if (sleeper_.role == Sleeper::Role::kLeader) {

@@ -30,7 +30,7 @@ void Queue::LookAnew() {
   Collect(2, 0, nullptr, &due);
 }
 
-int Queue::OpenKevents(KeventSet** opened) {
+int Queue::OpenKevents(EventSet** opened) {
   Locked locked(lock_);
   *opened = kevents();
   if (*opened != nullptr) return 0;
@@ -40,9 +40,9 @@ int Queue::OpenKevents(KeventSet** opened) {
     if (error < 0) return -error;
     memory_->kevent_pages.store(pages, std::memory_order_release);
   }
-  KeventSet* set = memory_->kevents.load(std::memory_order_relaxed);
+  EventSet* set = memory_->kevents.load(std::memory_order_relaxed);
   if (set == nullptr) {
-    const int error = sys::MapPages(sizeof(KeventSet), sys::OnFork::kWipe, &set);
+    const int error = sys::MapPages(sizeof(EventSet), sys::OnFork::kWipe, &set);
     if (error < 0) return -error;
     memory_->kevents.store(set, std::memory_order_release);
   }

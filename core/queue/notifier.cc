@@ -21,7 +21,7 @@ int PlanNotification(const sigevent& notification, Operation* operation) {
   if (!IsKeventNotification(&notification)) return 0;
   Queue* queue;
   if (const int error = Queues::Pin(notification.sigev_kevent_fd, &queue); error != 0) return error;
-  KeventSet* set = queue->kevents();
+  EventSet* set = queue->kevents();
   const int error = set == nullptr ? queue->OpenKevents(&set) : 0;
   operation->notify = Operation::Notify::kQueue;
   operation->queue = queue->number();
@@ -33,7 +33,7 @@ int PlanNotification(const sigevent& notification, Operation* operation) {
 }
 
 // False when it was closed meanwhile.
-bool Teller::Post(const Operation& operation, uint32_t number) {
+bool Notifier::Post(const Operation& operation, uint32_t number) {
   Queue& queue = Queues::At(operation.queue);
   if (queue_ != &queue) {
     Wake();
@@ -45,14 +45,14 @@ bool Teller::Post(const Operation& operation, uint32_t number) {
   return true;
 }
 
-void Teller::Wake() {
+void Notifier::Wake() {
   if (queue_ == nullptr) return;
   if (queue_->kevents() != nullptr && queue_->kevents()->anything_new()) queue_->Wake();
   queue_->Unpin();
   queue_ = nullptr;
 }
 
-void Teller::Complete(uint32_t number) {
+void Notifier::Complete(uint32_t number) {
   const Operation& operation = Operations::At(number);
   switch (operation.notify) {
     case Operation::Notify::kQueue:

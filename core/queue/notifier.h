@@ -21,12 +21,12 @@ int PlanNotification(const sigevent& notification, Operation* operation);
 
 // Tells of completions: whom they are for is woken once for all that come one
 // after the other, lest he collect the first while the others follow.
-class Teller {
+class Notifier {
  public:
-  Teller() = default;
-  ~Teller() { Wake(); }
-  Teller(const Teller&) = delete;
-  Teller& operator=(const Teller&) = delete;
+  Notifier() = default;
+  ~Notifier() { Wake(); }
+  Notifier(const Notifier&) = delete;
+  Notifier& operator=(const Notifier&) = delete;
 
   // Tells of its completion, and is the last to use it.
   void Complete(uint32_t operation);

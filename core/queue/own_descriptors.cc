@@ -19,7 +19,7 @@ namespace kevent::core {
 // Called with the last pin; async-signal-safe.
 void Queue::CloseInternals() {
   doorbell_.Close();
-  KeventSet* const set = kevents();
+  EventSet* const set = kevents();
   if (set != nullptr || doorbell_.has_left_a_number()) CloseOthers();
   if (set != nullptr) {
     // The records of operations are the process's, so they are given back here.  Giving back the
@@ -63,7 +63,7 @@ bool Queue::IsUnused(int fd) {
 
 int Queue::MoveInternalLocked(int fd, uint16_t role) {
   const int error = doorbell_.Move(fd, role, [this, fd](int to) {
-    KeventSet* const set = kevents();
+    EventSet* const set = kevents();
     return set == nullptr ? 0 : set->MoveEpoll(fd, to);
   });
   // The leader moves on to the new number.

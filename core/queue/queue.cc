@@ -55,7 +55,7 @@ bool Queue::Reusable() {
   if (!lifetime_.is_unused()) return false;
   Locked locked(lock_);
   if (memory_ == nullptr) return true;  // wiped by a fork
-  if (KeventSet* set = kevents(); set != nullptr) set->Clear();
+  if (EventSet* set = kevents(); set != nullptr) set->Clear();
   if (deleted_.load(std::memory_order_acquire) != 0) DrainInbox();
   return index_.timers() == 0;
 }
@@ -67,7 +67,7 @@ const char* Queue::Check() {
   if (const char* broken = doorbell_.Check(); broken != nullptr) return broken;
   if (const char* broken = sleepers_.Check(); broken != nullptr) return broken;
   if (const char* broken = index_.Check(); broken != nullptr) return broken;
-  if (KeventSet* set = kevents(); set != nullptr) {
+  if (EventSet* set = kevents(); set != nullptr) {
     if (const char* broken = set->Check(); broken != nullptr) return broken;
   }
   // A call takes its place among the sleepers after its pin, and leaves it before it unpins.

@@ -53,7 +53,7 @@ struct QueueMemory {
   // are the queue's, also in a child of fork.
   std::atomic<int> monotonic_timerfd;
   // Mapped when the first kevent is registered; the set is wiped.
-  std::atomic<KeventSet*> kevents;
+  std::atomic<EventSet*> kevents;
   std::atomic<KeventPages*> kevent_pages;
 };
 
@@ -140,12 +140,12 @@ class Queue : public KeventHost {
   // ---- Kevents ----
 
   // The set of registered kevents, or nullptr if there never was one.
-  KeventSet* kevents() const {
-    KeventSet* set = memory_->kevents.load(std::memory_order_acquire);
+  EventSet* kevents() const {
+    EventSet* set = memory_->kevents.load(std::memory_order_acquire);
     return set != nullptr && set->open() ? set : nullptr;
   }
   // Makes the set: 0 or an errno.
-  int OpenKevents(KeventSet** set);
+  int OpenKevents(EventSet** set);
 
   // Calls `change`, which may change the set.
   template <typename Change>

@@ -22,7 +22,7 @@ void TakeOut(Queue& queue, int fd) {
     const Queue::NumbersUsed used(queue);
     // If the program has closed the queue's epolls unseen, their numbers may be strangers'.
     if (queue.OwnsEpoll()) {
-      if (const KeventSet* set = queue.kevents(); set != nullptr) set->LetGo(fd);
+      if (const EventSet* set = queue.kevents(); set != nullptr) set->UnwatchFd(fd);
     }
   }
   queue.Unpin();
@@ -30,7 +30,7 @@ void TakeOut(Queue& queue, int fd) {
 
 }  // namespace
 
-void Watched::LetGoOf(int fd) {
+void WatchedFds::UnwatchOf(int fd) {
   const SignalsBlocked blocked;  // a handler that leaves by siglongjmp would leave its pin behind
   // A child of vfork closes in its own table of descriptors, with its parent's memory.
   if (!Process::Owns()) return;

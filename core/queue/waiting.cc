@@ -25,7 +25,7 @@ void Queue::Enlist(Sleeper& sleeper, unsigned due) {
 // yet.  Returns 0; -EAGAIN if an armer came in between, so that the leader has to look again; or an
 // error if the leader cannot hold, as the kernel has no memory.
 int Queue::Hold() {
-  KeventSet* const set = kevents();
+  EventSet* const set = kevents();
   if (set != nullptr) {
     if (const int error = set->WatchEdges(); error < 0) return error;
   }
@@ -53,7 +53,7 @@ void Queue::StopHolding(const Sleeper& sleeper) {
   if (!sleepers_.IsLeader(sleeper) || !doorbell_.held()) return;
   doorbell_.StopHolding();
   // Edges up to here are seen by the look that follows; later ones wake the leader again.
-  if (KeventSet* set = kevents(); set != nullptr) set->TakeEdges();
+  if (EventSet* set = kevents(); set != nullptr) set->TakeEdges();
 }
 
 void Queue::Recall() {
@@ -70,7 +70,7 @@ void Queue::RecallAll() {
 // Lists the descriptors that a holding leader sleeps on, which become readable with new events
 // only.
 unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
-  if (const KeventSet* set = kevents(); set != nullptr) {
+  if (const EventSet* set = kevents(); set != nullptr) {
     descriptors[0] = {set->edges(), POLLIN, 0};
     // Recall() sets the monotonic timer.
     const KernelTimer& monotonic = doorbell_.timer(kMonotonicAxis);
@@ -86,7 +86,7 @@ unsigned Queue::HoldersDescriptors(pollfd* descriptors) const {
 void Queue::Leave(Sleeper& sleeper) {
   if (sleepers_.IsLeader(sleeper)) {
     doorbell_.StopHolding();
-    if (KeventSet* set = kevents(); set != nullptr) set->IgnoreEdges();
+    if (EventSet* set = kevents(); set != nullptr) set->IgnoreEdges();
   }
   sleepers_.Leave(sleeper);
 }

@@ -79,7 +79,7 @@ uint32_t EventsOfAlwaysReady(const Kevent& record) {
 }
 
 // A file that cannot be polled is watched as a descriptor that is always ready.
-int AttachAlwaysReady(KeventSet& set, uint32_t number) {
+int AttachAlwaysReady(EventSet& set, uint32_t number) {
   const Kevent& record = set.At(number);
   if ((record.event & kAlways) == 0) return 0;
   const int fd = set.AdoptAndWatch(number, EventsOfAlwaysReady(record), sys::CreateAlwaysReady);
@@ -88,11 +88,11 @@ int AttachAlwaysReady(KeventSet& set, uint32_t number) {
 
 // fstat gives an epoll no type.  Of the files without a type, only an epoll can be asked to delete
 // a member, and answers that it has none (ENOENT).
-bool IsEpoll(KeventSet& set, int fd, int mode) {
+bool IsEpoll(EventSet& set, int fd, int mode) {
   return (mode & S_IFMT) == 0 && sys::EpollDelete(fd, set.queue().always_ready()) == -ENOENT;
 }
 
-int Attach(KeventSet& set, uint32_t number, const ukevent&) {
+int Attach(EventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   const int fd = DescriptorOf(record);
   if (record.key.id >> 32 != 0) return -EINVAL;
@@ -116,7 +116,7 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   return error;
 }
 
-int Change(KeventSet& set, uint32_t number, const ukevent&) {
+int Change(EventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   if (record.fd >= 0 && !record.fd_is_ours) return set.Rewatch(number, EpollEvents(record));
   if ((record.event & kAlways) == 0) return set.Unwatch(number), 0;
@@ -124,13 +124,13 @@ int Change(KeventSet& set, uint32_t number, const ukevent&) {
   return set.Rewatch(number, EventsOfAlwaysReady(record));
 }
 
-bool Harvest(KeventSet&, Kevent& record, uint32_t epoll_events) {
+bool Harvest(EventSet&, Kevent& record, uint32_t epoll_events) {
   if (!record.fd_is_ours) return Describe(record, epoll_events);
   record.found_data[0] = record.event & kAlways;
   return true;
 }
 
-bool Deliver(KeventSet&, Kevent& record, bool check) {
+bool Deliver(EventSet&, Kevent& record, bool check) {
   if (!check || record.fd_is_ours) return true;
   const int events = sys::PollNow(record.fd, static_cast<short>(PollEvents(record)));
   return events < 0 || Describe(record, static_cast<uint32_t>(events));

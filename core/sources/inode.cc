@@ -52,9 +52,9 @@ uint32_t FromInotify(uint32_t mask) {
 }
 
 // The inotify of all kevents, made when it is first needed; or a negative errno.
-int Inotify(KeventSet& set) { return set.Shared(KEVENT_INODE, sys::CreateInotify); }
+int Inotify(EventSet& set) { return set.Shared(KEVENT_INODE, sys::CreateInotify); }
 
-void Count(KeventSet& set, uint32_t number, uint32_t events, uint32_t how_many) {
+void Count(EventSet& set, uint32_t number, uint32_t events, uint32_t how_many) {
   Kevent& record = set.At(number);
   record.found_data[0] |= events;
   const uint32_t sum = record.found_data[1] + how_many;
@@ -62,7 +62,7 @@ void Count(KeventSet& set, uint32_t number, uint32_t events, uint32_t how_many) 
   set.MakeReady(number, false);
 }
 
-void Happened(KeventSet& set, const inotify_event& event) {
+void Happened(EventSet& set, const inotify_event& event) {
   for (uint32_t link = set.table().FirstOf(event.wd); link != 0;) {
     const uint32_t number = link - 1;
     Kevent& record = set.At(number);
@@ -79,7 +79,7 @@ void Happened(KeventSet& set, const inotify_event& event) {
 }
 
 // Hands the inotify's reports to the records with the watch; if it has lost events, to all records.
-void HarvestShared(KeventSet& set) {
+void HarvestShared(EventSet& set) {
   alignas(inotify_event) char buffer[4096];
   // The number may be a stranger's, if the program has closed the inotify by a system call
   // of its own.
@@ -102,7 +102,7 @@ void HarvestShared(KeventSet& set) {
   }
 }
 
-int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
+int Attach(EventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
   if (record.key.id >> 32 != 0) return -EINVAL;
   const int fd = static_cast<int>(record.key.id);
@@ -125,14 +125,14 @@ int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
   return 0;
 }
 
-void Detach(KeventSet& set, uint32_t number) {
+void Detach(EventSet& set, uint32_t number) {
   const int watch = KeventTable::WatchOf(set.At(number));
   const bool wanted = set.table().UnlinkWatch(number);
   // If the file is gone, the kernel has dropped its watch.
   if (!wanted && !set.At(number).ended) sys::InotifyRemove(Inotify(set), watch);
 }
 
-int Change(KeventSet& set, uint32_t number, const ukevent& request) {
+int Change(EventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
   const int mode = sys::FileMode(static_cast<int>(record.key.id));
   if (mode < 0) return mode;

@@ -14,14 +14,14 @@
 namespace kevent::core {
 namespace {
 
-int MakeAnnouncer(KeventSet& set, uint32_t number) {
+int MakeAnnouncer(EventSet& set, uint32_t number) {
   return set.AdoptAndWatch(number, EPOLLIN, sys::CreateAnnouncer);
 }
 
 // A registration that the program or the kernel has ended keeps its socket until a collection,
 // which may never come.  So ended registrations are dropped here, too; if there is no descriptor
 // for this one, also those of other message queues.
-int Attach(KeventSet& set, uint32_t number, const ukevent&) {
+int Attach(EventSet& set, uint32_t number, const ukevent&) {
   const uint64_t id = set.At(number).key.id;
   set.DropEndedMessages(id, false);
   int announcer = MakeAnnouncer(set, number);
@@ -38,7 +38,7 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   return error;
 }
 
-void Detach(KeventSet& set, uint32_t number) {
+void Detach(EventSet& set, uint32_t number) {
   set.StopListeningForMessage(number);
   set.Unwatch(number);
 }
@@ -47,7 +47,7 @@ bool HasEnded(const Kevent& record) { return sys::Announcement(record.fd) == 0; 
 
 // The kernel announces a message once.  The socket stays readable, so each harvest asks again until
 // the event is collected.
-bool Harvest(KeventSet& set, Kevent& record, uint32_t) {
+bool Harvest(EventSet& set, Kevent& record, uint32_t) {
   const int announced = sys::Announcement(record.fd);
   record.ended = announced == 1;
   // The program or the kernel has ended the registration: there is no event.
@@ -57,18 +57,18 @@ bool Harvest(KeventSet& set, Kevent& record, uint32_t) {
 
 }  // namespace
 
-void KeventSet::ListenForMessage(uint32_t number) {
+void EventSet::ListenForMessage(uint32_t number) {
   At(number).next_watch = message_first_;
   message_first_ = number + 1;
 }
 
-void KeventSet::StopListeningForMessage(uint32_t number) {
+void EventSet::StopListeningForMessage(uint32_t number) {
   uint32_t* link = &message_first_;
   while (*link != number + 1) link = &At(*link - 1).next_watch;
   *link = At(number).next_watch;
 }
 
-bool KeventSet::DropEndedMessages(uint64_t id, bool all) {
+bool EventSet::DropEndedMessages(uint64_t id, bool all) {
   bool any = false;
   for (uint32_t link = message_first_; link != 0;) {
     const uint32_t number = link - 1;

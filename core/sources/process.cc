@@ -13,7 +13,7 @@
 namespace kevent::core {
 namespace {
 
-int Attach(KeventSet& set, uint32_t number, const ukevent&) {
+int Attach(EventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   if (record.key.id >> 32 != 0 || static_cast<int>(record.key.id) <= 0) return -EINVAL;
   const auto create = [&record] { return sys::CreatePidfd(static_cast<int>(record.key.id)); };
@@ -24,7 +24,7 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
 
 // The pidfd says if the process has ended: a question about its status fails for many reasons, for
 // processes that live too.
-bool Deliver(KeventSet& set, Kevent& record, bool) {
+bool Deliver(EventSet& set, Kevent& record, bool) {
   // The number may be a stranger's, if the program has closed the pidfd by a system call
   // of its own.
   if (set.Rewatch(set.NumberOf(record), EPOLLIN) < 0) return false;

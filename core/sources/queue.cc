@@ -20,7 +20,7 @@ uint32_t EpollEvents(const Kevent& record) {
   return EPOLLIN | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u);
 }
 
-int Attach(KeventSet& set, uint32_t number, const ukevent&) {
+int Attach(EventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   if (record.key.id >> 32 != 0) return -EINVAL;
   const int fd = static_cast<int>(record.key.id);
@@ -41,16 +41,16 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   return error;
 }
 
-int Change(KeventSet& set, uint32_t number, const ukevent&) {
+int Change(EventSet& set, uint32_t number, const ukevent&) {
   return set.Rewatch(number, EpollEvents(set.At(number)));
 }
 
-bool Harvest(KeventSet&, Kevent& record, uint32_t) {
+bool Harvest(EventSet&, Kevent& record, uint32_t) {
   record.found_data[0] = KEVENT_KEVENT_READY;
   return true;
 }
 
-bool Deliver(KeventSet&, Kevent& record, bool check) {
+bool Deliver(EventSet&, Kevent& record, bool check) {
   return !check || sys::PollNow(record.fd, POLLIN) > 0;
 }
 

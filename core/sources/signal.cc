@@ -13,7 +13,7 @@
 namespace kevent::core {
 namespace {
 
-int Attach(KeventSet& set, uint32_t number, const ukevent&) {
+int Attach(EventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   // KEVENT_SIGNAL_NOMASK is refused: only the kernel can take a signal from its handler.
   if ((record.key.id & KEVENT_SIGNAL_NOMASK) != 0) return -EOPNOTSUPP;
@@ -29,13 +29,13 @@ int Attach(KeventSet& set, uint32_t number, const ukevent&) {
   return deaf;
 }
 
-void Detach(KeventSet& set, uint32_t number) {
+void Detach(EventSet& set, uint32_t number) {
   set.StopListening(number);
   set.Unwatch(number);
 }
 
 // The signal is taken only here, so one that is not collected stays pending.
-bool Deliver(KeventSet& set, Kevent& record, bool) {
+bool Deliver(EventSet& set, Kevent& record, bool) {
   if (set.LetsThrough(record)) return false;
   // The number may be a stranger's, if the program has closed the signalfd by a system
   // call of its own.
@@ -44,7 +44,7 @@ bool Deliver(KeventSet& set, Kevent& record, bool) {
 }
 
 // Of several kevents of one signal, the first in the list takes it.
-bool Counts(KeventSet& set, uint32_t number, uint64_t* counted) {
+bool Counts(EventSet& set, uint32_t number, uint64_t* counted) {
   const Kevent& record = set.At(number);
   if (record.forced) return true;
   const uint64_t bit = uint64_t{1} << (record.key.id - 1);
@@ -60,7 +60,7 @@ bool Leaves(const Kevent& record, bool forced) { return forced || record.found_d
 
 // A signal that was sent to one thread is ready for that thread alone, and epoll drops it when any
 // other thread polls: so each harvest looks at the signals that are pending for its own thread.
-void KeventSet::HarvestSignals() {
+void EventSet::HarvestSignals() {
   signals_pending_ = sys::PendingSignals() & waited_for_ & ~let_through_;
   for (sys::SignalSet left = signals_pending_; left != 0; left &= left - 1) {
     for (uint32_t link = signal_first_[__builtin_ctzll(left)]; link != 0;) {
@@ -74,7 +74,7 @@ void KeventSet::HarvestSignals() {
   }
 }
 
-int KeventSet::ListenTo(uint32_t number) {
+int EventSet::ListenTo(uint32_t number) {
   Kevent& record = At(number);
   const sys::SignalSet bit = sys::SignalSet{1} << (record.key.id - 1);
   if (signals() < 0) {
@@ -94,7 +94,7 @@ int KeventSet::ListenTo(uint32_t number) {
   return 0;
 }
 
-void KeventSet::StopListening(uint32_t number) {
+void EventSet::StopListening(uint32_t number) {
   const Kevent& record = At(number);
   uint32_t* link = &signal_first_[record.key.id - 1];
   while (*link != number + 1) link = &At(*link - 1).next_watch;

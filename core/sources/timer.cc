@@ -35,7 +35,7 @@ int ReadSpec(const Kevent& record, const ukevent& request, kevent_timer_spec* sp
   return IsValid(setting.it_value) && IsValid(setting.it_interval) ? 0 : -EINVAL;
 }
 
-int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
+int Attach(EventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
   kevent_timer_spec spec;
   if (const int error = ReadSpec(record, request, &spec); error != 0) return error;
@@ -56,7 +56,7 @@ int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
 }
 
 // A period goes on in its phase; a specification sets the timer anew.
-int Change(KeventSet& set, uint32_t number, const ukevent& request) {
+int Change(EventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
   if ((record.event & KEVENT_TIMER_SPEC) == 0) return 0;
   kevent_timer_spec spec;
@@ -65,13 +65,13 @@ int Change(KeventSet& set, uint32_t number, const ukevent& request) {
   return -set.queue().SetKeventTimer(Handle(record.handle), spec.flags, spec.itimerspec);
 }
 
-void Detach(KeventSet& set, uint32_t number) {
+void Detach(EventSet& set, uint32_t number) {
   set.queue().DeleteKeventTimer(Handle(set.At(number).handle));
 }
 
 // A kevent that kevent_ctl(READY) has made ready, and that is due as well, has one event, which the
 // timer's expiration brings.
-bool Counts(KeventSet& set, uint32_t number, uint64_t*) {
+bool Counts(EventSet& set, uint32_t number, uint64_t*) {
   return !set.queue().IsDue(Handle(set.At(number).handle).slot());
 }
 

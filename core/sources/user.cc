@@ -8,7 +8,7 @@
 namespace kevent::core {
 namespace {
 
-int Attach(KeventSet& set, uint32_t number, const ukevent& request) {
+int Attach(EventSet& set, uint32_t number, const ukevent& request) {
   // As in 2006: with KEVENT_REQ_ALWAYS_QUEUE the kevent is ready at once.
   if ((request.req_flags & KEVENT_REQ_ALWAYS_QUEUE) != 0) set.MakeReady(number, false);
   return 0;

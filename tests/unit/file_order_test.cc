@@ -15,14 +15,14 @@
 namespace kevent_test {
 namespace {
 
-using kevent::core::AioFiles;
+using kevent::core::IoOrdering;
 using kevent::core::Operation;
 using kevent::core::Operations;
 using Kind = kevent::sys::Transfer::Kind;
 
 class FileOrder : public testing::Test {
  protected:
-  FileOrder() : files_(std::make_unique<AioFiles>()) {}
+  FileOrder() : files_(std::make_unique<IoOrdering>()) {}
   ~FileOrder() override {
     for (const uint32_t number : numbers_) Operations::Free(number);
   }
@@ -40,18 +40,18 @@ class FileOrder : public testing::Test {
     operation.given_up = false;
     operation.in_line = in_line;
     operation.priority = priority;
-    AioFiles::Runnable runnable;
+    IoOrdering::Runnable runnable;
     EXPECT_EQ(files_->Add(number, &runnable), 0);
     Take(&runnable);
     return number;
   }
   void Done(uint32_t number) {
-    AioFiles::Runnable runnable;
+    IoOrdering::Runnable runnable;
     files_->Remove(number, &runnable);
     Take(&runnable);
   }
   void GiveUp(uint32_t number) {
-    AioFiles::Runnable runnable;
+    IoOrdering::Runnable runnable;
     files_->GiveUp(number, &runnable);
     Take(&runnable);
   }
@@ -59,14 +59,14 @@ class FileOrder : public testing::Test {
   std::vector<uint32_t> Begun() { return std::exchange(begun_, {}); }
 
  private:
-  void Take(AioFiles::Runnable* runnable) {
+  void Take(IoOrdering::Runnable* runnable) {
     while (const uint32_t link = runnable->Take()) {
       Operations::At(link - 1).state = Operation::State::kStarted;
       begun_.push_back(link - 1);
     }
   }
 
-  const std::unique_ptr<AioFiles> files_;
+  const std::unique_ptr<IoOrdering> files_;
   std::vector<uint32_t> numbers_;
   std::vector<uint32_t> begun_;
 };

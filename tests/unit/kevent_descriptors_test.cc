@@ -35,7 +35,7 @@ TEST_F(KeventDescriptors, LookingForAClosedDescriptorLeavesNothing) {
   bool let_go = false;
   Sim().before_call = [&](const std::string& function) {
     if (function == "Poll" && !let_go) {
-      kevent::core::Watched::LetGo(socket);
+      kevent::core::WatchedFds::Unwatch(socket);
       let_go = true;
     } else if (function == "EpollDelete" && let_go && Sim().IsOpen(socket)) {
       kevent::sys::Close(socket);
@@ -69,7 +69,7 @@ TEST_F(KeventDescriptors, ANumberThatIsWatchedAgainIsLetGo) {
   kevent::sys::Close(socket);
   ASSERT_EQ(kevent::sys::Duplicate(copy), socket);
   ASSERT_EQ(Add(queue_, request(2)), 0);
-  kevent::core::Watched::LetGo(socket);
+  kevent::core::WatchedFds::Unwatch(socket);
   kevent::sys::Close(socket);
   Sim().SetReady(copy, KEVENT_POLL_POLLIN);
   EXPECT_FALSE(readable());
@@ -92,7 +92,7 @@ TEST_F(KeventDescriptors, AStrangersEpollInPlaceOfALayerIsLeftAlone) {
   kevent::sys::DuplicateTo(stranger, layer, 0);
   ASSERT_EQ(kevent::sys::EpollAdd(stranger, socket, 0), 0);
   ASSERT_EQ(kevent::sys::EpollAdd(layer, socket, 0), -EEXIST);
-  kevent::core::Watched::LetGo(socket);
+  kevent::core::WatchedFds::Unwatch(socket);
   EXPECT_EQ(kevent::sys::EpollDelete(stranger, socket), 0);
   for (const int fd : {stranger, layer, socket}) kevent::sys::Close(fd);
 }

@@ -23,8 +23,8 @@ namespace kevent_test {
 namespace {
 
 using kevent::core::ControlKevents;
+using kevent::core::EventSet;
 using kevent::core::Kevent;
-using kevent::core::KeventSet;
 using kevent::core::Source;
 
 constexpr uint32_t kBell = 50;    // has every hook, and a descriptor for each kevent
@@ -46,7 +46,7 @@ struct Calls {
 };
 Calls g_bells;
 
-int AttachBell(KeventSet& set, uint32_t number, const ukevent&) {
+int AttachBell(EventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   const int bell = static_cast<int>(record.key.id);
   if (bell == 0) return -EDOM;
@@ -55,19 +55,19 @@ int AttachBell(KeventSet& set, uint32_t number, const ukevent&) {
   return fd < 0 ? fd : 0;
 }
 
-int ChangeBell(KeventSet& set, uint32_t number, const ukevent& request) {
+int ChangeBell(EventSet& set, uint32_t number, const ukevent& request) {
   ++g_bells.changed;
   return set.At(number).event == request.event ? 0 : -EDOM;
 }
 
-void DetachBell(KeventSet& set, uint32_t number) {
+void DetachBell(EventSet& set, uint32_t number) {
   ++g_bells.detached;
   Source::Unwatch(set, number);
 }
 
-void ForgetBell(KeventSet&, uint32_t) { ++g_bells.forgotten; }
+void ForgetBell(EventSet&, uint32_t) { ++g_bells.forgotten; }
 
-bool HarvestBell(KeventSet& set, Kevent& record, uint32_t epoll_events) {
+bool HarvestBell(EventSet& set, Kevent& record, uint32_t epoll_events) {
   EXPECT_EQ(epoll_events, uint32_t{EPOLLIN});
   EXPECT_EQ(&set.At(set.NumberOf(record)), &record);
   return (record.event & kRang) != 0 ||
@@ -75,7 +75,7 @@ bool HarvestBell(KeventSet& set, Kevent& record, uint32_t epoll_events) {
 }
 
 // One ring goes with each event.
-bool DeliverBell(KeventSet&, Kevent& record, bool) {
+bool DeliverBell(EventSet&, Kevent& record, bool) {
   ++g_bells.delivered;
   const auto bell = Sim().Watching(static_cast<int>(record.key.id));
   if (bell->pending == 0) return false;
@@ -84,7 +84,7 @@ bool DeliverBell(KeventSet&, Kevent& record, bool) {
 }
 
 // Nothing that counts a bell may take a ring.
-bool CountBell(KeventSet& set, uint32_t number, uint64_t* counted) {
+bool CountBell(EventSet& set, uint32_t number, uint64_t* counted) {
   EXPECT_EQ(*counted, static_cast<uint64_t>(g_bells.counted))
       << "another type's, or another count's";
   *counted = static_cast<uint64_t>(++g_bells.counted);
@@ -106,7 +106,7 @@ constexpr Source kBellSource = {.events = kRang | kRangTwice,
 
 // ---- The smallest: ready at once if the id is odd ----
 
-int AttachPlain(KeventSet& set, uint32_t number, const ukevent&) {
+int AttachPlain(EventSet& set, uint32_t number, const ukevent&) {
   if (set.At(number).key.id % 2 == 0) return 0;
   set.At(number).found_data[1] = 77;
   return Source::kReadyNow;
@@ -116,14 +116,14 @@ constexpr Source kPlainSource = {.events = 1, .attach = AttachPlain};
 
 // ---- Mail: all kevents of a queue read one descriptor; a letter names an id ----
 
-int Mailbox(KeventSet& set) { return set.Shared(kMail, kevent::sys::CreateInotify); }
+int Mailbox(EventSet& set) { return set.Shared(kMail, kevent::sys::CreateInotify); }
 
-int AttachMail(KeventSet& set, uint32_t, const ukevent&) {
+int AttachMail(EventSet& set, uint32_t, const ukevent&) {
   const int mailbox = Mailbox(set);
   return mailbox < 0 ? mailbox : 0;
 }
 
-void HarvestMail(KeventSet& set) {
+void HarvestMail(EventSet& set) {
   inotify_event letter;
   while (kevent::sys::ReadInotify(Mailbox(set), &letter, sizeof letter) == sizeof letter) {
     const auto id = static_cast<uint64_t>(letter.wd);
@@ -140,7 +140,7 @@ constexpr Source kMailSource = {.events = 1, .attach = AttachMail, .harvest_shar
 
 // ---- A type of the engine's own, as KEVENT_MQ is ----
 
-int AttachHidden(KeventSet& set, uint32_t number, const ukevent&) {
+int AttachHidden(EventSet& set, uint32_t number, const ukevent&) {
   set.MakeReady(number, false);
   return 0;
 }
@@ -309,7 +309,7 @@ TEST_F(NewSource, OfTheEngineIsNoneThatTheProgramCanName) {
   EXPECT_EQ(Add(queue_, Request(kHidden, 1, 1)), -ENOSYS);
   kevent::core::Queue* queue;
   ASSERT_EQ(kevent::core::Queues::Pin(queue_, &queue), 0);
-  KeventSet* set;
+  EventSet* set;
   ASSERT_EQ(queue->OpenKevents(&set), 0);
   {
     const kevent::core::SignalsBlocked blocked;

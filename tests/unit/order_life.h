@@ -21,7 +21,7 @@ namespace kevent_test {
 class OrderLife {
  public:
   explicit OrderLife(Choices& choices)
-      : choices_(choices), files_(std::make_unique<kevent::core::AioFiles>()) {}
+      : choices_(choices), files_(std::make_unique<kevent::core::IoOrdering>()) {}
 
   // Asks for an operation, or ends one: completed if it has begun, else given up.
   void Step() {
@@ -48,7 +48,7 @@ class OrderLife {
   using Transfer = kevent::sys::Transfer;
   using Kind = Transfer::Kind;
   using Operations = kevent::core::Operations;
-  using Runnable = kevent::core::AioFiles::Runnable;
+  using Runnable = kevent::core::IoOrdering::Runnable;
 
   struct Known {
     uint32_t number;
@@ -148,7 +148,7 @@ class OrderLife {
   }
 
   Choices& choices_;
-  const std::unique_ptr<kevent::core::AioFiles> files_;
+  const std::unique_ptr<kevent::core::IoOrdering> files_;
   std::vector<Known> all_;  // in flight, oldest first
 };
 
