@@ -25,8 +25,8 @@ inline bool InProgress(const aiocb* control) {
              .load(std::memory_order_seq_cst) == EINPROGRESS;
 }
 
-// Where the C library has nothing: which operation it is.  Believed only if that
-// says the same.
+// Marks the control block with the number of its operation, in a member that the C library does not
+// use.  A mark is believed only if the operation names the control block, too.
 inline void Mark(aiocb* control, uint32_t number) {
   std::memcpy(control->__glibc_reserved, &number, sizeof number);
 }
@@ -37,26 +37,26 @@ inline Operation* MarkedBy(const aiocb* control) {
   return Operations::Find(number);
 }
 
-// What the operations of one call have in common: a list's are often all of one
-// file.
+// State that the operations of one call share: those of a list are often all of one file.
 struct Call {
-  uint32_t list = 0;  // plus one
+  uint32_t list = 0;  // number plus one
   int fd = -1;
   int status_flags = 0;     // of fd
-  bool has_places = false;  // fd has, as a read at once has shown
-  // Reads of a list that are to be tried at once, together.
+  bool has_places = false;  // fd has places, as a read at once has shown
+  // The reads of a list that are to be tried at once, together.
   IoOrdering::Runnable reads = {};
   unsigned reads_count = 0;
-  // What cannot be done at once, of a list.
+  // The operations of a list that cannot be done at once.
   IoOrdering::Runnable later = {};
   bool writes_later = false;
 };
 
-// Begins one operation: 0 or an errno.  A list's may be left for later.
+// Begins one operation: 0 or an errno.  An operation of a list may be left for later.
 int StartOperation(sys::Transfer::Kind kind, aiocb* control, Call* call);
-// Does a list's reads that can be done at once; the others are for later.
+// Does a list's reads that can be done at once; leaves the others for later.
 void DoReads(Call* call);
-// Begins what is left for later.  How many could not be, with EAGAIN.
+// Begins the operations that were left for later; returns the number of those that could not be
+// begun, with EAGAIN.
 uint32_t BeginLater(Call* call);
 
 }  // namespace kevent::core

@@ -10,7 +10,7 @@
 namespace kevent::core {
 namespace {
 
-// For fewer a call each is cheaper than the ring (docs/performance.md).
+// For fewer reads a call each is cheaper than the ring (docs/performance.md).
 constexpr unsigned kFewest = 12;
 
 }  // namespace
@@ -37,12 +37,13 @@ bool BatchedReads::Together(const sys::Transfer* reads, unsigned count, int64_t*
 
 bool BatchedReads::HasRing() {
   if (state_ == State::kOpen) {
-    // Closed by a system call that we don't see, it may be a stranger's ring.
+    // After the program has closed the number by a system call that the library does not see, it
+    // may be a stranger's ring.
     return OwnsDescriptor(ring_, 0, kRoleProcess);
   }
   if (state_ == State::kNone) return false;
   const int fd = AdoptDescriptor(0, kRoleProcess, [] { return sys::OpenRing(sys::Ring::kReads); });
-  // It may be there another time.
+  // A descriptor or memory may be there another time.
   if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -EAGAIN) return false;
   state_ = fd < 0 ? State::kNone : State::kOpen;
   if (fd < 0) return false;

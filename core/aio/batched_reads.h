@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Reads of a list that do not block: by an io_uring in the calling thread, one
-// system call for all of them.  What would block there fails instead, so nothing
-// is left in that thread that the kernel would end later (core/aio/engine.h).
+// Reads of a list that do not block: by an io_uring in the calling thread, in one system call for
+// all of them.  A read that would block there fails instead, so nothing is left in that thread that
+// the kernel would end later (core/aio/engine.h).
 
 #ifndef KEVENT_CORE_AIO_BATCHED_READS_H_
 #define KEVENT_CORE_AIO_BATCHED_READS_H_
@@ -14,12 +14,12 @@
 
 namespace kevent::core {
 
-// Zeroed memory but for Init.
+// Zeroed memory, ready for Init.
 class BatchedReads {
  public:
   void Init() { lock_.Init(); }
 
-  // As sys::ReadAtOnce does each: files with places, and no O_DIRECT.  At most
+  // Does each read as sys::ReadAtOnce does: files with places, and no O_DIRECT.  At most
   // sys::kReadsTogether.
   void AtOnce(const sys::Transfer* reads, unsigned count, int64_t* results);
 
@@ -29,7 +29,7 @@ class BatchedReads {
   bool Together(const sys::Transfer* reads, unsigned count, int64_t* results);
   bool HasRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  // Only held with signals blocked.  Who finds it held does without.
+  // Only held with signals blocked.  A thread that finds it held does without the ring.
   Lock lock_;
   State state_ ABSL_GUARDED_BY(lock_);
   int ring_ ABSL_GUARDED_BY(lock_);

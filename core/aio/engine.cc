@@ -49,15 +49,15 @@ void AioEngine::BeginAll(IoOrdering::Runnable* operations, IoOrdering::Runnable*
     if (is_short) StaffUp();
     chosen |= lack == Lack::kBackend;
     if (lack == Lack::kNothing || Supply(lack, loaded) == 0) continue;
-    // Without a way there is none for the others either.
+    // Without a backend none of the other operations can begin either.
     do {
       refused->Append(operations->Take() - 1);
     } while (lack == Lack::kBackend && operations->first != 0);
   }
 }
 
-// Begins those that somebody is there for, up to the first other one: what that lacks.
-// Handed over together, lest those that do them wake up for the first one.
+// Begins operations as long as there is a thread for them; returns what the first other one lacks.
+// They are handed over together, lest a thread wakes up for the first one alone.
 AioEngine::Lack AioEngine::BeginStaffed(bool chosen, IoOrdering::Runnable* operations,
                                         IoOrdering::Runnable* refused) {
   if (backend_ == Backend::kUnknown && !chosen) return Lack::kBackend;
@@ -77,7 +77,7 @@ AioEngine::Lack AioEngine::BeginStaffed(bool chosen, IoOrdering::Runnable* opera
     if (begun.first != 0 && !IsForRing(number)) {
       const auto queued = static_cast<int32_t>(for_pool_.count) + for_pool;
       if (queued >= idle_ && threads_ < kMaxThreads) {
-        // It would be left waiting for one that may be busy for ever.
+        // The operation would be left waiting for a thread that may be busy for ever.
         IoOrdering::Runnable none;
         files_.Remove(number, &none);
         operations->Prepend(number);
@@ -97,7 +97,7 @@ AioEngine::Lack AioEngine::BeginStaffed(bool chosen, IoOrdering::Runnable* opera
   return lack;
 }
 
-// Of one that may have to wait for others first: then somebody must be there who stays.
+// An operation may have to wait for others first: then a thread must be there that stays.
 AioEngine::Lack AioEngine::LackOf(uint32_t number) const {
   if (IsToldByThread(number) && telling_thread_ != Presence::kRunning) {
     return Lack::kTellingThread;
@@ -108,7 +108,7 @@ AioEngine::Lack AioEngine::LackOf(uint32_t number) const {
   return threads_ > 0 ? Lack::kNothing : Lack::kPoolThread;
 }
 
-// 0, when another look may find that nothing is lacking any more, or EAGAIN.
+// Returns 0 if another look may find that nothing is lacking any more, or EAGAIN.
 int AioEngine::Supply(Lack lack, int loaded) {
   const Locked staffing(staffing_);
   switch (lack) {
@@ -119,7 +119,7 @@ int AioEngine::Supply(Lack lack, int loaded) {
     case Lack::kTellingThread:
       return StartTelling();
     case Lack::kPoolThread: {
-      // Others may have made some meanwhile.
+      // Other threads may have made some meanwhile.
       {
         const Locked locked(lock_);
         const bool any_free = static_cast<int32_t>(for_pool_.count) < idle_;
@@ -140,8 +140,8 @@ bool AioEngine::IsBeingWritten(const sys::Transfer& read) {
   return files_.IsBeingWritten(read);
 }
 
-// Which of the two ways, found out by the first operation that finds what it takes.  0
-// or EAGAIN, which is what aio_read has for a lack of anything.
+// Chooses the ring or the pool, when the first operation comes that finds what the choice takes.
+// Returns 0 or EAGAIN, aio_read's error if anything is lacking.
 int AioEngine::Choose(int loaded) {
   {
     const Locked locked(lock_);
@@ -152,8 +152,8 @@ int AioEngine::Choose(int loaded) {
       for (;;) {
         {
           const Locked locked(lock_);
-          // What waits for the pool's now is for the ring later, when perhaps no thread
-          // can be made.
+          // An operation that waits for one of the pool's now is for the ring later, when perhaps
+          // no thread can be made.
           const bool any_for_ring = in_flight_.load(std::memory_order_relaxed) != blocking_;
           if (!any_for_ring || ring_thread_ == Presence::kRunning) {
             backend_ = Backend::kRing;
@@ -165,10 +165,10 @@ int AioEngine::Choose(int loaded) {
     case -EAGAIN:
     case -EMFILE:
     case -ENFILE:
-      return EAGAIN;  // it may be there another time
+      return EAGAIN;  // a descriptor may be there another time
     case -ENOMEM:
-      // The same; but where it is locked memory that is limited (before Linux 5.12)
-      // it may never be.
+      // Memory may be there another time as well; but if locked memory is limited (before Linux
+      // 5.12), it may never be.
       return 0;
     default: {
       const Locked locked(lock_);
@@ -182,14 +182,14 @@ bool AioEngine::IsForRing(uint32_t number) const {
   return backend_ == Backend::kRing && !Operations::At(number).blocks;
 }
 
-// More was handed on to the pool than it has free threads for, and may have.
+// True if the pool was handed more operations than it has free threads, and may have more threads.
 bool AioEngine::IsShort() const {
   return HasUnrung() || (static_cast<int32_t>(for_pool_.count) > idle_ && threads_ < kMaxThreads);
 }
 
-// Makes the threads that are lacking for what was handed on since it began.  Where none
-// can be made, the next one that begins or ends tries again, and the ring's thread does, if
-// there is one, each second.
+// Makes the threads that are lacking for the operations that were handed on.  If none can be made,
+// the next operation that begins or ends tries again, and the ring's thread, if there is one, does
+// each second.
 void AioEngine::StaffUp() {
   const Locked staffing(staffing_);
   for (;;) {
@@ -204,7 +204,7 @@ void AioEngine::StaffUp() {
   }
 }
 
-// One of those threads that there is one of: 0 or EAGAIN.
+// Starts a thread of which there is one: 0 or EAGAIN.
 int AioEngine::StartOne(Presence* presence, void (*run)(void*), const char* name) {
   {
     const Locked locked(lock_);
@@ -213,7 +213,7 @@ int AioEngine::StartOne(Presence* presence, void (*run)(void*), const char* name
   }
   const bool started = sys::StartThread(run, this, name) >= 0;
   const Locked locked(lock_);
-  // It may have gone already.
+  // The thread may have ended already.
   if (*presence == Presence::kStarting) {
     *presence = started ? Presence::kRunning : Presence::kAbsent;
   }
@@ -236,7 +236,7 @@ void AioEngine::Hand(IoOrdering::Runnable runnable) {
   if (pool) WakePool();
 }
 
-// The number plus one of the next to be started, or 0.
+// Takes the next operation to be started: its number plus one, or 0.
 uint32_t AioEngine::TakeHanded(IoOrdering::Runnable* handed) {
   const uint32_t link = handed->Take();
   if (link == 0) return 0;
@@ -257,8 +257,8 @@ sys::Transfer AioEngine::Rest(const Operation& operation) {
 
 namespace {
 
-// With what was moved before.  A read that was begun by its call and then
-// cancelled has not been; but what was written is there.
+// The result, including bytes that were moved before.  A read that its call has begun and that was
+// then cancelled counts as not done; a write of a part counts.
 int64_t Total(const Operation& operation, int64_t result) {
   const auto moved = static_cast<int64_t>(operation.moved);
   if (moved == 0) return result;
@@ -268,9 +268,9 @@ int64_t Total(const Operation& operation, int64_t result) {
 
 }  // namespace
 
-// As the C library's aio_error and aio_return find it.  With the last store the control
-// block is the program's own again, which may begin it anew at once, with the C library
-// perhaps: so before that it is no longer ours.
+// Stores the result where the C library's aio_error and aio_return read it.  With the last store
+// the control block is the program's own again, which may begin it anew at once, with the C library
+// perhaps: so before that it is no longer the library's.
 void AioEngine::SetResult(Operation* operation, int64_t result) {
   const int error = result < 0 ? static_cast<int>(-result) : 0;
   const int64_t value = result < 0 ? -1 : result;
@@ -281,7 +281,7 @@ void AioEngine::SetResult(Operation* operation, int64_t result) {
   std::atomic_ref(control->__error_code).store(error, std::memory_order_seq_cst);
 }
 
-// It is no longer in flight, by what aio_cancel says and by what aio_error does.
+// Takes the operation out of those in flight, for aio_cancel and for aio_error.
 void AioEngine::Settle(uint32_t number, int64_t result) {
   Operation& operation = Operations::At(number);
   if (operation.blocks) --blocking_;
@@ -295,9 +295,9 @@ void AioEngine::AwaitSettled() {
   const Locked locked(lock_);
 }
 
-// One for a queue is posted before anybody can ask for another on the same place,
-// which would be told of first if it were done at once.  Other ways of telling are
-// not for a lock, nor are lists, which may be told of in another way.
+// A completion for a queue is posted before any thread can ask for another operation on the same
+// place, which would be posted first if it were done at once.  Other notifications are not made
+// under a lock, nor are those of lists, which may be of another kind.
 void AioEngine::End(uint32_t number, int64_t result, Notifier* notifier, IoOrdering::Runnable* done,
                     IoOrdering::Runnable* next) {
   files_.Remove(number, next);
@@ -310,7 +310,7 @@ void AioEngine::End(uint32_t number, int64_t result, Notifier* notifier, IoOrder
   }
 }
 
-// By a thread of the pool, which is free then but for the telling.
+// Called by a thread of the pool, which only has to notify before it is free.
 void AioEngine::Ended(uint32_t number, int64_t result) {
   IoOrdering::Runnable done;
   IoOrdering::Runnable next;
@@ -323,7 +323,7 @@ void AioEngine::Ended(uint32_t number, int64_t result) {
   TellAll(&done, next);
 }
 
-// Who waited for them begins once they were told of.
+// Operations that waited for these begin after the notifications.
 void AioEngine::TellAll(IoOrdering::Runnable* done, const IoOrdering::Runnable& next) {
   Finish(done);
   if (next.first == 0) return;
@@ -336,7 +336,7 @@ void AioEngine::TellAll(IoOrdering::Runnable* done, const IoOrdering::Runnable& 
   if (is_short) StaffUp();
 }
 
-// Not under the lock: it may make a thread, and wait for it.
+// Called without the lock: a notification may make a thread, and wait for it.
 void AioEngine::Finish(IoOrdering::Runnable* done) {
   {
     Notifier notifier;
@@ -392,8 +392,8 @@ bool IsMeant(const Operation& operation, const aiocb* control) {
 
 }  // namespace
 
-// Calls visit(number) for those of a descriptor in a state: one, found without a
-// look at the others, or all.
+// Calls visit(number) for the operations of a descriptor in a state: for that of the control block,
+// found without a look at the others, or for all.
 template <typename Visit>
 void AioEngine::ForEachMeant(int fd, const aiocb* control, State state, IoOrdering::From from,
                              Visit visit) {
@@ -409,7 +409,7 @@ void AioEngine::ForEachMeant(int fd, const aiocb* control, State state, IoOrderi
   visit(Operations::NumberOf(*operation));
 }
 
-// Those of a descriptor that were handed to a thread which has not begun with
+// Takes the operations of a descriptor back that were handed to a thread which has not begun with
 // them, in one pass: there may be very many.
 void AioEngine::TakeBack(IoOrdering::Runnable* handed, int fd, const aiocb* control, bool closing) {
   const uint32_t file = files_.Find(fd);
@@ -427,7 +427,8 @@ void AioEngine::TakeBack(IoOrdering::Runnable* handed, int fd, const aiocb* cont
   *handed = others;
 }
 
-// By a call that has not handed it over yet: a list's is, only with the others.
+// True if a call is about to begin the operation and has not handed it over yet; those of a list
+// are handed over together.
 bool AioEngine::IsBeingBegun(const aiocb* control) {
   const Operation* operation = MarkedBy(control);
   return operation != nullptr && InProgress(control) && IsMeant(*operation, control) &&
@@ -444,8 +445,7 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
     withdrawal.any_started = true;
     Operations::At(number).file_lost |= closing;
   });
-  // Those that wait come first, and of them the newest, lest they begin when the
-  // others go.
+  // Waiting operations come first, and of them the newest, lest they begin when the others go.
   IoOrdering::Runnable waiting;
   each(State::kWaiting, IoOrdering::From::kNewest, [&](uint32_t number) {
     lock_.AssertHeld();
@@ -457,7 +457,7 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
   if (any_handed) {
     TakeBack(&for_ring_, fd, control, closing);
     TakeBack(&for_pool_, fd, control, closing);
-    // To go on; or about to be handed on, by Ended or by another Cancel.
+    // These go on after a part, or Ended or another Cancel is about to hand them on.
     each(State::kHanded, IoOrdering::From::kOldest, [&](uint32_t number) {
       Operations::At(number).given_up |= closing;
       withdrawal.any_started = true;
@@ -475,8 +475,8 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
   }
   if (control != nullptr && IsBeingBegun(control)) withdrawal.any_started = true;
   withdrawal.any_cancelled = withdrawal.cancelled.first != 0;
-  // A call that may come from any handler makes no thread; nor has anything waited for
-  // what a file that is closed had, but what has gone with it.
+  // close may come from any handler, so it makes no thread.  No operation waits for its
+  // notifications: only operations of the closed file waited for these, and they have gone with it.
   if (closing) {
     LeaveToTell(&withdrawal.cancelled);
     files_.LetGo(fd);
@@ -491,8 +491,8 @@ int AioEngine::Cancel(int fd, const aiocb* control, bool closing) {
     const Locked locked(lock_);
     withdrawal = Withdraw(fd, control, closing);
   }
-  // When this was free, what has begun is with the kernel, which holds the file, or
-  // the kernel has refused it, and it is put back to end without its descriptor.
+  // Once this lock was free, each operation that has begun is with the kernel, which holds the
+  // file; or the kernel has refused it, and it is put back to end without its descriptor.
   if (closing && withdrawal.any_started) const Locked submitted(submitting_);
   TellAll(&withdrawal.cancelled, withdrawal.next);
   if (withdrawal.any_started) return AIO_NOTCANCELED;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// Asynchronous I/O of the process: what is in flight, and who does it.  That is
-// one thread with an io_uring, and a few threads that block for what an io_uring
-// would not end, and for all where there is none.
+// Asynchronous I/O of the process: the operations in flight, and the threads that do them.  One
+// thread has an io_uring; a few threads block for operations that an io_uring would not end, and
+// for all if there is no io_uring.
 //
-// No thread of the program submits what may not be done at once (core/aio/batched_reads.h has
-// the rest): the kernel ends it in the thread that submitted it, whose epoll_wait
-// then fails with EINTR although no handler has run.
+// No thread of the program submits an operation that may not be done at once (for those that may,
+// see core/aio/batched_reads.h): the kernel ends it in the thread that submitted it, whose
+// epoll_wait then fails with EINTR although no handler has run.
 
 #ifndef KEVENT_CORE_AIO_ENGINE_H_
 #define KEVENT_CORE_AIO_ENGINE_H_
@@ -24,44 +24,43 @@
 
 namespace kevent::core {
 
-// Zeroed memory but for Init.  Its lock is only held with signals blocked.
+// Zeroed memory, ready for Init.  Its lock is only held with signals blocked.
 class AioEngine {
  public:
   void Init();
 
-  // Begins what cannot be done at once: 0 or an errno, and nothing.  Makes the threads
-  // that it takes.
+  // Begins an operation that cannot be done at once, and makes the threads that it takes: 0, or an
+  // errno if it was not begun.
   int Begin(uint32_t number);
 
-  // Those of a list; what could not be begun is left in `refused`.
+  // Begins the operations of a list; those that could not be begun are left in `refused`.
   void BeginAll(IoOrdering::Runnable* operations, IoOrdering::Runnable* refused);
 
-  // For reads that are done at once.
+  // The reader for reads that are done at once.
   BatchedReads& reads() { return reads_; }
-  // Whether a read of this must not be done at once.
+  // True if this read must not be done at once, as it meets a write in flight.
   bool IsBeingWritten(const sys::Transfer& read);
 
-  // AIO_CANCELED and so on, for one operation of a descriptor or for all.
-  // `closing`: what has not begun must not begin in any case.
+  // Cancels one operation of a descriptor or all: AIO_CANCELED and so on.  `closing`: an operation
+  // that has not begun must not begin in any case.
   int Cancel(int fd, const aiocb* control, bool closing = false);
 
-  // The same for all descriptors in [first, last].
+  // Cancels, with `closing`, the operations of all descriptors in [first, last].
   void Lose(unsigned first, unsigned last);
 
   static bool any_in_flight() { return in_flight_.load(std::memory_order_relaxed) != 0; }
 
-  // Returns when those that have ended by now are so to aio_error, too.
+  // Returns when aio_error, too, says that the operations which have ended by now have.
   void AwaitSettled() ABSL_LOCKS_EXCLUDED(lock_);
 
-  // Has completed, as the program sees it; and whoever is to be told, is.
+  // SetResult completes an operation, as the program sees it; Finish makes the notifications.
   static void SetResult(Operation* operation, int64_t result);
   void Finish(IoOrdering::Runnable* done);
-  // One member less of a list is in flight.
+  // Counts one member less of a list in flight.
   static void FinishMember(uint32_t list);
 
-  // Sleeps until `done()`: 0, or -ETIMEDOUT or -EINTR; as in the C library a
-  // handler with SA_RESTART does not end a sleep without a deadline.  A
-  // cancellation point.
+  // Sleeps until `done()`: 0, or -ETIMEDOUT or -EINTR.  As in the C library, a handler with
+  // SA_RESTART does not end a sleep without a deadline.  A cancellation point.
   template <typename Done>
   int Await(const timespec* deadline, Done done) {
     int result = 0;
@@ -80,9 +79,9 @@ class AioEngine {
  private:
   using State = Operation::State;
   enum class Backend : uint8_t { kUnknown, kRing, kPool };
-  // Of a thread that there is one of.  Only one that runs is relied on.
+  // The state of a thread of which there is one.  Only a running thread is relied on.
   enum class Presence : uint8_t { kAbsent, kStarting, kRunning };
-  // What there must be before an operation can begin.
+  // The part of the engine that is missing for an operation to begin.
   enum class Lack : uint8_t { kNothing, kBackend, kRingThread, kPoolThread, kTellingThread };
   static constexpr int32_t kMaxThreads = 20;
   static constexpr unsigned kRingBatch = 64;
@@ -99,7 +98,7 @@ class AioEngine {
   bool IsForRing(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Hand(IoOrdering::Runnable runnable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static uint32_t TakeHanded(IoOrdering::Runnable* handed);
-  // What an aio_cancel takes out, and what may begin for it.
+  // The operations that an aio_cancel takes out, and those that may begin for it.
   struct Withdrawal {
     bool any_started = false;
     bool any_cancelled = false;
@@ -124,7 +123,7 @@ class AioEngine {
       ABSL_LOCKS_EXCLUDED(lock_);
   static sys::Transfer Rest(const Operation& operation);
 
-  // The thread that has the io_uring.
+  // ---- The thread that has the io_uring ----
   int StartOne(Presence* presence, void (*run)(void*), const char* name)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   int StartRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
@@ -145,7 +144,7 @@ class AioEngine {
   void EmptyRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void RunRing();
 
-  // The threads that block.
+  // ---- The threads that block ----
   int AddThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   void WakePool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool MayBeNeeded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -153,7 +152,7 @@ class AioEngine {
   bool JoinPool();
   void RunPool();
 
-  // The thread that tells of what close has ended, where that takes a new thread.
+  // ---- The thread that notifies of operations that close has ended, by a new thread ----
   static bool IsToldByThread(uint32_t number);
   int StartTelling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   void LeaveToTell(IoOrdering::Runnable* ended) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -162,44 +161,44 @@ class AioEngine {
 
   static std::atomic<uint32_t> in_flight_;  // that have begun
 
-  // Of whoever makes a thread or opens the ring, which takes memory and may take long.
-  // close waits for the other ones, in a handler perhaps that has interrupted malloc: they
-  // are not held meanwhile, and it does not take this one.
+  // Held while a thread is made or the ring opened, which takes memory and may take long.  close
+  // waits for the other locks, in a handler perhaps that has interrupted malloc: they are not held
+  // meanwhile, and close does not take this one.
   Lock staffing_ ABSL_ACQUIRED_BEFORE(lock_);
   Lock lock_;
-  // Of the ring's thread, while what it has taken is not with the kernel; taken
-  // with the other one held, and held without it.
+  // Held by the ring's thread while the kernel does not have all operations that it has taken.  It
+  // is acquired under the other lock, and held without it.
   Lock submitting_;
   Backend backend_ ABSL_GUARDED_BY(lock_);
   IoOrdering files_ ABSL_GUARDED_BY(lock_);
-  // Not started.
+  // Operations that were handed on and not started.
   IoOrdering::Runnable for_ring_ ABSL_GUARDED_BY(lock_);
   IoOrdering::Runnable for_pool_ ABSL_GUARDED_BY(lock_);
   int ring_ ABSL_GUARDED_BY(lock_);
   bool ring_is_open_ ABSL_GUARDED_BY(lock_);
   Presence ring_thread_ ABSL_GUARDED_BY(lock_);
-  bool asleep_ ABSL_GUARDED_BY(lock_);         // that thread
-  bool unrung_ ABSL_GUARDED_BY(lock_);         // a bell for it has failed
+  bool asleep_ ABSL_GUARDED_BY(lock_);         // the ring's thread
+  bool unrung_ ABSL_GUARDED_BY(lock_);         // a bell for that thread has failed
   uint32_t in_kernel_ ABSL_GUARDED_BY(lock_);  // operations that the ring was given
-  // Of the pool, and those of them that are free.  Both lack one that has begun before its
-  // maker has counted it.
+  // The numbers of threads in the pool, and of those that are free.  A thread that has begun may
+  // not be counted yet in either.
   int32_t threads_ ABSL_GUARDED_BY(lock_);
   int32_t idle_ ABSL_GUARDED_BY(lock_);
-  uint32_t blocking_ ABSL_GUARDED_BY(lock_);  // operations in flight that are for the pool alone
-  std::atomic<uint32_t> bell_;                // counts what was handed to the pool
+  uint32_t blocking_ ABSL_GUARDED_BY(lock_);  // operations in flight that only the pool does
+  std::atomic<uint32_t> bell_;                // counts the operations that were handed to the pool
 
   Presence telling_thread_ ABSL_GUARDED_BY(lock_);
-  uint32_t told_by_thread_ ABSL_GUARDED_BY(lock_);  // operations in flight that are
+  uint32_t told_by_thread_ ABSL_GUARDED_BY(lock_);  // operations in flight with such a notification
   IoOrdering::Runnable to_tell_ ABSL_GUARDED_BY(lock_);
-  std::atomic<uint32_t> telling_bell_;  // counts what was left to that thread
+  std::atomic<uint32_t> telling_bell_;  // counts the operations that were left to that thread
 
   BatchedReads reads_;
 
   std::atomic<uint32_t> finished_;  // counts completions
-  std::atomic<uint32_t> sleepers_;  // threads that wait for that
+  std::atomic<uint32_t> sleepers_;  // number of threads that wait for completions
 };
 
-// The process's.
+// The process's engine.
 AioEngine& Aio();
 
 }  // namespace kevent::core

@@ -9,7 +9,8 @@ namespace {
 
 Operation& At(uint32_t link) { return Operations::At(link - 1); }
 
-// The higher one is nearer to the root.  A bijection, so no two have the same.
+// The operation of higher rank is nearer to the root.  The hash is a bijection, so no two ranks are
+// the same.
 uint32_t Rank(uint32_t link) {
   uint32_t hash = link * 0x9e3779b1u;
   hash ^= hash >> 15;
@@ -19,7 +20,7 @@ uint32_t Rank(uint32_t link) {
 
 }  // namespace
 
-// Where one with O_APPEND will write, is not known.
+// The place of a write with O_APPEND is not known.
 IntervalTree::Span IntervalTree::SpanOf(const Operation& operation) {
   if (operation.in_line) return {0, UINT64_MAX};
   const auto begin = static_cast<uint64_t>(operation.transfer.offset);
@@ -83,7 +84,7 @@ void IntervalTree::Remove(uint32_t number) {
   root_ = Without(root_, link);
 }
 
-// What is above it may end earlier then.
+// The subtrees above may end earlier then.
 uint32_t IntervalTree::Without(uint32_t root, uint32_t link) {
   if (root == link) return Merge(At(link).place_before, At(link).place_after);
   uint32_t& below = IsBefore(root, link) ? At(root).place_after : At(root).place_before;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Operations in flight by the bytes of a file that they are on, so that those which
-// meet some bytes are found without a look at the others: a treap by the first
-// byte, in which each knows where its subtree ends.  Its ranks are hashes of the
-// numbers, so the depth is logarithmic whatever the order of the calls.
+// Operations in flight by the bytes of a file that they are on, so that those which meet some bytes
+// are found without a look at the others: a treap by the first byte, in which each node knows where
+// its subtree ends.  Its ranks are hashes of the numbers, so the depth is logarithmic whatever the
+// order of the calls.
 
 #ifndef KEVENT_CORE_AIO_INTERVAL_TREE_H_
 #define KEVENT_CORE_AIO_INTERVAL_TREE_H_
@@ -14,10 +14,10 @@
 
 namespace kevent::core {
 
-// Zeroed memory is one without operations.
+// Zeroed memory is an empty tree.
 class IntervalTree {
  public:
-  // Bytes of a file.
+  // A range of bytes of a file.
   struct Span {
     uint64_t begin;
     uint64_t end;
@@ -27,7 +27,7 @@ class IntervalTree {
 
   void Add(uint32_t number);
   void Remove(uint32_t number);
-  // Calls visit(number) for each that meets it, the first byte first.
+  // Calls visit(number) for each operation that meets the span, the first byte first.
   template <typename Visit>
   void ForEachMeeting(const Span& span, Visit visit) const {
     ForEachMeetingBelow(root_, span, visit);
@@ -47,7 +47,7 @@ class IntervalTree {
   }
   static bool IsBefore(uint32_t link, uint32_t other);
   static void Update(uint32_t link);
-  // Those before `at`, and the others.
+  // Splits a subtree into the operations before `at`, and the others.
   static void Split(uint32_t link, uint32_t at, uint32_t* before, uint32_t* others);
   static uint32_t Without(uint32_t root, uint32_t link);
   static uint32_t Merge(uint32_t before, uint32_t after);

@@ -208,14 +208,14 @@ void IoOrdering::Unlink(File& file, uint32_t number) {
       operation.file_before;
 }
 
-// Whether this one, and what is before it: then it does not wait, and only then.
+// True if this operation and all before it are syncs: only then does a sync not wait.
 bool IoOrdering::NothingButSyncs(uint32_t link) {
   if (link == 0) return true;
   const Operation& operation = Operations::At(link - 1);
   return IsSync(operation) && operation.state != State::kWaiting;
 }
 
-// Those from here on that nothing but other syncs is before.
+// Releases the syncs from here on that have nothing but other syncs before them.
 void IoOrdering::ReleaseSyncs(uint32_t link, Runnable* runnable) {
   while (link != 0 && IsSync(Operations::At(link - 1))) {
     runnable->Append(link - 1);
@@ -229,7 +229,7 @@ bool IoOrdering::HasPlace(const Operation& operation) {
   return !IsSync(operation) && operation.transfer.offset != sys::Transfer::kStream;
 }
 
-// Those that there are, and all from now on.
+// Adds the reads that there are to the tree, and all later ones from now on.
 void IoOrdering::TrackReads(File& file) {
   if (file.tracks_reads) return;
   file.tracks_reads = true;
@@ -257,7 +257,7 @@ void IoOrdering::LeavePlace(File& file, uint32_t number) {
   }
 }
 
-// How many of those that there are the newer one must wait for.
+// The number of older operations that the newer one must wait for.
 uint32_t IoOrdering::CountKeepers(const File& file, const Operation& newer) {
   const IntervalTree::Span span = IntervalTree::SpanOf(newer);
   uint32_t count = 0;
@@ -291,7 +291,7 @@ bool IoOrdering::IsBeingWritten(const sys::Transfer& read) const {
 
 // ---- Operations in a line ---------------------------------------------------------
 
-// Before those that are less important: usually nobody is.
+// Puts the operation before less important ones: usually there are none.
 void IoOrdering::Enqueue(Line& line, uint32_t number) {
   Operation& operation = Operations::At(number);
   uint32_t before = 0;

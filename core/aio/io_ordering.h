@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// The order of asynchronous operations on one descriptor.  Those on a stream, and
-// writes to the end of a file (O_APPEND), go one after the other, reads and writes
-// each in a line of their own, and in a line by priority and then as they were
-// asked for.  Operations on places of a file have no order (POSIX 2.8.2), but where
-// one could see what another writes it waits for those that were asked for before
-// it: so a program finds what it has written, as with the C library, which does
-// all of a descriptor's one after the other.  A sync waits for all that were asked
-// for before it (POSIX aio_fsync).
+// The order of asynchronous operations on one descriptor.  Operations on a stream, and writes to
+// the end of a file (O_APPEND), go one after the other, reads and writes each in a line of their
+// own, and in a line by priority and then as they were asked for.  Operations on places of a file
+// have no order (POSIX 2.8.2), but if one could see what another writes it waits for those that
+// were asked for before it: so a program finds what it has written, as with the C library, which
+// does all operations of a descriptor one after the other.  A sync waits for all operations that
+// were asked for before it (POSIX aio_fsync).
 //
-// All under the lock of the engine.
+// All functions need the lock of the engine.
 
 #ifndef KEVENT_CORE_AIO_IO_ORDERING_H_
 #define KEVENT_CORE_AIO_IO_ORDERING_H_
@@ -22,7 +21,7 @@
 
 namespace kevent::core {
 
-// Zeroed memory is one without operations.
+// Zeroed memory is an empty set.
 class IoOrdering {
  public:
   // Operations that may begin, in their order: linked by `next`.
@@ -33,30 +32,30 @@ class IoOrdering {
     void Append(uint32_t number);
     void Append(const Runnable& more);
     void Prepend(uint32_t number);
-    uint32_t Take();  // its number plus one; 0: none
+    uint32_t Take();  // number plus one; 0: none
   };
 
-  // An operation with this transfer is asked for: 0 or ENOMEM.
+  // Adds an operation, as its transfer is asked for: 0 or ENOMEM.
   int Add(uint32_t number, Runnable* runnable);
-  // It has completed.
+  // Removes an operation that has completed.
   void Remove(uint32_t number, Runnable* runnable);
-  // It waits, and completes without having begun.
+  // Removes an operation that waits, and completes without having begun.
   void GiveUp(uint32_t number, Runnable* runnable);
 
-  // The number is about to be closed: what is in flight goes on, in its order, and what is
-  // asked for from now on is of another file.
+  // The number is about to be closed: operations in flight go on, in their order, and those that
+  // are asked for from now on are of another file.
   void LetGo(int fd);
 
-  // The file that has this number, plus one; 0: none that has operations.
+  // The file that has this number, plus one; 0: no file with operations has it.
   uint32_t Find(int fd) const;
 
-  // A descriptor in [first, last] with an operation that takes it for open, or -1.
-  // Looks from `bucket` on, and leaves there where it found it.
+  // A descriptor in [first, last] with an operation that takes it for open, or -1.  Looks from
+  // `bucket` on, and stores there where it found the descriptor.
   int AnyInUse(unsigned first, unsigned last, uint32_t* bucket) const;
 
-  // Whether a read of this must wait for a write in flight.
+  // True if this read must wait for a write in flight.
   bool IsBeingWritten(const sys::Transfer& read) const;
-  // Whether any read must.
+  // True if there is a write that a read may have to wait for.
   static bool any_writes() { return writes_.load(std::memory_order_relaxed) != 0; }
   static void Forget() { writes_.store(0, std::memory_order_relaxed); }
 
@@ -78,20 +77,20 @@ class IoOrdering {
  private:
   struct Line {
     bool busy;
-    uint32_t first;  // that wait, the next one first
+    uint32_t first;  // the first that waits
     uint32_t last;
   };
   struct File {
     int fd;
-    uint32_t same_hash;  // or the next free one
+    uint32_t same_hash;  // next in the bucket, or the next free file
     uint32_t first;      // operations, oldest first
     uint32_t last;
     Line lines[2];
     IntervalTree reads;
     IntervalTree writes;
-    bool is_let_go;      // no number is it any more
-    bool tracks_reads;   // those on places are in `reads`: only a write asks there
-    uint32_t kept_back;  // operations on places that wait
+    bool is_let_go;      // no number names it any more
+    bool tracks_reads;   // reads on places are in `reads`: only a write asks there
+    uint32_t kept_back;  // number of operations on places that wait
   };
   static constexpr uint32_t kBuckets = 1u << 10;
 
@@ -114,9 +113,9 @@ class IoOrdering {
   static bool NothingButSyncs(uint32_t link);
   static void ReleaseSyncs(uint32_t link, Runnable* runnable);
 
-  static std::atomic<uint32_t> writes_;  // on places, in flight
+  static std::atomic<uint32_t> writes_;  // number of writes on places, in flight
 
-  // As many as there can be operations; zeroed in a child of fork.
+  // As many files as there can be operations; zeroed in a child of fork.
   static std::atomic<File*> files_;
   static File& At(uint32_t link) { return files_.load(std::memory_order_relaxed)[link - 1]; }
 

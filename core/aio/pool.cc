@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Threads that block: as many as are busy, and no more than the C library has by
-// default.  One that had nothing to do for a second goes, but not the last one
-// while there may be something to come.
+// Threads that block: as many as are busy, and no more than the C library has by default.  A thread
+// that had nothing to do for a second ends, but not the last one while something may be to come.
 
 #include <algorithm>
 #include <cerrno>
@@ -12,7 +11,7 @@
 
 namespace kevent::core {
 
-// One more, of as many as there may be, which is free: 0 or EAGAIN.
+// Makes one more thread, which is free, within the limit: 0 or EAGAIN.
 int AioEngine::AddThread() {
   const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunPool(); };
   if (sys::StartThread(run, this, "kevent-aio") < 0) return EAGAIN;
@@ -22,7 +21,7 @@ int AioEngine::AddThread() {
   return 0;
 }
 
-// As many of those that are free as there are operations for.
+// Wakes as many free threads as there are operations for.
 void AioEngine::WakePool() {
   const int32_t wanted = std::min(static_cast<int32_t>(for_pool_.count), idle_);
   for (int32_t i = 0; i < wanted; ++i) {
@@ -31,13 +30,12 @@ void AioEngine::WakePool() {
   }
 }
 
-// Whether there may be something to do for it later, when perhaps no thread can be
-// made.
+// True if there may be something to do for the pool later, when perhaps no thread can be made.
 bool AioEngine::MayBeNeeded() const {
   return backend_ == Backend::kRing ? blocking_ != 0 : any_in_flight();
 }
 
-// For a thread that is counted as free.  False when there was nothing to do for long.
+// Called by a thread that is counted as free.  False if there was nothing to do for long.
 bool AioEngine::AwaitWork(uint32_t* number) {
   bool last_look = false;
   for (;;) {
@@ -58,7 +56,7 @@ bool AioEngine::AwaitWork(uint32_t* number) {
     }
     if (goes) return false;
     if (link != 0) {
-      // Before this one, which may take for ever.
+      // Threads are made before this operation begins, which may take for ever.
       if (is_short) StaffUp();
       *number = link - 1;
       return true;
@@ -70,8 +68,8 @@ bool AioEngine::AwaitWork(uint32_t* number) {
   }
 }
 
-// The ring's thread has nothing to do there any more, but may be the only one, or one that
-// is lacking.
+// The ring's thread has nothing to do there any more, but may be needed as the pool's only thread,
+// or as one that is lacking.
 bool AioEngine::JoinPool() {
   const Locked locked(lock_);
   if ((threads_ > 0 || !MayBeNeeded()) && !IsShort()) return false;

@@ -14,12 +14,12 @@ namespace {
 // The token of an operation is its number plus one.
 constexpr uint64_t kBell = 0;
 
-// While the thread cannot sleep in the ring.
+// The time between two looks of a thread that cannot sleep in the ring.
 constexpr timespec kSlice = {0, 1'000'000};
 
 }  // namespace
 
-// 0 or a negative errno.
+// Opens the ring: 0 or a negative errno.
 int AioEngine::OpenRing() {
   {
     const Locked locked(lock_);
@@ -35,14 +35,14 @@ int AioEngine::OpenRing() {
   return 0;
 }
 
-// Its thread: 0 or EAGAIN.
+// Starts the ring's thread: 0 or EAGAIN.
 int AioEngine::StartRing() {
   const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunRing(); };
   return StartOne(&ring_thread_, run, "kevent-ring");
 }
 
-// What wakes the thread, which sleeps in the ring, is an operation that does
-// nothing.  It ends in the call itself, so any thread may submit it.
+// Wakes the ring's thread, which sleeps in the ring, by an operation that does nothing.  That
+// operation ends in the call itself, so any thread may submit it.
 void AioEngine::RingBell() {
   if (!asleep_) return;
   sys::RingAdd({}, kBell);
@@ -52,8 +52,8 @@ void AioEngine::RingBell() {
   if (result < 0) LoseRing();
 }
 
-// The kernel has no memory for the bell: what the ring's thread sleeps through is
-// for the pool; without a thread there either, the next that is handed over rings.
+// The kernel has no memory for the bell: operations that the ring's thread sleeps through are for
+// the pool; if that has no thread either, the next operation that is handed over rings.
 void AioEngine::LeaveToPool() {
   uint64_t tokens[sys::kRingEntries];
   sys::RingTakeOut(tokens);
@@ -67,12 +67,13 @@ void AioEngine::LeaveToPool() {
   WakePool();
 }
 
-// The ring's thread sleeps through what was handed over to it, and nobody else is there.
+// True if the ring's thread sleeps through operations that were handed over to it, and no other
+// thread is there.
 bool AioEngine::HasUnrung() const { return unrung_ && for_ring_.first != 0 && threads_ <= 0; }
 
-// The program has closed its descriptor by a system call that we don't see, and
-// the number may be a stranger's.  The ring itself lives as long as its pages are
-// mapped: what the kernel has of it goes on, all else is for the pool.
+// The program has closed the ring's descriptor by a system call that the library does not see, and
+// the number may be a stranger's.  The ring itself lives as long as its pages are mapped:
+// operations that the kernel has go on, all others are for the pool.
 void AioEngine::LoseRing() {
   if (backend_ != Backend::kRing) return;
   Registry::Take(ring_);
@@ -82,8 +83,8 @@ void AioEngine::LoseRing() {
   WakePool();
 }
 
-// Not yet, or not by the kernel; nor by others if it has lost its descriptor while
-// the kernel was given it.
+// Puts an operation back that the kernel has not taken yet, or will not take.  If it has lost its
+// descriptor meanwhile, no other thread does it either.
 void AioEngine::PutBack(uint32_t number) {
   --in_kernel_;
   Operation& operation = Operations::At(number);
@@ -91,7 +92,7 @@ void AioEngine::PutBack(uint32_t number) {
   (IsForRing(number) ? for_ring_ : for_pool_).Append(number);
 }
 
-// Takes what was handed over, as much as the ring has room for; false if nothing.
+// Takes operations that were handed over, as many as the ring has room for; false if there is none.
 bool AioEngine::FillRing() {
   unsigned count = 0;
   for (; count < kRingBatch; ++count) {
@@ -106,8 +107,9 @@ bool AioEngine::FillRing() {
   return count != 0;
 }
 
-// What the kernel has not taken has not begun: before what was handed over since.
-// In the ring it would go on with its descriptor's number after a close.
+// Takes back operations that the kernel has not taken, which have not begun, and puts them before
+// those that were handed over since.  Left in the ring, they would go on with their descriptor's
+// number after a close.
 void AioEngine::EmptyRing() {
   const IoOrdering::Runnable newer = for_ring_;
   for_ring_ = {};
@@ -119,9 +121,9 @@ void AioEngine::EmptyRing() {
   for_ring_.Append(newer);
 }
 
-// A worker of the kernel was interrupted, where a call of the C library's would
-// have been made again: by the descriptor, so only while that is the same file.
-// Nor does the kernel wait for the rest when a stream takes a part at once.
+// True if the operation goes on.  If a worker of the kernel was interrupted, the C library would
+// have made the call again: by the descriptor, so the operation goes on only while that is the same
+// file.  Nor does the kernel wait for the remaining bytes when a stream takes a part at once.
 bool AioEngine::GoesOn(Operation* operation, int64_t* result) {
   const sys::Transfer rest = Rest(*operation);
   const bool in_part = rest.kind == sys::Transfer::Kind::kWrite &&
@@ -137,8 +139,8 @@ bool AioEngine::GoesOn(Operation* operation, int64_t* result) {
   return true;
 }
 
-// A read has ended with nothing before the file does: Linux 5.9 and 5.10 answer so where
-// they would wait.  It is for a thread that blocks, then.
+// True if a read has ended with nothing before the file does: Linux 5.9 and 5.10 answer so where
+// they would wait.  Such a read is for a thread that blocks.
 bool AioEngine::EndedInVain(const Operation& operation, int64_t result) {
   const sys::Transfer rest = Rest(operation);
   if (result != 0 || rest.kind != sys::Transfer::Kind::kRead || rest.bytes == 0) return false;
@@ -148,8 +150,8 @@ bool AioEngine::EndedInVain(const Operation& operation, int64_t result) {
   return sys::EndsBefore(rest);
 }
 
-// Ends what has completed: all of it under the lock at once, which callers wait
-// for meanwhile, and told of after that.
+// Ends operations that have completed: all of them under the lock at once, which callers wait for
+// meanwhile.  The notifications follow after that.
 void AioEngine::Take(const sys::RingResult* completed, int count) {
   IoOrdering::Runnable done;
   IoOrdering::Runnable next;
@@ -181,17 +183,15 @@ void AioEngine::Take(const sys::RingResult* completed, int count) {
   if (is_short) StaffUp();
 }
 
-// True if there is something for the ring, or may be later, when perhaps no thread can
-// be made.
+// True if there is something for the ring, or may be later, when perhaps no thread can be made.
 bool AioEngine::RingMayBeNeeded() const {
   return in_flight_.load(std::memory_order_relaxed) != blocking_;
 }
 
-// Hands over what there is.  How the thread may sleep in the ring then.
+// Hands the operations to the kernel; returns how the thread may sleep in the ring then.
 //
-// The lock is free while the kernel is given them, which takes long for many.  Who
-// must know that it has what has begun (close) takes the second lock after the
-// first.
+// The lock is free while the kernel takes them, which takes long for many.  A thread that must know
+// that the kernel has every operation that has begun (close) takes the second lock after the first.
 sys::Sleep AioEngine::Turn() {
   for (;;) {
     {
@@ -199,8 +199,8 @@ sys::Sleep AioEngine::Turn() {
       if (backend_ != Backend::kRing) return sys::Sleep::kNot;
       if (!FillRing()) {
         asleep_ = true;
-        // For ever only while the kernel owes something: an operation that waits for one
-        // of the pool's may be taken back, and nobody rings then.
+        // The thread sleeps for ever only while the kernel owes something: an operation that waits
+        // for one of the pool's may be taken back, and no thread rings then.
         return in_kernel_ != 0 && !IsShort() ? sys::Sleep::kUntilSomething : sys::Sleep::kForAWhile;
       }
       submitting_.Acquire();
@@ -215,8 +215,8 @@ sys::Sleep AioEngine::Turn() {
   }
 }
 
-// False when there is nothing more to come.  A thread that had nothing to do for a while goes: it
-// is not to keep a process that all others have left.
+// False if nothing more is to come.  A thread that had nothing to do for a while ends: it must not
+// keep a process that all other threads have left.
 bool AioEngine::MayGoOn(int count) {
   asleep_ = unrung_ = false;
   if (count == -ETIMEDOUT) {
@@ -236,7 +236,7 @@ bool AioEngine::Woken(int count) {
     goes_on = MayGoOn(count);
     is_short = IsShort();
   }
-  // Once more for what no thread could be made for.
+  // Tries again for the operations for which no thread could be made.
   if (is_short) StaffUp();
   return goes_on;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// The thread that tells of what close has ended, where a new thread is to be told
-// (SIGEV_THREAD): to make one takes memory, which the handler that closes may have
-// interrupted the giver of.  It is there before such an operation begins, as all others
-// may be busy for ever, and goes when there was none for a second.
+// The thread that notifies of operations that close has ended, if their notification is by a new
+// thread (SIGEV_THREAD).  Making a thread takes memory, and the handler that calls close may have
+// interrupted malloc.  The thread is there before such an operation begins, as all other threads
+// may be busy for ever, and ends after a second without such operations.
 
 #include <cerrno>
 
@@ -21,7 +21,8 @@ bool IsByThread(const Operation& operation) {
 
 }  // namespace
 
-// Or its list, which it may be the last of.
+// True if the notification of the operation is by a new thread, or that of its list, which may
+// complete with it.
 bool AioEngine::IsToldByThread(uint32_t number) {
   const Operation& operation = Operations::At(number);
   return IsByThread(operation) ||
@@ -33,7 +34,7 @@ int AioEngine::StartTelling() {
   return StartOne(&telling_thread_, run, "kevent-tell");
 }
 
-// Keeps those that whoever has ended them may tell of.
+// Leaves those operations to the thread; keeps the others, of which the calling thread may notify.
 void AioEngine::LeaveToTell(IoOrdering::Runnable* ended) {
   IoOrdering::Runnable others;
   while (const uint32_t link = ended->Take()) {
@@ -45,7 +46,7 @@ void AioEngine::LeaveToTell(IoOrdering::Runnable* ended) {
   sys::FutexWake(&telling_bell_);
 }
 
-// False when there was nothing to do for long, and can be nothing.
+// False if there was nothing to do for long, and nothing can come.
 bool AioEngine::AwaitEnded(IoOrdering::Runnable* ended) {
   bool last_look = false;
   for (;;) {

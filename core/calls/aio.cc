@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Errors, and which of them a call reports and which its completion, are as the
-// C library has them.
+// The library has the C library's errors, and reports the same ones by the call and by the
+// completion.
 
 #include "core/calls/aio.h"
 
@@ -25,14 +25,13 @@ using Kind = sys::Transfer::Kind;
 constexpr int64_t kLater = INT64_MIN;
 constexpr int64_t kWithOthers = INT64_MIN + 1;  // in Call::reads
 
-// Where threads of real-time scheduling come before others (POSIX 2.8.2).
+// Threads of real-time scheduling come before others in a line (POSIX 2.8.2).
 void PutInLine(Operation* operation) {
   operation->in_line = true;
   operation->priority += sys::ThreadPriority();
 }
 
-// One that is not to wait (O_NONBLOCK) is no matter for others: an io_uring would
-// have it wait.
+// A transfer that is not to wait (O_NONBLOCK) is done at once: an io_uring would have it wait.
 int64_t StreamAtOnce(Operation* operation, int flags) {
   operation->transfer.offset = sys::Transfer::kStream;
   if ((flags & O_NONBLOCK) != 0) return sys::PerformWithoutSignals(operation->transfer);
@@ -40,8 +39,8 @@ int64_t StreamAtOnce(Operation* operation, int flags) {
   return kLater;
 }
 
-// Of a transfer that is not done by its call: who is to do it, and in which order; or its
-// result after all, where the file is one that is not to be waited for.
+// Decides, for a transfer that its call does not do, which threads do it and in which order; or
+// does it, if the file is one that is not to be waited for.
 int64_t ByNature(Operation* operation, int flags) {
   const sys::Nature nature = sys::NatureOf(operation->transfer, (flags & O_NONBLOCK) != 0);
   operation->blocks |= !nature.is_for_ring;
@@ -50,39 +49,39 @@ int64_t ByNature(Operation* operation, int flags) {
   return kLater;
 }
 
-// What a call may do while it holds up its caller.
+// The part of a transfer that a call may do while it holds up its caller.
 sys::Transfer PartAtOnce(const sys::Transfer& transfer) {
   sys::Transfer part = transfer;
   part.bytes = std::min(part.bytes, sys::Transfer::kMostAtOnce);
   return part;
 }
 
-// A read of that has ended with this: the operation's result, or kLater.
+// A read at once has ended with `result`: returns the operation's result, or kLater.
 int64_t AfterRead(Operation* operation, int64_t result) {
   const sys::Transfer& transfer = operation->transfer;
-  // Not there, or not so; or a sandbox that forbids the call: a plain one says more.
+  // The data are not there, the file cannot tell, or a sandbox forbids the call; a plain read says
+  // more.
   const bool refused = result == -EOPNOTSUPP || result == -ENOSYS || result == -EPERM;
   if (result == -EAGAIN || refused) return kLater;
   if (result == 0 && transfer.bytes == 0) {
-    // Nothing of a directory is an error to a call that may block.
+    // A read of no bytes from a directory is an error in a call that may block.
     operation->blocks = true;
     return kLater;
   }
-  // Linux 5.9 and 5.10 say so of what is not there yet as well.
+  // Linux 5.9 and 5.10 answer 0 for data that are not there yet as well.
   if (result == 0 && sys::EndsBefore(transfer)) return kLater;
-  // Less than all: at the end of the file, some of it was not there, or it would
-  // hold the caller for long.
+  // Fewer bytes were read: the file has ended, some were not there, or it would hold the caller for
+  // long.
   if (result <= 0 || static_cast<size_t>(result) == transfer.bytes) return result;
   operation->moved = static_cast<size_t>(result);
   return kLater;
 }
 
-// A read of a file's data that are there already: what it moved or a negative
-// errno.  kLater if it would block or is not such a read.
+// Reads data of a file that are there already: returns the number of bytes or a negative errno, or
+// kLater if the read would block or is not of such a file.
 int64_t ReadAtOnce(Operation* operation, Call* call) {
   const sys::Transfer& transfer = operation->transfer;
-  // Without the page cache it would wait for the device (RWF_NOWAIT does not
-  // say otherwise).
+  // Without the page cache a read would wait for the device (RWF_NOWAIT does not prevent that).
   if (transfer.bytes > sys::Transfer::kMostBytes || (call->status_flags & O_DIRECT) != 0 ||
       Aio().IsBeingWritten(transfer)) {
     return ByNature(operation, call->status_flags);
@@ -105,9 +104,9 @@ int64_t TransferAtOnce(Operation* operation, Call* call) {
     call->status_flags = flags;
     call->has_places = false;
   }
-  if (transfer.bytes > SSIZE_MAX) return sys::Perform(transfer);  // says what is wrong with it
-  // More than there is room for is an error of the address, which an io_uring does
-  // not see: it takes a count of 32 bits.
+  if (transfer.bytes > SSIZE_MAX) return sys::Perform(transfer);  // answers with the right error
+  // If there are more bytes than the buffer can have, the address is the error, which an io_uring
+  // does not see: it takes a count of 32 bits.
   if (transfer.bytes > sys::Transfer::kMostBytes) operation->blocks = true;
   return transfer.kind == Kind::kRead ? ReadAtOnce(operation, call)
                                       : ByNature(operation, call->status_flags);
@@ -116,7 +115,7 @@ int64_t TransferAtOnce(Operation* operation, Call* call) {
 int64_t AtOnce(Operation* operation, Call* call) {
   switch (operation->transfer.kind) {
     case Kind::kNothing:
-      return -EINVAL;  // a list's entry with an opcode that is none
+      return -EINVAL;  // a list's entry with an opcode that does not exist
     case Kind::kRead:
     case Kind::kWrite:
       return TransferAtOnce(operation, call);
@@ -127,14 +126,14 @@ int64_t AtOnce(Operation* operation, Call* call) {
   return kLater;
 }
 
-// The call fails, and the control block says why, too.
+// Fails the call, and stores the error in the control block, too.
 int Refuse(aiocb* control, int error) {
   control->__return_value = -1;
   control->__error_code = error;
   return error;
 }
 
-// It could not be begun.
+// Gives the record back, as the operation could not begin.
 int TakeBack(uint32_t number) {
   Operation& operation = Operations::At(number);
   aiocb* control = operation.control.exchange(nullptr, std::memory_order_relaxed);
@@ -224,7 +223,7 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
     if (++call->reads_count == sys::kReadsTogether) DoReads(call);
     return 0;
   }
-  DoReads(call);  // what was asked for before this one
+  DoReads(call);  // the reads that were asked for before this operation
   if (result != kLater) {
     AioEngine::SetResult(&operation, result);
     IoOrdering::Runnable done;
@@ -252,7 +251,7 @@ int StartWrite(aiocb* control) {
 
 int StartSync(int operation, aiocb* control) {
   if (sys::StatusFlags(control->aio_fildes) < 0) return EBADF;
-  control->aio_reqprio = 0;  // one that is out of range is no error, either
+  control->aio_reqprio = 0;  // a value out of range is no error, either
   Call call;
   return StartOperation(operation == O_SYNC ? Kind::kSync : Kind::kSyncData, control, &call);
 }
@@ -264,16 +263,16 @@ bool IsOurs(const aiocb* control) {
   const Operation* operation = MarkedBy(control);
   if (operation == nullptr) return false;
   if (operation->control.load(std::memory_order_seq_cst) == control) return true;
-  // It may just be ending: no longer ours, and still in progress.
+  // The operation may just be ending: no longer the library's, and still in progress.
   if (AioEngine::any_in_flight()) Aio().AwaitSettled();
   return false;
 }
 
 int CancelOperations(int fd, const aiocb* control) {
-  // Nothing of ours: and in a process without a queue there is no engine either.
+  // No operation is in flight; and in a process without a queue there is no engine either.
   if (Operations::Find(0) == nullptr) return AIO_ALLDONE;
-  // The descriptor is the thread's own, and what is in flight is of the process's, which
-  // such a thread leaves alone: to cancel may begin what comes next, and make a thread.
+  // The descriptor is the thread's own, and the operations are the process's, which such a thread
+  // leaves alone: cancelling one may begin the next, and make a thread.
   if (!Process::SharesTable()) return control == nullptr ? AIO_ALLDONE : AIO_NOTCANCELED;
   return Aio().Cancel(fd, control);
 }
@@ -322,13 +321,13 @@ int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Su
   const Nanoseconds end =
       timeout == nullptr ? kLatest : AddSaturating(now, ToNanoseconds(*timeout));
   const timespec deadline = ToTimespec(end);
-  // One that was ours and is no longer has ended, whoever has begun it anew since: nobody
-  // would be woken for it.
+  // An operation that was the library's and is no longer has ended, even if its control block was
+  // begun anew since: no completion would wake this thread for it.
   const int ours = CountOurs(list, count);
   if (ours == 0) return 0;
   const auto done = [=] { return AnyDone(list, count) || CountOurs(list, count) < ours; };
-  // The C library's are waited for in slices, with a look at ours in between:
-  // what wakes one wakes nobody in the other.
+  // The C library's operations are waited for in slices, with a look at the library's own in
+  // between: a completion of one library wakes no sleeper of the other.
   while (AnyOthers(list, count) && others != nullptr && AnyOurs(list, count)) {
     const aiocb* theirs[1];
     for (int i = 0; i < count && !done(); ++i) {

@@ -21,26 +21,26 @@ int StartRead(aiocb* control);
 int StartWrite(aiocb* control);
 int StartSync(int operation, aiocb* control);  // O_SYNC or O_DSYNC
 
-// Whether an operation is in flight, and with us.  If not, and it is in progress, it is the
-// C library's, or nobody's.
+// True if an operation is in flight, and the library's.  If not, and it is in progress, it is the C
+// library's, or of no library.
 bool IsOurs(const aiocb* control);
 
-// aio_cancel for one of ours, or for all of a descriptor: AIO_CANCELED and so on.
+// aio_cancel for one operation of the library's, or for all of a descriptor: AIO_CANCELED and so
+// on.
 int CancelOperations(int fd, const aiocb* control);
 
-// aio_suspend.  `others` is the C library's; it serves those of the list that
-// are its own.  Async-signal-safe if that is.  A cancellation point.
+// aio_suspend.  `others` is the C library's; it serves those of the list that are its own.
+// Async-signal-safe if that is.  A cancellation point.
 using Suspend = int (*)(const aiocb* const list[], int count, const timespec* timeout);
 bool AnyOurs(const aiocb* const list[], int count);
 int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Suspend others);
 
-// lio_listio, if the list or one of its entries completes into a queue, and the
-// mode is one that there is.
+// True if the list or one of its entries completes into a queue, and lio_listio knows the mode.
 bool ListWantsQueue(int mode, aiocb* const list[], int count, const sigevent* notification);
 int StartList(int mode, aiocb* const list[], int count, const sigevent* notification);
 
-// A descriptor is about to be closed: what has not begun with it ends with
-// ECANCELED (POSIX close), lest it begins with a stranger's file.
+// A descriptor is about to be closed: operations that have not begun with it end with ECANCELED
+// (POSIX close), lest they begin with a stranger's file.
 inline bool AnyToLoseDescriptors() { return AioEngine::any_in_flight(); }
 void LosesDescriptors(unsigned first, unsigned last);
 

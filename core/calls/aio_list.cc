@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// lio_listio.  A list is an operation of its own, which each of its members
-// refers to, and its caller as long as it is in the call.
+// lio_listio.  A list is an operation of its own; each of its members refers to it, and so does its
+// caller as long as the call lasts.
 
 #include <pthread.h>
 
@@ -39,7 +39,7 @@ void Drop(void* number) {
   AioEngine::FinishMember(*static_cast<uint32_t*>(number));
 }
 
-// LIO_WAIT: 0, EINTR, or EIO when one has failed.
+// Waits for LIO_WAIT: 0, EINTR, or EIO if a member has failed.
 int AwaitMembers(uint32_t number) {
   Operation& list = Operations::At(number);
   const auto done = [&list] { return list.missing.load(std::memory_order_seq_cst) == 1; };
@@ -52,7 +52,7 @@ int AwaitMembers(uint32_t number) {
   return result;
 }
 
-// As a list's entry: its notification, if any, is the only one.
+// Plans the list as an operation: the notification of the call, if any, is the only one.
 int PlanList(int mode, const sigevent* notification, Operation* list) {
   sigevent none = {};
   none.sigev_notify = SIGEV_NONE;
@@ -72,7 +72,7 @@ bool ListWantsQueue(int mode, aiocb* const list[], int count, const sigevent* no
 }
 
 int StartList(int mode, aiocb* const list[], int count, const sigevent* notification) {
-  // Before any operation begins, for which a list's memory would be missing.
+  // This comes before any operation begins, which would find no memory for the list.
   if (const int error = Process::Start(); error != 0) return EAGAIN;
   // Entries that name no queue would be done with the process's descriptors.
   if (!Process::SharesTable()) return EBADF;
@@ -96,7 +96,7 @@ int StartList(int mode, aiocb* const list[], int count, const sigevent* notifica
   for (int i = 0; i < count; ++i) {
     if (!IsMember(list[i])) continue;
     all.missing.fetch_add(1, std::memory_order_relaxed);
-    // A read is not done before what it may have to wait for is known.
+    // A read is not done before the writes that it may have to wait for are known.
     if (KindOf(list[i]) == Kind::kRead && call.writes_later) not_begun += BeginLater(&call);
     const int error = StartOperation(KindOf(list[i]), list[i], &call);
     if (error == 0) {

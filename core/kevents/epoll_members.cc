@@ -51,7 +51,7 @@ int EventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
     record.layer = static_cast<uint8_t>(layer);
     record.met = 0;
     LinkWatcher(number);
-    DropStale(fd, layer, number);  // after this one is linked: the number stays in Watched
+    DropStale(fd, layer, number);  // after this one is linked: the number stays in WatchedFds
     return 0;
   }
 }
@@ -97,7 +97,7 @@ void EventSet::Unwatch(uint32_t number) {
 
 // The number must not be closed between the two calls on it: afterwards no thread could take out
 // the member that the first call has put in.  A thread that is about to close it clears its entry
-// in Watched, and then waits until no thread probes.
+// in WatchedFds, and then waits until no thread probes.
 bool EventSet::StillWatches(uint32_t number) {
   const Kevent& record = At(number);
   if (record.fd < 0) return true;

@@ -140,7 +140,7 @@ class EventSet {
   // Notes that a record watches an epoll: 0, or a negative errno if it is nested too deep.  Unwatch
   // undoes it.
   int Nest(uint32_t number);
-  // The program is about to close this number, and Watched no longer has it.  Async-signal-safe:
+  // The program is about to close this number, and WatchedFds no longer has it.  Async-signal-safe:
   // waits for no more than two system calls of another thread.
   void UnwatchFd(int fd) const;
   // True while a record's descriptor is still what it was.

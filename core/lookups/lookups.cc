@@ -21,7 +21,7 @@ void Lookups::Init() {
   for (auto& request : looked_at_) request.store(nullptr, std::memory_order_seq_cst);
 }
 
-// A thread looks at this request for as long as the object lives.
+// Says for its lifetime that this thread looks at the request.
 class Lookups::LookedAt {
  public:
   explicit LookedAt(const gaicb* request) : place_(looked_at_) {
@@ -50,7 +50,7 @@ void Lookups::AwaitLetGo(gaicb* const list[], int count) {
     if (list[i] == nullptr || !IsLookedAt(list[i])) continue;
     // A child of fork has its parent's marks, and none of the threads that have set them.
     Process::PrepareIfForked();
-    // A request in progress is not the program's to ask with: its end is not waited for.
+    // The program may not ask anew with a request in progress, so its end is not waited for.
     while (IsLookedAt(list[i]) && gai_error(list[i]) != EAI_INPROGRESS) sys::Pause();
   }
 }
@@ -92,7 +92,8 @@ void Lookups::Await(uint32_t number) {
   sys::FutexWake(&bell_);
 }
 
-// False when there are more threads than lists.
+// Takes the next list that no thread waits for; false if this thread is to end, since there are
+// more threads than lists.
 bool Lookups::Next(uint32_t* number) {
   for (;;) {
     uint32_t seen;

@@ -50,7 +50,7 @@ struct Operation {
   bool given_up;   // completes without being started
   bool file_lost;  // its descriptor was closed: it must not begin again
   bool blocks;     // is done in a thread, even if there is an io_uring
-  bool by_thread;  // a new thread is told of it, or of its list (SIGEV_THREAD)
+  bool by_thread;  // its notification, or its list's, is by a new thread (SIGEV_THREAD)
   bool in_line;    // on a stream or appending: done one after the other
   int priority;
   std::atomic<aiocb*> control;  // nullptr: completed

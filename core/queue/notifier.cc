@@ -28,11 +28,11 @@ int PlanNotification(const sigevent& notification, Operation* operation) {
   operation->incarnation = queue->incarnation();
   operation->cookie = reinterpret_cast<uint64_t>(notification.sigev_value.sival_ptr);
   queue->Unpin();
-  // What the first kevent of a queue takes, was not to be had.
+  // The first kevent of a queue needs memory that was not to be had.
   return error != 0 ? EAGAIN : 0;
 }
 
-// False when it was closed meanwhile.
+// False if the queue was closed meanwhile.
 bool Notifier::Post(const Operation& operation, uint32_t number) {
   Queue& queue = Queues::At(operation.queue);
   if (queue_ != &queue) {
@@ -59,7 +59,7 @@ void Notifier::Complete(uint32_t number) {
       if (Post(operation, number)) return;
       break;
     case Operation::Notify::kElsewhere:
-      Wake();  // that may sleep
+      Wake();  // waking may sleep
       sys::Notify(operation.elsewhere);
       break;
     case Operation::Notify::kNobody:

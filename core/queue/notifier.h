@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The end of operations: who is told of it.
+// The notification of completed operations.
 
 #ifndef KEVENT_CORE_QUEUE_NOTIFIER_H_
 #define KEVENT_CORE_QUEUE_NOTIFIER_H_
@@ -15,12 +15,12 @@ namespace kevent::core {
 
 class Queue;
 
-// How an operation is to be told of: into the queue that the sigevent names, or
-// as the C library does.  0, EBADF or EINVAL for the queue, or EAGAIN.
+// Plans the notification of an operation: into the queue that the sigevent names, or as the C
+// library does.  0, EBADF or EINVAL for the queue, or EAGAIN.
 int PlanNotification(const sigevent& notification, Operation* operation);
 
-// Tells of completions: whom they are for is woken once for all that come one
-// after the other, lest he collect the first while the others follow.
+// Notifies of completions.  A queue is woken once for several that come one after the other, lest a
+// collector takes the first while the others follow.
 class Notifier {
  public:
   Notifier() = default;
@@ -28,7 +28,7 @@ class Notifier {
   Notifier(const Notifier&) = delete;
   Notifier& operator=(const Notifier&) = delete;
 
-  // Tells of its completion, and is the last to use it.
+  // Notifies of the operation's completion; nothing uses the operation after that.
   void Complete(uint32_t operation);
 
  private:

@@ -48,7 +48,7 @@ int Now(clockid_t clock, uint64_t* nanoseconds) {
   return 0;
 }
 
-// Does not fail, so that there is no errno to be kept: to look for it costs a call.
+// The call does not fail, so errno need not be kept: keeping it costs a call.
 uint64_t MonotonicNow() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -65,7 +65,7 @@ int ProbeTimerClock(clockid_t clock) {
 }
 
 clockid_t ThreadCpuClock() {
-  // As the kernel lays it out: ~tid << 3, per thread (4), scheduler time (2).
+  // The kernel's layout of a clock id: ~tid << 3, per thread (4), scheduler time (2).
   return ~CallInt(SYS_gettid) * 8 + 6;
 }
 
@@ -75,8 +75,8 @@ namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-// Of `bytes`, whole pages, and a huge page more: those that begin at a huge page's boundary.
-// Gives the rest back.
+// Keeps `bytes` of whole pages, which begin at a huge page's boundary, of a mapping that has one
+// huge page more.  Gives the other pages back.
 void* Aligned(void* pages, size_t bytes) {
   auto* const first = static_cast<char*>(pages);
   const size_t before = -reinterpret_cast<uintptr_t>(first) % kHugePage;
@@ -91,7 +91,7 @@ int MapPages(size_t bytes, OnFork on_fork, void** pages) {
   const ErrnoKept kept;
   const auto page = static_cast<size_t>(getpagesize());
   bytes = (bytes + page - 1) / page * page;
-  // Room for moving a large one to where huge pages can be.
+  // A large mapping gets room for moving it to where huge pages can be.
   const size_t mapped = bytes >= kHugePage ? bytes + kHugePage : bytes;
   void* found = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -102,7 +102,7 @@ int MapPages(size_t bytes, OnFork on_fork, void** pages) {
     const int error = CallInt(SYS_madvise, found, bytes, MADV_WIPEONFORK);
     if (error < 0) {
       UnmapPages(found, bytes);
-      // An advice that the kernel does not know: the arguments are right.
+      // EINVAL means that the kernel does not know the advice: the arguments are right.
       return error == -EINVAL ? -ENOSYS : error;
     }
   }
@@ -113,7 +113,7 @@ int MapPages(size_t bytes, OnFork on_fork, void** pages) {
 void UnmapPages(void* pages, size_t bytes) { Call(SYS_munmap, pages, bytes); }
 
 void PreferHugePages(void* pages, size_t bytes) {
-  Call(SYS_madvise, pages, bytes, MADV_HUGEPAGE);  // a wish: without, it is slower
+  Call(SYS_madvise, pages, bytes, MADV_HUGEPAGE);  // a wish: if it fails, memory is slower
 }
 
 // ---- Descriptors ----------------------------------------------------------
@@ -149,8 +149,8 @@ int LowestInternal() {
   return std::min(DescriptorLimit(), kBelow) / 4 * 3;
 }
 
-// The signal number that a file would announce I/O by, which no file does that
-// the engine has: the C library keeps this one from every program.
+// The mark is the signal number by which a file would announce I/O.  No file of the engine's
+// announces any, and the C library keeps this number from every program.
 int Mark(int fd) {
   const int result = CallInt(SYS_fcntl, fd, F_SETSIG, kReservedSignal);
   return result < 0 ? result : std::min(MarkOf(fd), 0);
@@ -161,8 +161,8 @@ bool IsMarked(int fd) { return MarkOf(fd) == kReservedSignal; }
 
 namespace {
 
-// True if the lock that is asked for meets another one, by `command`; false if that
-// cannot be known.
+// True if a lock on the file would meet another one, as `command` says; false if that cannot be
+// known.
 bool MeetsLock(int fd, int command) {
   struct flock lock = {};
   lock.l_type = F_WRLCK;
@@ -179,10 +179,10 @@ int LockTable(int fd) {
   return CallInt(SYS_fcntl, fd, F_SETLK, &whole);
 }
 
-// One's own locks are not in the way.
+// F_GETLK passes over the locks of the caller's own table.
 bool InTableOf(int fd) { return !MeetsLock(fd, F_GETLK); }
 
-// All are in the way of one that would be the open file's.
+// F_OFD_GETLK asks for a lock of the open file itself, which every table's lock conflicts with.
 bool IsLocked(int fd) { return MeetsLock(fd, F_OFD_GETLK); }
 
 int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token) {
@@ -206,8 +206,8 @@ int EpollTake(int epoll, epoll_event* events, unsigned max) {
 
 namespace {
 
-// LINUX_VERSION_CODE, from the note that the kernel puts into the object it maps into each
-// process: without a system call, which a sandbox would have to allow.  0 if not known.
+// LINUX_VERSION_CODE, from the note in the object that the kernel maps into each process: without a
+// system call, which a sandbox would have to allow.  0 if it is not known.
 uint32_t KernelVersion() {
   const auto* const image = reinterpret_cast<const char*>(getauxval(AT_SYSINFO_EHDR));
   if (image == nullptr) return 0;
@@ -247,8 +247,8 @@ __attribute__((constructor)) void NoteVersion() {
 
 }  // namespace
 
-// From Linux 5.11 on (e59d3c64cba6), a call that does not wait looks at the list of what is
-// ready without the list's lock; 6.18 does so no more.
+// From Linux 5.11 on (e59d3c64cba6), a call that does not wait looks at the list of ready members
+// without the list's lock; from 6.18 on it takes the lock again.
 bool EpollTakeMayMiss() { return g_take_may_miss; }
 
 int ArmTimerfd(int timerfd, uint64_t moment, bool until_clock_set) {
@@ -311,8 +311,8 @@ int Wait(const std::atomic<uint32_t>* word, uint32_t expected, const timespec* d
 
 int WaitCancellably(const std::atomic<uint32_t>* word, uint32_t expected,
                     const timespec* deadline) {
-  // The C library has no cancellation point that sleeps on a futex: the thread
-  // may be cancelled anywhere between these two lines, where it owns nothing.
+  // The C library has no cancellation point that sleeps on a futex: the thread may be cancelled
+  // anywhere between these two lines, where it owns nothing.
   int type;
   pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
   const int result = Wait(word, expected, deadline);
@@ -320,8 +320,8 @@ int WaitCancellably(const std::atomic<uint32_t>* word, uint32_t expected,
   return result;
 }
 
-// The kernel restarts a futex wait without a timeout after a handler with
-// SA_RESTART, and not one with a timeout (signal(7)): there is always one.
+// The kernel restarts a futex wait without a timeout after a handler with SA_RESTART, and not one
+// with a timeout (signal(7)): so there is always one.
 constexpr timespec kFar = ToTimespec(core::kLatest);
 
 }  // namespace

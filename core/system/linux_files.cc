@@ -29,7 +29,7 @@ namespace kevent::sys {
 
 namespace {
 
-// At its place if it has one.
+// Reads or writes at the transfer's place, if the file has places.
 int64_t Move(const Transfer& transfer) {
   const bool read = transfer.kind == Transfer::Kind::kRead;
   const auto [fd, buffer, bytes] = std::tuple(transfer.fd, transfer.buffer, transfer.bytes);
@@ -78,13 +78,14 @@ bool IsPending(SignalSet signals) {
 
 }  // namespace
 
-// As in a thread of its own: blocked there, job control's are not sent.
+// Signals are blocked, as in a thread of the library's own: job control sends none to a thread that
+// blocks them.
 int64_t PerformWithoutSignals(const Transfer& transfer) {
   const SignalSet before = BlockAllSignals();
   const bool was_pending = IsPending(kBrokenPipe);
   const int64_t result = Perform(transfer);
   if (result == -EPIPE && !was_pending) {
-    // The thread's own comes before one that was sent to the process meanwhile.
+    // The thread's own SIGPIPE is taken before one that was sent to the process meanwhile.
     const timespec at_once = {0, 0};
     Call(SYS_rt_sigtimedwait, &kBrokenPipe, nullptr, &at_once, sizeof kBrokenPipe);
   }
@@ -94,7 +95,7 @@ int64_t PerformWithoutSignals(const Transfer& transfer) {
 
 int64_t ReadAtOnce(const Transfer& transfer) {
   const iovec where = {transfer.buffer, transfer.bytes};
-  // The offset in two halves, as the system call has it.
+  // The system call takes the offset in two halves.
   return Call(SYS_preadv2, transfer.fd, &where, 1, transfer.offset, transfer.offset >> 32,
               RWF_NOWAIT);
 }
@@ -111,7 +112,7 @@ namespace {
 
 bool IsStream(int fd) { return Call(SYS_lseek, fd, 0, SEEK_CUR) == -ESPIPE; }
 
-// As an io_uring asks whether it may begin.
+// Asks as an io_uring does before it begins.
 bool IsReady(const Transfer& transfer) {
   const short events = transfer.kind == Transfer::Kind::kRead ? POLLIN : POLLOUT;
   const int found = PollNow(transfer.fd, events);
@@ -126,20 +127,20 @@ bool HasTimeout(const Transfer& transfer) {
          (timeout.tv_sec != 0 || timeout.tv_usec != 0);
 }
 
-// A pipe without a name.  One with a name may have an end at once that no poll tells of:
-// nobody has opened it for writing yet.
+// True for a pipe without a name.  On a pipe with a name a transfer may end at once, of which no
+// poll tells: no process has opened it for writing yet.
 bool IsPipe(int fd) {
   constexpr long kPipefs = 0x50495045;  // PIPEFS_MAGIC
   struct statfs status;
   return Call(SYS_fstatfs, fd, &status) == 0 && status.f_type == kPipefs;
 }
 
-// Files of the kernel's own that have no type, by what /proc calls them, which wait as
-// long as they are not ready if a transfer has so many bytes.
+// Files of the kernel's own without a type, by their names in /proc.  A transfer of enough bytes
+// waits as long as they are not ready.
 struct Known {
   const char* name;
   size_t least_read;
-  bool takes_eight;  // bytes, and no other number (eventfd)
+  bool takes_eight;  // a write is of 8 bytes, and no other number (eventfd)
 };
 constexpr Known kKnown[] = {
     {"anon_inode:[eventfd]", 8, true},     {"anon_inode:[timerfd]", 8, false},
@@ -169,12 +170,12 @@ Nature NatureOfUntyped(const Transfer& transfer) {
 
 Nature NatureOf(const Transfer& transfer, bool nonblock) {
   const bool is_stream = IsStream(transfer.fd);
-  // What is ready, as any file of a disk is, answers an io_uring as it does a call.
-  // But nothing it takes for done.
+  // A file that is ready, as any file of a disk is, answers an io_uring as it does a call.  But an
+  // io_uring takes a transfer of no bytes for done.
   const bool is_nothing = transfer.bytes == 0;
   const int mode = FileMode(transfer.fd);
   if (mode < 0) return {is_stream, false};
-  // Of those without a type an epoll may be ready no more when the io_uring asks.
+  // Files without a type are left out: an epoll may not be ready any more when the io_uring asks.
   const bool has_type = (mode & S_IFMT) != 0;
   if (has_type && !is_stream && !nonblock && !is_nothing && IsReady(transfer)) return {false, true};
   switch (mode & S_IFMT) {
@@ -189,7 +190,7 @@ Nature NatureOf(const Transfer& transfer, bool nonblock) {
     case 0:
       return NatureOfUntyped(transfer);
     default:
-      return {is_stream, false};  // of characters: terminals end by time, others as they like
+      return {is_stream, false};  // character devices: terminals end by time, others as they like
   }
 }
 
@@ -208,8 +209,8 @@ void* RunNotification(void* argument) {
   const auto function = notification->function;
   const sigval value = notification->value;
   notification->taken.store(1, std::memory_order_release);
-  FutexWake(&notification->taken);  // gone from here on: a wake of nobody
-  RestoreSignals(0);                // whatever the thread that made it has blocked
+  FutexWake(&notification->taken);  // may be gone by now, and wakes no thread then
+  RestoreSignals(0);                // unblocks what the maker has blocked
   function(value);
   return nullptr;
 }
@@ -252,7 +253,7 @@ void Notify(const sigevent& event) {
 
 namespace {
 
-// gai_suspend far below whatever this thread calls next.
+// Calls gai_suspend far below the stack of this thread's later calls.
 [[gnu::noinline]] int SuspendFarBelow(const gaicb* const list[], const timespec* timeout) {
   volatile char between[size_t{16} << 10];
   between[0] = 0;
@@ -265,10 +266,9 @@ namespace {
 }  // namespace
 
 void AwaitLookup(gaicb* request) {
-  // A request that gai_cancel takes out wakes nobody who sleeps for it, and stays in
-  // progress (glibc 2.36): gai_suspend alone tells, by EAI_ALLDONE.  No other result of
-  // gai_suspend says that the look-up has ended: a timeout is EAI_SYSTEM there, and
-  // EAI_AGAIN in its manual.
+  // If gai_cancel takes a request out, no thread that sleeps for it is woken, and it stays in
+  // progress (glibc 2.36): gai_suspend alone tells, by EAI_ALLDONE.  No other result of gai_suspend
+  // says that the look-up has ended: a timeout is EAI_SYSTEM there, and EAI_AGAIN in its manual.
   constexpr timespec kSlice = {0, 100'000'000};
   const gaicb* const list[] = {request};
   bool timed_out = false;
@@ -277,11 +277,11 @@ void AwaitLookup(gaicb* request) {
     if (result == EAI_ALLDONE) break;
     timed_out = timed_out || result != 0;
   }
-  // A look-up that ends when gai_suspend times out still has an entry in that function's
-  // frame, which the C library is about to follow (2.36): until the request is no longer
-  // its own, the frame is left as it is.  gai_cancel tells, and takes nothing out: the
-  // program does not begin anew a request that was seen in progress (Lookups::AwaitLetGo).
-  // A request that was not may be begun anew at any moment, so gai_cancel is not called.
+  // A look-up that ends when gai_suspend times out still has an entry in that function's frame,
+  // which the C library is about to follow (2.36): until the C library is through with the request,
+  // the frame is left as it is.  gai_cancel tells that, and takes nothing out: the program does not
+  // begin anew a request that was seen in progress (Lookups::AwaitLetGo).  Any other request may be
+  // begun anew at any moment, so gai_cancel is not called for it.
   if (!timed_out || gai_error(request) == EAI_INPROGRESS) return;
   while (gai_cancel(request) == EAI_NOTCANCELED) Pause();
 }
@@ -290,8 +290,8 @@ void AwaitLookup(gaicb* request) {
 
 namespace {
 
-// ipc/mqueue.c: what the kernel sends, NOTIFY_COOKIE_LEN bytes of the program's
-// own of which the last says why.
+// The kernel sends NOTIFY_COOKIE_LEN bytes (ipc/mqueue.c): the program's own, except the last,
+// which tells the reason.
 constexpr size_t kCookieBytes = 32;
 constexpr char kWokenUp = 1;
 

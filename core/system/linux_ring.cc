@@ -24,7 +24,7 @@ namespace {
 
 constexpr char kLibrary[] = "liburing.so.2";
 
-// The functions that liburing.h does not have inline.
+// The functions that liburing.h does not define inline.
 struct Liburing {
   decltype(&io_uring_queue_init_params) open;
   decltype(&io_uring_ring_dontfork) dontfork;
@@ -34,9 +34,9 @@ struct Liburing {
   decltype(&io_uring_peek_batch_cqe) peek;
 };
 
-// What was found, which is nothing without the library.  Stays where it is.
+// The functions that were found, all null without the library.  They stay where they are.
 constinit std::atomic<const Liburing*> g_liburing{nullptr};
-// Made anew by the first operation of a child of fork.
+// The rings are made anew by the first operation of a child of fork.
 io_uring g_ring;
 io_uring g_read_ring;
 
@@ -53,7 +53,7 @@ bool Find(void* library, const char* name, Function* function) {
 bool FindAll(Liburing* found) {
   void* library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    dlerror();  // is not the program's
+    dlerror();  // the error is not the program's
     return false;
   }
   return Find(library, "io_uring_queue_init_params", &found->open) &&
@@ -64,8 +64,8 @@ bool FindAll(Liburing* found) {
          Find(library, "io_uring_peek_batch_cqe", &found->peek);
 }
 
-// True if there is no descriptor to be had, or no memory for a library; not if a
-// sandbox lets none be opened.
+// True if there is no descriptor or no memory for a library; false if a sandbox does not let a
+// library be opened.
 bool Lacking() {
   const long fd = Call(SYS_openat, AT_FDCWD, "/", O_PATH | O_CLOEXEC);
   if (fd >= 0) Close(static_cast<int>(fd));
@@ -76,13 +76,13 @@ bool Lacking() {
   return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || error == -ENOMEM;
 }
 
-// By what it has loaded into the process before everything else: without its headers,
-// which are not there wherever this is built.
+// Looks for a symbol that Valgrind has loaded into the process before everything else: its headers
+// may be missing where this is built.
 bool RunsUnderValgrind() { return dlsym(RTLD_DEFAULT, "_vgnU_freeres") != nullptr; }
 
 int Open(Ring which) {
-  // Valgrind lets no other thread run while one sleeps in io_uring_enter (3.19; its bug
-  // 463859): everything would hang.
+  // Valgrind lets no other thread run while one sleeps in io_uring_enter (3.19; its bug 463859):
+  // every thread would hang.
   if (RunsUnderValgrind()) return -ENOSYS;
   const Liburing* liburing = g_liburing.load(std::memory_order_acquire);
   if (liburing == nullptr || liburing->open == nullptr) return -ENOSYS;
@@ -92,25 +92,24 @@ int Open(Ring which) {
   const unsigned entries = which == Ring::kOperations ? kRingEntries : kReadsTogether;
   int result = liburing->open(entries, &ring, &parameters);
   if (result < 0) return result;
-  // Nothing is lost when very many complete at once; and a read without an
-  // offset is one of a stream.
+  // With these, no completion is lost when very many come at once; and a read without an offset is
+  // one of a stream.
   constexpr unsigned kNeeded = IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS;
-  // Its pages are the parent's: a child that writes to them confuses both.
+  // The pages of the ring are the parent's: a child that writes to them confuses both.
   result = (parameters.features & kNeeded) != kNeeded ? -ENOSYS : liburing->dontfork(&ring);
   if (result == 0) return ring.ring_fd;
   liburing->close(&ring);
   return result;
 }
 
-// The kernel looks at the tail in a call that submits, and nobody makes one
-// meanwhile.
+// The kernel looks at the tail in a call that submits, and no thread makes one meanwhile.
 void DropUnsubmitted(io_uring& ring) {
   const unsigned first = ring.sq.sqe_tail - io_uring_sq_ready(&ring);
   io_uring_smp_store_release(ring.sq.ktail, first);
   ring.sq.sqe_head = ring.sq.sqe_tail = first;
 }
 
-// Takes what has completed into `results`, by its tokens.
+// Takes the results of completed reads into `results`, by their tokens.
 unsigned TakeReads(int64_t* results) {
   io_uring_cqe* completed[kReadsTogether];
   const unsigned count = Library().peek(&g_read_ring, completed, kReadsTogether);
@@ -119,7 +118,7 @@ unsigned TakeReads(int64_t* results) {
   return count;
 }
 
-// Hands them to the kernel: how many it has taken, or a negative errno.
+// Hands the reads to the kernel; returns the number that it has taken, or a negative errno.
 int SubmitReads() {
   unsigned taken = 0;
   while (const unsigned left = io_uring_sq_ready(&g_read_ring)) {
@@ -131,7 +130,7 @@ int SubmitReads() {
   return static_cast<int>(taken);
 }
 
-// Whether a call will succeed another time.
+// True if a call will succeed another time.
 bool MayPass(int result) {
   return result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY ||
          result == -ENOMEM;
@@ -146,8 +145,8 @@ int LoadRing() {
   if (MapPages(sizeof(Liburing), OnFork::kKeep, &found) < 0) return -EAGAIN;
   const ErrnoKept kept;
   bool any = FindAll(found);
-  // The loader does not say why.  Where it would have had what it takes, it is asked
-  // once more: what was missing may be there since.
+  // The loader does not say why it fails.  If there are memory and descriptors now, it is asked
+  // once more: they may have been missing before.
   const bool lacking = !any && Lacking();
   if (!any && !lacking) any = FindAll(found);
   if (!any) *found = {};
@@ -187,8 +186,7 @@ bool RingAdd(const Transfer& transfer, uint64_t token) {
       io_uring_prep_fsync(sqe, transfer.fd, IORING_FSYNC_DATASYNC);
       break;
   }
-  // What is in the page cache, or goes there, would be copied by the call that
-  // submits.
+  // The call that submits would copy a transfer of the page cache itself.
   if (transfer.bytes > Transfer::kMostAtOnce && transfer.offset != Transfer::kStream) {
     sqe->flags |= IOSQE_ASYNC;
   }
@@ -225,8 +223,7 @@ int ReadTogether(const Transfer* reads, unsigned count, int64_t* results) {
   const ErrnoKept kept;
   const int taken = SubmitReads();
   DropUnsubmitted(g_read_ring);
-  // They have completed in that call, unless the file was made an O_DIRECT one
-  // meanwhile.
+  // The reads have completed in that call, unless the file was made an O_DIRECT one meanwhile.
   for (int left = taken; left > 0;) {
     left -= static_cast<int>(TakeReads(results));
     io_uring_cqe* one;
@@ -237,8 +234,8 @@ int ReadTogether(const Transfer* reads, unsigned count, int64_t* results) {
 
 namespace {
 
-// With a timeout, where the kernel takes one (5.11); elsewhere by a poll of its
-// descriptor, which may be a stranger's by now: then that is not to be slept on.
+// Waits with a timeout, if the kernel takes one (5.11); otherwise by a poll of the ring's
+// descriptor.  That may be a stranger's by now, which must not be slept on.
 int WaitForAWhile(io_uring_cqe** completed) {
   constexpr __s64 kSeconds = 1;
   if ((g_ring.features & IORING_FEAT_EXT_ARG) != 0) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The seam on Linux: what the sources of kevents ask of the system.
+// The seam on Linux: the system's part of the sources of kevents.
 
 #include <linux/futex.h>
 #include <sys/inotify.h>
@@ -35,16 +35,16 @@ int FileMode(int fd) {
 
 namespace {
 
-// Has the pages faulted in as if they were written to: 0 or a negative errno, EINVAL
-// for read-only pages as for a kernel before Linux 5.14, and what a sandbox says.
+// Has the pages faulted in as if they were written to: 0 or a negative errno, which is EINVAL for
+// read-only pages and before Linux 5.14, and may be a sandbox's.
 int PopulateForWriting(uintptr_t first, uintptr_t end, uintptr_t page) {
   constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE
   first &= ~(page - 1);
   return CallInt(SYS_madvise, first, end - first, kPopulateWrite);
 }
 
-// FUTEX_WAKE_OP writes a word of the program's, here by an atomic OR of 0.  It wakes
-// nobody: the futex whose sleepers it is for is a word of this thread's stack.
+// FUTEX_WAKE_OP writes a word of the program's, here by an atomic OR of 0.  It wakes no thread: the
+// futex whose sleepers it wakes is a word of this thread's stack.
 bool CanBeWritten(uintptr_t address) {
   uint32_t own = 0;
   constexpr uint32_t kOrZero = FUTEX_OP(FUTEX_OP_OR, 0, FUTEX_OP_CMP_LT, 0);
@@ -92,7 +92,7 @@ int LetSignalsThrough(const sigset_t* mask) {
 }
 
 int TakeSignals(int signalfd, uint32_t* count, uint32_t* sender) {
-  // One call takes the queued instances of a real-time signal, so many at most.
+  // One call takes at most this many queued instances of a real-time signal.
   signalfd_siginfo taken[16];
   const long bytes = Call(SYS_read, signalfd, taken, sizeof taken);
   if (bytes < 0) return static_cast<int>(bytes);
@@ -108,7 +108,7 @@ int CreatePidfd(int process) { return CallInt(SYS_pidfd_open, process, 0); }
 
 int ExitStatus(int pidfd, int process, int* status) {
   constexpr int kByPidfd = 3;  // P_PIDFD, Linux 5.4
-  // Children that end with another signal than SIGCHLD, too.
+  // Children that end with another signal than SIGCHLD are found, too.
   constexpr int kOptions = WEXITED | WNOHANG | WNOWAIT | __WALL;
   siginfo_t info;
   info.si_pid = 0;
@@ -118,7 +118,7 @@ int ExitStatus(int pidfd, int process, int* status) {
   }
   if (result < 0) return result;
   if (info.si_pid == 0) return -EAGAIN;
-  // As wait(2) has it.
+  // The bit for a core dump, as in the status of wait(2).
   constexpr int kCoreFlag = 0x80;
   switch (info.si_code) {
     case CLD_EXITED:
@@ -138,7 +138,7 @@ int ExitStatus(int pidfd, int process, int* status) {
 int CreateInotify() { return CallInt(SYS_inotify_init1, IN_CLOEXEC | IN_NONBLOCK); }
 
 int InotifyAdd(int inotify, int fd, uint32_t mask) {
-  // inotify takes names; this one is the file's whatever it is called.
+  // inotify takes names; this one is the file's, whatever its other names are.
   char name[32] = "/proc/self/fd/";
   AppendNumber(name, fd);
   return CallInt(SYS_inotify_add_watch, inotify, name, mask | IN_MASK_ADD);

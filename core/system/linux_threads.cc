@@ -39,15 +39,15 @@ int AtForkInChild(void (*handler)()) {
   return -pthread_atfork(nullptr, nullptr, handler);
 }
 
-// ---- The place of a thread of the library's own -----------------------------
+// ---- The place of the library's own threads ---------------------------------
 
 namespace {
 
 constexpr SignalSet Bit(int signal) { return SignalSet{1} << (signal - 1); }
 
-// CPUs, as the kernel has them: of as many as any kernel is built for.
+// A set of CPUs in the kernel's layout, large enough for any kernel's.
 struct Cpus {
-  int bytes;  // as many as the kernel has, or 0
+  int bytes;  // the size of the kernel's sets, or 0
   unsigned char mask[1024];
 };
 
@@ -56,14 +56,14 @@ void GetCpus(int thread, Cpus* cpus) {
   cpus->bytes = bytes < 0 ? 0 : bytes;
 }
 
-// Those of the thread that loaded the library: what the process was given to run on.
+// The CPUs of the thread that loaded the library: the process was given these to run on.
 constinit Cpus g_cpus = {};
 
 __attribute__((constructor)) void NoteCpus() { GetCpus(0, &g_cpus); }
 
-// Whoever happens to make the first timer of a kind, and pins threads to CPUs, has
-// nothing to do with where this one runs.  Nothing is set that is so already: sandboxes
-// forbid these calls.
+// Gives the thread its name and the process's CPUs.  The thread that happens to make the first
+// timer of a kind may be pinned to other CPUs, and that is no reason to run this one there.
+// Nothing is set that is set already: sandboxes forbid these calls.
 void TakePlace(const char* name) {
   Call(SYS_prctl, PR_SET_NAME, name);
   Cpus cpus;
@@ -79,7 +79,7 @@ void TakePolicy(int policy) {
     const sched_param none = {};
     Call(SYS_sched_setscheduler, 0, SCHED_OTHER, &none);
   }
-  // The system call counts from 40 down to 1.
+  // The system call answers 40 down to 1.
   constexpr int kZero = 20;
   const int process = CallInt(SYS_getpriority, PRIO_PROCESS, ProcessId());
   if (process > 0 && process != CallInt(SYS_getpriority, PRIO_PROCESS, 0)) {
@@ -99,22 +99,22 @@ void* RunThread(void* start_argument) {
   const SignalSet all_but_setxid = ~Bit(kSetxidSignal);
   Call(SYS_rt_sigprocmask, SIG_SETMASK, &all_but_setxid, nullptr, sizeof(SignalSet));
   TakePlace(start->name);
-  // One of real-time scheduling, which the maker's is then, waits for this thread:
-  // on its terms.
+  // If this thread has a real-time policy, which it has from its maker, then the maker waits for
+  // it: it keeps that policy until the maker goes on.
   const int policy = CallInt(SYS_sched_getscheduler, 0);
   const bool real_time = policy == SCHED_FIFO || policy == SCHED_RR;
   if (!real_time) TakePolicy(policy);
   const auto body = start->body;
   void* const argument = start->argument;
   start->thread.store(static_cast<uint32_t>(CallInt(SYS_gettid)), std::memory_order_release);
-  FutexWake(&start->thread);  // *start is gone from here on: a wake of nobody
+  FutexWake(&start->thread);  // may be gone by now, and wakes no thread then
   if (real_time) TakePolicy(policy);
   body(argument);
   return nullptr;
 }
 
-// The size of a stack of the library's own: what its functions, the C library's that
-// they call, and the kernel's signal frame take, several times over.
+// The stack of a thread of the library's own: several times the need of the library's functions,
+// the C library's that they call, and the kernel's signal frame.
 constexpr size_t kStack = size_t{256} << 10;
 
 int Create(const pthread_attr_t& attributes, Start* start) {
@@ -133,12 +133,12 @@ int StartThread(void (*body)(void*), void* argument, const char* name) {
   size_t usual = kStack;
   pthread_attr_getstacksize(&attributes, &usual);
   pthread_attr_setstacksize(&attributes, kStack);
-  // Blocked before it begins: no handler of the program ever runs in it.
+  // Signals are blocked before the thread begins: no handler of the program ever runs in it.
   const SignalSet before = BlockAllSignals();
   int error = Create(attributes, &start);
   if (error == EINVAL) {
-    // The program's thread-local storage, which the C library puts there as well, has
-    // no room in it.
+    // The stack has no room for the program's thread-local storage, which the C library puts there
+    // as well.
     pthread_attr_setstacksize(&attributes, usual);
     error = Create(attributes, &start);
   }
