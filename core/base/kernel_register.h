@@ -67,8 +67,8 @@ class KernelRegister {
     return pair_.Swap(found, Changed(found, value));
   }
 
-  // Tells the kernel by `call(value)`, until the register holds the value that was told.  Model:
-  // WITHOUT_SECOND_LOOK_AFTER_TELLING.
+  // Tells the kernel by `call(value)`, until the register holds the value that was told.
+  // Model: WITHOUT_SECOND_LOOK_AFTER_TELLING.
   template <typename Call>
   void Tell(Call call) {
     for (;;) {
