@@ -330,16 +330,26 @@ int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Su
   // between: a completion of one library wakes no sleeper of the other.
   while (AnyOthers(list, count) && others != nullptr && AnyOurs(list, count)) {
     const aiocb* theirs[1];
+    bool slept = false;
     for (int i = 0; i < count && !done(); ++i) {
       if (list[i] == nullptr || !InProgress(list[i]) || IsOurs(list[i])) continue;
       theirs[0] = list[i];
       const int before = errno;
-      if (others(theirs, 1, &kSlice) != 0 && errno != EAGAIN) return errno;
+      const bool returned_at_once = others(theirs, 1, &kSlice) == 0;
+      if (!returned_at_once && errno != EAGAIN) return errno;
       errno = before;
+      slept |= !returned_at_once;
     }
     if (done()) return 0;
     sys::Now(CLOCK_MONOTONIC, &now);
     if (now >= end) return EAGAIN;
+    // The C library does not wait for what it does not know, as the copy of a block of ours.
+    if (!slept) {
+      const timespec slice_end = ToTimespec(AddSaturating(now, ToNanoseconds(kSlice)));
+      const int result = Aio().Await(&slice_end, done);
+      if (result == 0) return 0;
+      if (result != -ETIMEDOUT) return -result;
+    }
   }
   const int result = Aio().Await(timeout == nullptr ? nullptr : &deadline, done);
   return result == -ETIMEDOUT ? EAGAIN : -result;

@@ -342,6 +342,32 @@ TEST_F(Ring, ThePoolsLastThreadStaysForWhatWaits) {
   EXPECT_EQ(Collect(queue_).size(), 2);
 }
 
+// The C library answers at once for a block that it does not know, and would be asked over
+// and over.
+TEST_F(Ring, ASleeperBesideACopyOfItsBlockSleeps) {
+  Write();
+  aiocb copy = control_;
+  const aiocb* const list[] = {&copy, &control_};
+  static int asked = 0;
+  int waits = 0;
+  Sim().when_waiting = [&waits] {
+    ++waits;
+    Sim().Advance(1'000'000);
+    return -ETIMEDOUT;
+  };
+  const timespec five_milliseconds = {0, 5'000'000};
+  EXPECT_EQ(kevent::core::SuspendFor(list, 2, &five_milliseconds,
+                                     [](const aiocb* const[], int, const timespec*) {
+                                       if (++asked > 100) Sim().Advance(kSecond);
+                                       return 0;
+                                     }),
+            EAGAIN);
+  EXPECT_EQ(waits, 5);
+  EXPECT_LE(asked, 6);
+  Run({[] { End(10); }});
+  EXPECT_EQ(Collect(queue_).size(), 1);
+}
+
 // A thread that had nothing to do for a while; the next operation has another.
 TEST_F(Ring, AnIdleThreadGoes) {
   Sim().ring.times_out = true;
