@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ring, read by several threads: who has which slots, and who frees them.
+ * Several threads read the ring: which slots each thread has, and which thread frees them.
  *
  *     cc ring_consumers.c -lkevent -lpthread
  *
- * Four threads read a ring of 64 events, into which 20000 go: forty times 500 events
- * of the program's own.  Each is served once.
+ * Four threads read a ring of 64 events, into which 20000 events go: the program makes
+ * 500 events of its own ready, forty times.  Each event is served once.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -39,15 +39,15 @@ static void serve(const struct ukevent *event, unsigned consumer) {
   pthread_mutex_unlock(&counting);
 }
 
-/* kevent_wait fills slots for one thread at a time, which knows them by that.  They
- * are freed in the order of the turns, as kevent_commit frees all that lies before. */
+/* One thread at a time calls kevent_wait, and so knows which slots the call fills.  Slots
+ * are freed in the order of the calls: kevent_commit also frees all slots before its index. */
 static pthread_mutex_t waiting = PTHREAD_MUTEX_INITIALIZER;
 static unsigned next_slot, next_turn; /* under `waiting` */
 
 static pthread_mutex_t freeing = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t freed_some = PTHREAD_COND_INITIALIZER;
 static unsigned turn_to_free; /* under `freeing` */
-static unsigned freed;        /* the index up to which the ring is */
+static unsigned freed;        /* the index up to which the ring is freed */
 
 /* Returns when the queue is closed. */
 static void consume(unsigned consumer) {
@@ -63,7 +63,7 @@ static void consume(unsigned consumer) {
     }
     pthread_mutex_unlock(&waiting);
     if (error != 0 && error != EINTR) return;
-    if (n <= 0) continue; /* a signal; or others have freed meanwhile */
+    if (n <= 0) continue; /* a signal came, or other threads have freed slots meanwhile */
 
     for (int i = 0; i < n; i++) serve(&ring->event[(first + (unsigned)i) % size], consumer);
 

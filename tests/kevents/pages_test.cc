@@ -108,7 +108,7 @@ TEST(Pages, HaveTheLayoutsOfTheHeader) {
 // The suite runs the program.
 TEST(Pages, ShareTheRingAsTheExampleDoes) {
   const std::string page = Contents("man/kevent_wait.3");
-  const size_t start = page.find(".EX\n/* kevent_wait fills slots");
+  const size_t start = page.find(".EX\n/* One thread at a time calls");
   ASSERT_NE(start, std::string::npos);
   std::string shown = page.substr(start + 4, page.find(".EE", start) - start - 4);
   shown = std::regex_replace(shown, std::regex(R"(\\-)"), "-");
