@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies a directory tree with asynchronous I/O, and meanwhile answers messages,
- * looks up names and shows how far it is: all of it completes into one queue.
- * There is no thread of its own, no signal, and one place where it waits.
+ * This program copies a directory tree with asynchronous I/O, and meanwhile answers
+ * messages, looks up names and shows its progress: all of that completes into one queue.
+ * It makes no thread, uses no signal, and waits in one place.
  *
  *     cc copy_tree.c -lkevent
  *     ./a.out SOURCE TARGET
  *
- * Beside the names that it is given, it looks up localhost: there is always a look-up.
- * While it runs, `copy_tree --send QUEUE status` asks it how far it is, and
- * `copy_tree --send QUEUE stop` ends it in good order; it prints QUEUE at first.
+ * It looks up the names that it is given, and localhost, so that there is always a look-up.
+ * While it runs, `copy_tree --send QUEUE status` asks for its progress, and
+ * `copy_tree --send QUEUE stop` ends it in good order.  It prints QUEUE at first.
  */
 #define _GNU_SOURCE
 #include <aio.h>
@@ -31,15 +31,15 @@ enum { BLOCKS = 32, BLOCK_BYTES = 65536, MAX_NAMES = 16, EVENTS = 64, MESSAGE_BY
 /* A file that is being copied. */
 struct file {
   int in, out;
-  off_t size, next; /* what no block has begun with yet */
-  int blocks;       /* in flight */
+  off_t size, next; /* no block has begun with the bytes from `next` on */
+  int blocks;       /* number of blocks in flight */
   int failed;
   mode_t mode;
   char *target;
 };
 
-/* A directory of which all was looked at.  It has its mode in the end: before, a
- * file in it that fails is still to be removed. */
+/* A directory whose entries were all looked at.  Its mode is set at the end: until then
+ * the program may have to remove a file in it whose copy has failed. */
 struct directory {
   char *target;
   mode_t mode;
@@ -52,7 +52,7 @@ struct block {
   struct file *file; /* NULL: free */
   enum { TO_READ, READING, TO_WRITE, WRITING } state;
   off_t offset;
-  size_t left, have, written; /* of the part; read into the buffer; written of that */
+  size_t left, have, written; /* bytes of the part to read; in the buffer; written of these */
   char *buffer;
 };
 
@@ -174,7 +174,8 @@ static void close_file(struct file *file) {
   free(file);
 }
 
-/* The next regular file; on the way to it, whatever else there is. */
+/* Returns the next regular file that is not empty, or NULL at the end.  Copies the
+ * directories, links and empty files that come before it. */
 static struct file *next_file(void) {
   while (!copy.stopping) {
     errno = 0; /* NULL is the end, or an error */
@@ -213,7 +214,7 @@ static struct file *next_file(void) {
       default:
         printf("skipped: %s\n", entry->fts_path);
     }
-    if (file != NULL && file->size != 0) return file; /* which has the name */
+    if (file != NULL && file->size != 0) return file; /* the file owns `target` */
     if (file != NULL) {
       close_file(file);
     } else {
@@ -225,8 +226,8 @@ static struct file *next_file(void) {
 
 /* ---- Blocks -------------------------------------------------------------- */
 
-/* Asks for the next step of a block.  Without room for it (EAGAIN) it is tried
- * again after the next event. */
+/* Begins the next step of a block.  If there is no room for the operation (EAGAIN), the
+ * loop tries again after the next event. */
 static int start(struct block *block) {
   struct aiocb *control = &block->control;
   const int writes = block->state == TO_WRITE;
@@ -253,7 +254,7 @@ static void end_block(struct block *block) {
   }
 }
 
-/* A part of the current file for a free block; 0 when there is nothing to do. */
+/* Gives a free block a part of the current file.  Returns 0 when there is no part left. */
 static int give_work(struct block *block) {
   if (copy.stopping) return 0;
   if (copy.current == NULL) copy.current = next_file();
@@ -312,7 +313,7 @@ static int busy(void) {
   return 0;
 }
 
-/* What no block is to begin with any more. */
+/* From now on no block begins with another part. */
 static void stop(void) {
   printf("stopping\n");
   copy.stopping = 1;
@@ -328,8 +329,8 @@ static void expect_message(void) {
   must(mq_notify(copy.messages, &notification) == 0, "mq_notify");
 }
 
-/* Registered again before it is emptied: what comes in between is seen either
- * by this loop or by the next event. */
+/* Registers again before it empties the queue: a message that comes in between is read
+ * either by this loop or after the next event. */
 static void read_messages(void) {
   char text[MESSAGE_BYTES + 1];
   ssize_t length;
@@ -348,8 +349,9 @@ static void read_messages(void) {
 
 static void remove_messages(void) { mq_unlink(copy.message_queue); }
 
-/* The name is told when the queue is watched: a message that arrives before
- * would not be an arrival at an empty queue, which alone notifies (mq_notify(3)). */
+/* Prints the name only when the queue is watched: a message that arrived before would
+ * not notify, nor would those after it, as only one that arrives at an empty queue
+ * does (mq_notify(3)). */
 static void open_messages(void) {
   struct mq_attr attributes = {.mq_maxmsg = 8, .mq_msgsize = MESSAGE_BYTES};
   snprintf(copy.message_queue, sizeof copy.message_queue, "/copy_tree.%d", (int)getpid());

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * KEVENT_INODE: what comes into a directory and goes out of it.
+ * KEVENT_INODE: entries come into a directory and go out of it.
  *
  *     cc directory.c -lkevent
  *
- * Makes a directory, three files in it, and removes them one by one.  Changes
- * between two collections are one event, with their number.
+ * The program makes a directory and three files in it, and removes them one by one.
+ * Changes between two collections are one event, with their number.
  */
 #define _GNU_SOURCE
 

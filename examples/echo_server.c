@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An echo server with idle timeouts: sockets, a timer for each connection,
- * SIGTERM and a user event in one queue, collected by one kevent_get_events.
+ * An echo server with idle timeouts: one queue has sockets, a timer for each
+ * connection, SIGTERM and a user event, and one kevent_get_events collects them.
  *
  *     cc echo_server.c -lkevent
  *     ./echo_server --port 7007 --idle 10000
  *
  * A connection is two kevents with the same cookie: its socket, and a timer that
- * is set again whenever something was received or sent.  What cannot be sent at
- * once is kept, and until it is gone the connection waits for room to send and
- * receives nothing.  SIGUSR1 has the server say how it does; its handler injects
- * the user event.  SIGTERM and SIGINT end it.
+ * is set again whenever data were received or sent.  Data that cannot be sent at
+ * once are kept, and until they are gone the connection waits for room to send and
+ * receives nothing.  At SIGUSR1, whose handler makes the user event ready, the server
+ * prints its counts.  SIGTERM and SIGINT end it.
  */
 #define _GNU_SOURCE
 
@@ -33,16 +33,16 @@ enum { batch = 256, buffer_size = 64 * 1024 };
 
 struct connection {
   int fd;
-  bool active; /* in this batch: its timer is to be set again */
-  bool closed; /* freed after the batch, which may hold another event of it */
+  bool active; /* it was active in this batch: its timer is to be set again */
+  bool closed; /* it is freed after the batch, which may hold another event of it */
   char *unsent;
   size_t unsent_size;
-  struct connection *next; /* among the active or the closed ones */
+  struct connection *next; /* the next of the active or of the closed connections */
 };
 
 static int kev_fd;
 static int listener;
-static int reserve; /* a descriptor to let go when there are no more */
+static int reserve; /* a descriptor to close when no other is left */
 static long idle_ms = 10000;
 static struct connection *active;
 static struct connection *closed;
@@ -66,7 +66,7 @@ static struct ukevent socket_request(struct connection *connection) {
   };
 }
 
-/* All timers have the same setting, read during the call. */
+/* All timers have the same setting, which kevent_ctl reads during the call. */
 static struct ukevent timer_request(struct connection *connection) {
   static struct kevent_timer_spec spec;
   const struct kevent_timer_spec *address = &spec;
@@ -82,7 +82,7 @@ static struct ukevent timer_request(struct connection *connection) {
   return request;
 }
 
-/* Registers what is there to stay: the listener, the signals, the user event. */
+/* Registers a kevent that stays: the listener, a signal, the user event. */
 static void add(struct ukevent request) {
   int refused = kevent_ctl(kev_fd, KEVENT_CTL_ADD, 1, &request);
   if (refused > 0) errno = -(int)request.ret_data[1];
@@ -98,17 +98,17 @@ static void be_active(struct connection *connection) {
   active = connection;
 }
 
-/* One that is not registered comes back in the array as broken, which is no harm. */
+/* kevent_ctl marks the entry of a kevent that is not registered as broken, which does no harm. */
 static void unregister(struct connection *connection) {
   struct ukevent requests[] = {socket_request(connection), timer_request(connection)};
   if (kevent_ctl(kev_fd, KEVENT_CTL_REMOVE, 2, requests) == -1) die("kevent_ctl");
 }
 
-/* False when one of its two kevents cannot be registered; then neither is. */
+/* Returns false when one of the two kevents cannot be registered; then neither is. */
 static bool register_connection(struct connection *connection) {
   struct ukevent requests[] = {socket_request(connection), timer_request(connection)};
   if (kevent_ctl(kev_fd, KEVENT_CTL_ADD, 2, requests) == 0) return true;
-  /* What comes back is moved to the front of the array: the requests are gone. */
+  /* Entries that come back are moved to the front of the array: the requests are gone. */
   unregister(connection);
   return false;
 }
@@ -126,7 +126,7 @@ static void open_connection(int fd) {
   open_connections++;
 }
 
-/* Its kevents go before the descriptor does. */
+/* Removes the kevents before it closes the descriptor. */
 static void close_connection(struct connection *connection) {
   unregister(connection);
   close(connection->fd);
@@ -142,7 +142,7 @@ static void change_interest(struct connection *connection) {
   if (kevent_ctl(kev_fd, KEVENT_CTL_MODIFY, 1, &request) == -1) die("kevent_ctl");
 }
 
-/* Sends what it can and returns how much, or -1 when the connection is gone. */
+/* Sends as much as it can.  Returns the number of bytes, or -1 when the connection is gone. */
 static ssize_t send_some(int fd, const char *data, size_t size) {
   size_t sent = 0;
   while (sent < size) {
@@ -176,7 +176,7 @@ static void receive(struct connection *connection) {
   change_interest(connection);
 }
 
-/* Something waits that was not received yet: a busy server comes late to it. */
+/* True if data wait that were not received yet: a busy server comes late to them. */
 static bool has_sent(const struct connection *connection) {
   char byte;
   return recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
@@ -203,13 +203,13 @@ static void accept_all(void) {
     if (fd != -1) {
       open_connection(fd);
     } else if (errno == EMFILE || errno == ENFILE) {
-      /* Left waiting, it would make the listener ready for ever. */
+      /* A connection that is left waiting would make the listener ready for ever. */
       fprintf(stderr, "echo_server: a connection is refused: no descriptors\n");
       close(reserve);
       close(accept4(listener, NULL, NULL, SOCK_CLOEXEC));
       reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
     } else if (errno != EINTR && errno != ECONNABORTED) {
-      return; /* EAGAIN: that was all */
+      return; /* EAGAIN: no connection waits */
     }
   }
 }
@@ -223,14 +223,14 @@ static void say_statistics(void) {
   fflush(stdout);
 }
 
-/* Async-signal-safe: kevent_ctl is with this command. */
+/* With this command kevent_ctl is async-signal-safe. */
 static void on_usr1(int signal_number) {
   struct ukevent event = {.type = KEVENT_UNOTIFY, .event = KEVENT_UNOTIFY_EVENT};
   (void)signal_number;
   kevent_ctl(kev_fd, KEVENT_CTL_READY, 1, &event);
 }
 
-/* False when the server is to end. */
+/* Returns false when the server is to end. */
 static bool serve(const struct ukevent *event) {
   struct connection *connection = event->ptr;
   switch (event->type) {
@@ -240,7 +240,7 @@ static bool serve(const struct ukevent *event) {
       say_statistics();
       return true;
     case KEVENT_TIMER:
-      /* What was active in this batch is not idle, nor is what has sent something since. */
+      /* A connection that was active in this batch, or has sent data since, is not idle. */
       if (connection->closed || connection->active) return true;
       if (has_sent(connection)) {
         be_active(connection);
@@ -267,7 +267,7 @@ static bool serve(const struct ukevent *event) {
   }
 }
 
-/* Sets the timers of those that were active again, in one call. */
+/* Sets the timers of the connections that were active again, in one call. */
 static void end_batch(void) {
   struct ukevent requests[batch];
   unsigned count = 0;

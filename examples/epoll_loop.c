@@ -49,9 +49,9 @@ static void watch(int epoll_fd, int fd) {
   if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == -1) die("epoll_ctl");
 }
 
-/* Takes everything that can be collected.  A batch that is not full was the
- * last one.  To find nothing is no error: a queue may be readable once in
- * vain, for instance when another thread has collected meanwhile. */
+/* Takes all events that can be collected.  A batch that is not full is the last
+ * one.  An empty batch is no error: a queue may be readable once in vain, for
+ * instance when another thread has collected meanwhile. */
 static void drain(int kev_fd, int pipe_fd) {
   enum { max = 8 };
   struct ukevent events[max];

@@ -4,9 +4,9 @@
  *
  *     cc kevent_timer.c -lkevent
  *
- * One timer has a period of 20 ms, which is its id.  The other is told by a key,
- * 1, and its setting is a struct kevent_timer_spec: it expires 50 ms from now,
- * is set again twice, and at last disarmed.
+ * One timer has a period of 20 ms, which is its id.  The other has the key 1 as its
+ * id, and its setting is a struct kevent_timer_spec: it expires 50 ms from now, is
+ * set again twice, and is disarmed at the end.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -23,7 +23,7 @@ static void die(const char *what) {
   exit(EXIT_FAILURE);
 }
 
-/* An entry that is broken has its errno in ret_data[1]; one of ADD comes back. */
+/* A broken entry has its errno in ret_data[1].  With ADD it comes back, and is counted. */
 static void control(int kev_fd, unsigned cmd, struct ukevent *request) {
   int result = kevent_ctl(kev_fd, cmd, 1, request);
   bool broken = result > 0 || (result == 0 && (request->ret_flags & KEVENT_RET_BROKEN));

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * KEVENT_PIPE: reading until the other end is closed.
+ * KEVENT_PIPE: a pipe is read until the other end is closed.
  *
  *     cc pipe.c -lkevent
  *
- * A child writes three lines into a pipe and ends.  The event that comes then is
- * the kevent's last: KEVENT_RET_BROKEN.
+ * A child writes three lines into a pipe and ends.  Then the kevent's last event
+ * comes, with KEVENT_RET_BROKEN.
  */
 #define _GNU_SOURCE
 
@@ -37,7 +37,7 @@ static void write_lines(int fd) {
   _exit(EXIT_SUCCESS);
 }
 
-/* Whatever the pipe has now. */
+/* Copies the bytes that the pipe has now to the output. */
 static void copy_out(int fd) {
   char bytes[256];
   ssize_t n = read(fd, bytes, sizeof bytes);

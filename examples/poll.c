@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * KEVENT_POLL: any descriptor that can be polled, by level and by edge.
+ * KEVENT_POLL: a descriptor that can be polled is watched by level and by edge.
  *
  *     cc poll.c -lkevent
  *
- * An eventfd is watched twice, with different cookies.  The kevent by level is
- * reported for as long as the counter is not zero, the one by edge once for each
- * time that somebody adds to it.
+ * An eventfd has two kevents with different cookies.  The level-triggered one is
+ * reported for as long as the counter is not zero, the edge-triggered one once for
+ * each time that the program adds to the counter.
  */
 #include <errno.h>
 #include <kevent/kevent.h>

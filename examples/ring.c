@@ -5,7 +5,7 @@
  *     cc ring.c -lkevent
  *
  * Sixteen timers of 10 ms complete into a ring of eight.  kevent_wait fills it,
- * the loop reads it up to ring_kidx, and kevent_commit frees what was read.
+ * the loop reads it up to ring_kidx, and kevent_commit frees the slots that were read.
  */
 #define _POSIX_C_SOURCE 200809L
 

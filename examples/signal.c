@@ -4,8 +4,8 @@
  *
  *     cc signal.c -lkevent
  *
- * The signal is blocked first: otherwise it would be delivered as ever.  A timer
- * of 50 ms has the process send itself SIGUSR1, three times.
+ * The signal is blocked first: otherwise it would be delivered as usual.  At each of
+ * three expirations of a timer of 50 ms the process sends itself SIGUSR1.
  */
 #define _POSIX_C_SOURCE 200809L
 

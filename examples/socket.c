@@ -5,8 +5,8 @@
  *     cc socket.c -lkevent
  *
  * A listening socket, the connection that it accepts, and the client's end of
- * it are in one queue.  The server sends back what it receives; the client asks
- * to be told when it can send, once, and ends when it has its words again.
+ * it are in one queue.  The server sends back the bytes that it receives; the client
+ * has one event when it can send, and ends when its words have come back.
  */
 #define _GNU_SOURCE
 
@@ -23,7 +23,7 @@ static void die(const char *what) {
   exit(EXIT_FAILURE);
 }
 
-/* KEVENT_REQ_ALWAYS_QUEUE: what is ready at once is to come by the queue too. */
+/* KEVENT_REQ_ALWAYS_QUEUE: the event of a socket that is ready already comes by the queue too. */
 static void watch(int kev_fd, int fd, unsigned event, unsigned req_flags) {
   struct ukevent request = {
       .id.raw = {(unsigned)fd, 0},

@@ -5,9 +5,9 @@
  *
  *     cc user_event.c -lkevent -pthread
  *
- * A thread does some work and says so; an alarm of 20 ms says so too, in its
- * handler.  At the end the thread wakes the collector on purpose, without an
- * event: kevent_ctl(READY) of nothing.
+ * A thread does some work and makes its event ready; the handler of an alarm of 20 ms
+ * makes another one ready.  At the end the thread wakes the collector on purpose,
+ * without an event, by kevent_ctl(READY) of no kevents.
  */
 #define _GNU_SOURCE
 
@@ -45,7 +45,7 @@ static struct ukevent user_event(unsigned id) {
   };
 }
 
-/* Async-signal-safe. */
+/* This function is async-signal-safe: the handler calls it. */
 static void say(unsigned id) {
   struct ukevent event = user_event(id);
   kevent_ctl(kev_fd, KEVENT_CTL_READY, 1, &event);
