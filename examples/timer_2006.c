@@ -100,7 +100,7 @@ int main(void) {
   count += n;
 
   /* The timer has expired once at the end of each whole period since it was
-   * armed, whether or not anybody was there to collect. */
+   * armed, whether or not the program was collecting. */
   int64_t least = (before_collecting - after_arming) / period;
   int64_t most = (after_collecting - before_arming) / period;
   printf("%d events, %" PRId64 " expirations; by the clock %" PRId64 " to %" PRId64 "\n", count,

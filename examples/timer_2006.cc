@@ -121,7 +121,7 @@ int Run() {
   const Clock::time_point after_collecting = Clock::now();
 
   // The timer has expired once at the end of each whole period since it was
-  // armed, whether or not anybody was there to collect.
+  // armed, whether or not the program was collecting.
   const long long least = (before_collecting - after_arming) / kPeriod;
   const long long most = (after_collecting - before_arming) / kPeriod;
   std::printf("%d events, %lld expirations; by the clock %lld to %lld\n", total.events,
