@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 #
-# Which tests answer what has broken for others: `ctest -L trap.P6.1`.  The traps
-# are numbered by kind: P1 versions of symbols, P6 fork and exec, and so on; what cannot be
-# met is in BUGS of kevent(7), such as P1.6, which is about 32-bit systems.  P3.6 and
-# P6.8 are met as far as the design does not say otherwise.
+# A trap is a fault that others have met; this file names the tests that would find it here:
+# `ctest -L trap.P6.1` runs them.  The first part of a trap's number is its kind, which has a
+# heading below.  Traps that cannot be avoided are in BUGS of kevent(7), such as P1.6, which is
+# about 32-bit systems.  P3.6 and P6.8 are avoided as far as the manual promises.
 
 # Before the tests are registered, which gives them their labels.
 function(kevent_trap number)

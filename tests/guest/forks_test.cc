@@ -120,7 +120,7 @@ class Busy {
   }
 };
 
-// Traps P6.1 and P6.2.
+// tests/traps.cmake: P6.1 and P6.2.
 TEST_F(Forks, TrapP6_1_ThousandsOfTimesOutOfBusyThreads) {
   const int forks = std::getenv("KEVENT_LONG") == nullptr ? 1'000 : 10'000;
   const Busy busy;
