@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
 // The seam between the engine and the system: every call that core/ makes to
-// the kernel or to the thread library is declared here and nowhere else.
-// linux*.cc implement it; unit tests link simulated_system.cc instead,
-// so that the same engine runs on simulated time.
+// the kernel is declared here and nowhere else.  linux*.cc implement it; unit
+// tests link simulated_system.cc instead, so that the same engine runs on
+// simulated time.  Of the thread library the engine calls directly what is the
+// same there: locks (core/base/lock.h), the handlers of cancellation, and
+// pthread_self.
 //
 // Conventions: nothing throws, nothing touches errno, failure is a negative
 // errno value.  Unless its comment says otherwise a function is
