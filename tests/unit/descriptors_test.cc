@@ -168,7 +168,6 @@ TEST_F(Descriptors, WhatIsMadeUnderADup2ThatFailsIsClosed) {
   EXPECT_EQ(Sim().open_descriptors(), before);
 }
 
-// A number closed by a system call that we don't see, and taken by a stranger.
 // Threads that make descriptors again and again let a call of dup2 have its turn.
 TEST_F(Descriptors, ACallOfDup2ThatWaitsIsNotPassedByWhoMakesSomethingLater) {
   const std::thread::id replaces = std::this_thread::get_id();
@@ -199,6 +198,7 @@ TEST_F(Descriptors, ACallOfDup2ThatWaitsIsNotPassedByWhoMakesSomethingLater) {
   Sim().when_pausing = nullptr;
 }
 
+// A number closed by a system call that the library does not see, and taken by a stranger.
 TEST_F(Descriptors, AStrangersDescriptorIsNotArmed) {
   const Handle timer = Create(queue_, CLOCK_MONOTONIC);
   for (const int fd : Internals()) {

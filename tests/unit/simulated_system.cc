@@ -218,7 +218,10 @@ void Simulation::Fork(bool run_handlers) {
 }
 
 int Simulation::Enter(const char* function) {
-  ++calls[function];
+  {
+    const std::lock_guard<std::mutex> lock(calls_mutex_);
+    ++calls[function];
+  }
   if (before_call) before_call(function);
   return 0;
 }

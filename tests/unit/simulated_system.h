@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -187,6 +188,7 @@ class Simulation {
   int table_of_process_ = 1;
   int fail_in_ = 0;
   int fail_with_ = 0;
+  std::mutex calls_mutex_;  // some tests have a thread beside the main one
 };
 
 }  // namespace kevent_test
