@@ -82,7 +82,8 @@ TEST_F(Pool, TakesNothingThatNobodyIsThereFor) {
     std::array<char, 2> bytes;
     Prepare(&reads[0], queue.fd(), busy.ends[0], &bytes[0], 1);
     CHILD_CHECK(aio_read(&reads[0]) == 0);
-    while (ThreadsOfPool() > 1) usleep(1000);  // before it was made when needed, one stood by
+    // A second thread that stood by would do the next read.
+    while (ThreadsOfPool() > 1) usleep(1000);
 
     // Whose threads are counted: not root's.
     const bool is_root = geteuid() == 0;
