@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+//
+// Telling the queue: an armer that is interrupted between
+// marking its timer and having told of it, perhaps for ever, loses nobody's
+// timer; nor does a collector that takes the marks meanwhile.
+
+#include <algorithm>
+#include <array>
+
+#include "tests/concurrency/every_instruction/stepper.h"
+#include "tests/support/queue.h"
+
+namespace kevent_test {
+namespace {
+
+constexpr uintptr_t kTimer = 1;
+constexpr uintptr_t kNeighbour = 2;
+using Found = std::vector<uintptr_t>;
+
+// As the index can have a timer before the setting that is interrupted.
+enum class Indexed { kNowhere, kEarlier, kLater };
+constexpr std::array kEveryPlace = {Indexed::kNowhere, Indexed::kEarlier, Indexed::kLater};
+
+class Scene {
+ public:
+  explicit Scene(Indexed place) : timer_(queue_.fd(), kTimer) {
+    do {
+      neighbours_.emplace_back(queue_.fd(), kNeighbour);
+    } while (Word(neighbour()) != Word(timer_));
+    if (place == Indexed::kEarlier) timer_.ArmIn(kHour / 2);
+    if (place == Indexed::kLater) timer_.ArmIn(2 * kHour);
+    EXPECT_EQ(CollectReady(queue_.fd()), Found());  // and no mark is left
+  }
+
+  int queue() const { return queue_.fd(); }
+  const Timer& timer() const { return timer_; }
+  // Its mark is in the same word as that of the timer.
+  const Timer& neighbour() const { return neighbours_.back(); }
+
+  void SetForAnHour() const {
+    const itimerspec hour = Setting(kHour);
+    timer_settime(timer_.id(), 0, &hour, nullptr);
+  }
+
+ private:
+  static uint32_t Word(const Timer& timer) { return static_cast<uint32_t>(timer.id_bits()) / 64; }
+
+  Queue queue_;
+  Timer timer_;
+  std::vector<Timer> neighbours_;
+};
+
+class TellingTheQueue : public SteppedTest {};
+
+TEST_F(TellingTheQueue, SettingLeftForANearerOneOfTheSameTimer) {
+  for (const Indexed place : kEveryPlace) {
+    for (Stepper stepper(Intruder::kSignalHandler); stepper.Next();) {
+      const Scene scene(place);
+      stepper.Run([&] { scene.SetForAnHour(); },
+                  [&] {
+                    scene.timer().Expire();
+                    Stepper::Leave();
+                  });
+      EXPECT_EQ(CollectReady(scene.queue()), stepper.interrupted() ? Found{kTimer} : Found());
+    }
+  }
+}
+
+TEST_F(TellingTheQueue, SettingLeftForThatOfANeighbour) {
+  for (const Indexed place : kEveryPlace) {
+    for (Stepper stepper(Intruder::kSignalHandler); stepper.Next();) {
+      const Scene scene(place);
+      stepper.Run([&] { scene.SetForAnHour(); },
+                  [&] {
+                    scene.neighbour().Expire();
+                    Stepper::Leave();
+                  });
+      EXPECT_EQ(CollectReady(scene.queue()), stepper.interrupted() ? Found{kNeighbour} : Found());
+    }
+  }
+}
+
+TEST_F(TellingTheQueue, SettingInterruptedByANearerOneOfTheSameTimer) {
+  for (const Indexed place : kEveryPlace) {
+    for (Stepper stepper(Intruder::kSignalHandler); stepper.Next();) {
+      const Scene scene(place);
+      stepper.Run([&] { scene.SetForAnHour(); }, [&] { scene.timer().Expire(); });
+      // Whichever came last.
+      const bool expired = ToNanos(scene.timer().Get().it_value) == 0;
+      EXPECT_EQ(CollectReady(scene.queue()), expired ? Found{kTimer} : Found());
+    }
+  }
+}
+
+TEST_F(TellingTheQueue, SettingDuringACollection) {
+  for (const Indexed place : kEveryPlace) {
+    for (const bool with_neighbour : {false, true}) {
+      for (Stepper stepper(Intruder::kOtherThread); stepper.Next();) {
+        const Scene scene(place);
+        if (with_neighbour) scene.neighbour().Expire();
+        std::array<ukevent, 8> events;
+        int count = 0;
+        stepper.Run(
+            [&] { count = kevent_get_events(scene.queue(), 0, 8, nullptr, events.data(), 0); },
+            [&] { scene.timer().Expire(); });
+        Found found;
+        for (int i = 0; i < count; ++i) found.push_back(Cookie(events[i]));
+        for (const uintptr_t cookie : CollectReady(scene.queue())) found.push_back(cookie);
+        std::sort(found.begin(), found.end());
+
+        Found expected;
+        if (stepper.interrupted()) expected.push_back(kTimer);
+        if (with_neighbour) expected.push_back(kNeighbour);
+        EXPECT_EQ(found, expected);
+      }
+    }
+  }
+}
+
+// The expiration that is being collected, and the one that is set meanwhile,
+// are told apart by their lateness: a second, and as long as can be reported.
+TEST_F(TellingTheQueue, SettingOfTheTimerThatIsCollected) {
+  for (Stepper stepper(Intruder::kOtherThread); stepper.Next();) {
+    const Scene scene(Indexed::kNowhere);
+    scene.timer().ArmAt(Now(CLOCK_MONOTONIC) - kSecond);
+    std::vector<ukevent> events(8);
+    int count = 0;
+    stepper.Run([&] { count = kevent_get_events(scene.queue(), 0, 8, nullptr, events.data(), 0); },
+                [&] { scene.timer().Expire(); });
+    events.resize(count);
+    for (const ukevent& event : Collect(scene.queue(), 0, 8)) events.push_back(event);
+    ASSERT_FALSE(events.empty());
+    ASSERT_LE(events.size(), stepper.interrupted() ? 2u : 1u);
+    EXPECT_EQ(events.back().ret_data[1] == UINT32_MAX, stepper.interrupted());
+    if (events.size() == 2) {
+      EXPECT_NE(events.front().ret_data[1], UINT32_MAX);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace kevent_test
