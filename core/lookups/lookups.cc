@@ -60,11 +60,9 @@ int Lookups::Reserve() {
   const Locked locked(lock_);
   if (threads_ <= in_flight_ && threads_ < kMaxThreads) {
     const auto run = [](void* lookups) { static_cast<Lookups*>(lookups)->Run(); };
-    if (sys::StartThread(run, this, "kevent-gai") >= 0) {
-      ++threads_;
-    } else if (threads_ == 0) {
-      return EAGAIN;
-    }
+    // Another list's thread would be of no use: that list may be looked up for ever.
+    if (sys::StartThread(run, this, "kevent-gai") < 0) return EAGAIN;
+    ++threads_;
   }
   ++in_flight_;
   return 0;

@@ -168,6 +168,7 @@ endfunction()
 function(kevent_add_program target source)
   add_executable(${target} ${source})
   target_compile_features(${target} PRIVATE c_std_11)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${target} PRIVATE kevent::kevent)
 endfunction()
 

@@ -19,13 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                            \
-  do {                                                                              \
-    if (!(condition)) {                                                             \
-      fprintf(stderr, "line %d: %s (%s)\n", __LINE__, #condition, strerror(errno)); \
-      exit(1);                                                                      \
-    }                                                                               \
-  } while (0)
+#include "tests/support/check.h"
 
 /* ---- Threads that begin late ---- */
 
