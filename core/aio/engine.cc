@@ -63,33 +63,23 @@ AioEngine::Lack AioEngine::BeginStaffed(bool chosen, IoOrdering::Runnable* opera
   if (backend_ == Backend::kUnknown && !chosen) return Lack::kBackend;
   Lack lack = Lack::kNothing;
   IoOrdering::Runnable runnable;
-  int32_t for_pool = 0;
   while (operations->first != 0) {
     const uint32_t number = operations->first - 1;
     lack = LackOf(number);
     if (lack != Lack::kNothing) break;
     operations->Take();
+    Operation& operation = Operations::At(number);
+    operation.pooled = !IsForRing(number);
+    operation.uncertain = IsUncertain(number);
     IoOrdering::Runnable begun;
     if (files_.Add(number, &begun) != 0) {
       refused->Append(number);
       continue;
     }
-    if (begun.first != 0 && !IsForRing(number)) {
-      const auto queued = static_cast<int32_t>(for_pool_.count) + for_pool;
-      if (queued >= idle_ && threads_ < kMaxThreads) {
-        // The operation would be left waiting for a thread that may be busy for ever.
-        IoOrdering::Runnable none;
-        files_.Remove(number, &none);
-        operations->Prepend(number);
-        lack = Lack::kPoolThread;
-        break;
-      }
-      ++for_pool;
-    }
     in_flight_.fetch_add(1, std::memory_order_relaxed);
-    Operation& operation = Operations::At(number);
     operation.by_thread = IsToldByThread(number);
     if (operation.by_thread) ++told_by_thread_;
+    if (operation.uncertain) ++uncertain_;
     if (operation.blocks) ++blocking_;
     runnable.Append(begun);
   }
@@ -97,127 +87,11 @@ AioEngine::Lack AioEngine::BeginStaffed(bool chosen, IoOrdering::Runnable* opera
   return lack;
 }
 
-// An operation may have to wait for others first: then a thread must be there that stays.
-AioEngine::Lack AioEngine::LackOf(uint32_t number) const {
-  if (IsToldByThread(number) && telling_thread_ != Presence::kRunning) {
-    return Lack::kTellingThread;
-  }
-  if (IsForRing(number)) {
-    return ring_thread_ == Presence::kRunning ? Lack::kNothing : Lack::kRingThread;
-  }
-  return threads_ > 0 ? Lack::kNothing : Lack::kPoolThread;
-}
-
-// Returns 0 if another look may find that nothing is lacking any more, or EAGAIN.
-int AioEngine::Supply(Lack lack, int loaded) {
-  const Locked staffing(staffing_);
-  switch (lack) {
-    case Lack::kBackend:
-      return Choose(loaded);
-    case Lack::kRingThread:
-      return StartRing();
-    case Lack::kTellingThread:
-      return StartTelling();
-    case Lack::kPoolThread: {
-      // Other threads may have made some meanwhile.
-      {
-        const Locked locked(lock_);
-        const bool any_free = static_cast<int32_t>(for_pool_.count) < idle_;
-        if (any_free || threads_ >= kMaxThreads) return 0;
-      }
-      return AddThread();
-    }
-    case Lack::kNothing:
-      break;
-  }
-  return 0;
-}
-
 bool AioEngine::IsBeingWritten(const sys::Transfer& read) {
   if (!IoOrdering::any_writes()) return false;
   const SignalsBlocked blocked;
   const Locked locked(lock_);
   return files_.IsBeingWritten(read);
-}
-
-// Chooses the ring or the pool, when the first operation comes that finds what the choice takes.
-// Returns 0 or EAGAIN, aio_read's error if anything is lacking.
-int AioEngine::Choose(int loaded) {
-  {
-    const Locked locked(lock_);
-    if (backend_ != Backend::kUnknown) return 0;
-  }
-  switch (loaded == 0 ? OpenRing() : loaded) {
-    case 0:
-      for (;;) {
-        {
-          const Locked locked(lock_);
-          // An operation that waits for one of the pool's now is for the ring later, when perhaps
-          // no thread can be made.
-          const bool any_for_ring = in_flight_.load(std::memory_order_relaxed) != blocking_;
-          if (!any_for_ring || ring_thread_ == Presence::kRunning) {
-            backend_ = Backend::kRing;
-            return 0;
-          }
-        }
-        if (StartRing() != 0) return EAGAIN;
-      }
-    case -EAGAIN:
-    case -EMFILE:
-    case -ENFILE:
-      return EAGAIN;  // a descriptor may be there another time
-    case -ENOMEM:
-      // Memory may be there another time as well; but if locked memory is limited (before Linux
-      // 5.12), it may never be.
-      return 0;
-    default: {
-      const Locked locked(lock_);
-      backend_ = Backend::kPool;
-      return 0;
-    }
-  }
-}
-
-bool AioEngine::IsForRing(uint32_t number) const {
-  return backend_ == Backend::kRing && !Operations::At(number).blocks;
-}
-
-// True if the pool was handed more operations than it has free threads, and may have more threads.
-bool AioEngine::IsShort() const {
-  return HasUnrung() || (static_cast<int32_t>(for_pool_.count) > idle_ && threads_ < kMaxThreads);
-}
-
-// Makes the threads that are lacking for the operations that were handed on.  If none can be made,
-// the next operation that begins or ends tries again, and the ring's thread, if there is one, does
-// each second.
-void AioEngine::StaffUp() {
-  const Locked staffing(staffing_);
-  for (;;) {
-    {
-      const Locked locked(lock_);
-      if (!IsShort()) return;
-    }
-    const bool added = AddThread() == 0;
-    const Locked locked(lock_);
-    if (!added || for_ring_.first != 0) RingBell();
-    if (!added) return;
-  }
-}
-
-// Starts a thread of which there is one: 0 or EAGAIN.
-int AioEngine::StartOne(Presence* presence, void (*run)(void*), const char* name) {
-  {
-    const Locked locked(lock_);
-    if (*presence != Presence::kAbsent) return 0;
-    *presence = Presence::kStarting;
-  }
-  const bool started = sys::StartThread(run, this, name) >= 0;
-  const Locked locked(lock_);
-  // The thread may have ended already.
-  if (*presence == Presence::kStarting) {
-    *presence = started ? Presence::kRunning : Presence::kAbsent;
-  }
-  return started ? 0 : EAGAIN;
 }
 
 void AioEngine::Hand(IoOrdering::Runnable runnable) {
@@ -285,7 +159,7 @@ void AioEngine::SetResult(Operation* operation, int64_t result) {
 void AioEngine::Settle(uint32_t number, int64_t result) {
   Operation& operation = Operations::At(number);
   if (operation.blocks) --blocking_;
-  if (operation.by_thread) --told_by_thread_;
+  if (operation.uncertain) --uncertain_;
   SetResult(&operation, Total(operation, operation.given_up ? -ECANCELED : result));
   in_flight_.fetch_sub(1, std::memory_order_seq_cst);
 }
@@ -317,13 +191,13 @@ void AioEngine::Ended(uint32_t number, int64_t result) {
   {
     Notifier notifier;
     const Locked locked(lock_);
-    ++idle_;
+    pool_.EndWork();
     End(number, result, &notifier, &done, &next);
   }
   TellAll(&done, next);
 }
 
-// Operations that waited for these begin after the notifications.
+// Operations that waited for these begin after the notifications, but for those by a new thread.
 void AioEngine::TellAll(IoOrdering::Runnable* done, const IoOrdering::Runnable& next) {
   Finish(done);
   if (next.first == 0) return;
@@ -333,15 +207,30 @@ void AioEngine::TellAll(IoOrdering::Runnable* done, const IoOrdering::Runnable& 
     Hand(next);
     is_short = IsShort();
   }
-  if (is_short) StaffUp();
+  if (is_short) StaffUp();  // not as long as the ring takes what is for it
 }
 
-// Called without the lock: a notification may make a thread, and wait for it.
+// Called without the lock: the notification of an operation that its call has done may make a
+// thread, and wait for it.  Those that have begun leave that to another thread.
 void AioEngine::Finish(IoOrdering::Runnable* done) {
+  IoOrdering::Runnable by_thread;
+  uint32_t count = 0;
   {
     Notifier notifier;
-    while (const uint32_t link = done->Take()) Tell(link - 1, &notifier);
+    while (const uint32_t link = done->Take()) {
+      if (Operations::At(link - 1).by_thread) {
+        TellButByThread(link - 1, &notifier, &by_thread);
+        ++count;
+      } else {
+        Tell(link - 1, &notifier);
+      }
+    }
   }
+  if (count != 0) LeaveToTell(by_thread, count);
+  WakeSuspended();
+}
+
+void AioEngine::WakeSuspended() {
   finished_.fetch_add(1, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) != 0) sys::FutexWakeAll(&finished_);
 }
@@ -351,20 +240,20 @@ void AioEngine::Tell(uint32_t number, Notifier* notifier) {
   const uint32_t list = operation.list;
   const bool failed = operation.data[1] != 0;
   notifier->Complete(number);
-  if (list != 0) MemberDone(list - 1, failed, notifier);
+  if (list != 0 && CompletesList(list - 1, failed)) notifier->Complete(list - 1);
 }
 
 void AioEngine::FinishMember(uint32_t list) {
-  Notifier notifier;
-  MemberDone(list, false, &notifier);
+  if (CompletesList(list, false)) Notifier().Complete(list);
 }
 
-void AioEngine::MemberDone(uint32_t number, bool failed, Notifier* notifier) {
+// Counts a member as done; true if it was the last one, and the list is to be notified.
+bool AioEngine::CompletesList(uint32_t number, bool failed) {
   Operation& list = Operations::At(number);
   if (failed) list.failed.fetch_add(1, std::memory_order_relaxed);
-  if (list.missing.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
+  if (list.missing.fetch_sub(1, std::memory_order_seq_cst) != 1) return false;
   list.data[1] = list.failed.load(std::memory_order_relaxed);
-  notifier->Complete(number);
+  return true;
 }
 
 // ---- Waiting --------------------------------------------------------------------
@@ -380,140 +269,6 @@ int AioEngine::Sleep(uint32_t seen, const timespec* deadline) {
 
 void AioEngine::Cancelled(void* engine) {
   static_cast<AioEngine*>(engine)->sleepers_.fetch_sub(1, std::memory_order_seq_cst);
-}
-
-// ---- Cancelling -----------------------------------------------------------------
-
-namespace {
-
-bool IsMeant(const Operation& operation, const aiocb* control) {
-  return control == nullptr || operation.control.load(std::memory_order_acquire) == control;
-}
-
-}  // namespace
-
-// Calls visit(number) for the operations of a descriptor in a state: for that of the control block,
-// found without a look at the others, or for all.
-template <typename Visit>
-void AioEngine::ForEachMeant(int fd, const aiocb* control, State state, IoOrdering::From from,
-                             Visit visit) {
-  if (control == nullptr) {
-    files_.ForEach(fd, from, [state, &visit](uint32_t number) {
-      if (Operations::At(number).state == state) visit(number);
-    });
-    return;
-  }
-  const Operation* operation = MarkedBy(control);
-  if (operation == nullptr || !IsMeant(*operation, control) || operation->file == 0) return;
-  if (operation->transfer.fd != fd || operation->state != state) return;
-  visit(Operations::NumberOf(*operation));
-}
-
-// Takes the operations of a descriptor back that were handed to a thread which has not begun with
-// them, in one pass: there may be very many.
-void AioEngine::TakeBack(IoOrdering::Runnable* handed, int fd, const aiocb* control, bool closing) {
-  const uint32_t file = files_.Find(fd);
-  IoOrdering::Runnable others;
-  while (const uint32_t link = handed->Take()) {
-    Operation& operation = Operations::At(link - 1);
-    const bool is_of_file =
-        control == nullptr ? operation.file == file : operation.transfer.fd == fd;
-    if (is_of_file && IsMeant(operation, control) && (closing || !operation.begun)) {
-      operation.state = State::kTakenBack;
-    } else {
-      others.Append(link - 1);
-    }
-  }
-  *handed = others;
-}
-
-// True if a call is about to begin the operation and has not handed it over yet; those of a list
-// are handed over together.
-bool AioEngine::IsBeingBegun(const aiocb* control) {
-  const Operation* operation = MarkedBy(control);
-  return operation != nullptr && InProgress(control) && IsMeant(*operation, control) &&
-         operation->file == 0;
-}
-
-AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool closing) {
-  Withdrawal withdrawal;
-  const auto each = [&](State state, IoOrdering::From from, auto visit) {
-    lock_.AssertHeld();
-    ForEachMeant(fd, control, state, from, visit);
-  };
-  each(State::kStarted, IoOrdering::From::kOldest, [&](uint32_t number) {
-    withdrawal.any_started = true;
-    Operations::At(number).file_lost |= closing;
-  });
-  // Waiting operations come first, and of them the newest, lest they begin when the others go.
-  IoOrdering::Runnable waiting;
-  each(State::kWaiting, IoOrdering::From::kNewest, [&](uint32_t number) {
-    lock_.AssertHeld();
-    files_.GiveUp(number, &withdrawal.next);
-    waiting.Prepend(number);
-  });
-  bool any_handed = false;
-  each(State::kHanded, IoOrdering::From::kOldest, [&](uint32_t) { any_handed = true; });
-  if (any_handed) {
-    TakeBack(&for_ring_, fd, control, closing);
-    TakeBack(&for_pool_, fd, control, closing);
-    // These go on after a part, or Ended or another Cancel is about to hand them on.
-    each(State::kHanded, IoOrdering::From::kOldest, [&](uint32_t number) {
-      Operations::At(number).given_up |= closing;
-      withdrawal.any_started = true;
-    });
-    each(State::kTakenBack, IoOrdering::From::kOldest, [&](uint32_t number) {
-      lock_.AssertHeld();
-      files_.Remove(number, &withdrawal.next);
-      withdrawal.cancelled.Append(number);
-    });
-  }
-  withdrawal.cancelled.Append(waiting);
-  for (uint32_t link = withdrawal.cancelled.first; link != 0;
-       link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
-    Settle(link - 1, -ECANCELED);
-  }
-  if (control != nullptr && IsBeingBegun(control)) withdrawal.any_started = true;
-  withdrawal.any_cancelled = withdrawal.cancelled.first != 0;
-  // close may come from any handler, so it makes no thread.  No operation waits for its
-  // notifications: only operations of the closed file waited for these, and they have gone with it.
-  if (closing) {
-    LeaveToTell(&withdrawal.cancelled);
-    files_.LetGo(fd);
-  }
-  return withdrawal;
-}
-
-int AioEngine::Cancel(int fd, const aiocb* control, bool closing) {
-  const SignalsBlocked blocked;
-  Withdrawal withdrawal;
-  {
-    const Locked locked(lock_);
-    withdrawal = Withdraw(fd, control, closing);
-  }
-  // Once this lock was free, each operation that has begun is with the kernel, which holds the
-  // file; or the kernel has refused it, and it is put back to end without its descriptor.
-  if (closing && withdrawal.any_started) const Locked submitted(submitting_);
-  TellAll(&withdrawal.cancelled, withdrawal.next);
-  if (withdrawal.any_started) return AIO_NOTCANCELED;
-  return withdrawal.any_cancelled ? AIO_CANCELED : AIO_ALLDONE;
-}
-
-void AioEngine::Lose(unsigned first, unsigned last) {
-  if (first == last) {
-    Cancel(static_cast<int>(first), nullptr, true);
-    return;
-  }
-  for (uint32_t bucket = 0;;) {
-    int fd;
-    {
-      const SignalsBlocked blocked;
-      const Locked locked(lock_);
-      fd = files_.AnyInUse(first, last, &bucket);
-    }
-    if (fd < 0) return;
-    Cancel(fd, nullptr, true);
-  }
 }
 
 }  // namespace kevent::core

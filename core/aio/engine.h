@@ -18,6 +18,7 @@
 
 #include "core/aio/batched_reads.h"
 #include "core/aio/io_ordering.h"
+#include "core/aio/staff.h"
 #include "core/base/lock.h"
 #include "core/operations/operation.h"
 #include "core/queue/notifier.h"
@@ -79,23 +80,14 @@ class AioEngine {
  private:
   using State = Operation::State;
   enum class Backend : uint8_t { kUnknown, kRing, kPool };
-  // The state of a thread of which there is one.  Only a running thread is relied on.
-  enum class Presence : uint8_t { kAbsent, kStarting, kRunning };
   // The part of the engine that is missing for an operation to begin.
   enum class Lack : uint8_t { kNothing, kBackend, kRingThread, kPoolThread, kTellingThread };
-  static constexpr int32_t kMaxThreads = 20;
   static constexpr unsigned kRingBatch = 64;
 
   int Sleep(uint32_t seen, const timespec* deadline);
   static void Cancelled(void* engine);
   Lack BeginStaffed(bool chosen, IoOrdering::Runnable* operations, IoOrdering::Runnable* refused)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Lack LackOf(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  int Supply(Lack lack, int loaded) ABSL_LOCKS_EXCLUDED(lock_);
-  int Choose(int loaded) ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
-  bool IsShort() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void StaffUp() ABSL_LOCKS_EXCLUDED(lock_);
-  bool IsForRing(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Hand(IoOrdering::Runnable runnable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static uint32_t TakeHanded(IoOrdering::Runnable* handed);
   // The operations that an aio_cancel takes out, and those that may begin for it.
@@ -118,15 +110,28 @@ class AioEngine {
            IoOrdering::Runnable* next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Ended(uint32_t number, int64_t result);
   static void Tell(uint32_t number, Notifier* notifier);
-  static void MemberDone(uint32_t list, bool failed, Notifier* notifier);
+  static bool CompletesList(uint32_t list, bool failed);
+  void WakeSuspended();
   void TellAll(IoOrdering::Runnable* done, const IoOrdering::Runnable& next)
       ABSL_LOCKS_EXCLUDED(lock_);
   static sys::Transfer Rest(const Operation& operation);
 
-  // ---- The thread that has the io_uring ----
-  int StartOne(Presence* presence, void (*run)(void*), const char* name)
+  // ---- The making of threads ----
+  bool IsForRing(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  bool IsUncertain(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  uint32_t ThreadsWanted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Lack LackOf(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int Supply(Lack lack, int loaded) ABSL_LOCKS_EXCLUDED(lock_);
+  int Choose(int loaded) ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
+  int StartOne(SingleThread* thread, void (*run)(void*), const char* name)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   int StartRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
+  int StartTelling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
+  int AddThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
+  bool IsShort() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void StaffUp() ABSL_LOCKS_EXCLUDED(lock_);
+
+  // ---- The thread that has the io_uring ----
   int OpenRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LeaveToPool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -145,25 +150,25 @@ class AioEngine {
   void RunRing();
 
   // ---- The threads that block ----
-  int AddThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   void WakePool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  bool MayBeNeeded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   bool AwaitWork(uint32_t* number) ABSL_LOCKS_EXCLUDED(lock_);
   bool JoinPool();
   void RunPool();
 
-  // ---- The thread that notifies of operations that close has ended, by a new thread ----
+  // ---- The thread that notifies by new threads ----
   static bool IsToldByThread(uint32_t number);
-  int StartTelling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
-  void LeaveToTell(IoOrdering::Runnable* ended) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static void TellButByThread(uint32_t number, Notifier* notifier, IoOrdering::Runnable* by_thread);
+  void LeaveToTell(const IoOrdering::Runnable& by_thread, uint32_t count)
+      ABSL_LOCKS_EXCLUDED(lock_);
   bool AwaitEnded(IoOrdering::Runnable* ended) ABSL_LOCKS_EXCLUDED(lock_);
   void RunTelling();
 
   static std::atomic<uint32_t> in_flight_;  // that have begun
 
   // Held while a thread is made or the ring opened, which takes memory and may take long.  close
-  // waits for the other locks, in a handler perhaps that has interrupted malloc: they are not held
-  // meanwhile, and close does not take this one.
+  // and the end of an operation wait for the other locks, for a handler perhaps that has
+  // interrupted malloc: they are not held meanwhile, and neither close nor a thread that ends
+  // operations takes this one (but see core/aio/staffing.cc).
   Lock staffing_ ABSL_ACQUIRED_BEFORE(lock_);
   Lock lock_;
   // Held by the ring's thread while the kernel does not have all operations that it has taken.  It
@@ -176,21 +181,22 @@ class AioEngine {
   IoOrdering::Runnable for_pool_ ABSL_GUARDED_BY(lock_);
   int ring_ ABSL_GUARDED_BY(lock_);
   bool ring_is_open_ ABSL_GUARDED_BY(lock_);
-  Presence ring_thread_ ABSL_GUARDED_BY(lock_);
+  bool ring_is_lost_ ABSL_GUARDED_BY(lock_);
+  SingleThread ring_thread_ ABSL_GUARDED_BY(lock_);
   bool asleep_ ABSL_GUARDED_BY(lock_);         // the ring's thread
   bool unrung_ ABSL_GUARDED_BY(lock_);         // a bell for that thread has failed
   uint32_t in_kernel_ ABSL_GUARDED_BY(lock_);  // operations that the ring was given
-  // The numbers of threads in the pool, and of those that are free.  A thread that has begun may
-  // not be counted yet in either.
-  int32_t threads_ ABSL_GUARDED_BY(lock_);
-  int32_t idle_ ABSL_GUARDED_BY(lock_);
-  uint32_t blocking_ ABSL_GUARDED_BY(lock_);  // operations in flight that only the pool does
-  std::atomic<uint32_t> bell_;                // counts the operations that were handed to the pool
+  PoolThreads pool_ ABSL_GUARDED_BY(lock_);
+  uint32_t blocking_ ABSL_GUARDED_BY(lock_);   // operations in flight that only the pool does
+  uint32_t uncertain_ ABSL_GUARDED_BY(lock_);  // those that the ring may end in vain
+  std::atomic<uint32_t> bell_;                 // counts the operations that were handed to the pool
 
-  Presence telling_thread_ ABSL_GUARDED_BY(lock_);
-  uint32_t told_by_thread_ ABSL_GUARDED_BY(lock_);  // operations in flight with such a notification
+  SingleThread telling_thread_ ABSL_GUARDED_BY(lock_);
+  // Operations in flight with such a notification, and ended ones that are not left to the thread
+  // yet.
+  uint32_t told_by_thread_ ABSL_GUARDED_BY(lock_);
   IoOrdering::Runnable to_tell_ ABSL_GUARDED_BY(lock_);
-  std::atomic<uint32_t> telling_bell_;  // counts the operations that were left to that thread
+  std::atomic<uint32_t> telling_bell_;  // counts what was left to that thread
 
   BatchedReads reads_;
 

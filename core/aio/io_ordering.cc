@@ -109,18 +109,44 @@ void IoOrdering::Drop(uint32_t file) {
   first_free_ = file;
 }
 
-int IoOrdering::AnyInUse(unsigned first, unsigned last, uint32_t* bucket) const {
+int IoOrdering::AnyInUse(unsigned first, unsigned last, uint64_t newest, uint32_t* bucket) const {
   for (; *bucket < kBuckets; ++*bucket) {
     for (uint32_t file = buckets_[*bucket]; file != 0; file = At(file).same_hash) {
       const auto fd = static_cast<unsigned>(At(file).fd);
       if (fd < first || fd > last) continue;
       for (uint32_t link = At(file).first; link != 0; link = Operations::At(link - 1).file_after) {
         const Operation& operation = Operations::At(link - 1);
+        if (operation.order > newest) break;  // as are those after it
         if (!operation.given_up && !operation.file_lost) return At(file).fd;
       }
     }
   }
   return -1;
+}
+
+// ---- The threads that operations take ---------------------------------------------
+
+bool IoOrdering::AddsToWanted(const Operation& operation) const {
+  if (!operation.in_line) return true;
+  const uint32_t file = Find(operation.transfer.fd);
+  return file == 0 || LineOf(At(file), operation).pooled == 0;
+}
+
+void IoOrdering::MarkPooled(uint32_t number) {
+  Operation& operation = Operations::At(number);
+  if (operation.pooled) return;
+  operation.pooled = true;
+  CountPooled(At(operation.file), operation);
+}
+
+void IoOrdering::CountPooled(File& file, const Operation& operation) {
+  ++pooled_;
+  if (!operation.in_line || LineOf(file, operation).pooled++ == 0) ++threads_wanted_;
+}
+
+void IoOrdering::DiscountPooled(File& file, const Operation& operation) {
+  --pooled_;
+  if (!operation.in_line || --LineOf(file, operation).pooled == 0) --threads_wanted_;
 }
 
 // ---- Operations -------------------------------------------------------------------
@@ -137,6 +163,7 @@ int IoOrdering::Add(uint32_t number, Runnable* runnable) {
   file.last = number + 1;
   operation.state = State::kWaiting;
   operation.order = ++orders_;
+  if (operation.pooled) CountPooled(file, operation);
 
   if (IsWrite(operation) && HasPlace(operation)) TrackReads(file);
   if (IsSync(operation)) {
@@ -188,6 +215,7 @@ void IoOrdering::GiveUp(uint32_t number, Runnable* runnable) {
 void IoOrdering::Leave(uint32_t number, Runnable* runnable) {
   const Operation& operation = Operations::At(number);
   File& file = At(operation.file);
+  if (operation.pooled) DiscountPooled(file, operation);
   if (HasPlace(operation)) {
     LeavePlace(file, number);
     ReleaseKeptBack(file, operation, runnable);

@@ -49,9 +49,21 @@ class IoOrdering {
   // The file that has this number, plus one; 0: no file with operations has it.
   uint32_t Find(int fd) const;
 
-  // A descriptor in [first, last] with an operation that takes it for open, or -1.  Looks from
-  // `bucket` on, and stores there where it found the descriptor.
-  int AnyInUse(unsigned first, unsigned last, uint32_t* bucket) const;
+  // The number of operations that were ever added: those that are there have this order or less.
+  uint64_t newest() const { return orders_; }
+  // A descriptor in [first, last] with an operation of order `newest` or less that takes it for
+  // open, or -1.  Looks from `bucket` on, and stores there where it found the descriptor.
+  int AnyInUse(unsigned first, unsigned last, uint64_t newest, uint32_t* bucket) const;
+
+  // How many of the operations marked `pooled` may be done at the same time: those in one line are
+  // done one after the other.  A thread for each is enough, whatever the order in which they end.
+  uint32_t threads_wanted() const { return threads_wanted_; }
+  // True if one more such operation, which is not added yet, adds to that number.
+  bool AddsToWanted(const Operation& operation) const;
+  // The number of operations marked `pooled`.
+  uint32_t pooled() const { return pooled_; }
+  // Marks an operation that was added without that mark.
+  void MarkPooled(uint32_t number);
 
   // True if this read must wait for a write in flight.
   bool IsBeingWritten(const sys::Transfer& read) const;
@@ -79,6 +91,7 @@ class IoOrdering {
     bool busy;
     uint32_t first;  // the first that waits
     uint32_t last;
+    uint32_t pooled;  // number of its operations, waiting or not, that are marked so
   };
   struct File {
     int fd;
@@ -97,6 +110,8 @@ class IoOrdering {
   static Line& LineOf(File& file, const Operation& operation) {
     return file.lines[operation.transfer.kind == sys::Transfer::Kind::kWrite ? 1 : 0];
   }
+  void CountPooled(File& file, const Operation& operation);
+  void DiscountPooled(File& file, const Operation& operation);
   uint32_t FindOrMake(int fd);
   void Unhash(uint32_t file);
   void Drop(uint32_t file);
@@ -120,6 +135,8 @@ class IoOrdering {
   static File& At(uint32_t link) { return files_.load(std::memory_order_relaxed)[link - 1]; }
 
   uint64_t orders_;
+  uint32_t pooled_;
+  uint32_t threads_wanted_;
   uint32_t used_;
   uint32_t first_free_;
   uint32_t buckets_[kBuckets];

@@ -35,12 +35,6 @@ int AioEngine::OpenRing() {
   return 0;
 }
 
-// Starts the ring's thread: 0 or EAGAIN.
-int AioEngine::StartRing() {
-  const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunRing(); };
-  return StartOne(&ring_thread_, run, "kevent-ring");
-}
-
 // Wakes the ring's thread, which sleeps in the ring, by an operation that does nothing.  That
 // operation ends in the call itself, so any thread may submit it.
 void AioEngine::RingBell() {
@@ -57,11 +51,12 @@ void AioEngine::RingBell() {
 void AioEngine::LeaveToPool() {
   uint64_t tokens[sys::kRingEntries];
   sys::RingTakeOut(tokens);
-  unrung_ = threads_ <= 0;
+  unrung_ = pool_.count() == 0;
   if (unrung_) return;
   while (const uint32_t link = for_ring_.Take()) {
     Operations::At(link - 1).blocks = true;
     ++blocking_;
+    files_.MarkPooled(link - 1);
     for_pool_.Append(link - 1);
   }
   WakePool();
@@ -69,7 +64,7 @@ void AioEngine::LeaveToPool() {
 
 // True if the ring's thread sleeps through operations that were handed over to it, and no other
 // thread is there.
-bool AioEngine::HasUnrung() const { return unrung_ && for_ring_.first != 0 && threads_ <= 0; }
+bool AioEngine::HasUnrung() const { return unrung_ && for_ring_.first != 0 && pool_.count() == 0; }
 
 // The program has closed the ring's descriptor by a system call that the library does not see, and
 // the number may be a stranger's.  The ring itself lives as long as its pages are mapped:
@@ -78,6 +73,7 @@ void AioEngine::LoseRing() {
   if (backend_ != Backend::kRing) return;
   Registry::Take(ring_);
   backend_ = Backend::kPool;
+  ring_is_lost_ = true;
   for_pool_.Append(for_ring_);
   for_ring_ = {};
   WakePool();
@@ -147,7 +143,7 @@ bool AioEngine::EndedInVain(const Operation& operation, int64_t result) {
   if (rest.offset == sys::Transfer::kStream || operation.given_up || operation.file_lost) {
     return false;
   }
-  return sys::EndsBefore(rest);
+  return sys::ReadsMayEndInVain() && sys::EndsBefore(rest);
 }
 
 // Ends operations that have completed: all of them under the lock at once, which callers wait for
@@ -155,7 +151,6 @@ bool AioEngine::EndedInVain(const Operation& operation, int64_t result) {
 void AioEngine::Take(const sys::RingResult* completed, int count) {
   IoOrdering::Runnable done;
   IoOrdering::Runnable next;
-  bool is_short;
   {
     Notifier notifier;
     const Locked locked(lock_);
@@ -177,10 +172,8 @@ void AioEngine::Take(const sys::RingResult* completed, int count) {
       --in_kernel_;
       End(number, result, &notifier, &done, &next);
     }
-    is_short = IsShort();
   }
   TellAll(&done, next);
-  if (is_short) StaffUp();
 }
 
 // True if there is something for the ring, or may be later, when perhaps no thread can be made.
@@ -221,7 +214,7 @@ bool AioEngine::MayGoOn(int count) {
   asleep_ = unrung_ = false;
   if (count == -ETIMEDOUT) {
     const bool stays = for_ring_.first != 0 || RingMayBeNeeded() || IsShort();
-    if (!stays) ring_thread_ = Presence::kAbsent;
+    if (!stays) ring_thread_.Leave();
     return stays;
   }
   if (count < 0) LoseRing();
@@ -236,7 +229,7 @@ bool AioEngine::Woken(int count) {
     goes_on = MayGoOn(count);
     is_short = IsShort();
   }
-  // Tries again for the operations for which no thread could be made.
+  // For operations that were for the ring and are for the pool (core/aio/staffing.cc).
   if (is_short) StaffUp();
   return goes_on;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// The thread that notifies of operations that close has ended, if their notification is by a new
-// thread (SIGEV_THREAD).  Making a thread takes memory, and the handler that calls close may have
-// interrupted malloc.  The thread is there before such an operation begins, as all other threads
-// may be busy for ever, and ends after a second without such operations.
+// The thread that notifies of operations whose notification is by a new thread (SIGEV_THREAD), and
+// of lists that are notified so: making a thread takes memory, for which no thread that ends
+// operations may wait (core/aio/staff.h).  The notifications that it makes are in the order in
+// which the operations have ended; others do not wait for these.
 
 #include <cerrno>
 
@@ -29,19 +29,30 @@ bool AioEngine::IsToldByThread(uint32_t number) {
          (operation.list != 0 && IsByThread(Operations::At(operation.list - 1)));
 }
 
-int AioEngine::StartTelling() {
-  const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunTelling(); };
-  return StartOne(&telling_thread_, run, "kevent-tell");
+// Notifies of such an operation as far as that is not by a new thread; puts what is left into
+// `by_thread`: the operation itself, or its list if it has completed.
+void AioEngine::TellButByThread(uint32_t number, Notifier* notifier,
+                                IoOrdering::Runnable* by_thread) {
+  const Operation& operation = Operations::At(number);
+  if (IsByThread(operation)) {
+    by_thread->Append(number);
+    return;
+  }
+  const uint32_t list = operation.list - 1;
+  const bool failed = operation.data[1] != 0;
+  notifier->Complete(number);
+  if (CompletesList(list, failed)) by_thread->Append(list);
 }
 
-// Leaves those operations to the thread; keeps the others, of which the calling thread may notify.
-void AioEngine::LeaveToTell(IoOrdering::Runnable* ended) {
-  IoOrdering::Runnable others;
-  while (const uint32_t link = ended->Take()) {
-    (Operations::At(link - 1).by_thread ? to_tell_ : others).Append(link - 1);
+// Leaves notifications to the thread.  `count` operations may no longer need it; it does not leave
+// between.
+void AioEngine::LeaveToTell(const IoOrdering::Runnable& by_thread, uint32_t count) {
+  {
+    const Locked locked(lock_);
+    to_tell_.Append(by_thread);
+    told_by_thread_ -= count;
   }
-  *ended = others;
-  if (to_tell_.first == 0) return;
+  if (by_thread.first == 0) return;
   telling_bell_.fetch_add(1, std::memory_order_seq_cst);
   sys::FutexWake(&telling_bell_);
 }
@@ -57,7 +68,7 @@ bool AioEngine::AwaitEnded(IoOrdering::Runnable* ended) {
       to_tell_ = {};
       if (ended->first != 0) return true;
       if (last_look && told_by_thread_ == 0) {
-        telling_thread_ = Presence::kAbsent;
+        telling_thread_.Leave();
         return false;
       }
       seen = telling_bell_.load(std::memory_order_seq_cst);
@@ -69,7 +80,13 @@ bool AioEngine::AwaitEnded(IoOrdering::Runnable* ended) {
 
 void AioEngine::RunTelling() {
   IoOrdering::Runnable ended;
-  while (AwaitEnded(&ended)) Finish(&ended);
+  while (AwaitEnded(&ended)) {
+    {
+      Notifier notifier;
+      while (const uint32_t link = ended.Take()) Tell(link - 1, &notifier);
+    }
+    WakeSuspended();
+  }
 }
 
 }  // namespace kevent::core

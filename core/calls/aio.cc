@@ -204,6 +204,8 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
   operation.given_up = false;
   operation.file_lost = false;
   operation.blocks = false;
+  operation.pooled = false;
+  operation.uncertain = false;
   operation.by_thread = false;
   operation.in_line = false;
   operation.priority = -control->aio_reqprio;

@@ -86,6 +86,7 @@ int StartList(int mode, aiocb* const list[], int count, const sigevent* notifica
   all.type = KEVENT_LIO;
   all.event = KEVENT_LIO_DONE;
   all.id = reinterpret_cast<uint64_t>(list);
+  all.list = 0;
   all.data[0] = 0;
   all.missing.store(1, std::memory_order_relaxed);
   all.failed.store(0, std::memory_order_relaxed);

@@ -50,6 +50,8 @@ struct Operation {
   bool given_up;   // completes without being started
   bool file_lost;  // its descriptor was closed: it must not begin again
   bool blocks;     // is done in a thread, even if there is an io_uring
+  bool pooled;     // counts among those that threads of the pool are kept for
+  bool uncertain;  // is for the io_uring, which may end it in vain: then it is done in a thread
   bool by_thread;  // its notification, or its list's, is by a new thread (SIGEV_THREAD)
   bool in_line;    // on a stream or appending: done one after the other
   int priority;

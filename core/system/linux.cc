@@ -239,10 +239,13 @@ uint32_t KernelVersion() {
 constexpr uint32_t VersionCode(uint32_t major, uint32_t minor) { return major << 16 | minor << 8; }
 
 constinit bool g_take_may_miss = true;
+constinit bool g_reads_may_end_in_vain = true;
 
 __attribute__((constructor)) void NoteVersion() {
   const uint32_t version = KernelVersion();
   g_take_may_miss = version == 0 || (version >= VersionCode(5, 11) && version < VersionCode(6, 18));
+  g_reads_may_end_in_vain =
+      version == 0 || (version >= VersionCode(5, 9) && version < VersionCode(5, 11));
 }
 
 }  // namespace
@@ -250,6 +253,8 @@ __attribute__((constructor)) void NoteVersion() {
 // From Linux 5.11 on (e59d3c64cba6), a call that does not wait looks at the list of ready members
 // without the list's lock; from 6.18 on it takes the lock again.
 bool EpollTakeMayMiss() { return g_take_may_miss; }
+
+bool ReadsMayEndInVain() { return g_reads_may_end_in_vain; }
 
 int ArmTimerfd(int timerfd, uint64_t moment, bool until_clock_set) {
   const itimerspec setting = {{0, 0}, ToTimespec(moment)};

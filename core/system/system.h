@@ -188,6 +188,9 @@ Nature NatureOf(const Transfer& transfer, bool nonblock);
 // longer.
 bool EndsBefore(const Transfer& read);
 
+// True if an io_uring may answer 0 to a read before the file ends (Linux 5.9 and 5.10).
+bool ReadsMayEndInVain();
+
 // Loads the library that OpenRing needs, once: 0; -ENOSYS if it is not to be had; or -EAGAIN if
 // there was no descriptor or memory for it, which another call may have.  No lock may be held: the
 // loader has one of its own, under which it runs constructors of the program's, which may call this

@@ -37,7 +37,7 @@ class FileOrder : public testing::Test {
     numbers_.push_back(number);
     Operation& operation = Operations::At(number);
     operation.transfer = {kind, fd, nullptr, bytes, in_line ? -1 : offset};
-    operation.given_up = false;
+    operation.given_up = operation.file_lost = operation.pooled = false;
     operation.in_line = in_line;
     operation.priority = priority;
     IoOrdering::Runnable runnable;
@@ -58,6 +58,8 @@ class FileOrder : public testing::Test {
   // What has begun since it was asked last.
   std::vector<uint32_t> Begun() { return std::exchange(begun_, {}); }
 
+  const std::unique_ptr<IoOrdering> files_;
+
  private:
   void Take(IoOrdering::Runnable* runnable) {
     while (const uint32_t link = runnable->Take()) {
@@ -66,7 +68,6 @@ class FileOrder : public testing::Test {
     }
   }
 
-  const std::unique_ptr<IoOrdering> files_;
   std::vector<uint32_t> numbers_;
   std::vector<uint32_t> begun_;
 };
@@ -194,6 +195,22 @@ TEST_F(FileOrder, FilesDoNotWaitForEachOther) {
   Done(a);
   EXPECT_EQ(Begun(), List{waits});
   Done(waits);
+}
+
+// A close of many numbers looks for those that are there when it begins.
+TEST_F(FileOrder, FindsTheDescriptorsOfOperationsThatAreThereAndOfNoneThatComesLater) {
+  constexpr int kSameBucket = 3 + 1024;
+  const uint32_t early = Add(Kind::kRead, true, 0, 3);
+  const uint64_t newest = files_->newest();
+  const uint32_t late = Add(Kind::kRead, true, 0, kSameBucket);
+  const uint32_t beside = Add(Kind::kRead, true, 0, 4);
+  uint32_t bucket = 0;
+  EXPECT_EQ(files_->AnyInUse(0, 5000, newest, &bucket), 3);
+  Operations::At(early).file_lost = true;
+  EXPECT_EQ(files_->AnyInUse(0, 5000, newest, &bucket), -1);
+  bucket = 0;
+  EXPECT_EQ(files_->AnyInUse(4, 5000, files_->newest(), &bucket), kSameBucket);
+  for (const uint32_t number : {early, late, beside}) Done(number);
 }
 
 TEST(FileOrderModel, IsWhatTheRulesSay) {

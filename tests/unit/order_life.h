@@ -27,6 +27,8 @@ class OrderLife {
   void Step() {
     if (choices_.Below(2) == 0 || all_.empty()) {
       Ask();
+    } else if (choices_.Below(8) == 0) {
+      Mark(choices_.Below(all_.size()));
     } else {
       End(choices_.Below(all_.size()));
     }
@@ -59,6 +61,7 @@ class OrderLife {
     int64_t offset;  // kStream: none
     int64_t bytes;
     bool begun = false;
+    bool pooled = false;
     bool has_place() const { return !is_sync() && offset != Transfer::kStream; }
     bool meets(const Known& other) const {
       // Where one that appends will write, is not known.
@@ -86,6 +89,11 @@ class OrderLife {
                           known.offset};
     operation.given_up = false;
     operation.in_line = known.in_line;
+    known.pooled = operation.pooled = choices_.Below(2) == 0;
+    if (known.pooled) {
+      EXPECT_EQ(files_->AddsToWanted(operation), !known.in_line || !IsInLine(known))
+          << "takes a thread of its own";
+    }
     operation.priority = known.priority;
     all_.push_back(known);
     Runnable runnable;
@@ -122,7 +130,33 @@ class OrderLife {
     for (const Known& known : all_) {
       EXPECT_TRUE(known.begun || !MayBegin(known)) << "leaves one waiting";
     }
+    CompareThreads();
   }
+
+  // Of those in one line the first has a thread for all; there is one for each that has begun.
+  void CompareThreads() const {
+    size_t pooled = 0;
+    size_t wanted = 0;
+    size_t begun = 0;
+    for (const Known& known : all_) {
+      if (!known.pooled) continue;
+      ++pooled;
+      begun += known.begun;
+      wanted += !known.in_line || FirstInLine(known) == &known;
+    }
+    EXPECT_EQ(files_->pooled(), pooled);
+    EXPECT_EQ(files_->threads_wanted(), wanted);
+    EXPECT_LE(begun, wanted);
+  }
+
+  const Known* FirstInLine(const Known& known) const {
+    for (const Known& other : all_) {
+      const bool same_line = other.fd == known.fd && other.kind == known.kind;
+      if (other.pooled && other.in_line && same_line) return &other;
+    }
+    return nullptr;
+  }
+  bool IsInLine(const Known& known) const { return FirstInLine(known) != nullptr; }
 
   bool MayBegin(const Known& known) const {
     bool older = true;
@@ -145,6 +179,12 @@ class OrderLife {
     if (!other.in_line || other.kind != known.kind) return false;
     return other.begun || other.priority > known.priority ||
            (other.priority == known.priority && older);
+  }
+
+  // Marks one that was not.
+  void Mark(size_t i) {
+    all_[i].pooled = true;
+    files_->MarkPooled(all_[i].number);
   }
 
   Choices& choices_;

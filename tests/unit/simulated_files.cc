@@ -36,6 +36,7 @@ Nature NatureOf(const Transfer& transfer, bool) {
   return {is_stream, !Sim().may_end_by_time};
 }
 bool EndsBefore(const Transfer&) { return false; }
+bool ReadsMayEndInVain() { return false; }
 
 int LoadRing() {
   Sim().Enter(__func__);

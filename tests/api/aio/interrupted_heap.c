@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * close in the handler of a signal that has interrupted malloc, as kevent(7) allows it:
- * it waits for nobody who waits for the heap, and takes nothing from the heap.
+ * close and aio_suspend in the handler of a signal that has interrupted malloc, as kevent(7)
+ * and sigev_kevent(7) allow it: they wait for no thread that waits for the heap, and take
+ * nothing from the heap.
  *
  * The heap has one lock here, which the interrupted thread holds.
  */
@@ -19,6 +20,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "tests/support/check.h"
+
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
@@ -32,7 +35,7 @@ static void (*before_signal)(void);
 
 static void enter(void) {
   if (in_handler) {
-    static const char message[] = "close in a handler waits for the heap\n";
+    static const char message[] = "a call in a handler waits for the heap\n";
     ++asked_in_handler;
     if (write(STDERR_FILENO, message, sizeof message - 1) < 0) _exit(3);
     _exit(2);
@@ -71,31 +74,49 @@ void *realloc(void *old, size_t size) {
   return result;
 }
 
-#define CHECK(condition)                                                            \
-  do {                                                                              \
-    if (!(condition)) {                                                             \
-      fprintf(stderr, "line %d: %s (%s)\n", __LINE__, #condition, strerror(errno)); \
-      exit(1);                                                                      \
-    }                                                                               \
-  } while (0)
-
 static int queue;
-static int closed;
+static void (*in_signal)(void);
 
 static void on_signal(int signal) {
   (void)signal;
   const int before = errno;
   in_handler = 1;
-  close(closed);
+  in_signal();
   in_handler = 0;
   errno = before;
 }
 
-static void close_in_handler(int fd) {
-  closed = fd;
+static void interrupt_malloc(void) {
   interrupted = 1;
   free(malloc(16));
   CHECK(!interrupted);
+}
+
+static int closed;
+static void do_close(void) { close(closed); }
+
+static void close_in_handler(int fd) {
+  closed = fd;
+  in_signal = do_close;
+  interrupt_malloc();
+}
+
+/* Feeds the operation that is waited for, or the one before it, and waits. */
+static int fed;
+static const struct aiocb *suspended;
+static int result_of_suspend;
+static void do_suspend(void) {
+  if (write(fed, "x", 1) != 1) _exit(3);
+  result_of_suspend = aio_suspend(&suspended, 1, NULL);
+}
+
+static void suspend_in_handler(int fd, const struct aiocb *control) {
+  fed = fd;
+  suspended = control;
+  in_signal = do_suspend;
+  interrupt_malloc();
+  CHECK(result_of_suspend == 0);
+  CHECK(aio_error(control) == 0);
 }
 
 /* A socket whose reads are for a thread that blocks, and its peer. */
@@ -236,6 +257,111 @@ static int makes_no_thread(int of_list) {
   return had_begun;
 }
 
+/* ---- aio_suspend, beside an operation that is told of by a thread ---- */
+
+static struct aiocb awaited;
+static struct aiocb other;
+static int pipes[2][2];
+
+static void make_pipes(void) {
+  for (int i = 0; i < 2; ++i) CHECK(pipe(pipes[i]) == 0);
+}
+
+static void close_pipes(void) {
+  for (int i = 0; i < 4; ++i) CHECK(close(pipes[i / 2][i % 2]) == 0);
+}
+
+/* Ends the other operation, whose notification waits for the heap then. */
+static void while_another_is_told_of(void) {
+  if (write(pipes[1][1], "x", 1) != 1) _exit(3);
+  while (waiters == 0) {
+  }
+}
+
+static void suspends_beside_a_notification(void) {
+  make_pipes();
+  prepare(&awaited, pipes[0][0]);
+  prepare(&other, pipes[1][0]);
+  tell_by_thread(&other.aio_sigevent);
+  struct aiocb *list[] = {&awaited, &other};
+  CHECK(lio_listio(LIO_NOWAIT, list, 2, NULL) == 0);
+  told = 0;
+  before_signal = while_another_is_told_of;
+  suspend_in_handler(pipes[0][1], &awaited);
+  collect(1);
+  while (told != 1) usleep(1000);
+  close_pipes();
+}
+
+/* The end of the operation is that of its list, which is told of by a thread. */
+static void suspends_for_a_list_that_is_told_of(void) {
+  make_pipes();
+  prepare(&awaited, pipes[0][0]);
+  struct aiocb *list[] = {&awaited};
+  struct sigevent notification;
+  tell_by_thread(&notification);
+  CHECK(lio_listio(LIO_NOWAIT, list, 1, &notification) == 0);
+  told = 0;
+  before_signal = at_once;
+  suspend_in_handler(pipes[0][1], &awaited);
+  collect(1);
+  while (told != 1) usleep(1000);
+  close_pipes();
+}
+
+/* ---- aio_suspend, beside an operation that takes one more thread ---- */
+
+static struct aiocb behind;
+static struct aiocb blocking;
+
+/* A read of nothing waits in line behind `other`; it takes a thread that
+   blocks, and the only other one is busy. */
+static void put_one_behind_another(int ends[2]) {
+  make_pipes();
+  make_blocking(ends);
+  prepare(&awaited, pipes[0][0]);
+  prepare(&other, pipes[1][0]);
+  prepare(&behind, pipes[1][0]);
+  behind.aio_nbytes = 0;
+  prepare(&blocking, ends[0]);
+  CHECK(aio_read(&awaited) == 0 && aio_read(&other) == 0);
+  CHECK(aio_read(&behind) == 0 && aio_read(&blocking) == 0);
+}
+
+static void end_what_was_put_behind(const int ends[2]) {
+  feed(ends[1]);
+  collect(1);
+  close(ends[0]);
+  close(ends[1]);
+  close_pipes();
+}
+
+static void while_the_one_behind_begins(void) {
+  if (write(pipes[1][1], "x", 1) != 1) _exit(3);
+  while (waiters == 0 && aio_error(&behind) == EINPROGRESS) {
+  }
+}
+
+static void suspends_beside_one_that_begins(void) {
+  int ends[2];
+  put_one_behind_another(ends);
+  before_signal = while_the_one_behind_begins;
+  suspend_in_handler(pipes[0][1], &awaited);
+  collect(3);
+  end_what_was_put_behind(ends);
+}
+
+static void suspends_for_one_that_begins(void) {
+  int ends[2];
+  put_one_behind_another(ends);
+  before_signal = at_once;
+  suspend_in_handler(pipes[1][1], &behind);
+  collect(2);
+  CHECK(write(pipes[0][1], "x", 1) == 1);
+  collect(1);
+  end_what_was_put_behind(ends);
+}
+
 /* By no signal: what waits in vain here has them blocked. */
 static void *end_when_stuck(void *unused) {
   static const char message[] = "stuck\n";
@@ -257,5 +383,9 @@ int main(void) {
     while (!makes_no_thread(of_list)) {
     }
   }
+  suspends_beside_a_notification();
+  suspends_for_a_list_that_is_told_of();
+  suspends_beside_one_that_begins();
+  suspends_for_one_that_begins();
   return 0;
 }

@@ -36,15 +36,17 @@ struct Blocking {
   std::array<int, 2> ends;
 };
 
-int ThreadsOfPool() {
+int Threads(const std::string& of_name) {
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
     std::string name;
     std::getline(std::ifstream(entry.path() / "comm"), name);
-    count += name == "kevent-aio";
+    count += name == of_name;
   }
   return count;
 }
+
+int ThreadsOfPool() { return Threads("kevent-aio"); }
 
 class Pool : public Aio {};
 
@@ -68,6 +70,36 @@ TEST_F(Pool, HasAsManyThreadsAsAreBusy) {
     for (const Blocking& socket : sockets) socket.Put();
     sockets[0].Put();
     CHILD_CHECK(Collect(queue.fd(), 4, 4).size() == 4);
+  });
+}
+
+// A thread is there before an operation waits for one of the ring's: when that one has ended,
+// perhaps none can be made.  What needs no other thread has none.
+TEST_F(Pool, HasAThreadForWhatWaitsForOthers) {
+  ExpectChild([] {
+    const Queue queue;
+    const Pipe pipe;
+    const Blocking busy;
+    std::array<aiocb, 3> reads;
+    std::array<char, 3> bytes;
+    Prepare(&reads[0], queue.fd(), pipe.from(), &bytes[0], 1);
+    CHILD_CHECK(aio_read(&reads[0]) == 0);
+    CHILD_CHECK(ThreadsOfPool() + Threads("kevent-ring") == 1);
+    CHILD_CHECK(Threads("kevent-tell") == 0);
+    // A read of nothing is for a thread that blocks.
+    Prepare(&reads[1], queue.fd(), pipe.from(), &bytes[1], 0);
+    CHILD_CHECK(aio_read(&reads[1]) == 0);
+    CHILD_CHECK(ThreadsOfPool() == 1);
+    Prepare(&reads[2], queue.fd(), busy.ends[0], &bytes[2], 1);
+    CHILD_CHECK(aio_read(&reads[2]) == 0);
+    CHILD_CHECK(ThreadsOfPool() == 2);
+    // They stay although they have nothing to do, as long as that may come.
+    usleep(1'500'000);
+    CHILD_CHECK(ThreadsOfPool() == 2);
+    pipe.Put("x");
+    CHILD_CHECK(Collect(queue.fd(), 2, 2).size() == 2);
+    busy.Put();
+    CHILD_CHECK(Collect(queue.fd(), 1, 1).size() == 1);
   });
 }
 
