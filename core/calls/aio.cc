@@ -213,6 +213,8 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
                         control->aio_nbytes, control->aio_offset};
   operation.moved = 0;
   operation.file = 0;
+  operation.uses.store(operation.uses.load(std::memory_order_relaxed) + 1,
+                       std::memory_order_relaxed);
   operation.control.store(control, std::memory_order_release);
   Mark(control, number);
   control->__return_value = 0;
@@ -294,8 +296,21 @@ bool AnyOurs(const aiocb* const list[], int count) {
 
 namespace {
 
-int CountOurs(const aiocb* const list[], int count) {
-  return static_cast<int>(std::count_if(list, list + count, &IsOurs));
+// A sum over the library's operations of a list: another one, as good as always, when one of them
+// has ended, even if its control block was begun anew since.  0 if there is none.
+uint64_t SumOfOurs(const aiocb* const list[], int count) {
+  uint64_t sum = 0;
+  for (int i = 0; i < count; ++i) {
+    if (!IsOurs(list[i])) continue;
+    const Operation* const operation = MarkedBy(list[i]);
+    if (operation == nullptr) continue;
+    const uint64_t use = uint64_t{Operations::NumberOf(*operation) + 1} << 32 |
+                         operation->uses.load(std::memory_order_relaxed);
+    // Bits of all places, by the multiplication of SplitMix64.
+    const uint64_t mixed = (use ^ use >> 30) * 0xbf58476d1ce4e5b9;
+    sum += mixed ^ mixed >> 27;
+  }
+  return sum;
 }
 
 bool AnyDone(const aiocb* const list[], int count) {
@@ -325,9 +340,9 @@ int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Su
   const timespec deadline = ToTimespec(end);
   // An operation that was the library's and is no longer has ended, even if its control block was
   // begun anew since: no completion would wake this thread for it.
-  const int ours = CountOurs(list, count);
+  const uint64_t ours = SumOfOurs(list, count);
   if (ours == 0) return 0;
-  const auto done = [=] { return AnyDone(list, count) || CountOurs(list, count) < ours; };
+  const auto done = [=] { return AnyDone(list, count) || SumOfOurs(list, count) != ours; };
   // The C library's operations are waited for in slices, with a look at the library's own in
   // between: a completion of one library wakes no sleeper of the other.
   while (AnyOthers(list, count) && others != nullptr && AnyOurs(list, count)) {

@@ -56,6 +56,7 @@ struct Operation {
   bool in_line;    // on a stream or appending: done one after the other
   int priority;
   std::atomic<aiocb*> control;  // nullptr: completed
+  std::atomic<uint32_t> uses;   // counts the operations that the record was taken for
   sys::Transfer transfer;       // for a look-up: the list's copy and its length
   size_t moved;                 // bytes, by a first part
   uint32_t file;                // number plus one; 0: in no file's list

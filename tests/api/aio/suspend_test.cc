@@ -102,6 +102,40 @@ TEST_P(AioAndHandlers, ListThatIsWaitedFor) {
 
 INSTANTIATE_TEST_SUITE_P(With, AioAndHandlers, testing::Values(0, SA_RESTART));
 
+// The thread that waits is held by a handler meanwhile, and finds the control block in flight, as
+// it was before.
+TEST_F(Aio, SuspendReturnsForOneThatWasBegunAnewSince) {
+  static std::atomic<bool> s_held;
+  static std::atomic<bool> s_may_go_on;
+  s_held = s_may_go_on = false;
+  struct sigaction action = {};
+  struct sigaction before;
+  action.sa_handler = [](int) {
+    s_held = true;
+    while (!s_may_go_on) usleep(1'000);
+  };
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGUSR1, &action, &before);
+  const Pipe first;
+  const Pipe second;
+  Read(&control_, first.from(), buffer_.data(), 1);
+  const aiocb* list = &control_;
+  int result = -2;
+  Thread sleeper([&] { result = aio_suspend(&list, 1, nullptr); });
+  sleeper.AwaitAsleep();
+  sleeper.Kill(SIGUSR1);
+  while (!s_held) usleep(1'000);
+  first.Put("x");
+  ExpectCompletion(Next(), control_, 1);
+  Read(&control_, second.from(), buffer_.data(), 1);
+  s_may_go_on = true;
+  sleeper.Join();
+  EXPECT_EQ(result, 0);
+  sigaction(SIGUSR1, &before, nullptr);
+  second.Put("y");
+  ExpectCompletion(Next(), control_, 1);
+}
+
 TEST_F(Aio, SuspendSeesThoseOfTheCLibraryToo) {
   for (const bool ours_first : {true, false}) {
     const Pipe ours;
