@@ -69,7 +69,7 @@ void EventSet::EraseStale(uint32_t number) {
 void EventSet::TakeBack(uint32_t number) {
   const Kevent& record = At(number);
   if (record.injected) TakeInjected();
-  if (record.ready && !record.by_level) took_back_ = true;
+  if (record.ready && !record.level_triggered) took_back_ = true;
   Withdraw(number);
 }
 
@@ -145,8 +145,8 @@ int EventSet::MoveEpoll(int from, int to) {
 
 // ---- The list of the ready ------------------------------------------------------
 
-void EventSet::MakeReady(uint32_t number, bool by_level) {
-  if (!At(number).leaving) ready_.Add(table_, number, by_level);
+void EventSet::MakeReady(uint32_t number, bool level_triggered) {
+  if (!At(number).leaving) ready_.Add(table_, number, level_triggered);
 }
 
 void EventSet::Withdraw(uint32_t number) {
@@ -210,34 +210,35 @@ unsigned EventSet::Deliver(unsigned max, ukevent* events) {
   return count + completions_.Deliver(max - count, events + count);
 }
 
-// If kevents that are ready by level and others both need room, each has half of it: those by level
-// are found after the others, of which there may be any number.
+// If level-triggered and latched kevents both need room, each kind has half of it: the
+// level-triggered ones are found after the latched ones, of which there may be any number.
 unsigned EventSet::DeliverReady(unsigned max, ukevent* events) {
-  const unsigned share = ready_.size() > max ? std::min(ready_by_level(), LevelShare(max)) : 0;
+  const unsigned share =
+      ready_.size() > max ? std::min(ready_level_triggered(), LevelShare(max)) : 0;
   unsigned count = 0;
   while (count < max - share && ready_.first() != 0) {
     if (DeliverOne(ready_.first() - 1, &events[count])) ++count;
   }
-  if (share != 0) count += DeliverByLevel(max - count, events + count);
+  if (share != 0) count += DeliverLevelTriggered(max - count, events + count);
   while (count < max && ready_.first() != 0) {
     if (DeliverOne(ready_.first() - 1, &events[count])) ++count;
   }
   return count;
 }
 
-// Kevents that are ready by level lie at the end of the list, among others that were found
-// with them.
-unsigned EventSet::DeliverByLevel(unsigned max, ukevent* events) {
+// Level-triggered kevents lie at the end of the list, among latched ones that were found with
+// them.
+unsigned EventSet::DeliverLevelTriggered(unsigned max, ukevent* events) {
   uint32_t link = ready_.last();
-  for (unsigned left = ready_by_level(); left != 0;) {
-    if (At(link - 1).by_level && --left == 0) break;
+  for (unsigned left = ready_level_triggered(); left != 0;) {
+    if (At(link - 1).level_triggered && --left == 0) break;
     link = At(link - 1).ready_before;
   }
   unsigned count = 0;
-  while (count < max && link != 0 && ready_by_level() != 0) {
+  while (count < max && link != 0 && ready_level_triggered() != 0) {
     const uint32_t number = link - 1;
     link = At(number).ready_after;
-    if (At(number).by_level && DeliverOne(number, &events[count])) ++count;
+    if (At(number).level_triggered && DeliverOne(number, &events[count])) ++count;
   }
   return count;
 }

@@ -89,9 +89,9 @@ class EventSet {
 
   // True while the kernel has to be asked what is ready.
   bool watches() const { return watched_ != 0; }
-  // Forgets the kevents that were ready by level, and takes in those that were injected and the
-  // operations that have completed.  `sleeps_after`: if the batch finds nothing, a sleep follows
-  // that does not begin while something is ready.
+  // Forgets the level-triggered kevents that were ready, and takes in those that were injected and
+  // the operations that have completed.  `sleeps_after`: if the batch finds nothing, a sleep
+  // follows that does not begin while something is ready.
   void BeginBatch(bool sleeps_after);
   // Finds up to `wanted` kevents that are ready; with 0 it does not ask the kernel.  True if there
   // may be more: then HarvestMore finds those that this call has not met yet.
@@ -103,7 +103,7 @@ class EventSet {
   // right.
   void DropVain();
   unsigned ready_count() const { return ready_.size() + completions_.count(); }
-  unsigned ready_by_level() const { return ready_.by_level(); }
+  unsigned ready_level_triggered() const { return ready_.level_triggered(); }
   // Delivers up to `max` events and returns their number.
   unsigned Deliver(unsigned max, ukevent* events);
   // Reports that a kevent's timer has expired; false if the kevent leaves with this batch.
@@ -112,7 +112,7 @@ class EventSet {
   void EndBatch();
   // True if something can be collected that the kernel does not know of.
   bool kernel_does_not_know() const {
-    return ready_.by_event() != 0 || completions_.count() != 0 || anything_new();
+    return ready_.latched() != 0 || completions_.count() != 0 || anything_new();
   }
   // The edges are an epoll that becomes readable with each event of the queue's epoll while they
   // are watched, until the event is taken; and at the beginning in any case.
@@ -125,7 +125,7 @@ class EventSet {
 
   // ---- For sources ----
 
-  void MakeReady(uint32_t number, bool by_level);
+  void MakeReady(uint32_t number, bool level_triggered);
   void Withdraw(uint32_t number);  // from the list of the ready
   void Leave(uint32_t number);     // for good, with the batch
 
@@ -218,13 +218,13 @@ class EventSet {
   bool Shadowed(uint32_t number);
   void Shadow(const Kevent& first, bool alone);
   bool DeliverOne(uint32_t number, ukevent* event);
-  unsigned DeliverByLevel(unsigned max, ukevent* events);
+  unsigned DeliverLevelTriggered(unsigned max, ukevent* events);
   unsigned LevelShare(unsigned max) const { return max / 2 + (level_first_ ? max % 2 : 0); }
   // The number of kevents that a harvest has yet to find.
   unsigned Missing(unsigned wanted) const {
     const unsigned share = LevelShare(wanted);
     return std::max(wanted - std::min(wanted, ready_.size()),
-                    share - std::min(share, ready_by_level()));
+                    share - std::min(share, ready_level_triggered()));
   }
   static void Describe(const Kevent& record, ukevent* event);
   const char* CheckLists();
@@ -246,7 +246,7 @@ class EventSet {
   KeventTable table_;
   Completions completions_;
   bool completions_first_;  // a place left over by halving is a completion's
-  bool level_first_;        // a place left over by halving is for a kevent by level
+  bool level_first_;        // a place left over by halving is for a level-triggered kevent
   bool sleeps_after_;       // the argument of BeginBatch
 
   ReadyList ready_;

@@ -49,7 +49,7 @@ int KeventTable::Insert(const KeventKey& key, uint32_t* number) {
   Kevent& record = At(*number);
   ++record.generation;
   record.key = key;
-  record.ready = record.by_level = record.forced = record.ended = false;
+  record.ready = record.level_triggered = record.forced = record.ended = false;
   record.injected = record.fd_is_ours = record.nests = record.leaving = false;
   record.fd = -1;
   record.layer = 0;

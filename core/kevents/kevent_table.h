@@ -35,7 +35,7 @@ struct Kevent {
   bool ready;
   // True if the kevent is ready for as long as its source says so, which every harvest asks again:
   // being in the list is not enough.
-  bool by_level;
+  bool level_triggered;
   bool forced;   // made ready by kevent_ctl, whatever its source says
   bool ended;    // its source has nothing more to report
   bool leaving;  // delivered for the last time: goes with the batch

@@ -18,12 +18,12 @@ namespace kevent::core {
 
 void EventSet::BeginBatch(bool sleeps_after) {
   sleeps_after_ = sleeps_after;
-  // Kevents that were ready by level and were not collected are asked again.  They came last, so
-  // they are at the end of the list, however long it is.
-  for (uint32_t link = ready_.last(); ready_by_level() != 0;) {
+  // Level-triggered kevents that were ready and were not collected are asked again.  They came
+  // last, so they are at the end of the list, however long it is.
+  for (uint32_t link = ready_.last(); ready_level_triggered() != 0;) {
     const uint32_t number = link - 1;
     link = At(number).ready_before;
-    if (!At(number).by_level) continue;
+    if (!At(number).level_triggered) continue;
     Withdraw(number);
     ForgetFound(At(number));
   }
@@ -69,8 +69,8 @@ struct EventSet::UnknownMembers {
 };
 
 // Takes members until `wanted` kevents are found, or a member comes a second time, which ends the
-// turn: members that are ready by level come round again and again, as the kernel puts them at the
-// end of its list.  A call that finds nothing new does not end the turn, since any number of
+// turn: level-triggered members that are ready come round again and again, as the kernel puts them
+// at the end of its list.  A call that finds nothing new does not end the turn, since any number of
 // members may have nothing to say: shadowed by others, ready already, of files that outlived their
 // descriptors.  No more are taken than are wanted: a kevent that is taken and not collected has
 // lost its turn.  True if the turn is over.
@@ -92,7 +92,7 @@ bool EventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
     if (unknown.come_round && !turned) exhausted_ |= 1u << layer;
     if (IsExhausted(layer) && !turned) ++turns_[layer];
     if (IsExhausted(layer) || turned) return true;
-    // A search for what is ready by level does not take any number of edges.
+    // A search for level-triggered kevents does not take any number of edges.
     if (ready_.size() >= wanted) return false;
   }
   return false;
@@ -135,8 +135,8 @@ bool EventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
       ++turns_[layer];
     }
     // The kernel does not tell of an edge a second time.
-    const bool by_level = (record->req_flags & KEVENT_REQ_ET) == 0;
-    if (again && by_level && layer_count_ != 0 && !IsExhausted(layer)) return true;
+    const bool level_triggered = (record->req_flags & KEVENT_REQ_ET) == 0;
+    if (again && level_triggered && layer_count_ != 0 && !IsExhausted(layer)) return true;
     record->met = (again ? turns_[layer] : turn) + 1;
     return false;
   }
@@ -168,11 +168,11 @@ void EventSet::Found(uint64_t token, uint32_t events) {
   if (record == nullptr || generation % 2 == 0) return;
   // The kevent was reported for the last time: this event is for other kevents.
   if (record->leaving) return;
-  const bool by_level = (record->req_flags & KEVENT_REQ_ET) == 0;
+  const bool level_triggered = (record->req_flags & KEVENT_REQ_ET) == 0;
   // This batch has delivered the kevent already.
-  if (by_level && record->round == round_ && !record->ready) return;
+  if (level_triggered && record->round == round_ && !record->ready) return;
   if (!SourceOf(*record).harvest(*this, *record, events)) return;
-  if (layer_count_ != 0 && !by_level) {
+  if (layer_count_ != 0 && !level_triggered) {
     // Records before this one were told, and their edges met, if told_to_others is set.
     const bool alone =
         record->told_to_others == 0 && (record->req_flags & KEVENT_REQ_WAKEUP_ALL) == 0;
@@ -184,7 +184,7 @@ void EventSet::Found(uint64_t token, uint32_t events) {
     }
   }
   record->round = round_;
-  MakeReady(number, by_level);
+  MakeReady(number, level_triggered);
 }
 
 // After these events comes nothing of which others could be told instead.

@@ -33,7 +33,7 @@ int Queue::Hold() {
   // With kevents the leader sleeps on every edge of the epoll, and an announcement is one.  So
   // nothing is announced if the kernel reports an event by level anyhow, or if nothing is due: a
   // leader that waits for room in the ring may hold then, too.
-  if ((set == nullptr || set->ready_by_level() == 0) && ReadableMembers() != 0) {
+  if ((set == nullptr || set->ready_level_triggered() == 0) && ReadableMembers() != 0) {
     doorbell_.Announce();
   }
   if (!doorbell_.TimersAreFree()) {

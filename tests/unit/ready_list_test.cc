@@ -27,7 +27,7 @@ using kevent::core::ReadyList;
 
 struct Entry {
   uint32_t number;
-  bool by_level;
+  bool level_triggered;
 };
 
 class ReadyListLife {
@@ -48,12 +48,12 @@ class ReadyListLife {
       list_.Remove(table_, number);
       if (found != model_.end()) model_.erase(found);
     } else {
-      const bool by_level = random_.Below(2) == 0;
-      list_.Add(table_, number, by_level);
+      const bool level_triggered = random_.Below(2) == 0;
+      list_.Add(table_, number, level_triggered);
       if (found == model_.end()) {
-        model_.push_back({number, by_level});
+        model_.push_back({number, level_triggered});
       } else {
-        found->by_level = found->by_level && by_level;
+        found->level_triggered = found->level_triggered && level_triggered;
       }
     }
     ExpectSame();
@@ -65,13 +65,14 @@ class ReadyListLife {
   void ExpectSame() {
     ASSERT_STREQ(list_.Check(table_), nullptr);
     ASSERT_EQ(list_.size(), model_.size());
-    ASSERT_EQ(list_.by_level(), std::count_if(model_.begin(), model_.end(),
-                                              [](const Entry& entry) { return entry.by_level; }));
-    ASSERT_EQ(list_.by_event() + list_.by_level(), list_.size());
+    ASSERT_EQ(list_.level_triggered(),
+              std::count_if(model_.begin(), model_.end(),
+                            [](const Entry& entry) { return entry.level_triggered; }));
+    ASSERT_EQ(list_.latched() + list_.level_triggered(), list_.size());
     uint32_t link = list_.first();
     for (const Entry& entry : model_) {
       ASSERT_EQ(link, entry.number + 1);
-      ASSERT_EQ(table_.At(entry.number).by_level, entry.by_level);
+      ASSERT_EQ(table_.At(entry.number).level_triggered, entry.level_triggered);
       link = table_.At(entry.number).ready_after;
     }
     ASSERT_EQ(link, 0);
