@@ -215,8 +215,8 @@ class EventSet {
   static bool IsFinal(uint32_t epoll_events);
   bool WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token, UnknownMembers* unknown);
   void Found(uint64_t token, uint32_t events);
-  bool Shadowed(uint32_t number);
-  void Shadow(const Kevent& first, bool alone);
+  bool IsDuplicate(uint32_t number);
+  void SuppressDuplicates(const Kevent& first, bool alone);
   bool DeliverOne(uint32_t number, ukevent* event);
   unsigned DeliverLevelTriggered(unsigned max, ukevent* events);
   unsigned LevelShare(unsigned max) const { return max / 2 + (level_first_ ? max % 2 : 0); }

@@ -71,9 +71,9 @@ struct EventSet::UnknownMembers {
 // Takes members until `wanted` kevents are found, or a member comes a second time, which ends the
 // turn: level-triggered members that are ready come round again and again, as the kernel puts them
 // at the end of its list.  A call that finds nothing new does not end the turn, since any number of
-// members may have nothing to say: shadowed by others, ready already, of files that outlived their
-// descriptors.  No more are taken than are wanted: a kevent that is taken and not collected has
-// lost its turn.  True if the turn is over.
+// members may have nothing to say: duplicates of others, ready already, of files that outlived
+// their descriptors.  No more are taken than are wanted: a kevent that is taken and not collected
+// has lost its turn.  True if the turn is over.
 bool EventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
   constexpr unsigned kBatch = 256;
   const unsigned others = layer == 0 ? queue_->ReadableMembers() : 0;
@@ -179,8 +179,8 @@ void EventSet::Found(uint64_t token, uint32_t events) {
     if (IsFinal(events)) {
       record->told_to_others = 0;
     } else {
-      if (Shadowed(number)) return;
-      Shadow(*record, alone);
+      if (IsDuplicate(number)) return;
+      SuppressDuplicates(*record, alone);
     }
   }
   record->round = round_;
@@ -194,7 +194,7 @@ bool EventSet::IsFinal(uint32_t epoll_events) {
 
 // One activity of a source makes the first of the edge-triggered kevents ready that wait for it,
 // and of the others those with KEVENT_REQ_WAKEUP_ALL.
-bool EventSet::Shadowed(uint32_t number) {
+bool EventSet::IsDuplicate(uint32_t number) {
   Kevent& record = At(number);
   if ((record.req_flags & KEVENT_REQ_WAKEUP_ALL) != 0 || record.fd < 0) return false;
   const uint32_t told = std::exchange(record.told_to_others, 0);
@@ -215,7 +215,7 @@ bool EventSet::Shadowed(uint32_t number) {
 
 // A later harvest may meet, by another record, an edge of the activity of which `first` is told
 // now.  As a rule that record is in a layer, or comes before one whose layer was met first.
-void EventSet::Shadow(const Kevent& first, bool alone) {
+void EventSet::SuppressDuplicates(const Kevent& first, bool alone) {
   if (first.fd < 0) return;
   for (uint32_t link = table_.WatchersOf(first.fd); link != 0;) {
     Kevent& other = At(link - 1);
