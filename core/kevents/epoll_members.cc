@@ -19,17 +19,18 @@
 
 namespace kevent::core {
 
-// Layer 0 is the queue's own epoll.
-int EventSet::Epoll(uint32_t layer) const {
-  return layer == 0 ? queue_->epoll() : layers_[layer - 1].load(std::memory_order_acquire) - 1;
+// Index 0 is the queue's own epoll, the others are overflow epolls.
+int EventSet::EpollAt(uint32_t epoll_index) const {
+  return epoll_index == 0 ? queue_->epoll()
+                          : overflow_epolls_[epoll_index - 1].load(std::memory_order_acquire) - 1;
 }
 
-int EventSet::AddLayer() {
-  if (layer_count_ == kMaxLayers) return -ENOSPC;
-  const int epoll = AdoptMember(Token(kLayerToken, layer_count_ + 1), sys::CreateEpoll);
+int EventSet::AddOverflowEpoll() {
+  if (overflow_count_ == kMaxOverflowEpolls) return -ENOSPC;
+  const int epoll = AdoptMember(Token(kOverflowToken, overflow_count_ + 1), sys::CreateEpoll);
   if (epoll < 0) return epoll;
-  layers_[layer_count_].store(epoll + 1, std::memory_order_release);
-  ++layer_count_;
+  overflow_epolls_[overflow_count_].store(epoll + 1, std::memory_order_release);
+  ++overflow_count_;
   return 0;
 }
 
@@ -40,18 +41,18 @@ int EventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
   if (fd < 0 || fd >= Registry::kMaxDescriptor) return -EBADF;
   if (const int error = table_.ReserveWatchers(fd); error != 0) return -error;
   Kevent& record = At(number);
-  for (uint32_t layer = 0;; ++layer) {
-    if (layer > layer_count_) {
-      if (const int error = AddLayer(); error < 0) return error;
+  for (uint32_t epoll_index = 0;; ++epoll_index) {
+    if (epoll_index > overflow_count_) {
+      if (const int error = AddOverflowEpoll(); error < 0) return error;
     }
-    const int result = AddMember(layer, fd, epoll_events, Token(record.generation, number));
+    const int result = AddMember(epoll_index, fd, epoll_events, Token(record.generation, number));
     if (result == -EEXIST) continue;
     if (result < 0) return result == -EINVAL ? -ELOOP : result;
     record.fd = fd;
-    record.layer = static_cast<uint8_t>(layer);
+    record.epoll_index = static_cast<uint8_t>(epoll_index);
     record.met = 0;
     LinkWatcher(number);
-    DropStale(fd, layer, number);  // after this one is linked: the number stays in WatchedFds
+    DropStale(fd, epoll_index, number);  // after this one is linked: the number stays in WatchedFds
     return 0;
   }
 }
@@ -59,8 +60,9 @@ int EventSet::Watch(uint32_t number, int fd, uint32_t epoll_events) {
 // A thread that closes a number looks if it is watched, and then makes its system call; in between
 // the number must not be put into an epoll.  A thread that begins to close the number after it was
 // marked here sees the mark, clears it, and waits until no thread probes.
-int EventSet::AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t token) {
-  if (Registry::Get(fd).is_internal()) return sys::EpollAdd(Epoll(layer), fd, epoll_events, token);
+int EventSet::AddMember(uint32_t epoll_index, int fd, uint32_t epoll_events, uint64_t token) {
+  if (Registry::Get(fd).is_internal())
+    return sys::EpollAdd(EpollAt(epoll_index), fd, epoll_events, token);
   constexpr int kTries = 100;  // a bound against threads that close it again and again
   for (int tries = 1;; ++tries) {
     if (const int error = WatchedFds::Add(fd, queue_->number()); error != 0) return -error;
@@ -68,7 +70,7 @@ int EventSet::AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t 
     probing_.fetch_add(1, std::memory_order_seq_cst);
     const bool marked =
         (WatchedFds::Is(fd, queue_->number()) && !Closing::Any(fd)) || tries == kTries;
-    const int result = marked ? sys::EpollAdd(Epoll(layer), fd, epoll_events, token) : 0;
+    const int result = marked ? sys::EpollAdd(EpollAt(epoll_index), fd, epoll_events, token) : 0;
     probing_.fetch_sub(1, std::memory_order_seq_cst);
     if (marked) return result;
   }
@@ -77,7 +79,7 @@ int EventSet::AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t 
 int EventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
   Kevent& record = At(number);
   ForgetTold(record.fd);
-  const int error = sys::EpollModify(Epoll(record.layer), record.fd, epoll_events,
+  const int error = sys::EpollModify(EpollAt(record.epoll_index), record.fd, epoll_events,
                                      Token(record.generation, number));
   // The number may be another file's by now.  The kernel answers EPERM if epoll does not take that
   // file, EINVAL if it is the epoll itself, and ENOENT otherwise (fs/eventpoll.c, do_epoll_ctl).
@@ -88,7 +90,7 @@ void EventSet::Unwatch(uint32_t number) {
   Kevent& record = At(number);
   if (record.nests) Unnest(number);
   if (record.fd < 0) return;
-  sys::EpollDelete(Epoll(record.layer), record.fd);
+  sys::EpollDelete(EpollAt(record.epoll_index), record.fd);
   const int fd = record.fd;
   UnlinkWatcher(number);
   if (record.fd_is_ours) Abandon(fd);
@@ -106,8 +108,8 @@ bool EventSet::StillWatches(uint32_t number) {
   int result = -EBADF;
   if (Registry::Get(record.fd).is_internal() || WatchedFds::Is(record.fd, queue_->number())) {
     // If there is a member, this call leaves it alone, its edges too.
-    result = sys::EpollAdd(Epoll(record.layer), record.fd, EPOLLET | EPOLLONESHOT, 0);
-    if (result == 0) sys::EpollDelete(Epoll(record.layer), record.fd);
+    result = sys::EpollAdd(EpollAt(record.epoll_index), record.fd, EPOLLET | EPOLLONESHOT, 0);
+    if (result == 0) sys::EpollDelete(EpollAt(record.epoll_index), record.fd);
   }
   probing_.fetch_sub(1, std::memory_order_seq_cst);
   return result == -EEXIST;
@@ -116,8 +118,8 @@ bool EventSet::StillWatches(uint32_t number) {
 void EventSet::UnwatchFd(int fd) const {
   while (probing_.load(std::memory_order_seq_cst) != 0) sys::Pause();
   sys::EpollDelete(queue_->epoll(), fd);
-  for (const std::atomic<int>& layer : layers_) {
-    const int epoll = layer.load(std::memory_order_acquire) - 1;
+  for (const std::atomic<int>& overflow : overflow_epolls_) {
+    const int epoll = overflow.load(std::memory_order_acquire) - 1;
     if (epoll < 0) return;
     if (sys::IsMarked(epoll)) sys::EpollDelete(epoll, fd);
   }
@@ -150,12 +152,12 @@ void EventSet::ForgetTold(int fd) {
   }
 }
 
-// ADD succeeded, so another record that claims this descriptor in this layer is stale.
-void EventSet::DropStale(int fd, uint32_t layer, uint32_t but) {
+// ADD succeeded, so another record that claims this descriptor in this epoll is stale.
+void EventSet::DropStale(int fd, uint32_t epoll_index, uint32_t but) {
   for (uint32_t link = table_.WatchersOf(fd); link != 0;) {
     const uint32_t number = link - 1;
     link = At(number).same_descriptor;
-    if (number == but || At(number).layer != layer) continue;
+    if (number == but || At(number).epoll_index != epoll_index) continue;
     EraseStale(number);
   }
 }

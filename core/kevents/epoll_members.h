@@ -12,7 +12,7 @@
 namespace kevent::core {
 
 // Upper halves that differ from every generation:
-inline constexpr uint32_t kLayerToken = 2;   // an epoll within the queue's; lower half: its layer
+inline constexpr uint32_t kOverflowToken = 2;  // an overflow epoll; lower half: its index
 inline constexpr uint32_t kSharedToken = 4;  // a descriptor that all kevents of a type share; lower
                                              // half: the type
 

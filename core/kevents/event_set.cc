@@ -40,9 +40,9 @@ void EventSet::Clear() {
     table_.Erase(number);
   });
   table_.ForgetWatches();
-  std::fill_n(layers_, kMaxLayers, 0);
-  layer_count_ = leaving_first_ = watched_ = nested_ = 0;
-  turn_ = layers_to_harvest_ = 0;
+  std::fill_n(overflow_epolls_, kMaxOverflowEpolls, 0);
+  overflow_count_ = leaving_first_ = watched_ = nested_ = 0;
+  turn_ = overflows_to_harvest_ = 0;
   edges_.store(0, std::memory_order_relaxed);
   edges_watched_ = took_announcement_ = false;
   std::fill_n(shared_, SourceTable::kTypes, 0);

@@ -186,7 +186,7 @@ class EventSet {
   const char* Check();
 
  private:
-  static constexpr uint32_t kMaxLayers = 16;
+  static constexpr uint32_t kMaxOverflowEpolls = 16;
 
   // Does what AdoptAndWatch does, for a descriptor of the engine's own in the queue's epoll.
   template <typename Create>
@@ -207,13 +207,14 @@ class EventSet {
   void HarvestInjected();
   void TakeInjected();
   void HarvestSignals();
-  bool HarvestEpoll(uint32_t layer, unsigned wanted);
-  int TakeReady(uint32_t layer, epoll_event* found, unsigned room) const;
-  bool IsExhausted(uint32_t layer) const { return (exhausted_ & 1u << layer) != 0; }
+  bool HarvestEpoll(uint32_t epoll_index, unsigned wanted);
+  int TakeReady(uint32_t epoll_index, epoll_event* found, unsigned room) const;
+  bool IsExhausted(uint32_t epoll_index) const { return (exhausted_ & 1u << epoll_index) != 0; }
   struct UnknownMembers;
-  static bool IsLayer(uint64_t token);
+  static bool IsOverflowEpoll(uint64_t token);
   static bool IsFinal(uint32_t epoll_events);
-  bool WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token, UnknownMembers* unknown);
+  bool WaitsForNextTurn(uint32_t epoll_index, uint32_t turn, uint64_t token,
+                        UnknownMembers* unknown);
   void Found(uint64_t token, uint32_t events);
   bool IsDuplicate(uint32_t number);
   void SuppressDuplicates(const Kevent& first, bool alone);
@@ -232,13 +233,13 @@ class EventSet {
   void Unnest(uint32_t number);
   int KeepRoom();
   int PutIntoEdges(uint32_t epoll_events);
-  int Epoll(uint32_t layer) const;
-  int AddLayer();
+  int EpollAt(uint32_t epoll_index) const;
+  int AddOverflowEpoll();
   void LinkWatcher(uint32_t number);
   void UnlinkWatcher(uint32_t number);
   void ForgetTold(int fd);
-  void DropStale(int fd, uint32_t layer, uint32_t but);
-  int AddMember(uint32_t layer, int fd, uint32_t epoll_events, uint64_t token);
+  void DropStale(int fd, uint32_t epoll_index, uint32_t but);
+  int AddMember(uint32_t epoll_index, int fd, uint32_t epoll_events, uint64_t token);
 
   KeventHost* queue_;
   std::atomic<bool> open_;
@@ -261,8 +262,8 @@ class EventSet {
   // epoll: those that are known to have something ready, those in which this batch has met all
   // there is, and those in which it has begun a turn.
   uint32_t turn_;
-  uint32_t turns_[kMaxLayers + 1];
-  uint32_t layers_to_harvest_;
+  uint32_t turns_[kMaxOverflowEpolls + 1];
+  uint32_t overflows_to_harvest_;
   uint32_t exhausted_;
   uint32_t begun_;
   uint32_t serials_;               // counts internal kevents
@@ -284,9 +285,9 @@ class EventSet {
   std::atomic<int> signals_;
 
   // Numbers plus one.  An epoll has a descriptor once: of several kevents on one, the first is in
-  // the queue's epoll, the others are in the layers, each a member of the queue's epoll.
-  std::atomic<int> layers_[kMaxLayers];
-  uint32_t layer_count_;
+  // the queue's epoll, the others are in overflow epolls, each a member of the queue's epoll.
+  std::atomic<int> overflow_epolls_[kMaxOverflowEpolls];
+  uint32_t overflow_count_;
   std::atomic<int> edges_;
   bool edges_watched_;
   int shared_[SourceTable::kTypes];

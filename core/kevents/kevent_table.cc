@@ -52,7 +52,7 @@ int KeventTable::Insert(const KeventKey& key, uint32_t* number) {
   record.ready = record.level_triggered = record.forced = record.ended = false;
   record.injected = record.fd_is_ours = record.nests = record.leaving = false;
   record.fd = -1;
-  record.layer = 0;
+  record.epoll_index = 0;
   record.same_descriptor = record.told_to_others = 0;
   record.round = record.met = 0;
   record.handle = 0;

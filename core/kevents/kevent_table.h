@@ -46,9 +46,9 @@ struct Kevent {
 
   // ---- For the source ----
 
-  // The watched descriptor, in the epoll of this layer; -1: there is none.
+  // The watched descriptor, in the epoll of this index (EventSet::EpollAt); -1: there is none.
   int fd;
-  uint8_t layer;
+  uint8_t epoll_index;
   bool fd_is_ours;
   bool nests;                // the descriptor is an epoll
   uint32_t same_descriptor;  // next record that watches it, or has its inotify watch

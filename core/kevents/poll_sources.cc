@@ -48,14 +48,14 @@ bool EventSet::HarvestMore(unsigned wanted) {
   if (wanted == 0 || watched_ == 0) return watched_ != 0;
   while (Missing(wanted) != 0) {
     if (IsExhausted(turn_)) {
-      if (turn_ == 0 && (layers_to_harvest_ & ~exhausted_) == 0) return false;
+      if (turn_ == 0 && (overflows_to_harvest_ & ~exhausted_) == 0) return false;
     } else if (!HarvestEpoll(turn_, wanted)) {
       break;
     }
-    if (IsExhausted(turn_)) layers_to_harvest_ &= ~(1u << turn_);
+    if (IsExhausted(turn_)) overflows_to_harvest_ &= ~(1u << turn_);
     do {
-      turn_ = (turn_ + 1) % (layer_count_ + 1);
-    } while (turn_ != 0 && (layers_to_harvest_ & 1u << turn_) == 0);
+      turn_ = (turn_ + 1) % (overflow_count_ + 1);
+    } while (turn_ != 0 && (overflows_to_harvest_ & 1u << turn_) == 0);
   }
   return ready_.size() >= wanted;
 }
@@ -74,24 +74,24 @@ struct EventSet::UnknownMembers {
 // members may have nothing to say: duplicates of others, ready already, of files that outlived
 // their descriptors.  No more are taken than are wanted: a kevent that is taken and not collected
 // has lost its turn.  True if the turn is over.
-bool EventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
+bool EventSet::HarvestEpoll(uint32_t epoll_index, unsigned wanted) {
   constexpr unsigned kBatch = 256;
-  const unsigned others = layer == 0 ? queue_->ReadableMembers() : 0;
+  const unsigned others = epoll_index == 0 ? queue_->ReadableMembers() : 0;
   epoll_event found[kBatch];
   UnknownMembers unknown = {};
-  const uint32_t turn = turns_[layer];
+  const uint32_t turn = turns_[epoll_index];
   while (const unsigned missing = Missing(wanted)) {
     const unsigned room = std::min(missing + others, kBatch);
-    const int count = TakeReady(layer, found, room);
-    if (count < static_cast<int>(room)) exhausted_ |= 1u << layer;
+    const int count = TakeReady(epoll_index, found, room);
+    if (count < static_cast<int>(room)) exhausted_ |= 1u << epoll_index;
     for (int i = 0; i < count; ++i) {
-      if (WaitsForNextTurn(layer, turn, found[i].data.u64, &unknown)) continue;
+      if (WaitsForNextTurn(epoll_index, turn, found[i].data.u64, &unknown)) continue;
       Found(found[i].data.u64, found[i].events);
     }
-    const bool turned = turns_[layer] != turn;
-    if (unknown.come_round && !turned) exhausted_ |= 1u << layer;
-    if (IsExhausted(layer) && !turned) ++turns_[layer];
-    if (IsExhausted(layer) || turned) return true;
+    const bool turned = turns_[epoll_index] != turn;
+    if (unknown.come_round && !turned) exhausted_ |= 1u << epoll_index;
+    if (IsExhausted(epoll_index) && !turned) ++turns_[epoll_index];
+    if (IsExhausted(epoll_index) || turned) return true;
     // A search for level-triggered kevents does not take any number of edges.
     if (ready_.size() >= wanted) return false;
   }
@@ -102,24 +102,25 @@ bool EventSet::HarvestEpoll(uint32_t layer, unsigned wanted) {
 // find it, poll makes sure that there is none, since it looks at the kernel's list under its lock.
 // kTries misses in a row do not come about; the bound is for a kernel whose poll and epoll do not
 // agree.
-int EventSet::TakeReady(uint32_t layer, epoll_event* found, unsigned room) const {
+int EventSet::TakeReady(uint32_t epoll_index, epoll_event* found, unsigned room) const {
   constexpr int kTries = 8;
-  int count = sys::EpollTake(Epoll(layer), found, room);
+  int count = sys::EpollTake(EpollAt(epoll_index), found, room);
   if (ABSL_PREDICT_TRUE(count != 0 || sleeps_after_ || !sys::EpollTakeMayMiss())) return count;
-  for (int left = kTries; count == 0 && left != 0 && sys::IsReadable(Epoll(layer)); --left) {
-    count = sys::EpollTake(Epoll(layer), found, room);
+  for (int left = kTries; count == 0 && left != 0 && sys::IsReadable(EpollAt(epoll_index));
+       --left) {
+    count = sys::EpollTake(EpollAt(epoll_index), found, room);
   }
   return count;
 }
 
-bool EventSet::IsLayer(uint64_t token) { return token >> 32 == kLayerToken; }
+bool EventSet::IsOverflowEpoll(uint64_t token) { return token >> 32 == kOverflowToken; }
 
 // Called when a harvest has met this member in this turn of its epoll.  If the member was met
 // before, the turn ends; if that turn has begun in this batch, the batch has met every ready
 // member.  True if the member waits until other epolls have had their turns.
-bool EventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
+bool EventSet::WaitsForNextTurn(uint32_t epoll_index, uint32_t turn, uint64_t token,
                                 UnknownMembers* unknown) {
-  const uint32_t bit = 1u << layer;
+  const uint32_t bit = 1u << epoll_index;
   if (token == kAnnouncedOnce) return false;
   if (token == 0 || token == kAnnounced) {
     if (++unknown->nameless > queue_->axis_count() + 1) unknown->come_round = true;
@@ -129,15 +130,15 @@ bool EventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
   Kevent* record = table_.Find(static_cast<uint32_t>(token), generation);
   if (record != nullptr && generation % 2 != 0) {
     const bool again = record->met == turn + 1;
-    if (again && turns_[layer] == turn) {
+    if (again && turns_[epoll_index] == turn) {
       if ((begun_ & bit) != 0) exhausted_ |= bit;
       begun_ |= bit;
-      ++turns_[layer];
+      ++turns_[epoll_index];
     }
     // The kernel does not tell of an edge a second time.
     const bool level_triggered = (record->req_flags & KEVENT_REQ_ET) == 0;
-    if (again && level_triggered && layer_count_ != 0 && !IsExhausted(layer)) return true;
-    record->met = (again ? turns_[layer] : turn) + 1;
+    if (again && level_triggered && overflow_count_ != 0 && !IsExhausted(epoll_index)) return true;
+    record->met = (again ? turns_[epoll_index] : turn) + 1;
     return false;
   }
   // The mark is set anew from time to time, as the marked member may cease to be ready.
@@ -150,8 +151,8 @@ bool EventSet::WaitsForNextTurn(uint32_t layer, uint32_t turn, uint64_t token,
 void EventSet::Found(uint64_t token, uint32_t events) {
   const auto number = static_cast<uint32_t>(token);
   const auto generation = static_cast<uint32_t>(token >> 32);
-  if (IsLayer(token)) {
-    layers_to_harvest_ |= 1u << number;
+  if (IsOverflowEpoll(token)) {
+    overflows_to_harvest_ |= 1u << number;
     return;
   }
   if (generation == kSharedToken) {
@@ -172,7 +173,7 @@ void EventSet::Found(uint64_t token, uint32_t events) {
   // This batch has delivered the kevent already.
   if (level_triggered && record->round == round_ && !record->ready) return;
   if (!SourceOf(*record).harvest(*this, *record, events)) return;
-  if (layer_count_ != 0 && !level_triggered) {
+  if (overflow_count_ != 0 && !level_triggered) {
     // Records before this one were told, and their edges met, if told_to_others is set.
     const bool alone =
         record->told_to_others == 0 && (record->req_flags & KEVENT_REQ_WAKEUP_ALL) == 0;
@@ -201,7 +202,7 @@ bool EventSet::IsDuplicate(uint32_t number) {
   if (told != 0 && (record.found_data[0] & ~told) == 0) return true;
   for (uint32_t link = table_.WatchersOf(record.fd); link != 0;) {
     const Kevent& other = At(link - 1);
-    const bool earlier = other.layer < record.layer;
+    const bool earlier = other.epoll_index < record.epoll_index;
     const bool met_before = other.ready && other.round == round_ &&
                             (earlier || (other.req_flags & KEVENT_REQ_WAKEUP_ALL) == 0);
     if (link != number + 1 && met_before && (other.req_flags & KEVENT_REQ_ET) != 0 &&
@@ -214,13 +215,15 @@ bool EventSet::IsDuplicate(uint32_t number) {
 }
 
 // A later harvest may meet, by another record, an edge of the activity of which `first` is told
-// now.  As a rule that record is in a layer, or comes before one whose layer was met first.
+// now.  As a rule that record is in an overflow epoll, or comes before one whose epoll was met
+// first.
 void EventSet::SuppressDuplicates(const Kevent& first, bool alone) {
   if (first.fd < 0) return;
   for (uint32_t link = table_.WatchersOf(first.fd); link != 0;) {
     Kevent& other = At(link - 1);
     link = other.same_descriptor;
-    if ((other.layer > first.layer || (alone && other.layer < first.layer)) &&
+    if ((other.epoll_index > first.epoll_index ||
+         (alone && other.epoll_index < first.epoll_index)) &&
         other.key.type == first.key.type && (other.req_flags & KEVENT_REQ_ET) != 0 &&
         !other.ready) {
       other.told_to_others = first.event;

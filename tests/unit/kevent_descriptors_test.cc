@@ -76,25 +76,25 @@ TEST_F(KeventDescriptors, ANumberThatIsWatchedAgainIsLetGo) {
   kevent::sys::Close(copy);
 }
 
-// A layer's number that the program has taken over behind our back is left alone.
-TEST_F(KeventDescriptors, AStrangersEpollInPlaceOfALayerIsLeftAlone) {
+// An overflow epoll's number that the program has taken over behind our back is left alone.
+TEST_F(KeventDescriptors, AStrangersEpollInPlaceOfAnOverflowEpollIsLeftAlone) {
   const int socket = Sim().OpenStranger();
   for (uintptr_t i = 0; i < 2; ++i) {
     ASSERT_EQ(
         Add(queue_, Request(KEVENT_POLL, static_cast<uint64_t>(socket), KEVENT_POLL_POLLIN, 0, i)),
         0);
   }
-  // The layer was made last.
-  int layer = 768;
-  while (Sim().IsOpen(layer + 1)) ++layer;
+  // The overflow epoll was made last.
+  int overflow = 768;
+  while (Sim().IsOpen(overflow + 1)) ++overflow;
   const int stranger = kevent::sys::CreateEpoll();
-  ASSERT_EQ(Sim().File(layer)->kind, SimulatedFile::Kind::kEpoll);
-  kevent::sys::DuplicateTo(stranger, layer, 0);
+  ASSERT_EQ(Sim().File(overflow)->kind, SimulatedFile::Kind::kEpoll);
+  kevent::sys::DuplicateTo(stranger, overflow, 0);
   ASSERT_EQ(kevent::sys::EpollAdd(stranger, socket, 0), 0);
-  ASSERT_EQ(kevent::sys::EpollAdd(layer, socket, 0), -EEXIST);
+  ASSERT_EQ(kevent::sys::EpollAdd(overflow, socket, 0), -EEXIST);
   kevent::core::WatchedFds::Unwatch(socket);
   EXPECT_EQ(kevent::sys::EpollDelete(stranger, socket), 0);
-  for (const int fd : {stranger, layer, socket}) kevent::sys::Close(fd);
+  for (const int fd : {stranger, overflow, socket}) kevent::sys::Close(fd);
 }
 
 // ---- The announcement ---------------------------------------------------------------
@@ -302,8 +302,8 @@ TEST_F(KeventDescriptors, AnEdgeIsToldToTheNextWhenTheFirstIsLeaving) {
   kevent::sys::Close(other);
 }
 
-// What stays ready has its turn in a layer as well, with however little room.
-TEST_F(KeventDescriptors, EachHasItsTurnInLayersToo) {
+// What stays ready has its turn in an overflow epoll as well, with however little room.
+TEST_F(KeventDescriptors, EachHasItsTurnInOverflowEpollsToo) {
   constexpr unsigned kFirst = 4;
   constexpr unsigned kSecond = 2;
   constexpr unsigned kCount = kFirst + kSecond;

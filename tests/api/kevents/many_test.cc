@@ -59,8 +59,8 @@ TEST_F(Many, EachHasItsTurn) {
   EXPECT_GE(*std::min_element(found.begin(), found.end()), 2);
 }
 
-// Second kevents on some of them, which are in a layer.
-TEST_F(Many, EachHasItsTurnInLayersToo) {
+// Second kevents on some of them, which are in an overflow epoll.
+TEST_F(Many, EachHasItsTurnInOverflowEpollsToo) {
   constexpr unsigned kSecond = 4;
   for (unsigned i = 0; i < kCount + kSecond; ++i) {
     ukevent request = RequestOf(i % kCount);
@@ -78,7 +78,7 @@ TEST_F(Many, EachHasItsTurnInLayersToo) {
   EXPECT_GE(*std::min_element(found.begin(), found.end()), 2);
 }
 
-// Two kevents on each, the second of which are all in a layer: none more often than the
+// Two kevents on each, the second of which are all in an overflow epoll: none more often than the
 // others, whatever the room, and whether they ask for all activities or not.
 TEST_F(Many, NoneIsReportedMoreOftenThanTheOthers) {
   constexpr unsigned kKevents = 2 * kCount;
@@ -88,7 +88,7 @@ TEST_F(Many, NoneIsReportedMoreOftenThanTheOthers) {
         KEVENT_REQ_ALWAYS_QUEUE | (i % 2 == 0 ? KEVENT_REQ_WAKEUP_ALL : 0), i);
     ASSERT_EQ(Add(queue_.fd(), request), 0);
   }
-  // A third on one of them, in a layer of its own.
+  // A third on one of them, in an overflow epoll of its own.
   ASSERT_EQ(Add(queue_.fd(), DescriptorRequest(KEVENT_SOCKET, pairs_[7][0], KEVENT_SOCKET_SEND,
                                                KEVENT_REQ_ALWAYS_QUEUE, kKevents)),
             0);
