@@ -286,7 +286,7 @@ bool Collector::Settle() {
     bool due = kevents_ != nullptr && kevents_->kernel_does_not_know();
     for (uint32_t i = 0; i < index_.axis_count(); ++i) {
       const auto axis = static_cast<uint8_t>(i);
-      const HeapEntry* const top = index_.Settled(axis);
+      const HeapEntry* const top = index_.EarliestAgreed(axis);
       if (top != nullptr && top->deadline() <= index_.now(axis)) due = true;
     }
     if (due || queue_.doorbell_.exit_requested()) {

@@ -166,7 +166,7 @@ class FarIndex {
   bool Takes(Nanoseconds deadline) const { return deadline > state_.base; }
 
   // Moves the base on to `now`.  Requires !ReachedBy(now).
-  void PassTo(Nanoseconds now) {
+  void AdvanceTo(Nanoseconds now) {
     if (empty() || now > state_.base) state_.base = now;
   }
 

@@ -216,7 +216,7 @@ void TimerIndex::AdvanceTo(uint8_t axis, Nanoseconds now) {
   Axis& advanced = axes_[axis];
   advanced.now = now;
   CascadeUntil(axis, now);
-  far(axis).PassTo(now);
+  far(axis).AdvanceTo(now);
   const Nanoseconds passed = now < advanced.read ? 0 : (now - advanced.read) >> 14;
   advanced.read = now;
   far(axis).TakeAhead(kLeast + static_cast<uint32_t>(std::min(passed, kMost)),
@@ -225,7 +225,7 @@ void TimerIndex::AdvanceTo(uint8_t axis, Nanoseconds now) {
 
 // ---- Questions --------------------------------------------------------------
 
-const HeapEntry* TimerIndex::Settled(uint8_t axis) {
+const HeapEntry* TimerIndex::EarliestAgreed(uint8_t axis) {
   for (;;) {
     const HeapEntry* top;
     while ((top = Earliest(axis)) != nullptr &&

@@ -131,7 +131,7 @@ class TimerIndex {
   }
 
   // The earliest entry of all, with which its word agrees, or nullptr.
-  const HeapEntry* Settled(uint8_t axis);
+  const HeapEntry* EarliestAgreed(uint8_t axis);
 
   // True if the word wants what the entry says.
   static bool Agrees(uint8_t axis, const HeapEntry& entry, AxisDeadline wanted) {

@@ -135,7 +135,7 @@ class FarLife {
       std::sort(taken.begin(), taken.end());
       ASSERT_EQ(std::unique(taken.begin(), taken.end()), taken.end()) << "twice";
     }
-    Index().PassTo(now_);
+    Index().AdvanceTo(now_);
     Index().TakeAhead(static_cast<uint32_t>(Below(3)), [&](uint32_t slot) { Put(slot); });
     ASSERT_TRUE(Index().empty() || Index().start() == EarliestStart());
     for (const Timer& timer : timers_) {
@@ -179,7 +179,7 @@ class Crowd {
   using Index = FarIndex<Places>;
 
   Crowd() : pages_(static_cast<FarPages*>(std::calloc(1, Index::BytesFor(kTimers))), &std::free) {
-    index().PassTo(1);
+    index().AdvanceTo(1);
   }
   Index index() {
     return {pages_.get(), Index::BlocksFor(kTimers), &state_, Places{&timers_, &looks_}};
@@ -205,10 +205,10 @@ class Crowd {
   // Lets the bucket come; arrived(slot) for each.
   template <typename Arrived>
   void PassThrough(Nanoseconds bucket, Arrived arrived) {
-    PassTo(kWidth * (bucket + 1) - 1, arrived);
+    AdvanceTo(kWidth * (bucket + 1) - 1, arrived);
   }
   template <typename Arrived>
-  void PassTo(Nanoseconds now, Arrived arrived) {
+  void AdvanceTo(Nanoseconds now, Arrived arrived) {
     const auto visit = [&](uint32_t slot) {
       if (index().Takes(timers_[slot].deadline)) {
         index().Add(slot, timers_[slot].deadline);
@@ -220,7 +220,7 @@ class Crowd {
       index().TakeEarliest(visit);
       ExpectWithinThePages();
     }
-    index().PassTo(now);
+    index().AdvanceTo(now);
     index().TakeAhead(kAhead, visit);
     ExpectWithinThePages();
   }
@@ -279,7 +279,7 @@ TEST(FarIndex, LooksAtAFewSlotsWhenABucketComes) {
     // So often that one or two are due each time.
     for (Nanoseconds now = 1; now < (away + 1) * Crowd::kWidth; now += Crowd::kWidth / 10'000) {
       const uint64_t before = crowd.looks();
-      crowd.PassTo(now, [&](uint32_t slot) { ++arrivals[slot]; });
+      crowd.AdvanceTo(now, [&](uint32_t slot) { ++arrivals[slot]; });
       most = std::max(most, crowd.looks() - before);
     }
     EXPECT_EQ(std::count(arrivals.begin(), arrivals.end(), 1), Crowd::kTimers);

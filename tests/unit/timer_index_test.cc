@@ -324,9 +324,9 @@ class IndexLife {
         ASSERT_LE(next, later);
       }
       CheckAll();
-      const HeapEntry* const settled = index_.Settled(axis);
-      ASSERT_EQ(settled == nullptr ? 0 : settled->deadline(), earliest) << "axis " << int{axis};
-      ASSERT_EQ(index_.Earliest(axis), settled);
+      const HeapEntry* const agreed = index_.EarliestAgreed(axis);
+      ASSERT_EQ(agreed == nullptr ? 0 : agreed->deadline(), earliest) << "axis " << int{axis};
+      ASSERT_EQ(index_.Earliest(axis), agreed);
     }
     for (const ModelTimer& timer : timers_) ASSERT_EQ(index_.IsDue(timer.slot), IsDue(timer));
     const auto due = static_cast<unsigned>(Due().size());
