@@ -22,9 +22,9 @@
 
 #include "core/base/atomic_pair.h"
 #include "core/base/timespec.h"
-#include "core/calls/descriptors.h"
-#include "core/calls/queues.h"
-#include "core/calls/timers.h"
+#include "core/calls/descriptor_calls.h"
+#include "core/calls/queue_calls.h"
+#include "core/calls/timer_calls.h"
 #include "tools/support/command_line.h"
 #include "tools/support/progress.h"
 

@@ -2,9 +2,9 @@
 //
 // The other calls that take a struct sigevent.
 
-#include "core/calls/aio.h"
-#include "core/calls/lookups.h"
-#include "core/calls/message_queues.h"
+#include "core/calls/aio_calls.h"
+#include "core/calls/lookup_calls.h"
+#include "core/calls/message_queue_calls.h"
 #include "shim/edge.h"
 #include "shim/libc.h"
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/calls/descriptors.h"
-
 #include <linux/close_range.h>
 #include <sched.h>
 #include <stdarg.h>
 
+#include "core/calls/descriptor_calls.h"
 #include "core/system/system.h"
 #include "shim/edge.h"
 #include "shim/libc.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 #include "core/calls/dump.h"
-#include "core/calls/queues.h"
+#include "core/calls/queue_calls.h"
 #include "shim/edge.h"
 
 using kevent::shim::Finish;

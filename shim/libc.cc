@@ -8,7 +8,7 @@
 
 #include <cerrno>
 
-#include "core/calls/descriptors.h"
+#include "core/calls/descriptor_calls.h"
 
 namespace kevent::shim {
 

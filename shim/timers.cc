@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/calls/timers.h"
-
+#include "core/calls/timer_calls.h"
 #include "shim/edge.h"
 #include "shim/libc.h"
 

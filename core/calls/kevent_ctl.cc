@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-#include "core/calls/queues.h"
+#include "core/calls/queue_calls.h"
 #include "core/kevents/event_set.h"
 #include "core/queue/queues.h"
 #include "core/system/signals_blocked.h"

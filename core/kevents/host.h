@@ -14,7 +14,7 @@
 
 namespace kevent::core {
 
-// Queue is the only class that derives from this, and answers (core/queue/kevents.cc).  All
+// Queue is the only class that derives from this, and answers (core/queue/kevent_host.cc).  All
 // functions need its lock, except the numbers.
 class KeventHost {
  public:
@@ -32,7 +32,7 @@ class KeventHost {
 
   // Timers of kevents are timers of the queue.
   int AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle);
-  // timer_settime (core/calls/timers.cc): 0 or an errno.
+  // timer_settime (core/calls/timer_calls.cc): 0 or an errno.
   int SetKeventTimer(Handle handle, int flags, const itimerspec& value);
   void DeleteKeventTimer(Handle handle);
   // True if the timer would be collected, as the clocks were read.

@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/calls/aio.h"
+#include "core/calls/aio_calls.h"
 #include "core/system/system.h"
 #include "tests/unit/choices.h"
 #include "tests/unit/completion_model.h"

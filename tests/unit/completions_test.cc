@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "core/aio/aiocb_access.h"
-#include "core/calls/aio.h"
-#include "core/calls/lookups.h"
-#include "core/calls/message_queues.h"
+#include "core/calls/aio_calls.h"
+#include "core/calls/lookup_calls.h"
+#include "core/calls/message_queue_calls.h"
 #include "tests/unit/completion_life.h"
 #include "tests/unit/engine.h"
 

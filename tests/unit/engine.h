@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "core/base/timespec.h"
-#include "core/calls/descriptors.h"
-#include "core/calls/queues.h"
-#include "core/calls/timers.h"
+#include "core/calls/descriptor_calls.h"
+#include "core/calls/queue_calls.h"
+#include "core/calls/timer_calls.h"
 #include "core/descriptors/process_state.h"
 #include "core/queue/queues.h"
 #include "tests/unit/simulated_system.h"

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/calls/aio.h"
+#include "core/calls/aio_calls.h"
 #include "tests/unit/engine.h"
 
 namespace kevent_test {

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "core/calls/aio.h"
+#include "core/calls/aio_calls.h"
 #include "tests/unit/engine.h"
 
 namespace kevent_test {

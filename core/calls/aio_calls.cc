@@ -3,7 +3,7 @@
 // The library has the C library's errors, and reports the same ones by the call and by the
 // completion.
 
-#include "core/calls/aio.h"
+#include "core/calls/aio_calls.h"
 
 #include <fcntl.h>
 

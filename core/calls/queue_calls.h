@@ -3,8 +3,8 @@
 // The kevent_* calls.  Each returns a result that is not negative, or a
 // negative errno value.
 
-#ifndef KEVENT_CORE_CALLS_QUEUES_H_
-#define KEVENT_CORE_CALLS_QUEUES_H_
+#ifndef KEVENT_CORE_CALLS_QUEUE_CALLS_H_
+#define KEVENT_CORE_CALLS_QUEUE_CALLS_H_
 
 #include <kevent/kevent.h>
 
@@ -31,4 +31,4 @@ int CommitRing(int kev_fd, unsigned new_uidx, unsigned over);
 
 }  // namespace kevent::core
 
-#endif  // KEVENT_CORE_CALLS_QUEUES_H_
+#endif  // KEVENT_CORE_CALLS_QUEUE_CALLS_H_

@@ -2,8 +2,8 @@
 //
 // mq_notify for messages that complete into a queue.
 
-#ifndef KEVENT_CORE_CALLS_MESSAGE_QUEUES_H_
-#define KEVENT_CORE_CALLS_MESSAGE_QUEUES_H_
+#ifndef KEVENT_CORE_CALLS_MESSAGE_QUEUE_CALLS_H_
+#define KEVENT_CORE_CALLS_MESSAGE_QUEUE_CALLS_H_
 
 #include <signal.h>
 
@@ -14,4 +14,4 @@ int NotifyOfMessage(int message_queue, const sigevent& notification);
 
 }  // namespace kevent::core
 
-#endif  // KEVENT_CORE_CALLS_MESSAGE_QUEUES_H_
+#endif  // KEVENT_CORE_CALLS_MESSAGE_QUEUE_CALLS_H_

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/calls/message_queues.h"
+#include "core/calls/message_queue_calls.h"
 
 #include "core/queue/queue.h"
 #include "core/queue/queues.h"

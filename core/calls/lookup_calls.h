@@ -2,8 +2,8 @@
 //
 // getaddrinfo_a for look-ups that complete into a queue.  Results are 0 or an errno.
 
-#ifndef KEVENT_CORE_CALLS_LOOKUPS_H_
-#define KEVENT_CORE_CALLS_LOOKUPS_H_
+#ifndef KEVENT_CORE_CALLS_LOOKUP_CALLS_H_
+#define KEVENT_CORE_CALLS_LOOKUP_CALLS_H_
 
 #include <netdb.h>
 #include <signal.h>
@@ -24,4 +24,4 @@ void DropLookup(uint32_t number);
 
 }  // namespace kevent::core
 
-#endif  // KEVENT_CORE_CALLS_LOOKUPS_H_
+#endif  // KEVENT_CORE_CALLS_LOOKUP_CALLS_H_

@@ -3,8 +3,8 @@
 // The timer_* calls for timers of the library's.  Each returns 0 or an errno value; on failure
 // nothing has changed.
 
-#ifndef KEVENT_CORE_CALLS_TIMERS_H_
-#define KEVENT_CORE_CALLS_TIMERS_H_
+#ifndef KEVENT_CORE_CALLS_TIMER_CALLS_H_
+#define KEVENT_CORE_CALLS_TIMER_CALLS_H_
 
 #include <signal.h>
 #include <time.h>
@@ -27,4 +27,4 @@ int GetOverrun(Handle handle, int* overruns);
 
 }  // namespace kevent::core
 
-#endif  // KEVENT_CORE_CALLS_TIMERS_H_
+#endif  // KEVENT_CORE_CALLS_TIMER_CALLS_H_

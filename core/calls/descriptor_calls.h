@@ -3,14 +3,14 @@
 // The effects on queues when a program closes or copies descriptors.  Each call returns a result
 // that is not negative, or a negative errno value, and is async-signal-safe.
 
-#ifndef KEVENT_CORE_CALLS_DESCRIPTORS_H_
-#define KEVENT_CORE_CALLS_DESCRIPTORS_H_
+#ifndef KEVENT_CORE_CALLS_DESCRIPTOR_CALLS_H_
+#define KEVENT_CORE_CALLS_DESCRIPTOR_CALLS_H_
 
 #include <absl/base/optimization.h>
 
 #include <optional>
 
-#include "core/calls/aio.h"
+#include "core/calls/aio_calls.h"
 #include "core/descriptors/closing.h"
 #include "core/descriptors/names.h"
 #include "core/descriptors/range_closes.h"
@@ -96,4 +96,4 @@ inline void Replaces(int fd, int target, int flags = 0) {
 
 }  // namespace kevent::core
 
-#endif  // KEVENT_CORE_CALLS_DESCRIPTORS_H_
+#endif  // KEVENT_CORE_CALLS_DESCRIPTOR_CALLS_H_

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/calls/timers.h"
+#include "core/calls/timer_calls.h"
 
 #include <absl/base/optimization.h>
 #include <kevent/kevent.h>

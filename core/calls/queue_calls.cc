@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/calls/queues.h"
+#include "core/calls/queue_calls.h"
 
 #include <absl/base/optimization.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #include "core/base/timespec.h"
-#include "core/calls/descriptors.h"
+#include "core/calls/descriptor_calls.h"
 #include "core/descriptors/internal_descriptors.h"
 #include "core/descriptors/process_state.h"
 #include "core/descriptors/registry.h"

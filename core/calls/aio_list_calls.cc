@@ -9,7 +9,7 @@
 
 #include "core/aio/aiocb_access.h"
 #include "core/base/notification.h"
-#include "core/calls/aio.h"
+#include "core/calls/aio_calls.h"
 #include "core/descriptors/process_state.h"
 #include "core/queue/notifier.h"
 #include "core/system/signals_blocked.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/calls/descriptors.h"
+#include "core/calls/descriptor_calls.h"
 
 #include <fcntl.h>
 #include <linux/close_range.h>

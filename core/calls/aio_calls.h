@@ -3,8 +3,8 @@
 // The aio_* calls and lio_listio for operations that complete into a queue.  Results are 0 or an
 // errno unless a comment says otherwise.
 
-#ifndef KEVENT_CORE_CALLS_AIO_H_
-#define KEVENT_CORE_CALLS_AIO_H_
+#ifndef KEVENT_CORE_CALLS_AIO_CALLS_H_
+#define KEVENT_CORE_CALLS_AIO_CALLS_H_
 
 #include <aio.h>
 #include <signal.h>
@@ -46,4 +46,4 @@ void LosesDescriptors(unsigned first, unsigned last);
 
 }  // namespace kevent::core
 
-#endif  // KEVENT_CORE_CALLS_AIO_H_
+#endif  // KEVENT_CORE_CALLS_AIO_CALLS_H_

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-#include "core/calls/lookups.h"
+#include "core/calls/lookup_calls.h"
 
 #include <cerrno>
 
