@@ -19,7 +19,7 @@
 namespace kevent::core {
 namespace {
 
-constexpr int kPatience = 30;  // of 0.1 ms and more
+constexpr int kMostPauses = 30;  // of 0.1 ms each, and more
 constexpr int kLastSignal = 64;
 
 // True if the calling thread's descriptors are those that the number is registered
@@ -98,7 +98,7 @@ int CopyNameAnywhere(int fd, Copy copy) {
 // there is made or closed, and for threads that use it; not for long, since they may wait for this
 // thread, whose handler calls dup2.
 int MakeRoom(int target) {
-  for (int left = kPatience; left != 0;) {
+  for (int left = kMostPauses; left != 0;) {
     const Registration found = Registry::Get(target);
     if (found.is_closing() || found.is_new()) {
       sys::Pause();

@@ -93,7 +93,7 @@ int ReserveMade(int fd) {
 
 }  // namespace
 
-int SettleNew(int fd, uint32_t queue, uint16_t role) {
+int MoveNewAway(int fd, uint32_t queue, uint16_t role) {
   if (const int error = sys::Mark(fd); error < 0) {
     CloseMade(fd, queue);
     return error;
@@ -132,7 +132,7 @@ int AdoptFullPipe(uint32_t queue, uint16_t role) {
       if (of_reader < 0) return of_reader;
     }
     // A pipe without a byte is of no use.
-    if (both) return SettleNew(reader, queue, role);
+    if (both) return MoveNewAway(reader, queue, role);
     CloseMade(reader, queue);
     if (error == 0) return -ENOMEM;
     if (error != -EAGAIN) return error;
@@ -178,8 +178,8 @@ void ReleaseDescriptor(int fd, uint32_t queue, uint16_t role) {
 
 LettingPass::LettingPass() {
   constexpr uint64_t kSecond = 1'000'000'000;
-  Patience patience(kSecond);
-  while (!Registry::NoneWaits() && !patience.over()) sys::Pause();
+  WaitDeadline deadline(kSecond);
+  while (!Registry::NoneWaits() && !deadline.passed()) sys::Pause();
 }
 
 Replacement::Replacement(int target) : target_(target), found_(Registry::BeginReplacing(target)) {
@@ -193,12 +193,12 @@ Replacement::Replacement(int target) : target_(target), found_(Registry::BeginRe
 void Replacement::AwaitMakers() {
   const SignalsBlocked blocked;
   Registry::BeginWaiting();
-  Patience patience;
+  WaitDeadline deadline;
   do {
     Registry::EndReplacing(target_, false);
     sys::Pause();
     found_ = Registry::BeginReplacing(target_);
-  } while (!Registry::NoneIsMade() && !patience.over());
+  } while (!Registry::NoneIsMade() && !deadline.passed());
   Registry::EndWaiting();
 }
 

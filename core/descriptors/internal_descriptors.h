@@ -76,7 +76,7 @@ int ClaimNew(int fd, Registry::Moment since, uint32_t queue);
 
 // Marks a new descriptor and moves it out of the way; returns its number from then on, or a
 // negative errno.
-int SettleNew(int fd, uint32_t queue, uint16_t role);
+int MoveNewAway(int fd, uint32_t queue, uint16_t role);
 
 // Takes over the descriptor that `create` makes; returns its number from then on, or a negative
 // errno, which may be that of `create`.
@@ -91,7 +91,7 @@ int AdoptDescriptor(uint32_t queue, uint16_t role, Create create) {
       if (fd < 0) return fd;
       error = ClaimNew(fd, making.since(), queue);
     }
-    if (error == 0) return SettleNew(fd, queue, role);
+    if (error == 0) return MoveNewAway(fd, queue, role);
     if (error != -EAGAIN) return error;
   }
 }

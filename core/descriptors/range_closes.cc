@@ -8,9 +8,9 @@ namespace kevent::core {
 namespace {
 
 // Waits until the call has ended, or forgets it.
-void AwaitEnd(std::atomic<uint64_t>* slot, uint64_t call, Patience* patience) {
+void AwaitEnd(std::atomic<uint64_t>* slot, uint64_t call, WaitDeadline* deadline) {
   while (slot->load(std::memory_order_seq_cst) == call) {
-    if (patience->over()) {
+    if (deadline->passed()) {
       slot->compare_exchange_strong(call, 0, std::memory_order_seq_cst);
       return;
     }
@@ -46,8 +46,8 @@ bool RangeCloses::AnyOfThisThread() {
 void RangeCloses::StandBack() {
   if (waiting_.load(std::memory_order_seq_cst) == 0 || AnyOfThisThread()) return;
   constexpr uint64_t kSecond = 1'000'000'000;
-  Patience patience(kSecond);
-  while (waiting_.load(std::memory_order_seq_cst) != 0 && !patience.over()) sys::Pause();
+  WaitDeadline deadline(kSecond);
+  while (waiting_.load(std::memory_order_seq_cst) != 0 && !deadline.passed()) sys::Pause();
 }
 
 RangeCloses::Call::Call() {
@@ -60,8 +60,8 @@ RangeCloses::Call::Call() {
     uint64_t none = 0;
     if (slot->compare_exchange_strong(none, own_, std::memory_order_seq_cst)) slot_ = slot;
   }
-  Patience patience;
-  while (taking_.load(std::memory_order_seq_cst) != 0 && !patience.over()) sys::Pause();
+  WaitDeadline deadline;
+  while (taking_.load(std::memory_order_seq_cst) != 0 && !deadline.passed()) sys::Pause();
 }
 
 // The place may be another call's by now, if this one was forgotten.
@@ -88,11 +88,11 @@ void RangeCloses::BeginTaking() {
 // when this thread is counted as taking.
 void RangeCloses::AwaitOthers() {
   waiting_.fetch_add(1, std::memory_order_seq_cst);
-  Patience patience;
+  WaitDeadline deadline;
   uint64_t call;
   do {
     taking_.fetch_sub(1, std::memory_order_seq_cst);
-    while (Slot* const slot = OfAnotherThread(&call)) AwaitEnd(slot, call, &patience);
+    while (Slot* const slot = OfAnotherThread(&call)) AwaitEnd(slot, call, &deadline);
     taking_.fetch_add(1, std::memory_order_seq_cst);
   } while (OfAnotherThread(&call) != nullptr);
   waiting_.fetch_sub(1, std::memory_order_seq_cst);

@@ -11,9 +11,9 @@
 //
 // A call may be left by siglongjmp, or be made by a child of vfork that is killed in it: then it
 // never ends.  So each call is known by its thread.  A thread does not wait for a call of its own,
-// which it has interrupted or left, nor, in all, longer than Patience for those of other threads,
-// which are forgotten then: a debugger may have stopped one, or the file that it closes lingers
-// (SO_LINGER).
+// which it has interrupted or left, nor, in all, longer than ten seconds for those of other
+// threads, which are forgotten then: a debugger may have stopped one, or the file that it closes
+// lingers (SO_LINGER).
 //
 // All functions are async-signal-safe.
 
@@ -28,12 +28,12 @@
 namespace kevent::core {
 
 // Limits a wait for an event that may never come: the time runs from the first question on.
-class Patience {
+class WaitDeadline {
  public:
-  Patience() = default;
-  explicit Patience(uint64_t nanoseconds) : nanoseconds_(nanoseconds) {}
+  WaitDeadline() = default;
+  explicit WaitDeadline(uint64_t nanoseconds) : nanoseconds_(nanoseconds) {}
 
-  bool over() {
+  bool passed() {
     const uint64_t now = sys::MonotonicNow();
     if (end_ == 0) end_ = now + nanoseconds_;
     return now >= end_;
