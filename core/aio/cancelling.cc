@@ -95,11 +95,11 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
   withdrawal.cancelled.Append(waiting);
   for (uint32_t link = withdrawal.cancelled.first; link != 0;
        link = Operations::At(link - 1).next.load(std::memory_order_relaxed)) {
-    Settle(link - 1, -ECANCELED);
+    Retire(link - 1, -ECANCELED);
   }
   if (control != nullptr && IsBeingBegun(control)) withdrawal.any_started = true;
   withdrawal.any_cancelled = withdrawal.cancelled.first != 0;
-  if (closing) files_.LetGo(fd);
+  if (closing) files_.Detach(fd);
   return withdrawal;
 }
 

@@ -156,7 +156,7 @@ void AioEngine::SetResult(Operation* operation, int64_t result) {
 }
 
 // Takes the operation out of those in flight, for aio_cancel and for aio_error.
-void AioEngine::Settle(uint32_t number, int64_t result) {
+void AioEngine::Retire(uint32_t number, int64_t result) {
   Operation& operation = Operations::At(number);
   if (operation.blocks) --blocking_;
   if (operation.uncertain) --uncertain_;
@@ -164,7 +164,7 @@ void AioEngine::Settle(uint32_t number, int64_t result) {
   in_flight_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
-void AioEngine::AwaitSettled() {
+void AioEngine::AwaitRetired() {
   const SignalsBlocked blocked;
   const Locked locked(lock_);
 }
@@ -175,7 +175,7 @@ void AioEngine::AwaitSettled() {
 void AioEngine::End(uint32_t number, int64_t result, Notifier* notifier, IoOrdering::Runnable* done,
                     IoOrdering::Runnable* next) {
   files_.Remove(number, next);
-  Settle(number, result);
+  Retire(number, result);
   const Operation& operation = Operations::At(number);
   if (operation.notify == Operation::Notify::kQueue && operation.list == 0) {
     Tell(number, notifier);

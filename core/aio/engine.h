@@ -52,7 +52,7 @@ class AioEngine {
   static bool any_in_flight() { return in_flight_.load(std::memory_order_relaxed) != 0; }
 
   // Returns when aio_error, too, says that the operations which have ended by now have.
-  void AwaitSettled() ABSL_LOCKS_EXCLUDED(lock_);
+  void AwaitRetired() ABSL_LOCKS_EXCLUDED(lock_);
 
   // SetResult completes an operation, as the program sees it; Finish makes the notifications.
   static void SetResult(Operation* operation, int64_t result);
@@ -105,7 +105,7 @@ class AioEngine {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void TakeBack(IoOrdering::Runnable* handed, int fd, const aiocb* control, bool closing)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Settle(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Retire(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void End(uint32_t number, int64_t result, Notifier* notifier, IoOrdering::Runnable* done,
            IoOrdering::Runnable* next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Ended(uint32_t number, int64_t result);

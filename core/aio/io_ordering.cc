@@ -90,11 +90,11 @@ uint32_t IoOrdering::FindOrMake(int fd) {
   return link;
 }
 
-void IoOrdering::LetGo(int fd) {
+void IoOrdering::Detach(int fd) {
   const uint32_t file = Find(fd);
   if (file == 0) return;
   Unhash(file);
-  At(file).is_let_go = true;
+  At(file).is_detached = true;
 }
 
 void IoOrdering::Unhash(uint32_t file) {
@@ -104,7 +104,7 @@ void IoOrdering::Unhash(uint32_t file) {
 }
 
 void IoOrdering::Drop(uint32_t file) {
-  if (!At(file).is_let_go) Unhash(file);
+  if (!At(file).is_detached) Unhash(file);
   At(file).same_hash = first_free_;
   first_free_ = file;
 }

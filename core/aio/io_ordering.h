@@ -44,7 +44,7 @@ class IoOrdering {
 
   // The number is about to be closed: operations in flight go on, in their order, and those that
   // are asked for from now on are of another file.
-  void LetGo(int fd);
+  void Detach(int fd);
 
   // The file that has this number, plus one; 0: no file with operations has it.
   uint32_t Find(int fd) const;
@@ -101,7 +101,7 @@ class IoOrdering {
     Line lines[2];
     IntervalTree reads;
     IntervalTree writes;
-    bool is_let_go;      // no number names it any more
+    bool is_detached;    // no number names it any more
     bool tracks_reads;   // reads on places are in `reads`: only a write asks there
     uint32_t kept_back;  // number of operations on places that wait
   };

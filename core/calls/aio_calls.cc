@@ -268,7 +268,7 @@ bool IsOurs(const aiocb* control) {
   if (operation == nullptr) return false;
   if (operation->control.load(std::memory_order_seq_cst) == control) return true;
   // The operation may just be ending: no longer the library's, and still in progress.
-  if (AioEngine::any_in_flight()) Aio().AwaitSettled();
+  if (AioEngine::any_in_flight()) Aio().AwaitRetired();
   return false;
 }
 
