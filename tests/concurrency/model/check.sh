@@ -17,7 +17,7 @@ directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 
 # explore NAME OPTIONS DEFINITION...: the verifier's report of one configuration;
-# options of its compiler, in one word.
+# options of its compiler, in one word.  It takes up to $memory MB, 1500 if that is not set.
 explore() {
   local place=$directory/$1
   local options
@@ -133,7 +133,7 @@ second() {
 # The largest, only where there is time.
 long() {
   [[ -n ${KEVENT_LONG:-} ]] || return 0
-  holds handler_and_two_collectors -DHANDLER -DCOLLECTORS=2
+  memory=3000 holds handler_and_two_collectors -DHANDLER -DCOLLECTORS=2
   bounded close_under_two_armers -DCLOSE -DARMERS_OF_ONE
   bounded delete_under_two_collectors -DDELETE -DCOLLECTORS=2
 }
