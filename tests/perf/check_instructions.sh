@@ -4,7 +4,7 @@
 # usage: check_instructions.sh HOT_PATHS LIBRARY VALUES COMPILER BUILD_TYPE [UNDER...]
 #
 # Instructions of libkevent.so that a hot path takes, as callgrind counts them,
-# beside the checked-in ones: at most 10 % more, and not more than 10 % less, since
+# beside the checked-in ones: at most 2 % more, and not more than 2 % less, since
 # a gain that is not checked in can be lost unseen.  Other objects are not counted:
 # under Valgrind the clock is read by a system call.  With KEVENT_BENCH_RECORD set
 # to anything the values of this compiler are written anew.
@@ -31,11 +31,11 @@ fi
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 
-# All instructions of libkevent.so in one run of the program.
+# Instructions of libkevent.so in the turns of one run of the program.
 instructions() {
   local out=$directory/$1-$2
   valgrind --tool=callgrind --callgrind-out-file="$out" --compress-strings=no --compress-pos=no \
-    --quiet "$program" "$1" "$2" >&2
+    --toggle-collect=TakePath --quiet "$program" "$1" "$2" >&2
   # Lines of cost follow the object that they are of; the line after "calls=" is the
   # cost of what was called, which is counted where it is spent.
   awk -v library="$library" '
@@ -55,9 +55,9 @@ count() {
   echo $(((high - low + (many - few) / 2) / (many - few)))
 }
 
-# near COUNT EXPECTED: within 10 %.
+# near COUNT EXPECTED: within 2 %.
 near() {
-  [[ -z $2 ]] || (($1 * 10 <= $2 * 11 && $1 * 10 >= $2 * 9))
+  [[ -z $2 ]] || (($1 * 100 <= $2 * 102 && $1 * 100 >= $2 * 98))
 }
 
 failed=0
@@ -65,8 +65,8 @@ measured=()
 printf '%-10s %10s %12s\n' "" "measured" "checked in"
 for path in settime gettime collect; do
   expected=$(awk -v c="$compiler" -v p="$path" '$1 == c && $2 == p { print $3 }' "$values")
-  # A run on a busy machine may have something else in it: seen once, 23
-  # instructions fewer, and not again with the same binary.
+  # A collection now and then moves other timers in the index, as time passes: on a busy
+  # machine one of six counts was 0.5 % higher.
   for ((attempt = 0; attempt < 3; ++attempt)); do
     count=$(count "$path")
     ! near "$count" "$expected" || break
@@ -79,7 +79,7 @@ for path in settime gettime collect; do
   printf '%-10s %10d %12s\n' "$path" "$count" "${expected:-none}"
   if ! near "$count" "$expected"; then
     failed=1
-    echo "  not within 10 %"
+    echo "  not within 2 %"
   fi
 done
 
