@@ -121,7 +121,7 @@ size_t MappedPages() {
   return pages;
 }
 
-TEST_F(Scale, TrapP3_3_WhatIsDeletedLeavesNoMemory) {
+TEST_F(Scale, WhatIsDeletedLeavesNoMemory) {
   constexpr size_t kFew = 10'000;
   size_t after_first = 0;
   for (int round = 0; round < 5; ++round) {

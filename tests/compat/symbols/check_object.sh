@@ -55,7 +55,7 @@ if nm -D --undefined-only "$library" | grep -v ' w __cxa_finalize@' |
 fi
 
 # A guest ends no process, prints nothing, leaves the environment alone, makes no
-# process, and wakes no thread by a signal (tests/support/traps.cmake: P3.6, P6.6, P9.5, P9.7).
+# process, and wakes no thread by a signal.
 echo "Imports that no guest has:"
 if nm -D --undefined-only --format=posix "$library" | sed 's/[@ ].*//' |
   grep -v -x -F -e "$asked_for" |

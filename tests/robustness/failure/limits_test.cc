@@ -259,7 +259,7 @@ TEST(Limits, Memory) {
 }
 
 // Timers of ours count against no limit of signals.
-TEST(Limits, TrapP3_5_QueuedSignals) {
+TEST(Limits, QueuedSignals) {
   ExpectChild([] {
     Limit(RLIMIT_SIGPENDING, 0);
     UseQueue();
@@ -373,7 +373,7 @@ TEST(Sandbox, FailureTakesNoMemory) {
 }
 
 // io_uring is not needed.
-TEST(Sandbox, TrapP11_1_WithoutIoUring) {
+TEST(Sandbox, WithoutIoUring) {
   ExpectChild([] {
     Refuse(SYS_io_uring_setup, EPERM);
     UseQueue();

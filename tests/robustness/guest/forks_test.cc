@@ -120,8 +120,7 @@ class Busy {
   }
 };
 
-// tests/support/traps.cmake: P6.1 and P6.2.
-TEST_F(Forks, TrapP6_1_ThousandsOfTimesOutOfBusyThreads) {
+TEST_F(Forks, ThousandsOfTimesOutOfBusyThreads) {
   const int forks = std::getenv("KEVENT_LONG") == nullptr ? 1'000 : 10'000;
   const Busy busy;
   for (int i = 0; i < forks && !HasFailure(); ++i) {
@@ -221,7 +220,7 @@ TEST_F(Forks, ProgramsThatAreSpawnedAndExecuted) {
   EXPECT_EQ(system("! ls -l /proc/self/fd | grep -E 'timerfd|eventpoll| 7[67][0-9] ->'"), 0);
 }
 
-TEST_F(Forks, TrapP6_8_Daemon) {
+TEST_F(Forks, Daemon) {
   const Busy busy;
   std::array<int, 2> pipe;
   ASSERT_EQ(::pipe(pipe.data()), 0);
@@ -237,7 +236,7 @@ TEST_F(Forks, TrapP6_8_Daemon) {
 }
 
 // A child of vfork closes everything, and becomes another program.
-TEST_F(Forks, TrapP6_6_VforkChildThatClosesAll) {
+TEST_F(Forks, VforkChildThatClosesAll) {
   const Busy busy;
   for (int i = 0; i < 50; ++i) {
     const pid_t child = vfork();
