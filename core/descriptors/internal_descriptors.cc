@@ -176,7 +176,10 @@ void ReleaseDescriptor(int fd, uint32_t queue, uint16_t role) {
   CloseRegistered(fd, Registration::Internal(queue, role));
 }
 
+thread_local constinit unsigned Taking::depth_ = 0;
+
 LettingPass::LettingPass() {
+  if (!Taking::is_outermost()) return;
   constexpr uint64_t kSecond = 1'000'000'000;
   WaitDeadline deadline(kSecond);
   while (!Registry::NoneWaits() && !deadline.passed()) sys::Pause();
@@ -190,16 +193,21 @@ Replacement::Replacement(int target) : target_(target), found_(Registry::BeginRe
 
 // A handler that left by siglongjmp would leave the count, for which makers wait.  A child of fork
 // that was just prepared has forgotten that the number is to be replaced.
+//
+// Makers stand back only for calls that have waited for a while: a call that merely meets one maker
+// would hold up the next one until this thread runs again, which takes long on a busy machine.
 void Replacement::AwaitMakers() {
+  constexpr int kLooks = 10;
   const SignalsBlocked blocked;
-  Registry::BeginWaiting();
   WaitDeadline deadline;
+  int looks = 0;
   do {
+    if (++looks == kLooks) Registry::BeginWaiting();
     Registry::EndReplacing(target_, false);
     sys::Pause();
     found_ = Registry::BeginReplacing(target_);
   } while (!Registry::NoneIsMade() && !deadline.passed());
-  Registry::EndWaiting();
+  if (looks >= kLooks) Registry::EndWaiting();
 }
 
 Replacement::~Replacement() {

@@ -29,26 +29,37 @@ namespace kevent::core {
 
 // Covers the time from taking a number from the kernel to registering it.  Other threads wait for
 // its end, so signals are blocked: a handler could wait for its own thread, or leave by siglongjmp.
+//
+// Within another Taking or Making of the thread it waits for no other thread: those wait for this
+// one already.
 class Taking {
  public:
-  Taking() { RangeCloses::BeginTaking(); }
-  ~Taking() { RangeCloses::EndTaking(); }
+  Taking() {
+    if (depth_++ == 0) RangeCloses::BeginTaking();
+  }
+  ~Taking() {
+    if (--depth_ == 0) RangeCloses::EndTaking();
+  }
   Taking(const Taking&) = delete;
   Taking& operator=(const Taking&) = delete;
 
+  static bool is_outermost() { return depth_ == 0; }
+
  private:
+  static thread_local constinit unsigned depth_;
   const SignalsBlocked blocked_;
 };
 
 // A thread that is about to make a descriptor lets calls of dup2 pass that wait until none
 // is made, for a second at most: otherwise threads that make some again and again would let
-// no such call begin.
+// no such call begin.  Within a Making of its own it lets none pass, as they wait for this thread.
 class LettingPass {
  public:
   LettingPass();
 };
 
-// Covers the time from making a descriptor to registering its number.
+// Covers the time from making a descriptor to registering its number, or from making several: a
+// thread that waits once for them is not held up each time by calls that have come meanwhile.
 class Making {
  public:
   Making() : since_(Begin()) {}

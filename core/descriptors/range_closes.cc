@@ -23,7 +23,8 @@ void AwaitEnd(std::atomic<uint64_t>* slot, uint64_t call, WaitDeadline* deadline
 constinit RangeCloses::Slot RangeCloses::slots_[kSlots] = {};
 constinit std::atomic<uint64_t> RangeCloses::calls_{0};
 constinit std::atomic<uint32_t> RangeCloses::taking_{0};
-constinit std::atomic<uint32_t> RangeCloses::waiting_{0};
+constinit std::atomic<uint32_t> RangeCloses::waits_begun_{0};
+constinit std::atomic<uint32_t> RangeCloses::waits_over_{0};
 
 // The C library's address of a thread is a multiple of 64, and no other thread's as long as this
 // thread is there.  A child of vfork has its parent's.
@@ -44,10 +45,15 @@ bool RangeCloses::AnyOfThisThread() {
 
 // A thread that waits may wait for a call that this one has interrupted.
 void RangeCloses::StandBack() {
-  if (waiting_.load(std::memory_order_seq_cst) == 0 || AnyOfThisThread()) return;
+  const uint32_t begun = waits_begun_.load(std::memory_order_seq_cst);
+  // The difference is signed, as later waits may be over as well.
+  const auto any_waits = [begun] {
+    return static_cast<int32_t>(begun - waits_over_.load(std::memory_order_seq_cst)) > 0;
+  };
+  if (!any_waits() || AnyOfThisThread()) return;
   constexpr uint64_t kSecond = 1'000'000'000;
   WaitDeadline deadline(kSecond);
-  while (waiting_.load(std::memory_order_seq_cst) != 0 && !deadline.passed()) sys::Pause();
+  while (any_waits() && !deadline.passed()) sys::Pause();
 }
 
 RangeCloses::Call::Call() {
@@ -87,7 +93,7 @@ void RangeCloses::BeginTaking() {
 // Calls that saw no waiting thread may still begin, one for each thread: so there is another look
 // when this thread is counted as taking.
 void RangeCloses::AwaitOthers() {
-  waiting_.fetch_add(1, std::memory_order_seq_cst);
+  waits_begun_.fetch_add(1, std::memory_order_seq_cst);
   WaitDeadline deadline;
   uint64_t call;
   do {
@@ -95,13 +101,14 @@ void RangeCloses::AwaitOthers() {
     while (Slot* const slot = OfAnotherThread(&call)) AwaitEnd(slot, call, &deadline);
     taking_.fetch_add(1, std::memory_order_seq_cst);
   } while (OfAnotherThread(&call) != nullptr);
-  waiting_.fetch_sub(1, std::memory_order_seq_cst);
+  waits_over_.fetch_add(1, std::memory_order_seq_cst);
 }
 
 void RangeCloses::Forget() {
   for (Slot& slot : slots_) slot.store(0, std::memory_order_seq_cst);
   taking_.store(0, std::memory_order_seq_cst);
-  waiting_.store(0, std::memory_order_seq_cst);
+  waits_begun_.store(0, std::memory_order_seq_cst);
+  waits_over_.store(0, std::memory_order_seq_cst);
 }
 
 }  // namespace kevent::core

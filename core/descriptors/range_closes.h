@@ -5,9 +5,10 @@
 // close_range closes every number in its range that is not registered, so a number must not be
 // taken from the kernel meanwhile, as it is registered only then: a thread that takes one waits for
 // the calls of other threads that are on the way, and a call waits for the threads that have begun
-// to take one.  While a thread waits to take a number, other calls stand back, but for a second at
-// most each: otherwise threads that close ranges again and again would keep every other thread from
-// taking one.
+// to take one.  A call stands back for the threads that wait to take a number when it comes, but
+// for a second at most, and not for those that come later: otherwise threads that close ranges
+// again and again would keep every other thread from taking one, or threads that take numbers a
+// call.
 //
 // A call may be left by siglongjmp, or be made by a child of vfork that is killed in it: then it
 // never ends.  So each call is known by its thread.  A thread does not wait for a call of its own,
@@ -77,7 +78,9 @@ class RangeCloses {
   static constinit Slot slots_[kSlots];
   static constinit std::atomic<uint64_t> calls_;
   static constinit std::atomic<uint32_t> taking_;
-  static constinit std::atomic<uint32_t> waiting_;  // number of threads that are about to take one
+  // The numbers of waits of threads that are about to take a number: begun, and over.
+  static constinit std::atomic<uint32_t> waits_begun_;
+  static constinit std::atomic<uint32_t> waits_over_;
 
   static uint64_t Thread();
   static bool IsOfThisThread(uint64_t call);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "core/descriptors/internal_descriptors.h"
+#include "core/descriptors/range_closes.h"
 #include "core/descriptors/registry.h"
 #include "core/descriptors/replacement.h"
 #include "core/system/system.h"
@@ -180,6 +181,7 @@ TEST_F(Descriptors, ACallOfDup2ThatWaitsIsNotPassedByWhoMakesSomethingLater) {
       std::this_thread::yield();
       return;
     }
+    if (Registry::NoneWaits()) return;  // makers stand back for a call that has waited for a while
     if (!later.joinable()) {
       later = std::thread([&] {
         const kevent::core::Making making;
@@ -195,6 +197,42 @@ TEST_F(Descriptors, ACallOfDup2ThatWaitsIsNotPassedByWhoMakesSomethingLater) {
     EXPECT_FALSE(made);
   }
   later.join();
+  Sim().when_pausing = nullptr;
+}
+
+// Who makes several descriptors has waited once for all of them.
+TEST_F(Descriptors, WhoMakesSeveralWaitsForNoCallInBetween) {
+  const std::thread::id makes = std::this_thread::get_id();
+  std::atomic<bool> over{false};
+  int pauses = 0;
+  Sim().when_pausing = [&] {
+    if (std::this_thread::get_id() == makes) {
+      ++pauses;
+      Sim().Advance(1'000'000'000);
+    } else {
+      std::this_thread::yield();
+    }
+  };
+  std::thread replaces;
+  std::thread closes;
+  std::atomic<bool> closing{false};
+  {
+    const kevent::core::Making several;
+    replaces = std::thread([] { const kevent::core::Replacement replacement(50); });
+    while (Registry::NoneWaits()) std::this_thread::yield();
+    closes = std::thread([&] {
+      closing = true;
+      const kevent::core::RangeCloses::Call call;
+      over = true;
+    });
+    while (!closing) std::this_thread::yield();
+    { const kevent::core::Making one; }
+    { const kevent::core::Taking another; }
+    EXPECT_EQ(pauses, 0);
+    EXPECT_FALSE(over);
+  }
+  replaces.join();
+  closes.join();
   Sim().when_pausing = nullptr;
 }
 

@@ -188,6 +188,60 @@ TEST_F(RangeClosesTest, ACallStandsBackForASecond) {
   EXPECT_EQ(stood_back, 1);
 }
 
+// Threads that take numbers again and again keep no call back: it has its turn before those that
+// come later.
+TEST_F(RangeClosesTest, ACallStandsBackForNoWaitThatBeginsLater) {
+  thread_local bool is_call = false;
+  std::atomic<int> waiting{0};
+  thread_local bool counted = false;
+  std::atomic<int> stood_back{0};
+  std::atomic<int> looks{0};
+  std::atomic<bool> first_waits_over{false};
+  meanwhile_ = [&] {
+    if (is_call) {
+      ++stood_back;
+      if (first_waits_over) ++looks;
+    } else if (!counted) {
+      counted = true;
+      ++waiting;
+    }
+    std::this_thread::yield();
+  };
+  const auto await = [](const auto& condition) {
+    while (!condition()) std::this_thread::yield();
+  };
+  Caller of_another;
+  std::atomic<bool> of_first_over{false};
+  std::thread first([&] {
+    const RangeCloses::Call own;  // for which the second thread waits, and this one does not
+    RangeCloses::BeginTaking();
+    first_waits_over = true;
+    RangeCloses::EndTaking();
+    while (!of_first_over) std::this_thread::yield();
+  });
+  await([&] { return waiting == 1; });
+  std::atomic<bool> began{false};
+  std::thread call([&] {
+    is_call = true;
+    const RangeCloses::Call late;
+    began = true;
+  });
+  await([&] { return stood_back > 0; });
+  std::thread second([] {
+    RangeCloses::BeginTaking();
+    RangeCloses::EndTaking();
+  });
+  await([&] { return waiting == 2; });
+  of_another.End();
+  constexpr int kMany = 100'000;
+  await([&] { return began || looks > kMany; });
+  EXPECT_TRUE(began);
+  of_first_over = true;
+  first.join();
+  call.join();
+  second.join();
+}
+
 // A handler may have interrupted the one that is waited for, or a child of vfork calls.
 TEST_F(RangeClosesTest, ASecondCallOfAThreadDoesNotStandBack) {
   const std::thread::id taker = std::this_thread::get_id();
