@@ -4,6 +4,9 @@
 // control block.
 
 #include "core/calls/aio_calls.h"
+
+#include <cerrno>
+
 #include "core/system/system.h"
 #include "shim/edge.h"
 #include "shim/libc.h"
@@ -54,6 +57,7 @@ int Sync(Libc libc, int operation, Control* control) {
 template <typename Libc, typename Control>
 int Cancel(Libc libc, int fd, Control* control) {
   if (sys::StatusFlags(fd) < 0) return Pass(libc, fd, control);
+  if (core::IsTheEngines(fd)) return Finish(-EBADF);
   if (control == nullptr) {
     const int theirs = Pass(libc, fd, control);
     return theirs < 0 ? theirs : Both(core::CancelOperations(fd, nullptr), theirs);

@@ -13,6 +13,7 @@
 
 #include "core/aio/aiocb_access.h"
 #include "core/base/timespec.h"
+#include "core/descriptors/internal_descriptors.h"
 #include "core/descriptors/process_state.h"
 #include "core/queue/notifier.h"
 #include "core/system/system.h"
@@ -94,11 +95,15 @@ int64_t ReadAtOnce(Operation* operation, Call* call) {
   return result;
 }
 
+// The status flags of a descriptor that the program has open, or -EBADF: not of a number that the
+// engine keeps for itself.
+int FlagsOf(int fd) { return IsInternal(fd) ? -EBADF : sys::StatusFlags(fd); }
+
 int64_t TransferAtOnce(Operation* operation, Call* call) {
   sys::Transfer& transfer = operation->transfer;
   if (transfer.offset < 0) return -EINVAL;
   if (call->fd != transfer.fd) {
-    const int flags = sys::StatusFlags(transfer.fd);
+    const int flags = FlagsOf(transfer.fd);
     if (flags < 0) return flags;
     call->fd = transfer.fd;
     call->status_flags = flags;
@@ -254,7 +259,7 @@ int StartWrite(aiocb* control) {
 }
 
 int StartSync(int operation, aiocb* control) {
-  if (sys::StatusFlags(control->aio_fildes) < 0) return EBADF;
+  if (!Process::SharesTable() || FlagsOf(control->aio_fildes) < 0) return EBADF;
   control->aio_reqprio = 0;  // a value out of range is no error, either
   Call call;
   return StartOperation(operation == O_SYNC ? Kind::kSync : Kind::kSyncData, control, &call);
@@ -285,6 +290,10 @@ void LosesDescriptors(unsigned first, unsigned last) {
   // A child of vfork closes in its own table of descriptors.
   if (!Process::Owns() || Operations::Find(0) == nullptr) return;
   Aio().Lose(first, last);
+}
+
+bool IsTheEngines(int fd) {
+  return Registry::Get(fd).is_internal() && Process::Owns() && IsInternal(fd);
 }
 
 bool AnyOurs(const aiocb* const list[], int count) {

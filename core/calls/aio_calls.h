@@ -24,6 +24,8 @@ int StartSync(int operation, aiocb* control);  // O_SYNC or O_DSYNC
 // True if an operation is in flight, and the library's.  If not, and it is in progress, it is the C
 // library's, or of no library.
 bool IsOurs(const aiocb* control);
+// True for a number that the engine keeps for itself: to the program it is not open.
+bool IsTheEngines(int fd);
 
 // aio_cancel for one operation of the library's, or for all of a descriptor: AIO_CANCELED and so
 // on.

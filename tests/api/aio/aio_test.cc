@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "tests/support/aio_fixture.h"
+#include "tests/support/process.h"
 #include "tests/support/queue.h"
 #include "tests/support/threads.h"
 
@@ -232,6 +233,34 @@ TEST_F(Aio, ErrorsOfTheOperationComeWithIt) {
   ExpectCompletion(Next(), control_, -1, EFAULT);
   Write(&control_, file.fd(), reinterpret_cast<void*>(16), 1);
   ExpectCompletion(Next(), control_, -1, EFAULT);
+}
+
+// To the program they are not open, as fcntl says.
+TEST_F(Aio, NumbersThatTheLibraryKeepsForItselfAreNotOpen) {
+  const TemporaryFile file;
+  Write(&control_, file.fd(), buffer_.data(), 1);  // has what asynchronous I/O needs opened
+  ExpectCompletion(Next(), control_, 1);
+  int tried = 0;
+  for (const int fd : OpenDescriptors()) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    ++tried;
+    Read(&control_, fd, buffer_.data(), 1);
+    ExpectCompletion(Next(), control_, -1, EBADF);
+    Write(&control_, fd, buffer_.data(), 1);
+    ExpectCompletion(Next(), control_, -1, EBADF);
+    Prepare(&control_, queue_.fd(), fd, buffer_.data(), 1);
+    EXPECT_EQ(aio_fsync(O_SYNC, &control_), -1);
+    EXPECT_EQ(errno, EBADF);
+    control_.aio_lio_opcode = LIO_READ;
+    aiocb* list[] = {&control_};
+    EXPECT_EQ(lio_listio(LIO_WAIT, list, 1, nullptr), -1);
+    EXPECT_EQ(errno, EIO);
+    ExpectCompletion(Next(), control_, -1, EBADF);
+    EXPECT_EQ(aio_cancel(fd, nullptr), -1);
+    EXPECT_EQ(errno, EBADF);
+  }
+  EXPECT_GE(tried, 3);
+  ExpectNothing();
 }
 
 TEST_F(Aio, BadCalls) {
