@@ -3,10 +3,9 @@
 // aio_error and aio_return are not replaced: the C library's functions read their answers from the
 // control block.
 
-#include "core/calls/aio_calls.h"
-
 #include <cerrno>
 
+#include "core/calls/aio_calls.h"
 #include "core/system/system.h"
 #include "shim/edge.h"
 #include "shim/libc.h"

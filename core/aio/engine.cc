@@ -7,6 +7,8 @@
 #include <cerrno>
 
 #include "core/aio/aiocb_access.h"
+#include "core/descriptors/kept_table.h"
+#include "core/descriptors/process_state.h"
 #include "core/operations/completions.h"
 #include "core/system/signals_blocked.h"
 #include "core/system/system.h"
@@ -37,6 +39,13 @@ int AioEngine::Begin(uint32_t number) {
 void AioEngine::BeginAll(IoOrdering::Runnable* operations, IoOrdering::Runnable* refused) {
   const int loaded = sys::LoadRing();
   const SignalsBlocked blocked;
+  const TableUser user;
+  // The queue was closed meanwhile, and a thread with another table has made one.
+  if (!Process::SharesTable()) {
+    refused->Append(*operations);
+    *operations = {};
+    return;
+  }
   bool chosen = false;
   while (operations->first != 0) {
     Lack lack;

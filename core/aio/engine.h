@@ -123,10 +123,12 @@ class AioEngine {
   Lack LackOf(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int Supply(Lack lack, int loaded) ABSL_LOCKS_EXCLUDED(lock_);
   int Choose(int loaded) ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
-  int StartOne(SingleThread* thread, void (*run)(void*), const char* name)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
+  template <auto kRun>
+  int StartOne(SingleThread* thread, const char* name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_)
+      ABSL_LOCKS_EXCLUDED(lock_);
   int StartRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   int StartTelling() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
+  void RunAddedThread() ABSL_LOCKS_EXCLUDED(lock_);
   int AddThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   bool IsShort() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void StaffUp() ABSL_LOCKS_EXCLUDED(lock_);

@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "core/aio/engine.h"
+#include "core/descriptors/kept_table.h"
 #include "core/system/system.h"
 
 namespace kevent::core {
@@ -117,39 +118,36 @@ int AioEngine::Choose(int loaded) {
 // ---- Threads ----------------------------------------------------------------------
 
 // Makes a thread of which there is one: 0 or EAGAIN.
-int AioEngine::StartOne(SingleThread* thread, void (*run)(void*), const char* name) {
+template <auto kRun>
+int AioEngine::StartOne(SingleThread* thread, const char* name) {
   {
     const Locked locked(lock_);
     if (!thread->Claim()) return 0;
   }
-  const bool made = sys::StartThread(run, this, name) >= 0;
+  const bool made = StartThread<kRun>(this, name) >= 0;
   const Locked locked(lock_);
   thread->SetMade(made);
   return made ? 0 : EAGAIN;
 }
 
 // Starts the ring's thread: 0 or EAGAIN.
-int AioEngine::StartRing() {
-  const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunRing(); };
-  return StartOne(&ring_thread_, run, "kevent-ring");
-}
+int AioEngine::StartRing() { return StartOne<&AioEngine::RunRing>(&ring_thread_, "kevent-ring"); }
 
 int AioEngine::StartTelling() {
-  const auto run = [](void* engine) { static_cast<AioEngine*>(engine)->RunTelling(); };
-  return StartOne(&telling_thread_, run, "kevent-tell");
+  return StartOne<&AioEngine::RunTelling>(&telling_thread_, "kevent-tell");
+}
+
+void AioEngine::RunAddedThread() {
+  {
+    const Locked locked(lock_);
+    pool_.AddBegun();
+  }
+  RunPool();
 }
 
 // Makes one more thread of the pool: 0 or EAGAIN.
 int AioEngine::AddThread() {
-  const auto run = [](void* argument) {
-    auto* const engine = static_cast<AioEngine*>(argument);
-    {
-      const Locked locked(engine->lock_);
-      engine->pool_.AddBegun();
-    }
-    engine->RunPool();
-  };
-  if (sys::StartThread(run, this, "kevent-aio") < 0) return EAGAIN;
+  if (StartThread<&AioEngine::RunAddedThread>(this, "kevent-aio") < 0) return EAGAIN;
   const Locked locked(lock_);
   pool_.AddMade();
   return 0;

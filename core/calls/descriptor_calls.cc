@@ -27,7 +27,7 @@ constexpr int kLastSignal = 64;
 // (unshare), both of which run with the process's memory: there the call is the kernel's alone.
 bool OwnsTableOf(int fd) {
   const Registration found = Registry::Get(fd);
-  const bool of_queue = found.is_name() || (found.is_internal() && found.role() != kRoleProcess);
+  const bool of_queue = found.is_name() || (found.is_internal() && !found.is_of_process());
   return of_queue ? Process::Owns(found.queue()) : Process::Owns();
 }
 
@@ -107,7 +107,7 @@ int MakeRoom(int target) {
       return 0;
     } else if (!sys::IsMarked(target)) {
       Registry::Change(target, found, {});  // closed by a system call that the library does not see
-    } else if (found.role() == kRoleProcess) {
+    } else if (found.is_of_process()) {
       return EBUSY;
     } else {
       Queue& queue = Queues::At(found.queue());

@@ -51,7 +51,6 @@ int InitQueue(kevent_ring* ring, unsigned num, unsigned flags) {
     return -EFAULT;
   }
   if (const int error = Process::Start(); error != 0) return -error;
-  if (!Process::SharesTable()) return -EBADF;
   const Making making;
   Queue* queue;
   if (const int error = Queues::Open(&queue); error != 0) return -error;

@@ -23,20 +23,24 @@ class Process {
   static bool Owns();
   static bool Owns(uint32_t queue);  // the descriptors of this queue
   // True unless the calling thread's table of descriptors is another than that of the process's
-  // queues, because the thread has left that table or was made by a thread that has.  Takes one
-  // load as long as no thread has asked for a table, and then a question to the kernel for each
-  // thread, until the answer is known.  Async-signal-safe.
+  // queues and of the library's threads, because the thread has left that table or was made by a
+  // thread that has.  Takes one load as long as no thread has asked for a table, and then a
+  // question to the kernel for each thread, until the answer is known.  Async-signal-safe.
   static bool SharesTable() {
     return ABSL_PREDICT_TRUE(!any_asked_for_table_.load(std::memory_order_relaxed)) ||
            SharesTableNow();
   }
+  // Called under the lock of the queues by a thread that is about to make one.  False if the
+  // process has a table that is not the thread's; otherwise the thread's table is the process's
+  // from here on, as long as there is a queue or a thread of the library.
+  static bool TakesTable();
   // Prepares a child of fork that no handler has prepared, and does nothing elsewhere.  A thread
   // calls this before it waits for other threads' calls to end: such a child has the counts of its
   // parent's calls, which never end there.  Async-signal-safe.
   static void PrepareIfForked();
   // Called when the calling thread has asked for a table of descriptors of its own (unshare), which
-  // it has from then on if other threads used its table.  If no lock of a queue tells
-  // (CallersTable), it owns nothing.
+  // it has from then on if other threads used its table.  Where no lock tells
+  // (core/descriptors/kept_table.h), it owns nothing but what it makes.
   static void AskedForTable();
 
   // The process that the state belongs to; in a child of fork 0 until the child is prepared, and

@@ -33,6 +33,7 @@ enum : uint16_t {
   kRoleLeft = 0x106,         // not used any more, and about to be replaced or closed
   kRoleMadeAndLeft = 0x107,  // as kRoleLeft, for a descriptor that was just made and has no mark
                              // yet
+  kRoleTable = 0x108,        // of no queue: the pipe of one that was closed, kept for its lock
 };
 
 class Registration {
@@ -51,6 +52,10 @@ class Registration {
   bool none() const { return bits_ == 0; }
   bool is_name() const { return (bits_ & kNameBit) != 0; }
   bool is_internal() const { return (bits_ & kInternalBit) != 0; }
+  // True for an internal number of the process's rather than of a queue's.
+  bool is_of_process() const {
+    return is_internal() && (role() == kRoleProcess || role() == kRoleTable);
+  }
   bool is_left() const {
     return is_internal() && (role() == kRoleLeft || role() == kRoleMadeAndLeft);
   }

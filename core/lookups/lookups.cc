@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <iterator>
 
+#include "core/descriptors/kept_table.h"
 #include "core/descriptors/process_state.h"
 #include "core/operations/operation.h"
 #include "core/queue/notifier.h"
@@ -57,11 +58,12 @@ void Lookups::AwaitLetGo(gaicb* const list[], int count) {
 
 int Lookups::Reserve() {
   const SignalsBlocked blocked;
+  const TableUser user;
+  if (!Process::SharesTable()) return EAGAIN;  // the queue was closed meanwhile
   const Locked locked(lock_);
   if (threads_ <= in_flight_ && threads_ < kMaxThreads) {
-    const auto run = [](void* lookups) { static_cast<Lookups*>(lookups)->Run(); };
     // Another list's thread would be of no use: that list may be looked up for ever.
-    if (sys::StartThread(run, this, "kevent-gai") < 0) return EAGAIN;
+    if (StartThread<&Lookups::Run>(this, "kevent-gai") < 0) return EAGAIN;
     ++threads_;
   }
   ++in_flight_;

@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "core/aio/engine.h"
+#include "core/descriptors/kept_table.h"
 #include "core/descriptors/process_state.h"
 #include "core/descriptors/range_closes.h"
 #include "core/descriptors/registry.h"
@@ -41,11 +42,19 @@ constinit std::atomic<Wiped*> g_wiped{nullptr};
 constinit std::atomic<int> g_owner{0};
 constinit std::atomic<bool> g_fork_handled{false};
 
-// True if the thread has asked for a table of descriptors of its own; it has one only if others
-// used the process's table.
-thread_local constinit bool t_asked_for_table = false;
-// True if the thread's table is known to be the process's.
-thread_local constinit bool t_shares_table = false;
+// The process's table of descriptors, counted: while nothing uses one, a thread with another table
+// may make the first queue, and the process has that table from then on.
+constinit std::atomic<uint32_t> g_table{1};
+// The table, by that count, that the thread is known to share.
+thread_local constinit uint32_t t_shared_table = 0;
+
+// Each request for a table of descriptors of a thread's own has a number.  The thread has such a
+// table only if others used the one that it had.
+constinit std::atomic<uint32_t> g_table_requests{0};
+// The number of the thread's last request, or 0; and that of the thread whose table is the
+// process's.  They are compared where no lock tells.
+thread_local constinit uint32_t t_table_request = 0;
+constinit std::atomic<uint32_t> g_makers_table_request{0};
 
 Wiped& State() { return *g_wiped.load(std::memory_order_acquire); }
 
@@ -73,7 +82,8 @@ bool SharesTableWithParent() {
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
     const Registration found = Registry::Get(fd);
-    if (!found.is_internal() || found.role() != kRoleAlwaysReady) continue;
+    if (!found.is_internal()) continue;
+    if (found.role() != kRoleAlwaysReady && found.role() != kRoleTable) continue;
     any = true;
     const bool in_table = sys::InTableOf(fd);
     if (sys::IsLocked(fd) && sys::IsMarked(fd)) return in_table;
@@ -135,8 +145,11 @@ void PrepareChild(bool of_fork) {
   }
   Lock::SetPassesPriority(of_fork);
   const bool shares = !of_fork && SharesTableWithParent();
-  t_asked_for_table = false;
+  t_table_request = 0;
+  g_makers_table_request.store(0, std::memory_order_seq_cst);
+  g_table.fetch_add(1, std::memory_order_seq_cst);
   Inhabit(*state);
+  KeptTable::Forget();
   Registry::ForgetCalls();
   RangeCloses::Forget();
   constexpr int kLast = Registry::kMaxDescriptor - 1;
@@ -196,8 +209,8 @@ int Process::id() { return IsInhabited(State()) ? g_owner.load(std::memory_order
 constinit std::atomic<bool> Process::any_asked_for_table_{false};
 
 void Process::AskedForTable() {
-  t_asked_for_table = true;
-  t_shares_table = false;
+  t_table_request = g_table_requests.fetch_add(1, std::memory_order_seq_cst) + 1;
+  t_shared_table = 0;
   any_asked_for_table_.store(true, std::memory_order_seq_cst);
 }
 
@@ -208,44 +221,63 @@ void Process::PrepareIfForked() {
 
 namespace {
 
-// The queues live in one table; any queue that can tell says if it is the caller's.
-Queue::Table CallersTable(bool* any_open) {
-  *any_open = false;
+// The queues live in one table, and so do the library's threads.  Any queue that can tell says if
+// it is the caller's, or else the pipe that is kept for the threads.  The queues come first: one
+// that is being closed has its pipe until it is kept.
+Table CallersTable(bool* any_use) {
+  *any_use = KeptTable::has_users();
   const Queue* queue;
   for (uint32_t number = 0; (queue = Queues::Find(number)) != nullptr; ++number) {
-    if (!queue->open()) continue;
-    *any_open = true;
-    const Queue::Table table = queue->CallersTable();
-    if (table != Queue::Table::kUnknown) return table;
+    *any_use |= queue->is_used();
+    const Table table = queue->CallersTable();
+    if (table != Table::kUnknown) return table;
   }
-  return Queue::Table::kUnknown;
+  return KeptTable::Callers();
+}
+
+// For a thread whose table no lock tells.
+bool HasMakersTable() {
+  return t_table_request == g_makers_table_request.load(std::memory_order_seq_cst);
 }
 
 }  // namespace
 
 bool Process::Owns() {
   PrepareIfForked();
-  bool any_open;
-  const Queue::Table table = CallersTable(&any_open);
-  if (table != Queue::Table::kUnknown) return table == Queue::Table::kIts;
-  return !t_asked_for_table && sys::ProcessId() == g_owner.load(std::memory_order_acquire);
+  bool any_use;
+  const Table table = CallersTable(&any_use);
+  if (table != Table::kUnknown) return table == Table::kIts;
+  return HasMakersTable() && sys::ProcessId() == g_owner.load(std::memory_order_acquire);
 }
 
-// Without a queue there is no table to differ from: the first queue will live in the caller's.
+// Without a use there is no table to differ from.
 bool Process::SharesTableNow() {
-  if (t_shares_table) return true;
+  const uint32_t process_table = g_table.load(std::memory_order_seq_cst);
+  if (t_shared_table == process_table) return true;
   PrepareIfForked();
-  bool any_open;
-  const Queue::Table table = CallersTable(&any_open);
-  if (table == Queue::Table::kUnknown) return !any_open || !t_asked_for_table;
-  t_shares_table = table == Queue::Table::kIts;
-  return t_shares_table;
+  bool any_use;
+  const Table table = CallersTable(&any_use);
+  if (table == Table::kUnknown) return !any_use || HasMakersTable();
+  if (table == Table::kAnother) return false;
+  t_shared_table = process_table;
+  return true;
+}
+
+bool Process::TakesTable() {
+  bool any_use;
+  const Table table = CallersTable(&any_use);
+  if (table == Table::kAnother) any_asked_for_table_.store(true, std::memory_order_seq_cst);
+  if (table != Table::kUnknown) return table == Table::kIts;
+  if (any_use) return HasMakersTable();
+  g_makers_table_request.store(t_table_request, std::memory_order_seq_cst);
+  g_table.fetch_add(1, std::memory_order_seq_cst);
+  return true;
 }
 
 bool Process::Owns(uint32_t queue) {
   PrepareIfForked();
-  const Queue::Table table = Queues::At(queue).CallersTable();
-  return table == Queue::Table::kUnknown ? Owns() : table == Queue::Table::kIts;
+  const Table table = Queues::At(queue).CallersTable();
+  return table == Table::kUnknown ? Owns() : table == Table::kIts;
 }
 
 // ---- The state of each room that a fork wipes ----------------------------------

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "core/base/timespec.h"
+#include "core/descriptors/kept_table.h"
 #include "core/queue/queues.h"
 #include "core/system/signals_blocked.h"
 #include "core/system/system.h"
@@ -23,7 +24,7 @@ int AlarmThread::Reserve() {
   const Locked locked(lock_);
   alarms_.fetch_add(1, std::memory_order_seq_cst);
   if (thread_ == 0) {
-    const int thread = sys::StartThread(&AlarmThread::Run, this, "kevent-timers");
+    const int thread = StartThread<&AlarmThread::Serve>(this, "kevent-timers");
     if (thread < 0) {
       alarms_.fetch_sub(1, std::memory_order_seq_cst);
       return thread;
@@ -52,8 +53,6 @@ bool AlarmThread::Leaves() {
   thread_ = 0;
   return true;
 }
-
-void AlarmThread::Run(void* alarm_thread) { static_cast<AlarmThread*>(alarm_thread)->Serve(); }
 
 void AlarmThread::Serve() {
   int own;

@@ -24,7 +24,6 @@ class AlarmThread {
   void Unreserve();
 
  private:
-  static void Run(void* alarm_thread);
   void Serve();
   bool Leaves();
 

@@ -63,6 +63,7 @@
 
 #include "core/base/kernel_register.h"
 #include "core/base/seq_cst.h"
+#include "core/descriptors/kept_table.h"
 #include "core/descriptors/registry.h"
 #include "core/queue/kernel_timer.h"
 #include "core/queue/lifetime.h"
@@ -110,9 +111,7 @@ class alignas(64) Doorbell {
   // True if the number of the epoll is not a stranger's.
   bool OwnsEpoll() const { return Owns(epoll(), kRoleEpoll); }
 
-  // The answer to the question if the calling thread's table of descriptors is the one that the
-  // queue lives in.  A lock on the pipe tells while it is open.
-  enum class Table { kIts, kAnother, kUnknown };
+  // The table of descriptors that the queue lives in, by the lock on its pipe.
   Table CallersTable() const;
 
   // While the object lives, dup2 does not take a number that was read after its construction.
@@ -289,6 +288,7 @@ class alignas(64) Doorbell {
   std::atomic<int>* NumberOf(uint16_t role);
   static int Adopt(int adopted, std::atomic<int>* number);
   int AdoptAlwaysReady() const;
+  void CloseAlwaysReady();
   void CloseNumber(std::atomic<int>* number, uint16_t role);
   int BeginMove(int fd, uint16_t role, int* to);
   int FinishMove(int fd, uint16_t role, int to, int error);

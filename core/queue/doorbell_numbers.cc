@@ -50,7 +50,7 @@ int Doorbell::Open() {
 void Doorbell::Close() {
   const uint32_t count = timer_count();
   for (uint32_t i = 0; i < count; ++i) CloseSource(static_cast<uint8_t>(i));
-  CloseNumber(&always_ready_, kRoleAlwaysReady);
+  CloseAlwaysReady();
   CloseNumber(&epoll_, kRoleEpoll);
   // From here on a call of dup2 itself closes a number that it has left open.
   closed_numbers_.store(true, std::memory_order_seq_cst);
@@ -226,9 +226,7 @@ unsigned Doorbell::TimersToPoll(pollfd* descriptors) const {
 
 // ---- The caller's table of descriptors -----------------------------------------
 
-// Locks the pipe for this table.  A lock on a file (fcntl, F_SETLK) belongs to a table of
-// descriptors, not to a process: Linux drops the locks of a table when one of its descriptors of
-// the file is closed (fs/locks.c, flc_owner).
+// Locks the pipe for this table (core/descriptors/kept_table.h).
 //
 // The pipe is locked before it is registered as kRoleAlwaysReady: a child of clone(CLONE_FILES),
 // which finds the registry as it was at some moment, knows by a pipe without a lock that its parent
@@ -242,16 +240,25 @@ int Doorbell::AdoptAlwaysReady() const {
   return fd;
 }
 
-// In another table the number may be of another file, perhaps of one of the engine's, too: then it
-// has no lock, or the lock is another table's.
-Doorbell::Table Doorbell::CallersTable() const {
+// A queue that is being closed has the pipe until it is kept or closed.
+Table Doorbell::CallersTable() const {
   for (;;) {
     const int fd = always_ready();
-    const bool its = sys::InTableOf(fd);
-    const bool told = Owns(fd, kRoleAlwaysReady) && sys::IsLocked(fd);
-    if (always_ready() != fd) continue;
-    if (!told) return Table::kUnknown;
-    return its ? Table::kIts : Table::kAnother;
+    Table table = TableOf(fd, queue_, kRoleAlwaysReady);
+    if (table == Table::kUnknown) table = TableOf(fd, 0, kRoleTable);
+    if (always_ready() == fd) return table;
+  }
+}
+
+// The queue's epoll, of which a program may have given a copy to another process, is not to report
+// the pipe for as long as that is kept.
+void Doorbell::CloseAlwaysReady() {
+  const int fd = always_ready();
+  if (fd >= 0 && KeptTable::Keep(fd, queue_)) {
+    if (OwnsEpoll()) sys::EpollDelete(epoll(), fd);
+    always_ready_.store(0, std::memory_order_seq_cst);
+  } else {
+    CloseNumber(&always_ready_, kRoleAlwaysReady);
   }
 }
 

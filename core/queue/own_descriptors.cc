@@ -35,7 +35,7 @@ void Queue::CloseOthers() {
   constexpr int kLast = Registry::kMaxDescriptor - 1;
   for (int fd = Registry::Next(0, kLast); fd >= 0; fd = Registry::Next(fd + 1, kLast)) {
     const Registration found = Registry::Get(fd);
-    if (!found.has_mark() || found.queue() != number_ || found.role() == kRoleProcess) continue;
+    if (!found.has_mark() || found.queue() != number_ || found.is_of_process()) continue;
     ReleaseDescriptor(fd, number_, found.role());
   }
 }

@@ -70,6 +70,7 @@ class Queue : public KeventHost {
   // Calls of the lifetime (core/queue/lifetime.h).  The last Unpin closes the internals; the last
   // DropName closes the queue.
   uint32_t incarnation() const { return lifetime_.incarnation(); }
+  bool is_used() const { return !lifetime_.is_unused(); }
   bool open() const { return lifetime_.open(); }
   bool Pin() { return lifetime_.Pin(); }
   void Unpin() {
@@ -91,7 +92,6 @@ class Queue : public KeventHost {
 
   // The answer to the question if the calling thread's table of descriptors is the one that the
   // queue lives in.  A lock on one of the queue's files tells while it is open.  Async-signal-safe.
-  using Table = Doorbell::Table;
   Table CallersTable() const { return doorbell_.CallersTable(); }
 
   // A call of dup2 onto a number that was left has failed; true if the call may close the number.

@@ -65,6 +65,7 @@ void Queues::ClearClosedLocked() {
 
 int Queues::Open(Queue** opened) {
   Locked locked(State().lock);
+  if (!Process::TakesTable()) return EBADF;
   ClearClosedLocked();
   for (uint32_t number = 0; number < kMaxQueues; ++number) {
     Queue* queue = g_queues[number].load(std::memory_order_acquire);

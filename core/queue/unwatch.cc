@@ -17,7 +17,7 @@ namespace {
 // was closed.
 void TakeOut(Queue& queue, int fd) {
   // A child of vfork closes in its own table of descriptors, with its parent's memory.
-  if (queue.CallersTable() == Queue::Table::kAnother || !queue.Pin()) return;
+  if (queue.CallersTable() == Table::kAnother || !queue.Pin()) return;
   {
     const Queue::NumbersUsed used(queue);
     // If the program has closed the queue's epolls unseen, their numbers may be strangers'.

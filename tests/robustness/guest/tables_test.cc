@@ -16,6 +16,7 @@
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <set>
 #include <thread>
 #include <vector>
@@ -333,6 +334,173 @@ TEST_F(Tables, AChildWithTheTableAndItsOwnMemory) {
   };
   EXPECT_EQ(InClone(CLONE_FILES, use), 0);
   ExpectUntouched();
+}
+
+// ---- Tables when all queues are closed ------------------------------------------
+
+// Runs in a thread that has left the table.
+void InOwnTable(const std::function<void()>& body) {
+  std::thread([&body] {
+    ASSERT_EQ(unshare(CLONE_FILES), 0);
+    body();
+  }).join();
+}
+
+// Makes a queue in a thread whose table is another than the library's threads', when those have
+// ended.
+int InitWhenThreadsHaveEnded() {
+  int queue;
+  while ((queue = kevent_init(nullptr, 0, 0)) < 0 && errno == EBADF) usleep(1'000);
+  return queue;
+}
+
+void ExpectNoQueue() {
+  errno = 0;
+  EXPECT_EQ(kevent_init(nullptr, 0, 0), -1);
+  EXPECT_EQ(errno, EBADF);
+}
+
+// An operation in flight whose queue is closed.
+class Outliving {
+ public:
+  Outliving() {
+    Queue queue;
+    Prepare(control_.get(), queue.fd(), pipe_.from(), bytes_.data(), bytes_.size());
+    EXPECT_EQ(aio_read(control_.get()), 0);
+    queue.Close();
+  }
+  ~Outliving() { End(); }
+  Outliving(const Outliving&) = delete;
+  Outliving& operator=(const Outliving&) = delete;
+
+  bool InFlight() const { return aio_error(control_.get()) == EINPROGRESS; }
+  void End() {
+    if (!InFlight()) return;
+    pipe_.Put("done");
+    while (InFlight()) usleep(1'000);
+  }
+
+ private:
+  const Pipe pipe_;
+  std::array<char, 4> bytes_;
+  const std::unique_ptr<aiocb> control_ = std::make_unique<aiocb>();
+};
+
+TEST(ClosedQueues, KeepTheirTableWhileAnOperationIsInFlight) {
+  Outliving operation;
+  InOwnTable([&] {
+    ExpectNoQueue();
+    std::thread(&ExpectNoQueue).join();
+  });
+  {
+    const Queue queue;  // in the table of the operation
+    EXPECT_TRUE(CollectReady(queue.fd()).empty());
+  }
+  InOwnTable(&ExpectNoQueue);
+  EXPECT_TRUE(operation.InFlight());
+}
+
+// Its copy of the table is older than the pipe with the lock.
+TEST(ClosedQueues, KeepTheirTableFromAThreadThatHadLeftItBefore) {
+  std::atomic<int> stage{0};
+  std::thread thread([&] {
+    ASSERT_EQ(unshare(CLONE_FILES), 0);
+    stage = 1;
+    while (stage != 2) sched_yield();
+    ExpectNoQueue();
+  });
+  while (stage != 1) sched_yield();
+  const Outliving operation;
+  stage = 2;
+  thread.join();
+}
+
+TEST(ClosedQueues, KeepTheirTableAlthoughItsLockIsLost) {
+  ExpectChild([] {
+    const Outliving operation;
+    CHILD_CHECK(syscall(SYS_close_range, 64, ~0U, 0) == 0);
+    std::atomic<bool> refused{false};
+    InOwnTable([&] { refused = kevent_init(nullptr, 0, 0) == -1 && errno == EBADF; });
+    CHILD_CHECK(refused);
+    const int queue = kevent_init(nullptr, 0, 0);
+    CHILD_CHECK(queue >= 0 && close(queue) == 0);
+    refused = false;
+    InOwnTable([&] { refused = kevent_init(nullptr, 0, 0) == -1 && errno == EBADF; });
+    CHILD_CHECK(refused);
+    _exit(0);
+  });
+}
+
+TEST(ClosedQueues, LeaveNothingBehindWhenTheThreadsHaveEnded) {
+  { const Outliving once; }  // what asynchronous I/O opens for the process
+  InOwnTable([] { EXPECT_EQ(close(InitWhenThreadsHaveEnded()), 0); });
+  const std::set<int> before = OpenDescriptors();
+  {
+    Outliving operation;
+    const std::set<int> meanwhile = OpenDescriptors();
+    EXPECT_GT(meanwhile.size(), before.size());
+  }
+  while (OpenDescriptors() != before) usleep(1'000);
+}
+
+TEST(ClosedQueues, AreFollowedByThoseOfAnotherTable) {
+  const TemporaryFile theirs;
+  { const Outliving once; }
+  InOwnTable([&] {
+    const int queue = InitWhenThreadsHaveEnded();
+    ASSERT_GE(queue, 0);
+    const TemporaryFile own;
+    ASSERT_EQ(dup2(own.fd(), theirs.fd()), theirs.fd());
+    std::array<char, 4> bytes = {'m', 'i', 'n', 'e'};
+    aiocb control;
+    Prepare(&control, queue, theirs.fd(), bytes.data(), bytes.size());
+    ASSERT_EQ(aio_write(&control), 0);
+    const std::vector<ukevent> events = Collect(queue, 1, 1);
+    ASSERT_EQ(events.size(), 1);
+    ExpectCompletion(events[0], control, bytes.size());
+    EXPECT_EQ(own.Read(), "mine");
+    EXPECT_EQ(close(queue), 0);
+  });
+  EXPECT_EQ(theirs.Read(), "");
+  EXPECT_EQ(close(InitWhenThreadsHaveEnded()), 0);
+}
+
+// The thread was told that it shares the table of the queues that there were.
+TEST(ClosedQueues, AreNotWhatAThreadIsToldOfLater) {
+  InOwnTable([] {});
+  {
+    const Queue queue;
+    EXPECT_TRUE(CollectReady(queue.fd()).empty());
+  }
+  std::atomic<int> theirs{-1};
+  std::atomic<bool> over{false};
+  std::thread thread([&] {
+    ASSERT_EQ(unshare(CLONE_FILES), 0);
+    const int queue = InitWhenThreadsHaveEnded();
+    const Timer timer(queue, 1);
+    theirs = queue;
+    while (!over) sched_yield();
+    timer.Expire();
+    EXPECT_EQ(Collect(queue, 1, 1).size(), 1);
+    EXPECT_EQ(close(queue), 0);
+  });
+  while (theirs < 0) sched_yield();
+  ukevent event;
+  EXPECT_EQ(kevent_get_events(theirs, 0, 1, nullptr, &event, 0), -1);
+  EXPECT_EQ(errno, EBADF);
+  const TemporaryFile file;
+  std::array<char, 4> bytes = {'m', 'i', 'n', 'e'};
+  aiocb control;
+  Prepare(&control, theirs, file.fd(), bytes.data(), bytes.size());
+  EXPECT_EQ(aio_write(&control), -1);
+  EXPECT_EQ(errno, EBADF);
+  ExpectNoQueue();
+  // The number is another file here.
+  ASSERT_EQ(dup2(file.fd(), theirs), theirs);
+  EXPECT_EQ(close(theirs), 0);
+  over = true;
+  thread.join();
+  EXPECT_EQ(close(InitWhenThreadsHaveEnded()), 0);
 }
 
 // ---- Epolls of the program's own -----------------------------------------------
