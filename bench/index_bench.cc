@@ -129,7 +129,7 @@ class Buckets {
 
   bool TakeDue(uint64_t now, uint32_t* timer) {
     while (far().ReachedBy(now)) TakeEarliest();
-    far().PassTo(now);
+    far().AdvanceTo(now);
     if (size_ == 0 || entries_[0].deadline() > now) return false;
     *timer = entries_[0].slot();
     Remove(*timer);
