@@ -347,6 +347,35 @@ TEST(HelperThread, OfTheRingOrThePoolLosesNothingWhenItGoes) {
   });
 }
 
+TEST(HelperThread, OfNotificationsLosesNoneWhenItGoes) {
+  AroundItsEnd([](int queue) {
+    static std::atomic<int> s_told;
+    s_told = 0;
+    int own[2];
+    CHILD_CHECK(pipe(own) == 0);
+    static aiocb read;
+    char byte = 0;
+    Prepare(&read, queue, own[0], &byte, 1);
+    read.aio_lio_opcode = LIO_READ;
+    read.aio_sigevent = {};
+    read.aio_sigevent.sigev_notify = SIGEV_THREAD;
+    read.aio_sigevent.sigev_notify_function = [](sigval) { ++s_told; };
+    aiocb* list[] = {&read};
+    sigevent notification;
+    kevent_sigevent(&notification, queue, nullptr);
+    CHILD_CHECK(lio_listio(LIO_NOWAIT, list, 1, &notification) == 0);
+    CHILD_CHECK(Helpers().count("kevent-tell") == 1);
+    CHILD_CHECK(write(own[1], "x", 1) == 1);
+    // The list is done after its member, which has its thread by then.
+    ukevent event;
+    CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
+    CHILD_CHECK(event.type == KEVENT_LIO);
+    while (s_told != 1) usleep(1000);
+    close(own[0]);
+    close(own[1]);
+  });
+}
+
 TEST(HelperThread, OfTimersLosesNothingWhenItGoes) {
   AroundItsEnd([](int queue) {
     sigevent notification;
