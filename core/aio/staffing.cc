@@ -8,6 +8,7 @@
 // for the pool, since the program has closed the ring's descriptor by a system call that the
 // library does not see, or since the kernel had no memory for the ring's bell.
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/aio/engine.h"
@@ -30,11 +31,15 @@ bool AioEngine::IsUncertain(uint32_t number) const {
 }
 
 // The number of threads of the pool that the operations in flight may take at the same time.  One
-// is enough for all that the ring may end in vain: reads of a disk's files, which end.  The number
-// may be larger than that of the threads that there may be.
+// is enough for all that the ring may end in vain: reads of a disk's files, which end.  Of the
+// operations of a lost ring, the kernel still does those that it has.  The number may be larger
+// than that of the threads that there may be.
 uint32_t AioEngine::ThreadsWanted() const {
   uint32_t wanted = files_.threads_wanted() + (uncertain_ != 0 ? 1 : 0);
-  if (ring_is_lost_) wanted += in_flight_.load(std::memory_order_relaxed) - files_.pooled();
+  if (ring_is_lost_) {
+    const uint32_t were_for_ring = in_flight_.load(std::memory_order_relaxed) - files_.pooled();
+    wanted += were_for_ring - std::min(were_for_ring, in_kernel_);
+  }
   return wanted;
 }
 
