@@ -94,7 +94,8 @@ int Queues::Pin(int kev_fd, Queue** queue) {
       return found.is_closing() || !IsOpen(kev_fd) ? EBADF : EINVAL;
     }
     if (ABSL_PREDICT_FALSE(!SeesCloses()) && !StillNamed(kev_fd, found)) {
-      return IsOpen(kev_fd) ? EINVAL : EBADF;
+      // In another table than the queue's the number is another file's, or none's.
+      return Process::SharesTable() && IsOpen(kev_fd) ? EINVAL : EBADF;
     }
     Queue& named = At(found.queue());
     const bool pinned = named.Pin();

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <set>
@@ -373,7 +374,10 @@ class Outliving {
   Outliving(const Outliving&) = delete;
   Outliving& operator=(const Outliving&) = delete;
 
-  bool InFlight() const { return aio_error(control_.get()) == EINPROGRESS; }
+  // As aio_error, in which TSan would not see that the block is this thread's again.
+  bool InFlight() const {
+    return std::atomic_ref(control_->__error_code).load(std::memory_order_acquire) == EINPROGRESS;
+  }
   void End() {
     if (!InFlight()) return;
     pipe_.Put("done");
