@@ -214,7 +214,6 @@ bool Collector::Claim(uint8_t axis, ukevent* event) {
   const uint64_t cookie = timer.cookie.load(std::memory_order_relaxed);
 
   setting.deadline = expired.next;
-  if (expired.next == 0) setting.interval = 0;
   const PackedSetting claimed(setting);
   // This comes before the swap: an armer that comes after it marks.
   timer.scheduled_at.exchange(0);

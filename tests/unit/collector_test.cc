@@ -333,6 +333,83 @@ TEST_F(CollectorTest, ABatchIsInOrderWhateverIsArmedMeanwhile) {
   Delete(second);
 }
 
+// A timer whose entry comes second is set meanwhile to a moment before that of the first.  The
+// queue stays announced for it, and a program that watches by edges gets a new one.
+TEST_F(CollectorTest, ATimerThatIsLeftThoughThereIsRoomMakesAnEdge) {
+  const Handle first = Create(queue_, CLOCK_MONOTONIC);
+  const Handle second = Create(queue_, CLOCK_MONOTONIC);
+  Sim().Advance(kSecond);
+  const uint64_t now = Sim().Now(CLOCK_MONOTONIC);
+  const int watcher = kevent::sys::CreateEpoll();
+  ASSERT_EQ(kevent::sys::EpollAdd(watcher, queue_, EPOLLIN | EPOLLET), 0);
+  ASSERT_EQ(Set(first, TIMER_ABSTIME, now - 10), 0);
+  ASSERT_EQ(Set(second, TIMER_ABSTIME, now - 5), 0);
+  epoll_event edge;
+  ASSERT_EQ(kevent::sys::EpollTake(watcher, &edge, 1), 1);
+  ASSERT_EQ(kevent::sys::EpollTake(watcher, &edge, 1), 0);
+  Sim().before_reading = [&] { Set(second, TIMER_ABSTIME, now - 100); };
+  const std::vector<ukevent> events = Collect(queue_);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].id.raw_u64, first.bits());
+  EXPECT_EQ(kevent::sys::EpollTake(watcher, &edge, 1), 1);
+  EXPECT_EQ(Collect(queue_).size(), 1u);
+  EXPECT_FALSE(readable());
+  kevent::sys::Close(watcher);
+  Delete(first);
+  Delete(second);
+}
+
+// The armer has marked its timer, and relies on the announcement, which the harvest withdraws.
+TEST_F(CollectorTest, ATimerIsNotForgottenThatWasArmedBeforeAHarvestWithdrew) {
+  const auto socket = static_cast<uint64_t>(Sim().OpenStranger());
+  ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, socket, KEVENT_POLL_POLLIN)), 0);
+  const Handle first = Create(queue_, CLOCK_MONOTONIC);
+  const Handle second = Create(queue_, CLOCK_MONOTONIC);
+  ASSERT_EQ(Set(first, TIMER_ABSTIME, 1), 0);
+  ASSERT_TRUE(readable());
+  bool armed = false;
+  Sim().before_reading = [&] { armed = Set(second, TIMER_ABSTIME, 1) == 0; };
+  const size_t count = Collect(queue_).size();
+  ASSERT_TRUE(armed);
+  EXPECT_EQ(readable(), count == 1);
+  EXPECT_EQ(count + Collect(queue_).size(), 2u);
+  EXPECT_FALSE(readable());
+  kevent::sys::Close(static_cast<int>(socket));
+  Delete(first);
+  Delete(second);
+}
+
+// One that kevent_ctl has made ready and that its source does not confirm, whether the call waits
+// for a number or not.
+TEST_F(CollectorTest, AKeventThatFailsItsLastCheckTakesNoRoom) {
+  constexpr uint32_t kIn = KEVENT_POLL_POLLIN;
+  const int failing = Sim().OpenStranger();
+  const ukevent checked = Request(KEVENT_POLL, static_cast<uint64_t>(failing), kIn,
+                                  KEVENT_REQ_ET | KEVENT_REQ_LAST_CHECK);
+  ASSERT_EQ(Add(queue_, checked), 0);
+  const int ready[] = {Sim().OpenStranger(), Sim().OpenStranger()};
+  for (const int fd : ready) {
+    ASSERT_EQ(Add(queue_, Request(KEVENT_POLL, static_cast<uint64_t>(fd), kIn)), 0);
+    Sim().SetReady(fd, EPOLLIN);
+  }
+  for (const unsigned min : {0u, 1u, 2u}) {
+    SCOPED_TRACE(min);
+    ASSERT_EQ(Control(queue_, KEVENT_CTL_READY, checked), 0);
+    const uint64_t before = Sim().Now(CLOCK_MONOTONIC);
+    const timespec timeout = {1, 0};
+    EXPECT_EQ(Collect(queue_, min, 2, &timeout).size(), 2u);
+    EXPECT_EQ(Sim().Now(CLOCK_MONOTONIC), before);
+  }
+  // Nor does it count.
+  Sim().SetReady(ready[1], 0);
+  ASSERT_EQ(Control(queue_, KEVENT_CTL_READY, checked), 0);
+  const uint64_t before = Sim().Now(CLOCK_MONOTONIC);
+  const timespec timeout = {1, 0};
+  EXPECT_EQ(Collect(queue_, 2, 2, &timeout).size(), 1u);
+  EXPECT_EQ(Sim().Now(CLOCK_MONOTONIC), before + kSecond);
+  for (const int fd : {failing, ready[0], ready[1]}) kevent::sys::Close(fd);
+}
+
 // A thread in timer_delete has ended the timer's handle and goes no further, perhaps for long.
 TEST_F(CollectorTest, ATimerThatIsBeingDeletedIsNotCollected) {
   const Handle timer = Create(queue_, CLOCK_MONOTONIC);

@@ -260,6 +260,7 @@ void Violation(const std::string& what) { Sim().violations.push_back(what); }
 }  // namespace
 
 int Now(clockid_t clock, uint64_t* nanoseconds) {
+  if (const auto between = std::exchange(Sim().before_reading, nullptr)) between();
   if (kevent_test::ClockEnded(clock)) return -EINVAL;
   if (clock == CLOCK_REALTIME) Sim().Advance(std::exchange(Sim().preempted_for, 0));
   *nanoseconds = Sim().Now(clock);

@@ -136,6 +136,7 @@ class Simulation {
   // ---- Watching and failing ----
   std::map<std::string, int> calls;                     // of each function of the seam
   std::function<void(const std::string&)> before_call;  // a thread or handler that comes between
+  std::function<void()> before_reading;                 // one before the next reading of a clock
   // The n-th call from now that can fail fails with this errno.
   void FailCall(int n, int error) { fail_in_ = n, fail_with_ = error; }
   bool failure_pending() const { return fail_in_ > 0; }
