@@ -15,6 +15,17 @@ bool Ours(timer_t timer) { return HandleOf(timer).tagged(); }
 // Inside the look-up of the C library's functions there are no timers.
 int NotYet() { return Finish(-EAGAIN); }
 
+// The C library's function takes its own timers one by one, and says its error by errno, which is
+// the program's own: kevent_settime fails entry by entry.
+int SetOfLibc(timer_t timer, int flags, const itimerspec& value) {
+  const auto libc = KEVENT_LIBC(timer_settime);
+  if (libc == nullptr) return EAGAIN;
+  const int before = errno;
+  const int error = libc(timer, flags, &value, nullptr) == 0 ? 0 : errno;
+  errno = before;
+  return error;
+}
+
 }  // namespace
 
 KEVENT_EXPORT int timer_create(clockid_t clock, sigevent* notification, timer_t* timer) noexcept {
@@ -32,6 +43,10 @@ KEVENT_EXPORT int timer_settime(timer_t timer, int flags, const itimerspec* valu
   }
   const auto libc = KEVENT_LIBC(timer_settime);
   return libc != nullptr ? libc(timer, flags, value, old_value) : NotYet();
+}
+
+KEVENT_EXPORT int kevent_settime(unsigned int num, kevent_setting* settings) noexcept {
+  return Finish(kevent::core::SetTimers(num, settings, SetOfLibc));
 }
 
 KEVENT_EXPORT int timer_gettime(timer_t timer, itimerspec* value) noexcept {

@@ -101,6 +101,7 @@ void Register(const std::string& name, const Run& run, int repetitions) {
 
 int Repetitions(const Workload& workload, const WayInfo& way, size_t timers, Pace pace) {
   if (way.kind == Kind::kLibkeventSeldom && !workload.waits) return 0;
+  if (way.kind == Kind::kLibkeventBatches && !workload.batches) return 0;
   if (pace == Pace::kSmoke) return 1;
   if (timers > kHeavy) return pace == Pace::kQuick ? 1 : workload.heavy_repetitions;
   return pace == Pace::kQuick ? workload.quick_repetitions : workload.repetitions;

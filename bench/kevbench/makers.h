@@ -13,6 +13,7 @@ namespace kevbench {
 
 std::unique_ptr<Way> MakeKevent(Recorder* recorder);
 std::unique_ptr<Way> MakeKeventEachMillisecond(Recorder* recorder);
+std::unique_ptr<Way> MakeKeventBatches(Recorder* recorder);
 std::unique_ptr<Way> MakePosixSigwaitinfo(Recorder* recorder);
 std::unique_ptr<Way> MakePosixHandler(Recorder* recorder);
 std::unique_ptr<Way> MakePosixSignalfd(Recorder* recorder);

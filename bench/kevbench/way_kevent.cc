@@ -62,13 +62,15 @@ class KeventWay : public Way {
     return count;
   }
 
- private:
-  void Set(size_t timer, int flags, Nanoseconds value, Nanoseconds interval) {
+  virtual void Set(size_t timer, int flags, Nanoseconds value, Nanoseconds interval) {
     const itimerspec setting = {.it_interval = ToTimespec(interval), .it_value = ToTimespec(value)};
     Check(timer_settime(timers_[timer], flags, &setting, nullptr) == 0,
           "timer_settime, SIGEV_KEVENT");
   }
 
+  timer_t timer_at(size_t timer) const { return timers_[timer]; }
+
+ private:
   const int queue_;
   std::vector<timer_t> timers_;
 };
@@ -86,7 +88,45 @@ class EachMillisecondWay final : public KeventWay {
   }
 };
 
+// Sets the timers between two collections in one call.
+class BatchesWay final : public KeventWay {
+ public:
+  using KeventWay::KeventWay;
+
+  void Collect() override {
+    Flush();
+    KeventWay::Collect();
+  }
+  void Wait() override {
+    Flush();
+    KeventWay::Wait();
+  }
+
+ protected:
+  void Set(size_t timer, int flags, Nanoseconds value, Nanoseconds interval) override {
+    if (count_ == settings_.size()) Flush();
+    settings_[count_++] = {
+        .timer = timer_at(timer),
+        .flags = flags,
+        .error = 0,
+        .value = {.it_interval = ToTimespec(interval), .it_value = ToTimespec(value)}};
+  }
+
+ private:
+  void Flush() {
+    Check(kevent_settime(count_, settings_.data()) == static_cast<int>(count_), "kevent_settime");
+    count_ = 0;
+  }
+
+  std::array<kevent_setting, kBatch> settings_{};
+  unsigned int count_ = 0;
+};
+
 }  // namespace
+
+std::unique_ptr<Way> MakeKeventBatches(Recorder* recorder) {
+  return std::make_unique<BatchesWay>(recorder);
+}
 
 std::unique_ptr<Way> MakeKeventEachMillisecond(Recorder* recorder) {
   return std::make_unique<EachMillisecondWay>(recorder);

@@ -33,6 +33,7 @@ const std::vector<WayInfo>& Ways() {
 #endif
   static const std::vector<WayInfo>* const kWays = new std::vector<WayInfo>{
       {"libkevent", "", Kind::kLibkevent, MakeKevent},
+      {"libkevent, batches", "", Kind::kLibkeventBatches, MakeKeventBatches},
       {"libkevent, each ms", "", Kind::kLibkeventSeldom, MakeKeventEachMillisecond},
       {"sigwaitinfo", "", Kind::kKernel, MakePosixSigwaitinfo},
       {"handler", "", Kind::kKernel, MakePosixHandler, "sigwaitinfo"},

@@ -17,7 +17,8 @@ namespace kevbench {
 
 enum class Kind {
   kLibkevent,
-  kLibkeventSeldom,  // collected by the clock: only where waiting is measured
+  kLibkeventSeldom,   // collected by the clock: only where waiting is measured
+  kLibkeventBatches,  // many settings in one call: only where timers are set and nothing waits
   kKernel,
   kLoop,
 };

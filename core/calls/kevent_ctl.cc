@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "core/calls/queue_calls.h"
+#include "core/calls/setting_batch.h"
 #include "core/kevents/event_set.h"
 #include "core/queue/queues.h"
 #include "core/system/signals_blocked.h"
@@ -135,11 +136,12 @@ unsigned ForEach(Queue& queue, EventSet& set, unsigned num, ukevent* entries, Vi
   unsigned returned = 0;
   bool wake = false;
   bool look = false;
+  SettingBatch settings;
   for (unsigned first = 0; first < num; first += kChunk) {
     const SignalsBlocked blocked;
     const unsigned end = num - first < kChunk ? num : first + kChunk;
     queue.WithKevents([&] {
-      set.set_callers_mask(blocked.before());
+      set.set_call(blocked.before(), &settings);
       for (unsigned i = first; i < end; ++i) {
         if (visit(&entries[i], &entries[returned])) ++returned;
       }
@@ -147,6 +149,7 @@ unsigned ForEach(Queue& queue, EventSet& set, unsigned num, ukevent* entries, Vi
       look |= set.TookBack();
     });
   }
+  settings.Tell();
   if (wake) queue.Wake();
   if (look && !wake) {
     const SignalsBlocked blocked;

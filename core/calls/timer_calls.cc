@@ -8,42 +8,14 @@
 #include <cerrno>
 
 #include "core/base/timespec.h"
+#include "core/calls/replacement.h"
 #include "core/queue/queue.h"
 #include "core/queue/queues.h"
 #include "core/system/system.h"
-#include "core/timers/arming_order.h"
 
 namespace kevent::core {
 
 namespace {
-
-// The queue that the timer is in.  A slot's queue is stored before its generation, so a caller that
-// then finds the generation right has the right queue; one that does not has some queue, and queues
-// are never unmapped.
-Queue* QueueOf(const TimerSlot& timer) {
-  const uint32_t link = timer.queue_link();
-  return link == 0 ? nullptr : &Queues::At(link - 1);
-}
-
-// The clock that a setting's deadline is measured on.
-clockid_t ClockOf(const TimerSlot& timer, const Queue& queue, bool on_monotonic_axis) {
-  const uint8_t index = timer.axis.load(std::memory_order_relaxed);
-  if (index == kMonotonicAxis || on_monotonic_axis) return CLOCK_MONOTONIC;
-  return queue.kernel_timer(index).clock.load(std::memory_order_relaxed);
-}
-
-// True for a clock of clock_getcpuclockid or pthread_getcpuclockid.
-bool IsDynamic(clockid_t clock) { return clock < 0; }
-
-bool ClockLives(const TimerSlot& timer, Queue& queue, clockid_t clock) {
-  return !IsDynamic(clock) || queue.ClockLives(timer.axis.load(std::memory_order_relaxed));
-}
-
-bool RelativeOnMonotonic(const TimerSlot& timer, const Queue& queue) {
-  const uint8_t index = timer.axis.load(std::memory_order_relaxed);
-  return index != kMonotonicAxis &&
-         queue.kernel_timer(index).relative_on_monotonic.load(std::memory_order_relaxed);
-}
 
 // The answer of timer_gettime and timer_settime for a setting.  If the timer is on the clock of a
 // thread or process that has ended, it is zero, the interval included, as in the kernel
@@ -60,11 +32,18 @@ itimerspec Report(const TimerSlot& timer, const Queue& queue, const Setting& set
   return {ToTimespec(setting.interval), ToTimespec(RemainingAt(setting, now))};
 }
 
-// Prepares the replacement of the setting that was found in the word: the overruns that were
-// counted for it are forgotten, if it is periodic.  False if the timer is gone.
-bool BeginSetting(TimerSlot& timer, uint32_t generation, const Setting& before) {
-  return before.interval == 0 ? timer.live_as(generation) : timer.life.NextSetting(generation);
-}
+// The clocks for a single setting.
+class TimeOfOne {
+ public:
+  explicit TimeOfOne(Nanoseconds monotonic) : monotonic_(monotonic) {}
+  Nanoseconds monotonic() const { return monotonic_; }
+  static bool Read(clockid_t clock, const TimerSlot& timer, Queue& queue, Nanoseconds* now) {
+    return sys::Now(clock, now) == 0 && ClockLives(timer, queue, clock);
+  }
+
+ private:
+  const Nanoseconds monotonic_;
+};
 
 }  // namespace
 
@@ -84,48 +63,20 @@ int CreateTimer(clockid_t clock, const sigevent& notification, timer_t* timer) {
 }
 
 int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_value) {
-  if (value == nullptr || !IsValid(value->it_value) || !IsValid(value->it_interval)) return EINVAL;
-  TimerSlot* timer = SlotTable::Find(handle);
-  if (ABSL_PREDICT_FALSE(timer == nullptr)) return EINVAL;
+  if (value == nullptr) return EINVAL;
+  Replacement replacement;
+  if (const int error = replacement.Find(handle, flags, *value); error != 0) return error;
   // Among very many timers the slot is in no cache.  While it comes, the clock is read that nearly
   // every relative setting is measured on.
-  __builtin_prefetch(timer, 1);
-  // Flags other than TIMER_ABSTIME are ignored, as the kernel does.
-  Setting next;
-  next.deadline = ToNanoseconds(value->it_value);
-  const bool relative = next.armed() && (flags & TIMER_ABSTIME) == 0;
-  const Nanoseconds monotonic_now = relative ? sys::MonotonicNow() : 0;
-  if (ABSL_PREDICT_FALSE(!timer->live_as(handle.generation()))) return EINVAL;
-  Queue* queue = QueueOf(*timer);
-  if (ABSL_PREDICT_FALSE(queue == nullptr)) return EINVAL;
-
-  if (next.armed()) next.interval = ToNanoseconds(value->it_interval);
-  next.on_monotonic_axis = relative && RelativeOnMonotonic(*timer, *queue);
-  const clockid_t clock = ClockOf(*timer, *queue, next.on_monotonic_axis);
-  if (relative && clock == CLOCK_MONOTONIC) {
-    next.deadline = AddSaturating(monotonic_now, next.deadline);
-  } else if (relative || IsDynamic(clock)) {
-    // Only the CPU time of a thread or process that has ended cannot be read.  The kernel refuses
-    // every setting of such a timer (posix_cpu_timer_set).
-    Nanoseconds now;
-    if (sys::Now(clock, &now) != 0 || !ClockLives(*timer, *queue, clock)) return ESRCH;
-    if (relative) next.deadline = AddSaturating(now, next.deadline);
-  }
-
-  PackedSetting before = timer->word.Guess();
-  PackedSetting after;
-  do {
-    // This comes after the word was read and before it is swapped: if timer_delete comes in
-    // between, the swap fails (model: LIFE_IS_NOT_ASKED_FOR).
-    const Setting replaced = before.Unpack();
-    if (ABSL_PREDICT_FALSE(!BeginSetting(*timer, handle.generation(), replaced))) return EINVAL;
-    next.generation = static_cast<uint8_t>((replaced.generation + 1) & 7);
-    after = PackedSetting(next);
-    timer->arming_order.store(NextArmingOrder(), std::memory_order_relaxed);
-  } while (!timer->word.Swap(before, after));
-
-  if (next.armed()) queue->Armed(handle.slot(), *timer, AxisDeadline(after.low()));
-  if (old_value != nullptr) *old_value = Report(*timer, *queue, before.Unpack());
+  __builtin_prefetch(&replacement.timer(), 1);
+  TimeOfOne time(replacement.relative() ? sys::MonotonicNow() : 0);
+  int error = replacement.Prepare(value->it_interval, time);
+  if (error == 0) error = replacement.Commit();
+  if (error != 0) return error;
+  Queue& queue = replacement.queue();
+  const TimerSlot& timer = replacement.timer();
+  if (replacement.arms()) queue.Armed(handle.slot(), timer, replacement.deadline());
+  if (old_value != nullptr) *old_value = Report(timer, queue, replacement.replaced());
   return 0;
 }
 
@@ -159,10 +110,6 @@ int DeleteTimer(Handle handle) {
   if (const int error = SlotTable::End(handle); error != 0) return error;
   queue->DeletedTimer(handle.slot());
   return 0;
-}
-
-int KeventHost::SetKeventTimer(Handle handle, int flags, const itimerspec& value) {
-  return SetTimer(handle, flags, &value, nullptr);
 }
 
 }  // namespace kevent::core

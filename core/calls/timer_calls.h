@@ -14,6 +14,8 @@
 #include "core/base/notification.h"
 #include "core/timers/handle.h"
 
+struct kevent_setting;
+
 namespace kevent::core {
 
 // Not async-signal-safe.
@@ -22,6 +24,10 @@ int DeleteTimer(Handle handle);
 
 // Async-signal-safe; no lock, no allocation.
 int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_value);
+// kevent_settime: the number of timers that were set, or a negative errno.  `set_elsewhere` sets a
+// timer that is not the library's: 0 or an errno.
+using SetElsewhere = int (*)(timer_t timer, int flags, const itimerspec& value);
+int SetTimers(unsigned num, kevent_setting* settings, SetElsewhere set_elsewhere);
 int GetTimer(Handle handle, itimerspec* value);
 int GetOverrun(Handle handle, int* overruns);
 

@@ -56,9 +56,14 @@ class EventSet {
   // Registers a kevent of a type that kevent_ctl does not take, and cannot name: 0 or a negative
   // errno.  Several may have one id and cookie.
   int AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t event);
-  // The signals that the calling thread has blocked: for KEVENT_SIGNAL.
-  void set_callers_mask(sys::SignalSet mask) { callers_mask_ = mask; }
+  // The call that changes the set: the signals that its thread has blocked, for KEVENT_SIGNAL, and
+  // the batch of timers that it sets, for KEVENT_TIMER.
+  void set_call(sys::SignalSet mask, SettingBatch* settings) {
+    callers_mask_ = mask;
+    settings_ = settings;
+  }
   sys::SignalSet callers_mask() const { return callers_mask_; }
+  SettingBatch* settings() const { return settings_; }
 
   // A signalfd of all signals that kevents wait for, or -1.  It is readable for a thread with a
   // signal pending, the thread's own too, even if another thread has polled the queue's epoll
@@ -273,6 +278,7 @@ class EventSet {
   std::atomic<uint32_t> injected_;
   uint32_t injected_last_;
   sys::SignalSet callers_mask_;
+  SettingBatch* settings_;
 
   // The signals that kevents wait for, and for each the first record, plus one; linked by
   // next_watch.

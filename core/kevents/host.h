@@ -14,6 +14,8 @@
 
 namespace kevent::core {
 
+class SettingBatch;
+
 // Queue is the only class that derives from this, and answers (core/queue/kevent_host.cc).  All
 // functions need its lock, except the numbers.
 class KeventHost {
@@ -32,8 +34,8 @@ class KeventHost {
 
   // Timers of kevents are timers of the queue.
   int AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* handle);
-  // timer_settime (core/calls/timer_calls.cc): 0 or an errno.
-  int SetKeventTimer(Handle handle, int flags, const itimerspec& value);
+  // Sets a timer with the others of its call (core/calls/setting_batch.cc): 0 or an errno.
+  int SetKeventTimer(Handle handle, int flags, const itimerspec& value, SettingBatch* batch);
   void DeleteKeventTimer(Handle handle);
   // True if the timer would be collected, as the clocks were read.
   bool IsDue(uint32_t slot) const;

@@ -5,30 +5,16 @@
 // kernel was told.
 
 #include <absl/base/attributes.h>
-#include <absl/base/optimization.h>
 
 #include "core/queue/queue.h"
 #include "core/system/signals_blocked.h"
 
 namespace kevent::core {
 
-void Queue::Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline) {
-  // If an entry of the index comes up earlier on the same axis, the collector reads the word in
-  // time: it clears `scheduled_at` before it reads the word for the last time.
-  const AxisDeadline scheduled(timer.scheduled_at.load());
-  if (scheduled.deadline() != 0 && scheduled.deadline() < deadline.deadline() &&
-      scheduled.on_monotonic_axis() == deadline.on_monotonic_axis()) {
-    return;
-  }
-  // The memory is wiped in a child of fork: a signal handler has forked and returned there.
-  QueueMemory* const memory = memory_;
-  if (ABSL_PREDICT_FALSE(memory == nullptr)) return;
-  inbox_.Mark(memory->inbox, slot);
-
-  const uint8_t index =
-      deadline.on_monotonic_axis() ? kMonotonicAxis : timer.axis.load(std::memory_order_relaxed);
-  if (doorbell_.WillBeHeardBy(index, deadline.deadline())) return;
-  NotifyAt(index, deadline.deadline());
+void Queue::Armed(uint32_t slot, const TimerSlot& timer, AxisDeadline deadline) {
+  if (IsScheduledBefore(timer, deadline)) return;
+  MarkWord(slot / 64, uint64_t{1} << slot % 64);
+  NotifyBy(AxisOf(timer, deadline), deadline.deadline());
 }
 
 ABSL_ATTRIBUTE_NOINLINE void Queue::NotifyAt(uint8_t index, Nanoseconds deadline) {

@@ -19,6 +19,7 @@
 #ifndef KEVENT_CORE_QUEUE_QUEUE_H_
 #define KEVENT_CORE_QUEUE_QUEUE_H_
 
+#include <absl/base/optimization.h>
 #include <kevent/kevent.h>
 #include <poll.h>
 
@@ -173,7 +174,31 @@ class Queue : public KeventHost {
 
   // The word of this timer was replaced by one with a deadline: makes sure that a collector looks
   // at it in time.
-  void Armed(uint32_t slot, TimerSlot& timer, AxisDeadline deadline);
+  void Armed(uint32_t slot, const TimerSlot& timer, AxisDeadline deadline);
+
+  // The steps of Armed, for a call that arms many timers (core/queue/armed_batch.h).
+  //
+  // True if an entry of the index comes up earlier on the same axis: the collector then reads the
+  // word in time, as it clears `scheduled_at` before it reads the word for the last time.
+  static bool IsScheduledBefore(const TimerSlot& timer, AxisDeadline deadline) {
+    const AxisDeadline scheduled(timer.scheduled_at.load());
+    return scheduled.deadline() != 0 && scheduled.deadline() < deadline.deadline() &&
+           scheduled.on_monotonic_axis() == deadline.on_monotonic_axis();
+  }
+  static uint8_t AxisOf(const TimerSlot& timer, AxisDeadline deadline) {
+    return deadline.on_monotonic_axis() ? kMonotonicAxis
+                                        : timer.axis.load(std::memory_order_relaxed);
+  }
+  // Marks timers for the next collector, as Inbox::MarkWord.
+  void MarkWord(uint32_t word, uint64_t bits) {
+    // The memory is wiped in a child of fork: a signal handler has forked and returned there.
+    QueueMemory* const memory = memory_;
+    if (ABSL_PREDICT_TRUE(memory != nullptr)) inbox_.MarkWord(memory->inbox, word, bits);
+  }
+  // Has a collector look by this deadline.
+  void NotifyBy(uint8_t axis, Nanoseconds deadline) {
+    if (!doorbell_.WillBeHeardBy(axis, deadline)) NotifyAt(axis, deadline);
+  }
 
   // The kernel's timer on the clock of a CPU-time axis has expired.
   void AlarmFired(uint8_t axis);

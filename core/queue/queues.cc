@@ -14,15 +14,17 @@
 #include "core/system/system.h"
 
 namespace kevent::core {
+// Constant-initialised: calls may come before any constructor of the library.
+constinit std::atomic<Queue*> Queues::queues_[kMaxQueues] = {};
+
 namespace {
 
-// A fork leaves these as they are.  Constant-initialised: calls may come before any constructor of
-// the library.
-constinit std::atomic<Queue*> g_queues[kMaxQueues] = {};
+// A fork leaves these as they are.
 constinit std::atomic<QueueMemory*> g_queue_memory[kMaxQueues] = {};
 
-// Maps the pages of a queue number that was never used: 0 or an errno.
-int MapQueue(uint32_t number) {
+}  // namespace
+
+int Queues::Map(uint32_t number) {
   QueueMemory* memory = g_queue_memory[number].load(std::memory_order_relaxed);
   if (memory == nullptr) {
     const int error = sys::MapPages(sizeof(QueueMemory), sys::OnFork::kKeep, &memory);
@@ -32,16 +34,12 @@ int MapQueue(uint32_t number) {
   Queue* queue;
   const int error = sys::MapPages(sizeof(Queue), sys::OnFork::kWipe, &queue);
   if (error < 0) return -error;
-  g_queues[number].store(queue, std::memory_order_release);
+  queues_[number].store(queue, std::memory_order_release);
   return 0;
 }
 
-}  // namespace
-
-Queue& Queues::At(uint32_t number) { return *g_queues[number].load(std::memory_order_acquire); }
-
 Queue* Queues::Find(uint32_t number) {
-  return number < kMaxQueues ? g_queues[number].load(std::memory_order_acquire) : nullptr;
+  return number < kMaxQueues ? queues_[number].load(std::memory_order_acquire) : nullptr;
 }
 
 void Queues::HasUncleared() { State().any_uncleared.store(true, std::memory_order_seq_cst); }
@@ -57,7 +55,7 @@ void Queues::ClearClosed() {
 void Queues::ClearClosedLocked() {
   if (!State().any_uncleared.exchange(false, std::memory_order_seq_cst)) return;
   for (uint32_t number = 0; number < kMaxQueues; ++number) {
-    Queue* const queue = g_queues[number].load(std::memory_order_acquire);
+    Queue* const queue = queues_[number].load(std::memory_order_acquire);
     if (queue == nullptr) return;
     queue->Reusable();
   }
@@ -68,9 +66,9 @@ int Queues::Open(Queue** opened) {
   if (!Process::TakesTable()) return EBADF;
   ClearClosedLocked();
   for (uint32_t number = 0; number < kMaxQueues; ++number) {
-    Queue* queue = g_queues[number].load(std::memory_order_acquire);
+    Queue* queue = queues_[number].load(std::memory_order_acquire);
     if (queue == nullptr) {
-      if (const int error = MapQueue(number); error != 0) return error;
+      if (const int error = Map(number); error != 0) return error;
       queue = &At(number);
     } else if (!queue->Reusable()) {
       continue;

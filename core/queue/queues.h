@@ -16,7 +16,7 @@ namespace kevent::core {
 class Queues {
  public:
   // The queue with this number; requires that it was opened once.
-  static Queue& At(uint32_t number);
+  static Queue& At(uint32_t number) { return *queues_[number].load(std::memory_order_acquire); }
   // The queue with this number, or nullptr from the first number on that was never opened.
   static Queue* Find(uint32_t number);
 
@@ -43,6 +43,12 @@ class Queues {
   };
 
  private:
+  // Maps the pages of a queue number that was never used: 0 or an errno.
+  static int Map(uint32_t number);
+
+  // A fork leaves this as it is.
+  static std::atomic<Queue*> queues_[kMaxQueues];
+
   static Wiped& State();  // core/process/process.cc
   static void ClearClosedLocked();
 };

@@ -50,7 +50,7 @@ int Attach(EventSet& set, uint32_t number, const ukevent& request) {
   }
   record.handle = handle.bits();
   record.clock = plan.clock;
-  const int error = set.queue().SetKeventTimer(handle, spec.flags, spec.itimerspec);
+  const int error = set.queue().SetKeventTimer(handle, spec.flags, spec.itimerspec, set.settings());
   if (error != 0) set.queue().DeleteKeventTimer(handle);
   return -error;
 }
@@ -62,7 +62,8 @@ int Change(EventSet& set, uint32_t number, const ukevent& request) {
   kevent_timer_spec spec;
   if (const int error = ReadSpec(record, request, &spec); error != 0) return error;
   if (ClockMeantBy(spec.clockid) != record.clock) return -EINVAL;
-  return -set.queue().SetKeventTimer(Handle(record.handle), spec.flags, spec.itimerspec);
+  return -set.queue().SetKeventTimer(Handle(record.handle), spec.flags, spec.itimerspec,
+                                     set.settings());
 }
 
 void Detach(EventSet& set, uint32_t number) {

@@ -27,12 +27,13 @@ namespace kevent::core {
 
 inline constexpr uint32_t kChunkBits = 15;
 inline constexpr uint32_t kSlotsPerChunk = 1u << kChunkBits;
+inline constexpr uint32_t kLeavesPerChunk = kSlotsPerChunk / 64;
 inline constexpr uint32_t kMaxChunks = 1u << 14;  // times kSlotsPerChunk is 2^29 slots
 
 // The marks of kSlotsPerChunk slots.
 struct InboxChunk {
-  SeqCst<uint64_t> leaves[kSlotsPerChunk / 64];
-  SeqCst<uint64_t> summary[kSlotsPerChunk / 64 / 64];
+  SeqCst<uint64_t> leaves[kLeavesPerChunk];
+  SeqCst<uint64_t> summary[kLeavesPerChunk / 64];
 };
 
 // The addresses of a queue's chunks; they stay when a fork wipes the chunks themselves.
@@ -60,11 +61,17 @@ class Inbox {
   }
 
   void Mark(InboxDirectory& directory, uint32_t slot) {
-    InboxChunk* chunk = directory.chunks[slot >> kChunkBits].load(std::memory_order_acquire);
-    const uint32_t leaf = slot / 64 % (kSlotsPerChunk / 64);
-    Set(chunk->leaves[leaf], slot % 64);
-    Set(chunk->summary[leaf / 64], leaf % 64);
-    Set(top_[(slot >> kChunkBits) / 64], (slot >> kChunkBits) % 64);
+    MarkWord(directory, slot / 64, uint64_t{1} << slot % 64);
+  }
+
+  // Marks those of 64 neighbouring slots, from 64 * word on, whose bits are given.
+  void MarkWord(InboxDirectory& directory, uint32_t word, uint64_t bits) {
+    const uint32_t number = word / kLeavesPerChunk;
+    InboxChunk* chunk = directory.chunks[number].load(std::memory_order_acquire);
+    const uint32_t leaf = word % kLeavesPerChunk;
+    Set(chunk->leaves[leaf], bits);
+    Set(chunk->summary[leaf / 64], uint64_t{1} << leaf % 64);
+    Set(top_[number / 64], uint64_t{1} << number % 64);
   }
 
   bool empty() const {
@@ -100,10 +107,9 @@ class Inbox {
     }
   }
 
-  static void Set(SeqCst<uint64_t>& word, uint32_t bit) {
-    const uint64_t mask = uint64_t{1} << bit;
-    if (ABSL_PREDICT_TRUE((word.load() & mask) != 0)) return;
-    word.fetch_or(mask);
+  static void Set(SeqCst<uint64_t>& word, uint64_t bits) {
+    if (ABSL_PREDICT_TRUE((word.load() & bits) == bits)) return;
+    word.fetch_or(bits);
   }
 
   // Clears a bit before it calls (model: MARK_IS_CLEARED_LAST).

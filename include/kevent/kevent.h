@@ -358,6 +358,31 @@ int kevent_wait(int kev_fd, unsigned int num, unsigned int old_uidx, const struc
  */
 int kevent_commit(int kev_fd, unsigned int new_uidx, unsigned int over) KEVENT_FUNCTION;
 
+/* One timer of a call of kevent_settime. */
+struct kevent_setting {
+  timer_t timer; /* any timer: libkevent's, or one of the C library's */
+  int flags;     /* 0 or TIMER_ABSTIME */
+  int error;     /* out: 0, or the errno that timer_settime would have set */
+  struct itimerspec value;
+};
+
+/*
+ * Sets num timers as timer_settime would, in the order of the array, and returns
+ * how many were set; error says of each why it was not.  settings remains the
+ * caller's.
+ *
+ * Each clock is read once: relative values count from within the call, so that no
+ * timer expires early.  Each queue is told once and at the end: of a timer that
+ * expires during the call it may become readable only then.
+ *
+ * Thread-safe and async-signal-safe, as timer_settime (POSIX.1-2024, 2.4.3).  Not to
+ * be left by siglongjmp: what was set may then not be told.
+ *
+ * EFAULT  settings is NULL and num is not 0.
+ * EINVAL  num is larger than INT_MAX.
+ */
+int kevent_settime(unsigned int num, struct kevent_setting *settings) __THROW KEVENT_FUNCTION;
+
 /*
  * Writes to the descriptor fd, as text for people, what state the queue is in; 0.
  * For a debugger, too: call kevent_dump(kev_fd, 2).  The text may change with each

@@ -10,7 +10,9 @@
 #ifndef KEVENT_TESTS_UNIT_LIFE_H_
 #define KEVENT_TESTS_UNIT_LIFE_H_
 
+#include <cerrno>
 #include <iterator>
+#include <vector>
 
 #include "tests/unit/choices.h"
 #include "tests/unit/engine.h"
@@ -57,6 +59,8 @@ class Life {
       case kSet:
       case kSetAgain:
         return SetOne();
+      case kSetMany:
+        return SetMany();
       case kGet:
         return GetOne();
       case kDelete:
@@ -97,6 +101,7 @@ class Life {
     kCreate,
     kSet,
     kSetAgain,
+    kSetMany,
     kGet,
     kDelete,
     kCollect,
@@ -167,26 +172,64 @@ class Life {
     model_.timers.push_back(timer);
   }
 
-  void SetOne() {
-    ModelTimer* timer = Any();
-    if (timer == nullptr) return;
+  struct Wanted {
+    int flags;
+    uint64_t value;
+    uint64_t interval;
+    bool absolute() const { return (flags & TIMER_ABSTIME) != 0; }
+  };
+
+  Wanted AnySetting(const ModelTimer& timer) {
     const bool absolute = Below(2) == 0;
     uint64_t value = Below(10) == 0 ? 0 : Amount();
     if (absolute && value != 0) {
-      const uint64_t now = Model::Now(timer->clock);
+      const uint64_t now = Model::Now(timer.clock);
       value = Below(3) == 0 && value < now ? now - value : now + value;
     }
     if (Below(50) == 0) value = UINT64_MAX / 2;
     const uint64_t interval = Below(3) == 0 ? Amount() : Below(8) == 0 ? 1 : 0;
+    return {(absolute ? TIMER_ABSTIME : 0) | (Below(9) == 0 ? 64 : 0), value, interval};
+  }
+
+  void SetOne() {
+    ModelTimer* timer = Any();
+    if (timer == nullptr) return;
+    const Wanted wanted = AnySetting(*timer);
     const uint64_t remaining = Model::Remaining(*timer);
     const uint64_t old_interval = timer->interval;
     Old old;
-    ASSERT_EQ(Set(Handle(timer->handle), (absolute ? TIMER_ABSTIME : 0) | (Below(9) == 0 ? 64 : 0),
-                  value, interval, &old),
-              0);
+    ASSERT_EQ(Set(Handle(timer->handle), wanted.flags, wanted.value, wanted.interval, &old), 0);
     ASSERT_EQ(old.value, remaining);
     ASSERT_EQ(old.interval, old_interval);
-    model_.Set(*timer, absolute, value, interval);
+    model_.Set(*timer, wanted.absolute(), wanted.value, wanted.interval);
+  }
+
+  // With several settings of one timer at times, and settings that are refused.
+  void SetMany() {
+    std::vector<kevent_setting> settings;
+    std::vector<int> errors;
+    int good = 0;
+    for (uint64_t count = Below(Below(4) == 0 ? 100 : 4); count != 0; --count) {
+      ModelTimer* timer = Any();
+      if (timer == nullptr) return;
+      const Wanted wanted = AnySetting(*timer);
+      const bool refused = Below(16) == 0;
+      settings.push_back({reinterpret_cast<timer_t>(timer->handle),
+                          wanted.flags,
+                          -1,
+                          {ToTimespec(wanted.interval), ToTimespec(wanted.value)}});
+      if (refused) {
+        settings.back().value.it_value.tv_nsec = -1;
+      } else {
+        ++good;
+        model_.Set(*timer, wanted.absolute(), wanted.value, wanted.interval);
+      }
+      errors.push_back(refused ? EINVAL : 0);
+    }
+    ASSERT_EQ(kevent::core::SetTimers(static_cast<unsigned>(settings.size()), settings.data(),
+                                      [](timer_t, int, const itimerspec&) { return EPERM; }),
+              good);
+    for (size_t i = 0; i < settings.size(); ++i) ASSERT_EQ(settings[i].error, errors[i]);
   }
 
   void GetOne() {

@@ -88,6 +88,8 @@ class Simulation {
   void EndThread(clockid_t cpu_clock);
   // The thread is preempted for so long before it reads CLOCK_REALTIME the next time.
   uint64_t preempted_for = 0;
+  // Every clock goes on by so much when one is read.
+  uint64_t reading_takes = 0;
   void BeginThread(clockid_t cpu_clock);  // with the id of one that has ended
 
   // ---- Descriptors ----

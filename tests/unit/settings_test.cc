@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+//
+// kevent_settime, row by row, on simulated time.
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <vector>
+
+#include "tests/unit/engine.h"
+
+namespace kevent_test {
+namespace {
+
+// The timers of the C library, as they were set.
+std::vector<timer_t> g_elsewhere;
+int SetElsewhere(timer_t timer, int, const itimerspec&) {
+  g_elsewhere.push_back(timer);
+  return EPERM;
+}
+
+kevent_setting Entry(Handle timer, int flags, uint64_t value, uint64_t interval = 0) {
+  kevent_setting setting = {};
+  setting.timer = reinterpret_cast<timer_t>(timer.bits());
+  setting.flags = flags;
+  setting.error = -1;
+  setting.value = {ToTimespec(interval), ToTimespec(value)};
+  return setting;
+}
+
+int SetMany(std::vector<kevent_setting>& settings) {
+  return kevent::core::SetTimers(static_cast<unsigned>(settings.size()), settings.data(),
+                                 SetElsewhere);
+}
+
+class Settings : public EngineTest {
+ protected:
+  Settings() { g_elsewhere.clear(); }
+  ~Settings() override {
+    for (const Handle timer : timers_) Delete(timer);
+  }
+
+  Handle Make(clockid_t clock = CLOCK_MONOTONIC) { return MakeIn(queue_, clock); }
+  Handle MakeIn(int queue, clockid_t clock) {
+    timers_.push_back(Create(queue, clock, timers_.size()));
+    return timers_.back();
+  }
+
+ private:
+  std::vector<Handle> timers_;
+};
+
+TEST_F(Settings, EachIsSet) {
+  std::vector<kevent_setting> settings;
+  for (uint64_t i = 1; i <= 100; ++i) settings.push_back(Entry(Make(), 0, i * kMillisecond));
+  EXPECT_EQ(SetMany(settings), 100);
+  for (const kevent_setting& setting : settings) EXPECT_EQ(setting.error, 0);
+  for (size_t i = 0; i < 100; ++i) {
+    Sim().Advance(kMillisecond);
+    ASSERT_TRUE(readable()) << i;
+    const std::vector<ukevent> events = Collect(queue_);
+    ASSERT_EQ(events.size(), 1) << i;
+    EXPECT_EQ(events[0].ptr, reinterpret_cast<void*>(i));
+    EXPECT_EQ(events[0].ret_data[1], 0);
+  }
+}
+
+TEST_F(Settings, AClockIsReadOnce) {
+  for (const clockid_t clock : {CLOCK_MONOTONIC, CLOCK_BOOTTIME}) {
+    std::vector<kevent_setting> settings;
+    for (int i = 0; i < 40; ++i) settings.push_back(Entry(Make(clock), 0, kMillisecond));
+    const uint64_t begin = Sim().Now(clock);
+    Sim().reading_takes = 1;
+    ASSERT_EQ(SetMany(settings), 40);
+    Sim().reading_takes = 0;
+    const uint64_t first = Get(HandleOf(settings[0].timer)).value;
+    EXPECT_GE(Sim().Now(clock) + first, begin + kMillisecond);
+    for (const kevent_setting& setting : settings) {
+      EXPECT_EQ(Get(HandleOf(setting.timer)).value, first);
+    }
+  }
+}
+
+TEST_F(Settings, AQueueIsToldOnce) {
+  const Handle before = Make();
+  ASSERT_EQ(SetIn(before, kSecond), 0);
+  std::vector<kevent_setting> settings;
+  for (uint64_t i = 100; i > 0; --i) settings.push_back(Entry(Make(), 0, i * kMillisecond));
+  Sim().calls.clear();
+  ASSERT_EQ(SetMany(settings), 100);
+  EXPECT_EQ(CallCount("ArmTimerfd"), 1);
+  Sim().Advance(kMillisecond - 1);
+  EXPECT_FALSE(readable());
+  Sim().Advance(1);
+  EXPECT_TRUE(readable());
+}
+
+TEST_F(Settings, QueuesAndClocksAreToldEach) {
+  const int other = kevent::core::InitQueue(nullptr, 0, 0);
+  std::vector<kevent_setting> settings;
+  for (int i = 0; i < 20; ++i) {
+    settings.push_back(Entry(Make(), 0, kMillisecond));
+    settings.push_back(Entry(MakeIn(other, CLOCK_MONOTONIC), 0, 2 * kMillisecond));
+    settings.push_back(Entry(Make(CLOCK_BOOTTIME), 0, 3 * kMillisecond));
+  }
+  Sim().calls.clear();
+  ASSERT_EQ(SetMany(settings), 60);
+  EXPECT_EQ(CallCount("ArmTimerfd"), 3);
+  Sim().Advance(kMillisecond);
+  EXPECT_EQ(Collect(queue_).size(), 20);
+  EXPECT_FALSE(Sim().Readable(other));
+  Sim().Advance(kMillisecond);
+  EXPECT_EQ(Collect(other).size(), 20);
+  Sim().Advance(kMillisecond);
+  EXPECT_EQ(Collect(queue_).size(), 20);
+  kevent::core::CloseDescriptor(other);
+}
+
+// More clocks than are told together.
+TEST_F(Settings, ManyQueues) {
+  std::vector<int> queues;
+  std::vector<kevent_setting> settings;
+  for (int i = 0; i < 40; ++i) {
+    queues.push_back(kevent::core::InitQueue(nullptr, 0, 0));
+    settings.push_back(Entry(MakeIn(queues.back(), CLOCK_MONOTONIC), 0, kMillisecond));
+  }
+  ASSERT_EQ(SetMany(settings), 40);
+  Sim().Advance(kMillisecond);
+  for (const int queue : queues) {
+    EXPECT_TRUE(Sim().Readable(queue));
+    EXPECT_EQ(Collect(queue).size(), 1);
+    kevent::core::CloseDescriptor(queue);
+  }
+}
+
+TEST_F(Settings, TheLaterOneOfATimerHolds) {
+  const Handle timer = Make();
+  const Handle other = Make();
+  std::vector<kevent_setting> settings = {Entry(timer, 0, kMillisecond, kMillisecond),
+                                          Entry(other, 0, kMillisecond), Entry(timer, 0, 0),
+                                          Entry(timer, 0, 5 * kMillisecond), Entry(other, 0, 0)};
+  ASSERT_EQ(SetMany(settings), 5);
+  Sim().Advance(2 * kMillisecond);
+  EXPECT_TRUE(Collect(queue_).empty());
+  Sim().Advance(3 * kMillisecond);
+  EXPECT_EQ(Collect(queue_).size(), 1);
+  EXPECT_EQ(Get(timer).interval, 0);
+}
+
+TEST_F(Settings, EqualDeadlinesComeInTheOrderOfTheArray) {
+  std::vector<kevent_setting> settings;
+  for (int i = 0; i < 50; ++i) settings.push_back(Entry(Make(), 0, kMillisecond));
+  std::reverse(settings.begin(), settings.end());
+  ASSERT_EQ(SetMany(settings), 50);
+  Sim().Advance(kMillisecond);
+  const std::vector<ukevent> events = Collect(queue_);
+  ASSERT_EQ(events.size(), 50);
+  for (size_t i = 0; i < 50; ++i) {
+    EXPECT_EQ(events[i].ptr, reinterpret_cast<void*>(49 - i));
+  }
+}
+
+TEST_F(Settings, AnOverrunIsForgotten) {
+  const Handle timer = Make();
+  ASSERT_EQ(SetIn(timer, 10, 10), 0);
+  Sim().Advance(95);
+  ASSERT_EQ(Collect(queue_).size(), 1);
+  ASSERT_EQ(Overrun(timer), 8);
+  std::vector<kevent_setting> settings = {Entry(timer, 0, kSecond)};
+  ASSERT_EQ(SetMany(settings), 1);
+  EXPECT_EQ(Overrun(timer), 0);
+}
+
+TEST_F(Settings, AFailureIsOfItsEntry) {
+  const Handle good = Make();
+  const Handle gone = Create(queue_, CLOCK_MONOTONIC);
+  ASSERT_EQ(Delete(gone), 0);
+  kevent_setting nanoseconds = Entry(good, 0, 0);
+  nanoseconds.value.it_value.tv_nsec = 1'000'000'000;
+  kevent_setting interval = Entry(good, 0, kSecond);
+  interval.value.it_interval.tv_sec = -1;
+  std::vector<kevent_setting> settings = {Entry(gone, 0, kSecond), nanoseconds,
+                                          Entry(good, 0, kMillisecond), interval};
+  kevent_setting foreign = {};
+  foreign.timer = reinterpret_cast<timer_t>(uintptr_t{7});
+  settings.push_back(foreign);
+  EXPECT_EQ(SetMany(settings), 1);
+  const int errors[] = {EINVAL, EINVAL, 0, EINVAL, EPERM};
+  for (size_t i = 0; i < settings.size(); ++i) EXPECT_EQ(settings[i].error, errors[i]) << i;
+  EXPECT_EQ(g_elsewhere, std::vector<timer_t>{foreign.timer});
+  EXPECT_EQ(Get(good).value, kMillisecond);
+}
+
+TEST_F(Settings, AThreadThatHasEnded) {
+  constexpr clockid_t kThread = -10;
+  std::vector<kevent_setting> settings;
+  for (int i = 0; i < 3; ++i) settings.push_back(Entry(Make(kThread), TIMER_ABSTIME, kSecond));
+  const Handle other = Make();
+  settings.push_back(Entry(other, 0, kSecond));
+  Sim().EndThread(kThread);
+  EXPECT_EQ(SetMany(settings), 1);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(settings[static_cast<size_t>(i)].error, ESRCH);
+  EXPECT_EQ(settings[3].error, 0);
+}
+
+TEST_F(Settings, NoneAndTooMany) {
+  kevent_setting setting = Entry(Make(), 0, kSecond);
+  EXPECT_EQ(kevent::core::SetTimers(0, nullptr, SetElsewhere), 0);
+  EXPECT_EQ(kevent::core::SetTimers(0, &setting, SetElsewhere), 0);
+  EXPECT_EQ(setting.error, -1);
+  EXPECT_EQ(kevent::core::SetTimers(1, nullptr, SetElsewhere), -EFAULT);
+  EXPECT_EQ(kevent::core::SetTimers(unsigned{INT_MAX} + 1, &setting, SetElsewhere), -EINVAL);
+  EXPECT_EQ(setting.error, -1);
+}
+
+TEST_F(Settings, DueAlready) {
+  std::vector<kevent_setting> settings;
+  for (int i = 0; i < 10; ++i) settings.push_back(Entry(Make(), TIMER_ABSTIME, 1));
+  ASSERT_EQ(SetMany(settings), 10);
+  EXPECT_TRUE(readable());
+  EXPECT_EQ(Collect(queue_).size(), 10);
+  EXPECT_FALSE(readable());
+}
+
+TEST_F(Settings, TimersOfAClosedQueue) {
+  const int closed = kevent::core::InitQueue(nullptr, 0, 0);
+  std::vector<kevent_setting> settings = {Entry(MakeIn(closed, CLOCK_MONOTONIC), 0, kSecond),
+                                          Entry(Make(), 0, kMillisecond)};
+  kevent::core::CloseDescriptor(closed);
+  EXPECT_EQ(SetMany(settings), 2);
+  Sim().Advance(kMillisecond);
+  EXPECT_EQ(Collect(queue_).size(), 1);
+}
+
+}  // namespace
+}  // namespace kevent_test
