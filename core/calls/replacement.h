@@ -55,85 +55,77 @@ inline bool IsValidSetting(const itimerspec& value) {
 }
 
 // A setting on its way into the word of a timer.
-class Replacement {
- public:
-  // Finds the timer: 0 or an errno.
-  int Find(Handle handle, int flags, const itimerspec& value) {
-    if (!IsValidSetting(value)) return EINVAL;
-    timer_ = SlotTable::Find(handle);
-    if (ABSL_PREDICT_FALSE(timer_ == nullptr)) return EINVAL;
-    timer_generation_ = handle.generation();
-    next_.deadline = ToNanoseconds(value.it_value);
-    // Flags other than TIMER_ABSTIME are ignored, as the kernel does.
-    relative_ = next_.armed() && (flags & TIMER_ABSTIME) == 0;
-    return 0;
-  }
+struct Replacement {
+  TimerSlot* timer;
+  Queue* queue;
+  uint32_t timer_generation;
+  uint64_t order;
+  PackedSetting before;
+  PackedSetting after;
 
-  // Finds the moment of the deadline and the setting that it replaces: 0 or an errno.  `time` is
-  // asked for the clocks that this takes.
-  template <typename Time>
-  ABSL_ATTRIBUTE_ALWAYS_INLINE int Prepare(const timespec& interval, Time& time) {
-    if (ABSL_PREDICT_FALSE(!timer_->live_as(timer_generation_))) return EINVAL;
-    queue_ = QueueOf(*timer_);
-    if (ABSL_PREDICT_FALSE(queue_ == nullptr)) return EINVAL;
-
-    if (next_.armed()) next_.interval = ToNanoseconds(interval);
-    next_.on_monotonic_axis = relative_ && RelativeOnMonotonic(*timer_, *queue_);
-    const clockid_t clock = ClockOf(*timer_, *queue_, next_.on_monotonic_axis);
-    if (relative_ && clock == CLOCK_MONOTONIC) {
-      next_.deadline = AddSaturating(time.monotonic(), next_.deadline);
-    } else if (relative_ || IsDynamic(clock)) {
-      // Only the CPU time of a thread or process that has ended cannot be read.  The kernel refuses
-      // every setting of such a timer (posix_cpu_timer_set).
-      Nanoseconds now;
-      if (!time.Read(clock, *timer_, *queue_, &now)) return ESRCH;
-      if (relative_) next_.deadline = AddSaturating(now, next_.deadline);
-    }
-    before_ = timer_->word.Guess();
-    order_ = NextArmingOrder();
-    return Begin();
-  }
+  AxisDeadline deadline() const { return AxisDeadline(after.low()); }
+  bool arms() const { return deadline().deadline() != 0; }
 
   // Replaces the setting: 0 or an errno.
-  int Commit() {
-    while (!timer_->word.Swap(before_, after_)) {
-      if (const int error = Begin(); error != 0) return error;
+  ABSL_ATTRIBUTE_ALWAYS_INLINE int Commit() {
+    while (ABSL_PREDICT_FALSE(!timer->word.Swap(before, after))) {
+      if (!Begin(*timer, timer_generation, order, before)) return EINVAL;
+      after = after.After(before);
     }
     return 0;
   }
 
-  bool relative() const { return relative_; }
-  bool arms() const { return next_.armed(); }
-  TimerSlot& timer() const { return *timer_; }
-  Queue& queue() const { return *queue_; }
-  AxisDeadline deadline() const { return AxisDeadline(after_.low()); }
-  Setting replaced() const { return before_.Unpack(); }
-
- private:
   // The overruns that were counted for the setting that goes are forgotten, if it is periodic.
+  // False if the timer is gone.
   //
   // This comes after the word was read and before it is swapped: if timer_delete comes in between,
   // the swap fails (model: LIFE_IS_NOT_ASKED_FOR).
-  int Begin() {
-    const Setting replaced = before_.Unpack();
-    const bool lives = replaced.interval == 0 ? timer_->live_as(timer_generation_)
-                                              : timer_->life.NextSetting(timer_generation_);
-    if (ABSL_PREDICT_FALSE(!lives)) return EINVAL;
-    next_.generation = static_cast<uint8_t>((replaced.generation + 1) & 7);
-    after_ = PackedSetting(next_);
-    timer_->arming_order.store(order_, std::memory_order_relaxed);
-    return 0;
+  ABSL_ATTRIBUTE_ALWAYS_INLINE static bool Begin(TimerSlot& timer, uint32_t generation,
+                                                 uint64_t order, PackedSetting before) {
+    timer.arming_order.store(order, std::memory_order_relaxed);
+    return before.interval() == 0 ? timer.live_as(generation) : timer.life.NextSetting(generation);
   }
-
-  TimerSlot* timer_;
-  Queue* queue_;
-  uint32_t timer_generation_;
-  bool relative_;
-  Setting next_;
-  uint64_t order_;
-  PackedSetting before_;
-  PackedSetting after_;
 };
+
+// Finds the timer, the moment of the deadline and the setting that goes: 0 or an errno.  `time` is
+// asked for the clocks that this takes.
+template <typename Time>
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline int Prepare(Handle handle, int flags, const itimerspec& value,
+                                                Time& time, Replacement* replacement) {
+  if (!IsValidSetting(value)) return EINVAL;
+  TimerSlot* const timer = SlotTable::Find(handle);
+  if (ABSL_PREDICT_FALSE(timer == nullptr)) return EINVAL;
+  // Among very many timers the slot is in no cache.  While it comes, the clock is read that nearly
+  // every relative setting is measured on.
+  __builtin_prefetch(timer, 1);
+  Setting next;
+  next.deadline = ToNanoseconds(value.it_value);
+  // Flags other than TIMER_ABSTIME are ignored, as the kernel does.
+  const bool relative = next.armed() && (flags & TIMER_ABSTIME) == 0;
+  const Nanoseconds monotonic = relative ? time.monotonic() : 0;
+  if (ABSL_PREDICT_FALSE(!timer->live_as(handle.generation()))) return EINVAL;
+  Queue* const queue = QueueOf(*timer);
+  if (ABSL_PREDICT_FALSE(queue == nullptr)) return EINVAL;
+
+  if (next.armed()) next.interval = ToNanoseconds(value.it_interval);
+  next.on_monotonic_axis = relative && RelativeOnMonotonic(*timer, *queue);
+  const clockid_t clock = ClockOf(*timer, *queue, next.on_monotonic_axis);
+  if (relative && clock == CLOCK_MONOTONIC) {
+    next.deadline = AddSaturating(monotonic, next.deadline);
+  } else if (relative || IsDynamic(clock)) {
+    // Only the CPU time of a thread or process that has ended cannot be read.  The kernel refuses
+    // every setting of such a timer (posix_cpu_timer_set).
+    Nanoseconds now;
+    if (!time.Read(clock, *timer, *queue, &now)) return ESRCH;
+    if (relative) next.deadline = AddSaturating(now, next.deadline);
+  }
+  const uint64_t order = NextArmingOrder();
+  const PackedSetting before = timer->word.Guess();
+  if (!Replacement::Begin(*timer, handle.generation(), order, before)) return EINVAL;
+  *replacement = {timer, queue,  handle.generation(),
+                  order, before, PackedSetting(next).After(before)};
+  return 0;
+}
 
 }  // namespace kevent::core
 

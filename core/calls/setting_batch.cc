@@ -36,11 +36,10 @@ bool SettingBatch::Time::Read(clockid_t clock, const TimerSlot& timer, Queue& qu
 
 int SettingBatch::Set(Handle handle, int flags, const itimerspec& value) {
   Replacement replacement;
-  int error = replacement.Find(handle, flags, value);
-  if (error == 0) error = replacement.Prepare(value.it_interval, time_);
+  int error = Prepare(handle, flags, value, time_, &replacement);
   if (error == 0) error = replacement.Commit();
   if (error == 0 && replacement.arms()) {
-    armed_.Add(replacement.queue(), handle.slot(), replacement.timer(), replacement.deadline());
+    armed_.Add(*replacement.queue, handle.slot(), *replacement.timer, replacement.deadline());
   }
   return error;
 }
@@ -51,6 +50,9 @@ int KeventHost::SetKeventTimer(Handle handle, int flags, const itimerspec& value
 }
 
 namespace {
+
+// Stands for an error while a timer waits for its turn that is not the library's.
+constexpr int kElsewhere = -1;
 
 Handle HandleOf(const kevent_setting& setting) {
   return Handle(reinterpret_cast<uint64_t>(setting.timer));
@@ -74,29 +76,26 @@ unsigned SettingBatch::SetPart(unsigned num, kevent_setting* settings, SetElsewh
   for (unsigned i = 0; i < num; ++i) {
     kevent_setting& setting = settings[i];
     const Handle handle = HandleOf(setting);
-    int error = 0;
-    if (ABSL_PREDICT_TRUE(handle.tagged())) {
-      error = replacements[i].Find(handle, setting.flags, setting.value);
-      if (error == 0) error = replacements[i].Prepare(setting.value.it_interval, time_);
-    }
-    setting.error = error;
-  }
-  for (unsigned i = 0; i < num; ++i) {
-    kevent_setting& setting = settings[i];
-    if (ABSL_PREDICT_FALSE(!HandleOf(setting).tagged())) {
-      setting.error = set_elsewhere(setting.timer, setting.flags, setting.value);
-    } else if (ABSL_PREDICT_TRUE(setting.error == 0)) {
-      setting.error = replacements[i].Commit();
-    }
+    setting.error = ABSL_PREDICT_TRUE(handle.tagged())
+                        ? Prepare(handle, setting.flags, setting.value, time_, &replacements[i])
+                        : kElsewhere;
   }
   unsigned set = 0;
   for (unsigned i = 0; i < num; ++i) {
-    if (settings[i].error != 0) continue;
-    ++set;
-    const Handle handle = HandleOf(settings[i]);
-    if (!handle.tagged() || !replacements[i].arms()) continue;
-    armed_.Add(replacements[i].queue(), handle.slot(), replacements[i].timer(),
-               replacements[i].deadline());
+    kevent_setting& setting = settings[i];
+    if (ABSL_PREDICT_TRUE(setting.error == 0)) {
+      setting.error = replacements[i].Commit();
+    } else if (setting.error == kElsewhere) {
+      setting.error = set_elsewhere(setting.timer, setting.flags, setting.value);
+      replacements[i].after = PackedSetting(Setting());
+    }
+    if (setting.error == 0) ++set;
+  }
+  for (unsigned i = 0; i < num; ++i) {
+    const Replacement& replacement = replacements[i];
+    if (settings[i].error != 0 || !replacement.arms()) continue;
+    armed_.Add(*replacement.queue, HandleOf(settings[i]).slot(), *replacement.timer,
+               replacement.deadline());
   }
   return set;
 }

@@ -33,16 +33,11 @@ itimerspec Report(const TimerSlot& timer, const Queue& queue, const Setting& set
 }
 
 // The clocks for a single setting.
-class TimeOfOne {
- public:
-  explicit TimeOfOne(Nanoseconds monotonic) : monotonic_(monotonic) {}
-  Nanoseconds monotonic() const { return monotonic_; }
+struct TimeOfOne {
+  static Nanoseconds monotonic() { return sys::MonotonicNow(); }
   static bool Read(clockid_t clock, const TimerSlot& timer, Queue& queue, Nanoseconds* now) {
     return sys::Now(clock, now) == 0 && ClockLives(timer, queue, clock);
   }
-
- private:
-  const Nanoseconds monotonic_;
 };
 
 }  // namespace
@@ -65,18 +60,14 @@ int CreateTimer(clockid_t clock, const sigevent& notification, timer_t* timer) {
 int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_value) {
   if (value == nullptr) return EINVAL;
   Replacement replacement;
-  if (const int error = replacement.Find(handle, flags, *value); error != 0) return error;
-  // Among very many timers the slot is in no cache.  While it comes, the clock is read that nearly
-  // every relative setting is measured on.
-  __builtin_prefetch(&replacement.timer(), 1);
-  TimeOfOne time(replacement.relative() ? sys::MonotonicNow() : 0);
-  int error = replacement.Prepare(value->it_interval, time);
+  TimeOfOne time;
+  int error = Prepare(handle, flags, *value, time, &replacement);
   if (error == 0) error = replacement.Commit();
   if (error != 0) return error;
-  Queue& queue = replacement.queue();
-  const TimerSlot& timer = replacement.timer();
+  Queue& queue = *replacement.queue;
+  const TimerSlot& timer = *replacement.timer;
   if (replacement.arms()) queue.Armed(handle.slot(), timer, replacement.deadline());
-  if (old_value != nullptr) *old_value = Report(timer, queue, replacement.replaced());
+  if (old_value != nullptr) *old_value = Report(timer, queue, replacement.before.Unpack());
   return 0;
 }
 

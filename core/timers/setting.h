@@ -68,7 +68,7 @@ inline Nanoseconds RemainingAt(const Setting& setting, Nanoseconds now) {
 // The index needs the low half alone.
 class PackedSetting {
  public:
-  PackedSetting() = default;
+  PackedSetting() = default;  // without a value
   explicit PackedSetting(AtomicPair::Halves halves) : low_(halves.low), high_(halves.high) {}
   explicit PackedSetting(const Setting& s)
       : low_(s.deadline << 2 | uint64_t{s.on_monotonic_axis} << 1 | (s.generation & 1u)),
@@ -79,12 +79,22 @@ class PackedSetting {
             static_cast<uint8_t>((low_ & 1) | (high_ & 3) << 1)};
   }
 
+  Nanoseconds interval() const { return high_ >> 2; }
+  uint32_t generation() const { return static_cast<uint32_t>((low_ & 1) | (high_ & 3) << 1); }
+
+  // The setting, as the one that comes after `before`.
+  PackedSetting After(const PackedSetting& before) const {
+    const uint64_t next = uint64_t{before.generation()} + 1;
+    return PackedSetting(AtomicPair::Halves{(low_ & ~uint64_t{1}) | (next & 1),
+                                            (high_ & ~uint64_t{3}) | (next >> 1 & 3)});
+  }
+
   uint64_t low() const { return low_; }
   uint64_t high() const { return high_; }
 
  private:
-  uint64_t low_ = 0;
-  uint64_t high_ = 0;
+  uint64_t low_;
+  uint64_t high_;
 };
 
 // A deadline and its axis, as in the low half of the word with the generation bit cleared; the

@@ -2,7 +2,7 @@
 //
 // The hot paths, each so many times, for callgrind to count the instructions of:
 //
-//   hot_paths settime|gettime|collect TIMES
+//   hot_paths settime|batch|gettime|collect TIMES
 //
 // callgrind counts within TakePath alone (--toggle-collect): starting is not the same in
 // two runs, as the index places the first timers by the time of day.  Counts of two runs
@@ -18,6 +18,8 @@
 
 namespace {
 
+constexpr size_t kTimers = 100;
+
 void Must(bool holds, const char* what) {
   if (holds) return;
   std::perror(what);
@@ -32,13 +34,22 @@ void Set(timer_t timer, int flags, time_t seconds) {
 }  // namespace
 
 extern "C" [[gnu::noinline]] void TakePath(const char* path, long times, int queue,
-                                           const std::array<timer_t, 100>& timers) {
+                                           const std::array<timer_t, kTimers>& timers) {
   std::array<ukevent, 4> events;
   for (long i = 0; i < times; ++i) {
     timer_t const timer = timers[static_cast<size_t>(i) % timers.size()];
     if (std::strcmp(path, "settime") == 0) {
       // Later than the deadline before.
       Set(timer, 0, 2000 + i);
+    } else if (std::strcmp(path, "batch") == 0) {
+      // The same of all, in one call.
+      std::array<kevent_setting, kTimers> settings{};
+      for (size_t k = 0; k < timers.size(); ++k) {
+        settings[k].timer = timers[k];
+        settings[k].value.it_value = {.tv_sec = 2000 + i, .tv_nsec = 1};
+      }
+      Must(kevent_settime(settings.size(), settings.data()) == static_cast<int>(settings.size()),
+           "kevent_settime");
     } else if (std::strcmp(path, "gettime") == 0) {
       itimerspec left;
       Must(timer_gettime(timer, &left) == 0 && left.it_value.tv_sec > 0, "timer_gettime");
@@ -57,7 +68,7 @@ int main(int argc, char** argv) {
   const int queue = kevent_init(nullptr, 0, 0);
   sigevent event;
   kevent_sigevent(&event, queue, nullptr);
-  std::array<timer_t, 100> timers;
+  std::array<timer_t, kTimers> timers;
   for (timer_t& timer : timers) {
     Must(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0, "timer_create");
     Set(timer, 0, 1000);

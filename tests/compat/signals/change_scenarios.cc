@@ -94,7 +94,7 @@ void ZeroValueWithInterval(Stage& stage) {
     const timer_t timer = stage.Create();
     stage.ArmIn(timer, kHour, kHour);
     const itimerspec zero = kevent_test::Setting(0, kMillisecond);
-    stage.Say("timer_settime", CallResult(timer_settime(timer, flags, &zero, nullptr)));
+    stage.Say("timer_settime", CallResult(stage.Set(timer, flags, &zero, nullptr)));
     stage.SayRemaining("remaining", timer, {});
     stage.clock().Pass(2 * kMillisecond);
     stage.SayWhatIsLeft("completion");

@@ -80,7 +80,7 @@ void ArmedWhileAsleep(Stage& stage) {
   std::thread armer([&] {
     kevent_test::SleepUntil(CLOCK_MONOTONIC, kevent_test::Now(CLOCK_MONOTONIC) + 2 * kMillisecond);
     const itimerspec past = kevent_test::Setting(stage.Past(kSecond));
-    timer_settime(timer, TIMER_ABSTIME, &past, nullptr);
+    stage.Set(timer, TIMER_ABSTIME, &past, nullptr);
   });
   Completion completion;
   const int result = stage.delivery().Collect(-1, &completion);

@@ -20,6 +20,7 @@
 #include "tools/support/command_line.h"
 
 ABSL_FLAG(std::string, filter, "", "only scenarios or clocks whose name contains this (all)");
+ABSL_FLAG(bool, batches, false, "set the timers of the queue by kevent_settime");
 ABSL_FLAG(bool, list, false, "only print the names of the scenarios");
 
 namespace conformance {
@@ -170,7 +171,7 @@ class Runner {
 
   const std::string filter_;
   SignalDelivery signals_;  // first: it blocks the signal for threads to come
-  QueueDelivery queue_;
+  QueueDelivery queue_{absl::GetFlag(FLAGS_batches)};
   const std::vector<std::unique_ptr<TestClock>> clocks_ = EveryClock();
   const Table table_{{32, 19, 38, 38, 4}};
   std::vector<std::string> notes_;

@@ -54,11 +54,23 @@ int SignalDelivery::Collect(Nanos timeout, Completion* completion) {
   return 1;
 }
 
-QueueDelivery::QueueDelivery() : fd_(kevent_init(nullptr, 0, 0)) {
+QueueDelivery::QueueDelivery(bool batches) : fd_(kevent_init(nullptr, 0, 0)), batches_(batches) {
   if (fd_ < 0) Fatal("kevent_init");
 }
 
 QueueDelivery::~QueueDelivery() { close(fd_); }
+
+// It returns no old value, and takes no NULL.
+int QueueDelivery::Set(timer_t timer, int flags, const itimerspec* setting, itimerspec* old) {
+  if (!batches_ || setting == nullptr || old != nullptr) {
+    return Delivery::Set(timer, flags, setting, old);
+  }
+  kevent_setting entry = {timer, flags, -1, *setting};
+  const int set = kevent_settime(1, &entry);
+  if (set == 1 && entry.error == 0) return 0;
+  errno = set == 0 ? entry.error : EPROTO;
+  return -1;
+}
 
 sigevent QueueDelivery::Request(uintptr_t cookie) const {
   sigevent request;

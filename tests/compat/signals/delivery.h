@@ -29,6 +29,11 @@ class Delivery {
   // Asks for completions of this kind with this cookie.
   virtual sigevent Request(uintptr_t cookie) const = 0;
 
+  // timer_settime, or another call that does the same.
+  virtual int Set(timer_t timer, int flags, const itimerspec* setting, itimerspec* old) {
+    return timer_settime(timer, flags, setting, old);
+  }
+
   // Whether the delivery itself says that something waits to be collected.
   virtual bool Pending() const = 0;
 
@@ -62,8 +67,10 @@ class SignalDelivery : public Delivery {
 // A queue.
 class QueueDelivery : public Delivery {
  public:
-  QueueDelivery();
+  // With `batches`, timers are set by kevent_settime, where it can say what is to be done.
+  explicit QueueDelivery(bool batches);
   ~QueueDelivery() override;
+  int Set(timer_t timer, int flags, const itimerspec* setting, itimerspec* old) override;
   bool SaysOneNanosecondWhenDue() const override { return false; }
   sigevent Request(uintptr_t cookie) const override;
   bool Pending() const override;
@@ -71,6 +78,7 @@ class QueueDelivery : public Delivery {
 
  private:
   const int fd_;
+  const bool batches_;
 };
 
 }  // namespace conformance

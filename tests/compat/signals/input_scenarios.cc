@@ -45,7 +45,7 @@ void SettingsOutOfRange(Stage& stage) {
   const Deadline deadline = stage.ArmIn(timer, kHour, 5);
   for (const Case& c : kCases) {
     for (const int flags : {0, TIMER_ABSTIME}) {
-      const int result = timer_settime(timer, flags, &c.setting, nullptr);
+      const int result = stage.Set(timer, flags, &c.setting, nullptr);
       if (flags == 0) {
         stage.Say(c.name, CallResult(result));
       } else if (result != -1 || errno != EINVAL) {
@@ -62,7 +62,7 @@ void NullPointers(Stage& stage) {
   itimerspec old;
   const itimerspec* volatile no_setting = nullptr;
   itimerspec* volatile nowhere = nullptr;
-  stage.Say("timer_settime", CallResult(timer_settime(timer, 0, no_setting, &old)));
+  stage.Say("timer_settime", CallResult(stage.Set(timer, 0, no_setting, &old)));
   stage.Say("timer_gettime", CallResult(timer_gettime(timer, nowhere)));
   stage.SayRemaining("setting", timer, deadline);
 }
@@ -73,9 +73,9 @@ void SayEveryCallOn(Stage& stage, timer_t timer) {
   const itimerspec* volatile no_setting = nullptr;
   itimerspec* volatile nowhere = nullptr;
   itimerspec value;
-  stage.Say("settime", CallResult(timer_settime(timer, 0, &good, &value)));
-  stage.Say("settime(bad)", CallResult(timer_settime(timer, 0, &bad, nullptr)));
-  stage.Say("settime(NULL)", CallResult(timer_settime(timer, 0, no_setting, nullptr)));
+  stage.Say("settime", CallResult(stage.Set(timer, 0, &good, &value)));
+  stage.Say("settime(bad)", CallResult(stage.Set(timer, 0, &bad, nullptr)));
+  stage.Say("settime(NULL)", CallResult(stage.Set(timer, 0, no_setting, nullptr)));
   stage.Say("gettime", CallResult(timer_gettime(timer, &value)));
   stage.Say("gettime(NULL)", CallResult(timer_gettime(timer, nowhere)));
   stage.Say("getoverrun", CallResult(timer_getoverrun(timer)));
@@ -155,8 +155,8 @@ void ClockOfEndedThread(Stage& stage) {
     }
   }
   const itimerspec setting = kevent_test::Setting(kHour, kSecond);
-  timer_settime(armed, 0, &setting, nullptr);
-  timer_settime(deleted, 0, &setting, nullptr);
+  stage.Set(armed, 0, &setting, nullptr);
+  stage.Set(deleted, 0, &setting, nullptr);
   thread.End();
 
   timer_t late = {};
@@ -166,10 +166,10 @@ void ClockOfEndedThread(Stage& stage) {
   stage.Say("gettime(armed)", CallResult(timer_gettime(armed, &value)));
   stage.Say("remaining", kevent_test::ToNanos(value.it_value) == 0 ? "0" : "some");
   stage.Say("getoverrun", CallResult(timer_getoverrun(armed)));
-  stage.Say("settime(armed)", CallResult(timer_settime(armed, 0, &setting, nullptr)));
-  stage.Say("settime(disarmed)", CallResult(timer_settime(disarmed, 0, &setting, nullptr)));
+  stage.Say("settime(armed)", CallResult(stage.Set(armed, 0, &setting, nullptr)));
+  stage.Say("settime(disarmed)", CallResult(stage.Set(disarmed, 0, &setting, nullptr)));
   const itimerspec zero = {};
-  stage.Say("disarm", CallResult(timer_settime(armed, 0, &zero, nullptr)));
+  stage.Say("disarm", CallResult(stage.Set(armed, 0, &zero, nullptr)));
   stage.SayWhatIsLeft("completion");
   stage.Say("delete", CallResult(timer_delete(armed)));
   stage.Say("delete", CallResult(timer_delete(disarmed)));

@@ -79,7 +79,7 @@ void FailedCall(Stage& stage) {
   std::memset(&old, 0x5a, sizeof old);
   std::memset(&untouched, 0x5a, sizeof untouched);
   const itimerspec bad = {{0, 0}, {0, 1'000'000'000}};
-  stage.Say("timer_settime", CallResult(timer_settime(timer, 0, &bad, &old)));
+  stage.Say("timer_settime", CallResult(stage.Set(timer, 0, &bad, &old)));
   stage.Say("old", std::memcmp(&old, &untouched, sizeof old) == 0 ? "untouched" : "written");
 }
 

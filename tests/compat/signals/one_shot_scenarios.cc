@@ -92,7 +92,7 @@ void Far(Stage& stage) {
   const timer_t timer = stage.Create();
   for (const int flags : {0, TIMER_ABSTIME}) {
     stage.Say(flags == 0 ? "relative" : "absolute",
-              CallResult(timer_settime(timer, flags, &kFarthest, nullptr)));
+              CallResult(stage.Set(timer, flags, &kFarthest, nullptr)));
     itimerspec value = {};
     timer_gettime(timer, &value);
     // As an absolute moment on a clock that counts from 1970 the limit is not
@@ -109,7 +109,7 @@ void Far(Stage& stage) {
 void HowFar(Stage& stage) {
   const timer_t timer = stage.Create();
   const itimerspec farthest = {kFarthest.it_value, kFarthest.it_value};
-  timer_settime(timer, 0, &farthest, nullptr);
+  stage.Set(timer, 0, &farthest, nullptr);
   itimerspec value = {};
   timer_gettime(timer, &value);
   constexpr long kYear = 31'556'952;  // of the Gregorian calendar

@@ -124,7 +124,7 @@ void GetoverrunAfterDisarm(Stage& stage) {
 void FarInterval(Stage& stage) {
   const timer_t timer = stage.Create();
   const itimerspec setting = {{LONG_MAX, 999'999'999}, {0, kMillisecond}};
-  stage.Say("timer_settime", CallResult(timer_settime(timer, 0, &setting, nullptr)));
+  stage.Say("timer_settime", CallResult(stage.Set(timer, 0, &setting, nullptr)));
   Completion completion;
   if (stage.Collect(&completion)) stage.Say("overruns", completion.overruns);
   itimerspec value = {};

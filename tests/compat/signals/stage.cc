@@ -78,12 +78,16 @@ timer_t Stage::Create(uintptr_t cookie) {
 Deadline Stage::Arm(timer_t timer, int flags, Nanos value, Nanos interval, itimerspec* old) {
   const itimerspec setting = kevent_test::Setting(value, interval);
   const Nanos before = clock_.Now();
-  if (timer_settime(timer, flags, &setting, old) != 0) {
+  if (Set(timer, flags, &setting, old) != 0) {
     Say("timer_settime", ErrorName(errno));
   }
   const Nanos after = clock_.Now();
   if ((flags & TIMER_ABSTIME) != 0) return {value, value, interval};
   return {before + value, after + value, interval};
+}
+
+int Stage::Set(timer_t timer, int flags, const itimerspec* setting, itimerspec* old) {
+  return delivery_.Set(timer, flags, setting, old);
 }
 
 Deadline Stage::ArmIn(timer_t timer, Nanos value, Nanos interval, int other_flags,

@@ -15,6 +15,7 @@ namespace {
 
 constexpr uintptr_t kTimer = 1;
 constexpr uintptr_t kNeighbour = 2;
+constexpr uintptr_t kOther = 3;
 using Found = std::vector<uintptr_t>;
 
 // As the index can have a timer before the setting that is interrupted.
@@ -88,6 +89,72 @@ TEST_F(TellingTheQueue, SettingInterruptedByANearerOneOfTheSameTimer) {
       // Whichever came last.
       const bool expired = ToNanos(scene.timer().Get().it_value) == 0;
       EXPECT_EQ(CollectReady(scene.queue()), expired ? Found{kTimer} : Found());
+    }
+  }
+}
+
+// kevent_settime of neighbours, which are marked together, and one timer twice.
+class ManyAtOnce {
+ public:
+  explicit ManyAtOnce(const Scene& scene)
+      : settings_{Entry(scene.neighbour(), kHour), Entry(scene.timer(), 2 * kHour),
+                  Entry(scene.timer(), kHour)} {}
+
+  void Set() { ASSERT_EQ(kevent_settime(settings_.size(), settings_.data()), 3); }
+
+ private:
+  static kevent_setting Entry(const Timer& timer, Nanos ahead) {
+    return {timer.id(), 0, -1, Setting(ahead)};
+  }
+  std::array<kevent_setting, 3> settings_;
+};
+
+TEST_F(TellingTheQueue, ManySettingsInterruptedByANearerOne) {
+  for (const Indexed place : kEveryPlace) {
+    for (const bool of_neighbour : {false, true}) {
+      for (Stepper stepper(Intruder::kSignalHandler); stepper.Next();) {
+        const Scene scene(place);
+        const Timer& timer = of_neighbour ? scene.neighbour() : scene.timer();
+        ManyAtOnce many(scene);
+        stepper.Run([&] { many.Set(); }, [&] { timer.Expire(); });
+        // Whichever came last.
+        const bool expired = ToNanos(timer.Get().it_value) == 0;
+        EXPECT_EQ(CollectReady(scene.queue()),
+                  !expired ? Found() : Found{of_neighbour ? kNeighbour : kTimer});
+      }
+    }
+  }
+}
+
+TEST_F(TellingTheQueue, ManySettingsLeftForAnotherTimer) {
+  for (Stepper stepper(Intruder::kSignalHandler); stepper.Next();) {
+    const Scene scene(Indexed::kNowhere);
+    const Timer other(scene.queue(), kOther);
+    ManyAtOnce many(scene);
+    stepper.Run([&] { many.Set(); },
+                [&] {
+                  other.Expire();
+                  Stepper::Leave();
+                });
+    EXPECT_EQ(CollectReady(scene.queue()), stepper.interrupted() ? Found{kOther} : Found());
+  }
+}
+
+// A collector that looks between two steps of the call loses none of its timers.
+TEST_F(TellingTheQueue, ManySettingsDuringACollection) {
+  for (const Indexed place : kEveryPlace) {
+    for (Stepper stepper(Intruder::kOtherThread); stepper.Next();) {
+      const Scene scene(place);
+      std::array<kevent_setting, 2> settings = {
+          kevent_setting{scene.neighbour().id(), TIMER_ABSTIME, -1, Setting(1)},
+          kevent_setting{scene.timer().id(), TIMER_ABSTIME, -1, Setting(1)}};
+      Found found;
+      stepper.Run([&] { kevent_settime(settings.size(), settings.data()); },
+                  [&] { found = CollectReady(scene.queue()); });
+      for (const uintptr_t cookie : CollectReady(scene.queue())) found.push_back(cookie);
+      std::sort(found.begin(), found.end());
+      EXPECT_EQ(found, (Found{kTimer, kNeighbour}));
+      EXPECT_FALSE(Readable(scene.queue()));
     }
   }
 }

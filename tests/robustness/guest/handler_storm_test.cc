@@ -82,8 +82,10 @@ void UseTimers(Owner owner, int turn) {
   const uintptr_t number = owner * kTimers + static_cast<uintptr_t>(turn) % kTimers;
   const uintptr_t common = kBoth * kTimers + static_cast<uintptr_t>(turn) % kTimers;
   SetIfReported(number);
-  g_books->armed[common].fetch_add(1);
+  g_books->armed[common].fetch_add(2);
   SetPast(common);
+  kevent_setting again = {g_books->timers[common].id(), TIMER_ABSTIME, -1, {{0, 0}, {0, 1}}};
+  if (kevent_settime(1, &again) != 1 || again.error != 0) g_failed = true;
   itimerspec left;
   if (timer_gettime(g_books->timers[number].id(), &left) != 0) g_failed = true;
   if (timer_getoverrun(g_books->timers[common].id()) != 0) g_failed = true;
