@@ -21,7 +21,7 @@ void ArmedBatch::Mark() {
 }
 
 void ArmedBatch::Tell() {
-  Mark();
+  Mark();  // model: TOLD_BEFORE_ALL_ARE_MARKED
   for (uint32_t i = 0; i < count_; ++i) {
     earliest_[i].queue->NotifyBy(earliest_[i].axis, earliest_[i].deadline);
   }

@@ -96,6 +96,8 @@ thrice=("-DARMER=1,0,2")
 watching=(-DWATCHES -DARMERS_OF_TWO -DTIMERS=2)
 takes_all=("${watching[@]}" -DFIRST_OF_SECOND=2 -DMAX_NR=2)
 takes_one=("${watching[@]}" -DFIRST_OF_SECOND=1 -DMAX_NR=1)
+batch=(-DTIMERS=2 -DBATCH=1 -DFIRST_OF_SECOND=1 -DMAX_NR=1)
+later_first=(-DTIMERS=2 -DBATCH=2 -DFIRST_OF_SECOND=1)
 two_to_come=(-DARMERS_OF_TWO -DTIMERS=2 -DFIRST_OF_SECOND=2 -DMIN_NR=2 -DMAX_NR=2)
 
 first() {
@@ -103,6 +105,9 @@ first() {
   holds one_armer_twice "${twice[@]}"
   holds one_armer_thrice "${thrice[@]}"
   holds two_timers_max_1 -DARMERS_OF_TWO -DTIMERS=2 -DFIRST_OF_SECOND=1
+  holds two_timers_in_one_call "${batch[@]}"
+  holds two_timers_in_one_call_later_first "${later_first[@]}"
+  finds TOLD_BEFORE_ALL_ARE_MARKED "${batch[@]}"
   holds close -DCLOSE
   holds close_two_collectors -DCLOSE -DCOLLECTORS=2
   finds_deep WITHOUT_SECOND_LOOK_AFTER_TELLING -DARMERS_OF_ONE

@@ -141,18 +141,18 @@ inline Announce() {
 
 /* Queue::Armed, after the word of slot `t` was replaced by deadline `d`. */
 inline Armed(t, d) {
+  if
+  :: slot[t].scheduled != 0 && slot[t].scheduled < d
+  :: else ->
+     slot[t].mark = true; /* Inbox::Mark */
+     NotifyBy(d)
+  fi
+}
+
+inline NotifyBy(d) {
   tell = true;
   if
-  :: slot[t].scheduled != 0 && slot[t].scheduled < d -> tell = false
-  :: else
-  fi;
-  if
-  :: tell ->
-     slot[t].mark = true; /* Inbox::Mark */
-     if
-     :: armed.value != 0 && armed.value <= d && armed.told -> tell = false
-     :: else
-     fi
+  :: armed.value != 0 && armed.value <= d && armed.told -> tell = false
   :: else
   fi;
   if
@@ -198,7 +198,7 @@ inline WakeKernel(d) {
 
 /* SetTimer by a handle of this life: the life is asked for between reading the
  * word and replacing it.  Deadline 0 disarms. */
-inline SetTimer(t, d, life_of) {
+inline Replace(t, d, life_of) {
   do
   :: atomic { old_deadline = slot[t].deadline; old_setting = slot[t].setting }
 #ifdef LIFE_IS_NOT_ASKED_FOR
@@ -219,10 +219,39 @@ inline SetTimer(t, d, life_of) {
        fi
      }
   od;
+}
+
+inline SetTimer(t, d, life_of) {
+  Replace(t, d, life_of);
   if
   :: lives && d != 0 -> Armed(t, d)
   :: else
   fi
+}
+
+/* kevent_settime: core/queue/armed_batch.h, after both words were replaced.  Both marks come
+ * before the queue is told, by the earlier of the deadlines that are not scheduled. */
+inline ArmedBoth(first, second) {
+  earliest = 0;
+  if
+  :: slot[0].scheduled != 0 && slot[0].scheduled < first
+  :: else -> slot[0].mark = true; earliest = first
+  fi;
+#ifdef TOLD_BEFORE_ALL_ARE_MARKED
+  if :: earliest != 0 -> NotifyBy(earliest) :: else fi;
+#endif
+  if
+  :: slot[1].scheduled != 0 && slot[1].scheduled < second
+  :: else ->
+     slot[1].mark = true;
+     if
+     :: earliest == 0 || second < earliest -> earliest = second
+     :: else
+     fi
+  fi;
+#ifndef TOLD_BEFORE_ALL_ARE_MARKED
+  if :: earliest != 0 -> NotifyBy(earliest) :: else fi
+#endif
 }
 
 /* ---- core/timers/timer_index.cc ----------------------------------------------------------- */
@@ -599,6 +628,16 @@ proctype Armer(byte t; byte first; byte second; byte third) {
   od
 }
 
+/* Sets both timers in one call. */
+proctype BatchArmer(byte first; byte second) {
+  byte value, count, old_deadline, old_setting, earliest;
+  bool tell, lives;
+  bool interruptible = false;
+  Replace(0, first, 1);
+  Replace(1, second, 1);
+  ArmedBoth(first, second)
+}
+
 /* Sets the first timer to a moment that never comes, and is interrupted. */
 proctype InterruptedArmer() provided (!handler_runs && !victim_left) {
   byte value, count, old_deadline, old_setting;
@@ -686,6 +725,8 @@ init {
 #elif defined(ARMERS_OF_TWO)
     run Armer(0, 1, NO_MORE, NO_MORE);
     run Armer(1, FIRST_OF_SECOND, NO_MORE, NO_MORE);
+#elif defined(BATCH)
+    run BatchArmer(BATCH, FIRST_OF_SECOND);
 #elif defined(HANDLER)
     run InterruptedArmer();
     run Handler();
