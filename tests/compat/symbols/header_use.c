@@ -94,7 +94,7 @@ int main(void) {
   n += kevent_ctl(kev_fd, KEVENT_CTL_ADD, 1, events);
   n += kevent_wait(kev_fd, 1, 0, &timeout, 0);
   n += kevent_commit(kev_fd, 0, 0);
-  struct kevent_setting setting = {0};
+  struct kevent_setting setting = {timer, 0, 0, {{0, 0}, {1, 0}}};
   n += kevent_settime(1, &setting);
   n += kevent_dump(kev_fd, 2);
   if (n > 0 && events[0].ptr == &kev_fd && events[0].id.raw_u64 != 0) return 2;
