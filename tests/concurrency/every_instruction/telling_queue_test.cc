@@ -4,6 +4,12 @@
 // marking its timer and having told of it, perhaps for ever, loses nobody's
 // timer; nor does a collector that takes the marks meanwhile.
 
+#include <aio.h>
+#include <fcntl.h>
+#include <kevent/kevent.h>
+#include <poll.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 
@@ -182,6 +188,58 @@ TEST_F(TellingTheQueue, SettingDuringACollection) {
       }
     }
   }
+}
+
+// A queue is readable for as long as a call of its has yet to return for a request.
+TEST_F(TellingTheQueue, AskingForAReturnDuringACollection) {
+  for (Stepper stepper(Intruder::kOtherThread); stepper.Next();) {
+    const Scene scene(Indexed::kNowhere);
+    scene.timer().Expire();
+    std::array<ukevent, 8> events;
+    stepper.Run([&] { kevent_get_events(scene.queue(), 0, 8, nullptr, events.data(), 0); },
+                [&] { EXPECT_EQ(kevent_ctl(scene.queue(), KEVENT_CTL_READY, 0, nullptr), 0); });
+    if (Readable(scene.queue())) continue;
+    const Nanos begin = Now(CLOCK_MONOTONIC);
+    EXPECT_TRUE(Collect(scene.queue(), 1, 8, kMillisecond).empty());
+    EXPECT_GE(Now(CLOCK_MONOTONIC) - begin, kMillisecond);
+  }
+}
+
+// The operation completes while the collection is held up.
+TEST_F(TellingTheQueue, AnOperationThatCompletesDuringACollection) {
+  const int file = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  ASSERT_GE(file, 0);
+  for (Stepper stepper(Intruder::kOtherThread); stepper.Next();) {
+    const Scene scene(Indexed::kNowhere);
+    char byte = 0;
+    aiocb control = {};
+    control.aio_fildes = file;
+    control.aio_buf = &byte;
+    control.aio_nbytes = 1;
+    kevent_sigevent(&control.aio_sigevent, scene.queue(), &control);
+    const auto complete = [&] {
+      EXPECT_EQ(aio_write(&control), 0);
+      const aiocb* const list[] = {&control};
+      while (aio_error(&control) == EINPROGRESS) aio_suspend(list, 1, nullptr);
+    };
+    complete();  // the first makes what the queue needs for it
+    EXPECT_EQ(Collect(scene.queue(), 1, 8).size(), 1u);
+    scene.timer().Expire();
+    std::array<ukevent, 8> events;
+    int count = 0;
+    stepper.Run([&] { count = kevent_get_events(scene.queue(), 0, 8, nullptr, events.data(), 0); },
+                complete);
+    const int expected = stepper.interrupted() ? 2 : 1;
+    if (count < expected) {
+      pollfd queue = {scene.queue(), POLLIN, 0};
+      EXPECT_EQ(poll(&queue, 1, 60'000), 1);
+    }
+    while (count < expected) {
+      count += static_cast<int>(Collect(scene.queue(), 1, 8).size());
+    }
+    EXPECT_EQ(count, expected);
+  }
+  close(file);
 }
 
 // The expiration that is being collected, and the one that is set meanwhile,
