@@ -13,7 +13,7 @@ interposed=$3
 shift 3
 asked_for=$(printf '%s\n' "$@")
 
-# The one initial-exec variable that was decided on fits into this.
+# The initial-exec variables that were decided on fit into this.
 max_tls_bytes=24
 max_glibc=2.34
 
