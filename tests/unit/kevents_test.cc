@@ -102,6 +102,39 @@ TEST_F(Kevents, TimersOfClosedQueuesAreGivenBack) {
   EXPECT_EQ(kevent::core::CloseDescriptor(after), 0);
 }
 
+// The timers of one call are set as kevent_settime sets them.
+TEST_F(Kevents, ManyTimersOfOneCall) {
+  constexpr size_t kTimers = 200;
+  const Handle first = Create(queue_, CLOCK_BOOTTIME);  // makes the timerfd of the clock
+  std::vector<kevent_timer_spec> specs(kTimers);
+  std::vector<ukevent> requests;
+  for (size_t i = 0; i < kTimers; ++i) {
+    specs[i] = {CLOCK_BOOTTIME, 0, {{0, 0}, ToTimespec((kTimers - i) * kMillisecond)}};
+    requests.push_back(TimerRequest(i, &specs[i]));
+  }
+  const auto control = [&](unsigned command) {
+    Sim().calls.clear();
+    Sim().reading_takes = 1;
+    const int result = ControlKevents(queue_, command, kTimers, requests.data());
+    Sim().reading_takes = 0;
+    return result;
+  };
+  for (const unsigned command : {KEVENT_CTL_ADD, KEVENT_CTL_MODIFY}) {
+    const uint64_t begin = Sim().Now(CLOCK_BOOTTIME);
+    ASSERT_EQ(control(command), 0);
+    EXPECT_EQ(CallCount("ArmTimerfd"), command == KEVENT_CTL_ADD ? 1 : 0);
+    // Each came by the same reading of the clock, so the last one is late by the other readings.
+    EXPECT_LE(Sim().Now(CLOCK_BOOTTIME), begin + 3);
+    for (size_t i = 0; i < kTimers; ++i) {
+      requests[i] = TimerRequest(i, &specs[i]);
+      specs[i].itimerspec.it_value = ToTimespec((kTimers - i) * 2 * kMillisecond);
+    }
+  }
+  Sim().Advance(2 * kTimers * kMillisecond);
+  EXPECT_EQ(Collect(queue_, 0, kTimers).size(), kTimers);
+  EXPECT_EQ(Delete(first), 0);
+}
+
 // One who waits for several of any kind is woken when they are complete.
 TEST_F(Kevents, WaitingForSeveral) {
   const int socket = Sim().OpenStranger();
