@@ -31,6 +31,7 @@ struct Target {
 };
 
 const char* const kOurs = "libkevent";
+const char* const kBatches = "libkevent, batches";
 
 std::vector<std::string> NamesOf(Kind kind) {
   std::vector<std::string> names;
@@ -81,7 +82,16 @@ std::vector<Target> AllTargets() {
     targets.Than(workload, 1'000'000, "ns", "libevent", {"libevent"}, 5);
     targets.Than(workload, 1'000'000, "ns", "libev", {"libev"}, 1.5);
   }
+  const auto loops = NamesOf(Kind::kLoop);
+  targets.Than("re-arm", 10'000, "ns", "libev", {"libev"}, 1.5, kBatches);
+  targets.Than("re-arm", 1'000'000, "ns", "libev", {"libev"}, 2, kBatches);
+  targets.Than("re-arm", 1'000'000, "ns", "libuv", {"libuv"}, 5, kBatches);
+  targets.Than("re-arm", 1'000'000, "ns", "libevent", {"libevent"}, 5, kBatches);
+  for (const size_t timers : {1, 100, 10'000, 90'000, 1'000'000}) {
+    targets.Than("arm-cancel", timers, "ns", "best event loop", loops, 1, kBatches);
+  }
   for (const size_t timers : {256, 10'000}) {
+    targets.Than("burst", timers, "ns", "best event loop", loops, 1, kBatches);
     targets.Than("burst", timers, "ns", "sigwaitinfo", {"sigwaitinfo"}, 60);
     targets.Than("burst", timers, "ns", "timerfd", {"timerfd"}, 60);
     targets.Than("burst", timers, "ns", "best event loop", NamesOf(Kind::kLoop), 1);
