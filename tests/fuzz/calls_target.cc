@@ -451,9 +451,12 @@ class Calls {
     const timer_t timer = timers_[Pick(kTimers)];
     if (timer == nullptr) return;
     itimerspec* value = kEdge.Room<itimerspec>(1);
-    switch (Pick(4)) {
+    switch (Pick(5)) {
       case 0:
         if (timer_gettime(timer, value) != 0) Fail("timer_gettime");
+        break;
+      case 2:
+        SetMany();
         break;
       case 1:
         if (timer_getoverrun(timer) < 0) Fail("timer_getoverrun");
@@ -464,6 +467,21 @@ class Calls {
         timer_settime(timer, flags, &setting, Chance() ? value : nullptr);
       }
     }
+  }
+
+  // Of timers that are there and of some that are not.
+  void SetMany() {
+    const auto count = static_cast<unsigned>(Pick(40));
+    kevent_setting* settings = kEdge.Room<kevent_setting>(count);
+    for (unsigned i = 0; i < count; ++i) {
+      settings[i] = {timers_[Pick(kTimers)], static_cast<int>(Pick(3)), -1, Setting()};
+      if (settings[i].timer == nullptr) settings[i].timer = timers_[Pick(kTimers)];
+      if (settings[i].timer == nullptr) return;  // the C library takes it for an address
+    }
+    const int set = kevent_settime(count, settings);
+    int good = 0;
+    for (unsigned i = 0; i < count; ++i) good += settings[i].error == 0 ? 1 : 0;
+    if (set != good) Fail("kevent_settime");
   }
 
   // ---- Operations ----

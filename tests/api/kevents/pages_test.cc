@@ -89,7 +89,10 @@ TEST(Pages, HaveTheLayoutsOfTheHeader) {
       {"ret_data", offsetof(ukevent, ret_data)},
       {"ptr", offsetof(ukevent, ptr)},
       {"clockid", offsetof(kevent_timer_spec, clockid)},
-      {"flags", offsetof(kevent_timer_spec, flags)},
+      {"flags", offsetof(kevent_setting, flags)},  // the later of two of that name
+      {"timer", offsetof(kevent_setting, timer)},
+      {"error", offsetof(kevent_setting, error)},
+      {"value", offsetof(kevent_setting, value)},
       {"itimerspec", offsetof(kevent_timer_spec, itimerspec)},
       {"ring_kidx", offsetof(kevent_ring, ring_kidx)},
       {"ring_over", offsetof(kevent_ring, ring_over)},
@@ -100,6 +103,9 @@ TEST(Pages, HaveTheLayoutsOfTheHeader) {
   EXPECT_EQ(sizeof(ukevent), 40);
   EXPECT_EQ(alignof(ukevent), 8);
   EXPECT_EQ(sizeof(kevent_timer_spec), 40);
+  EXPECT_EQ(offsetof(kevent_timer_spec, flags), 4);
+  EXPECT_EQ(sizeof(kevent_setting), 48);
+  EXPECT_EQ(alignof(kevent_setting), 8);
   EXPECT_EQ(sizeof(kevent_ring), 8);
   EXPECT_EQ(alignof(kevent_ring), 8);
   EXPECT_EQ(SIGEV_KEVENT, 8);
