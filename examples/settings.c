@@ -5,8 +5,8 @@
  *     cc settings.c -lkevent
  *
  * In each turn the connections that were active have their timeouts set again, all in
- * one call.  Those that are never active expire, each once.  The exit status is 1 if
- * another one expires.
+ * one call.  Those that are never active expire, each once.  An active one expires, too,
+ * if the program is held up for longer than the timeout.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -55,8 +55,8 @@ int main(void) {
   }
   push_back(connections, settings);
 
-  unsigned turns = 0, expired = 0;
-  while (expired < connections / 10) {
+  unsigned turns = 0, idle = 0, late = 0;
+  while (idle < connections / 10) {
     unsigned count = 0;
     for (uintptr_t i = 0; i < connections; i++) {
       if (is_active(i)) settings[count++].timer = timeouts[i];
@@ -69,15 +69,14 @@ int main(void) {
     int n = kevent_get_events(kev_fd, 1, batch, &turn, events, 0);
     if (n == -1) die("kevent_get_events");
     for (int i = 0; i < n; i++) {
-      if (!is_active((uintptr_t)events[i].ptr)) {
-        expired++;
-        continue;
+      if (is_active((uintptr_t)events[i].ptr)) {
+        late++;
+      } else {
+        idle++;
       }
-      /* It can happen only if the program was held up for longer than the timeout. */
-      fprintf(stderr, "connection %zu was active\n", (size_t)(uintptr_t)events[i].ptr);
-      return EXIT_FAILURE;
     }
   }
-  printf("%u of %d connections were idle, in %u turns\n", expired, connections, turns);
+  printf("%u of %d connections were idle, in %u turns\n", idle, connections, turns);
+  if (late > 0) printf("%u timeouts were pushed back too late\n", late);
   return EXIT_SUCCESS;
 }

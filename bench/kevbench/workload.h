@@ -48,7 +48,7 @@ struct Workload {
   std::vector<size_t> smoke_sizes;
   // Whether sleeping for timers is part of it.
   bool waits;
-  // Whether 256 settings come between two collections.
+  // True if 256 settings come between two collections.
   bool batches;
   // Of up to 20 000 timers; of more, which take seconds to make; and with --quick.
   int repetitions;

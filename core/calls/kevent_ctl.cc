@@ -136,9 +136,9 @@ unsigned ForEach(Queue& queue, EventSet& set, unsigned num, ukevent* entries, Vi
   unsigned returned = 0;
   bool wake = false;
   bool look = false;
-  SettingBatch settings;
   for (unsigned first = 0; first < num; first += kChunk) {
     const SignalsBlocked blocked;
+    SettingBatch settings;
     const unsigned end = num - first < kChunk ? num : first + kChunk;
     queue.WithKevents([&] {
       set.set_call(blocked.before(), &settings);
@@ -147,9 +147,9 @@ unsigned ForEach(Queue& queue, EventSet& set, unsigned num, ukevent* entries, Vi
       }
       wake = set.kernel_does_not_know();
       look |= set.TookBack();
+      set.set_call({}, nullptr);
     });
   }
-  settings.Tell();
   if (wake) queue.Wake();
   if (look && !wake) {
     const SignalsBlocked blocked;

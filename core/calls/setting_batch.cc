@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <climits>
 
-#include "core/calls/replacement.h"
+#include "core/calls/new_setting.h"
 #include "core/calls/timer_calls.h"
 #include "core/system/system.h"
 
@@ -21,12 +21,15 @@ inline Nanoseconds SettingBatch::Time::monotonic() {
 
 bool SettingBatch::Time::Read(clockid_t clock, const TimerSlot& timer, Queue& queue,
                               Nanoseconds* now) {
+  const KernelTimer* const owner =
+      IsDynamic(clock) ? &queue.kernel_timer(timer.axis.load(std::memory_order_relaxed)) : nullptr;
   const Reading* const end = readings_ + std::min(count_, kMost);
   const Reading* found = readings_;
-  while (found != end && found->clock != clock) ++found;
+  while (found != end && (found->clock != clock || found->owner != owner)) ++found;
   if (found == end) {
     Reading& reading = readings_[count_++ % kMost];
     reading.clock = clock;
+    reading.owner = owner;
     reading.lives = sys::Now(clock, &reading.now) == 0 && ClockLives(timer, queue, clock);
     found = &reading;
   }
@@ -35,12 +38,10 @@ bool SettingBatch::Time::Read(clockid_t clock, const TimerSlot& timer, Queue& qu
 }
 
 int SettingBatch::Set(Handle handle, int flags, const itimerspec& value) {
-  Replacement replacement;
-  int error = Prepare(handle, flags, value, time_, &replacement);
-  if (error == 0) error = replacement.Commit();
-  if (error == 0 && replacement.arms()) {
-    armed_.Add(*replacement.queue, handle.slot(), *replacement.timer, replacement.deadline());
-  }
+  NewSetting setting;
+  int error = Prepare(handle, flags, value, time_, &setting);
+  if (error == 0) error = setting.Commit();
+  if (error == 0 && setting.arms()) Armed(setting);
   return error;
 }
 
@@ -50,9 +51,6 @@ int KeventHost::SetKeventTimer(Handle handle, int flags, const itimerspec& value
 }
 
 namespace {
-
-// Stands for an error while a timer waits for its turn that is not the library's.
-constexpr int kElsewhere = -1;
 
 Handle HandleOf(const kevent_setting& setting) {
   return Handle(reinterpret_cast<uint64_t>(setting.timer));
@@ -72,30 +70,32 @@ void Prefetch(unsigned num, const kevent_setting* settings) {
 }  // namespace
 
 unsigned SettingBatch::SetPart(unsigned num, kevent_setting* settings, SetElsewhere set_elsewhere) {
-  Replacement replacements[kPart];
+  constexpr int kElsewhere = -1;  // for a timer that is not the library's
+  NewSetting prepared[kPart];
+  int errors[kPart];
   for (unsigned i = 0; i < num; ++i) {
-    kevent_setting& setting = settings[i];
+    const kevent_setting& setting = settings[i];
     const Handle handle = HandleOf(setting);
-    setting.error = ABSL_PREDICT_TRUE(handle.tagged())
-                        ? Prepare(handle, setting.flags, setting.value, time_, &replacements[i])
-                        : kElsewhere;
+    errors[i] = ABSL_PREDICT_TRUE(handle.tagged())
+                    ? Prepare(handle, setting.flags, setting.value, time_, &prepared[i])
+                    : kElsewhere;
   }
   unsigned set = 0;
+  bool arms[kPart];
   for (unsigned i = 0; i < num; ++i) {
     kevent_setting& setting = settings[i];
-    if (ABSL_PREDICT_TRUE(setting.error == 0)) {
-      setting.error = replacements[i].Commit();
-    } else if (setting.error == kElsewhere) {
-      setting.error = set_elsewhere(setting.timer, setting.flags, setting.value);
-      replacements[i].after = PackedSetting(Setting());
+    arms[i] = false;
+    if (ABSL_PREDICT_TRUE(errors[i] == 0)) {
+      errors[i] = prepared[i].Commit();
+      arms[i] = errors[i] == 0 && prepared[i].arms();
+    } else if (errors[i] == kElsewhere) {
+      errors[i] = set_elsewhere(setting.timer, setting.flags, setting.value);
     }
-    if (setting.error == 0) ++set;
+    setting.error = errors[i];
+    if (errors[i] == 0) ++set;
   }
   for (unsigned i = 0; i < num; ++i) {
-    const Replacement& replacement = replacements[i];
-    if (settings[i].error != 0 || !replacement.arms()) continue;
-    armed_.Add(*replacement.queue, HandleOf(settings[i]).slot(), *replacement.timer,
-               replacement.deadline());
+    if (arms[i]) Armed(prepared[i]);
   }
   return set;
 }

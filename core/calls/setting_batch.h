@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The settings that one call makes: each clock is read once, and each queue is told once.
+// The settings that one call makes: each clock is read once, and each queue is told once, at the
+// end of the batch.
 
 #ifndef KEVENT_CORE_CALLS_SETTING_BATCH_H_
 #define KEVENT_CORE_CALLS_SETTING_BATCH_H_
@@ -10,7 +11,7 @@
 #include <cstdint>
 
 #include "core/base/timespec.h"
-#include "core/calls/replacement.h"
+#include "core/calls/new_setting.h"
 #include "core/calls/timer_calls.h"
 #include "core/queue/armed_batch.h"
 #include "core/timers/handle.h"
@@ -27,9 +28,6 @@ class SettingBatch {
   // `set_elsewhere` as for SetTimers.
   unsigned SetAll(unsigned num, kevent_setting* settings, SetElsewhere set_elsewhere);
 
-  // Tells the queues of what was set; so does the end of the batch.
-  void Tell() { armed_.Tell(); }
-
  private:
   // The clocks as they were read for the first setting that asked for them, so that no timer
   // expires early: its time counts from within the call.
@@ -41,6 +39,7 @@ class SettingBatch {
    private:
     struct Reading {
       clockid_t clock;
+      const KernelTimer* owner;  // of a clock of CPU time, whose id may be another thread's later
       bool lives;
       Nanoseconds now;
     };
@@ -55,6 +54,9 @@ class SettingBatch {
   // A part of the array.  It is gone through in steps, as a swap waits for all that comes before it
   // in the processor and lets nothing overtake: what can overlap is done for all first.
   static constexpr unsigned kPart = 16;
+  void Armed(const NewSetting& setting) {
+    armed_.Add(*setting.queue, setting.slot, *setting.timer, setting.deadline());
+  }
   unsigned SetPart(unsigned num, kevent_setting* settings, SetElsewhere set_elsewhere);
 
   Time time_;

@@ -8,7 +8,7 @@
 #include <cerrno>
 
 #include "core/base/timespec.h"
-#include "core/calls/replacement.h"
+#include "core/calls/new_setting.h"
 #include "core/queue/queue.h"
 #include "core/queue/queues.h"
 #include "core/system/system.h"
@@ -59,15 +59,15 @@ int CreateTimer(clockid_t clock, const sigevent& notification, timer_t* timer) {
 
 int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_value) {
   if (value == nullptr) return EINVAL;
-  Replacement replacement;
+  NewSetting setting;
   TimeOfOne time;
-  int error = Prepare(handle, flags, *value, time, &replacement);
-  if (error == 0) error = replacement.Commit();
+  int error = Prepare(handle, flags, *value, time, &setting);
+  if (error == 0) error = setting.Commit();
   if (error != 0) return error;
-  Queue& queue = *replacement.queue;
-  const TimerSlot& timer = *replacement.timer;
-  if (replacement.arms()) queue.Armed(handle.slot(), timer, replacement.deadline());
-  if (old_value != nullptr) *old_value = Report(timer, queue, replacement.before.Unpack());
+  Queue& queue = *setting.queue;
+  const TimerSlot& timer = *setting.timer;
+  if (setting.arms()) queue.Armed(handle.slot(), timer, setting.deadline());
+  if (old_value != nullptr) *old_value = Report(timer, queue, setting.before.Unpack());
   return 0;
 }
 

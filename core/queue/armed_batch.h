@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
-// What one call has armed and not yet told of.
+// Timers that one call has armed, until their queues are told.
 //
 // An armer replaces the word, marks the timer in the inbox of its queue, and tells the queue unless
 // a collector looks in time (core/queue/arming.cc).  For many timers the last two steps can be made
 // later: neighbours are marked together, and of all timers on one clock the earliest deadline
 // stands for the others.  Only the order of the three steps counts for each timer.
 //
-// Meanwhile no collector has to know of the timers, so the batch is on the stack of a call that
-// makes no other steps that may wait.  Async-signal-safe.
+// Until then no collector has to know of the timers, so the batch is on the stack of a call that
+// does not sleep.  Async-signal-safe.
 
 #ifndef KEVENT_CORE_QUEUE_ARMED_BATCH_H_
 #define KEVENT_CORE_QUEUE_ARMED_BATCH_H_

@@ -375,8 +375,9 @@ struct kevent_setting {
  * timer expires early.  Each queue is told once and at the end: of a timer that
  * expires during the call it may become readable only then.
  *
- * Thread-safe and async-signal-safe, as timer_settime (POSIX.1-2024, 2.4.3).  Not to
- * be left by siglongjmp: what was set may then not be told.
+ * Thread-safe and async-signal-safe, as timer_settime (POSIX.1-2024, 2.4.3).  When a
+ * handler leaves it by siglongjmp, timers that were set by then may not be reported
+ * until they are set again.
  *
  * EFAULT  settings is NULL and num is not 0.
  * EINVAL  num is larger than INT_MAX.

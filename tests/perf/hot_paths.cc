@@ -42,7 +42,7 @@ extern "C" [[gnu::noinline]] void TakePath(const char* path, long times, int que
       // Later than the deadline before.
       Set(timer, 0, 2000 + i);
     } else if (std::strcmp(path, "batch") == 0) {
-      // The same of all, in one call.
+      // All timers are set to later deadlines, in one call.
       std::array<kevent_setting, kTimers> settings{};
       for (size_t k = 0; k < timers.size(); ++k) {
         settings[k].timer = timers[k];

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <utility>
 #include <vector>
 
 #include "tests/unit/engine.h"
@@ -201,6 +202,44 @@ TEST_F(Settings, AThreadThatHasEnded) {
   EXPECT_EQ(SetMany(settings), 1);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(settings[static_cast<size_t>(i)].error, ESRCH);
   EXPECT_EQ(settings[3].error, 0);
+}
+
+// The id of a thread that has ended may be another one's: then its clock can be read again, and two
+// timers of one clock differ.
+TEST_F(Settings, AThreadThatHasTheIdOfOneThatHasEnded) {
+  constexpr clockid_t kThread = -5679 * 8 + 6;
+  const Handle of_ended = Make(kThread);
+  ASSERT_EQ(SetIn(of_ended, kSecond), 0);
+  Sim().EndThread(kThread);
+  EXPECT_EQ(SetIn(of_ended, kSecond), ESRCH);
+  Sim().BeginThread(kThread);
+  const Handle of_new = Make(kThread);
+  const int alone[] = {SetIn(of_ended, kSecond), SetIn(of_new, kSecond)};
+  ASSERT_EQ(alone[0], ESRCH);
+  ASSERT_EQ(alone[1], 0);
+  for (const bool ended_first : {false, true}) {
+    std::vector<kevent_setting> settings = {Entry(of_new, 0, kSecond), Entry(of_ended, 0, kSecond)};
+    if (ended_first) std::swap(settings[0], settings[1]);
+    EXPECT_EQ(SetMany(settings), 1);
+    EXPECT_EQ(settings[ended_first ? 0 : 1].error, ESRCH);
+    EXPECT_EQ(settings[ended_first ? 1 : 0].error, 0);
+  }
+}
+
+// Clocks of CPU time beyond those that a call keeps are read again.
+TEST_F(Settings, ManyClocksOfThreads) {
+  std::vector<kevent_setting> settings;
+  for (int turn = 0; turn < 2; ++turn) {
+    for (int i = 0; i < 20; ++i) {
+      const clockid_t clock = -(1000 + i) * 8 + 6;
+      settings.push_back(Entry(Make(clock), 0, kSecond));
+    }
+  }
+  EXPECT_EQ(SetMany(settings), 40);
+  for (const kevent_setting& setting : settings) {
+    EXPECT_EQ(setting.error, 0);
+    EXPECT_EQ(Get(HandleOf(setting.timer)).value, kSecond);
+  }
 }
 
 TEST_F(Settings, NoneAndTooMany) {

@@ -54,9 +54,10 @@ class Stage {
   timer_t Create();
   timer_t Create(uintptr_t cookie);
 
-  // Failures are recorded, success is not.
   // timer_settime, as the delivery makes it.
   int Set(timer_t timer, int flags, const itimerspec* setting, itimerspec* old);
+
+  // Failures are recorded, success is not.
   Deadline ArmIn(timer_t timer, Nanos value, Nanos interval = 0, int other_flags = 0,
                  itimerspec* old = nullptr);
   Deadline ArmAt(timer_t timer, Nanos moment, Nanos interval = 0, int other_flags = 0,

@@ -2,8 +2,8 @@
 //
 // How timer_settime and kevent_settime replace the setting of a timer.
 
-#ifndef KEVENT_CORE_CALLS_REPLACEMENT_H_
-#define KEVENT_CORE_CALLS_REPLACEMENT_H_
+#ifndef KEVENT_CORE_CALLS_NEW_SETTING_H_
+#define KEVENT_CORE_CALLS_NEW_SETTING_H_
 
 #include <absl/base/attributes.h>
 #include <absl/base/optimization.h>
@@ -55,9 +55,10 @@ inline bool IsValidSetting(const itimerspec& value) {
 }
 
 // A setting on its way into the word of a timer.
-struct Replacement {
+struct NewSetting {
   TimerSlot* timer;
   Queue* queue;
+  uint32_t slot;
   uint32_t timer_generation;
   uint64_t order;
   PackedSetting before;
@@ -82,8 +83,10 @@ struct Replacement {
   // the swap fails (model: LIFE_IS_NOT_ASKED_FOR).
   ABSL_ATTRIBUTE_ALWAYS_INLINE static bool Begin(TimerSlot& timer, uint32_t generation,
                                                  uint64_t order, PackedSetting before) {
-    timer.arming_order.store(order, std::memory_order_relaxed);
-    return before.interval() == 0 ? timer.live_as(generation) : timer.life.NextSetting(generation);
+    const bool lives =
+        before.interval() == 0 ? timer.live_as(generation) : timer.life.NextSetting(generation);
+    if (ABSL_PREDICT_TRUE(lives)) timer.arming_order.store(order, std::memory_order_relaxed);
+    return lives;
   }
 };
 
@@ -91,7 +94,7 @@ struct Replacement {
 // asked for the clocks that this takes.
 template <typename Time>
 ABSL_ATTRIBUTE_ALWAYS_INLINE inline int Prepare(Handle handle, int flags, const itimerspec& value,
-                                                Time& time, Replacement* replacement) {
+                                                Time& time, NewSetting* setting) {
   if (!IsValidSetting(value)) return EINVAL;
   TimerSlot* const timer = SlotTable::Find(handle);
   if (ABSL_PREDICT_FALSE(timer == nullptr)) return EINVAL;
@@ -121,12 +124,17 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline int Prepare(Handle handle, int flags, const 
   }
   const uint64_t order = NextArmingOrder();
   const PackedSetting before = timer->word.Guess();
-  if (!Replacement::Begin(*timer, handle.generation(), order, before)) return EINVAL;
-  *replacement = {timer, queue,  handle.generation(),
-                  order, before, PackedSetting(next).After(before)};
+  if (!NewSetting::Begin(*timer, handle.generation(), order, before)) return EINVAL;
+  *setting = {timer,
+              queue,
+              handle.slot(),
+              handle.generation(),
+              order,
+              before,
+              PackedSetting(next).After(before)};
   return 0;
 }
 
 }  // namespace kevent::core
 
-#endif  // KEVENT_CORE_CALLS_REPLACEMENT_H_
+#endif  // KEVENT_CORE_CALLS_NEW_SETTING_H_
