@@ -70,23 +70,17 @@ struct NewSetting {
   // Replaces the setting: 0 or an errno.
   ABSL_ATTRIBUTE_ALWAYS_INLINE int Commit() {
     while (ABSL_PREDICT_FALSE(!timer->word.Swap(before, after))) {
-      if (!Begin(*timer, timer_generation, order, before)) return EINVAL;
+      if (!timer->live_as(timer_generation) || !Replaces(before)) return EINVAL;
       after = after.After(before);
     }
     return 0;
   }
 
-  // The overruns that were counted for the setting that goes are forgotten, if it is periodic.
-  // False if the timer is gone.
-  //
-  // This comes after the word was read and before it is swapped: if timer_delete comes in between,
-  // the swap fails (model: LIFE_IS_NOT_ASKED_FOR).
-  ABSL_ATTRIBUTE_ALWAYS_INLINE static bool Begin(TimerSlot& timer, uint32_t generation,
-                                                 uint64_t order, PackedSetting before) {
-    const bool lives =
-        before.interval() == 0 ? timer.live_as(generation) : timer.life.NextSetting(generation);
-    if (ABSL_PREDICT_TRUE(lives)) timer.arming_order.store(order, std::memory_order_relaxed);
-    return lives;
+  // Says that this setting is the one that comes after `replaced`, whose overruns are forgotten, if
+  // it is periodic.  False if the timer is gone.
+  ABSL_ATTRIBUTE_ALWAYS_INLINE bool Replaces(PackedSetting replaced) const {
+    timer->arming_order.store(order, std::memory_order_relaxed);
+    return replaced.interval() == 0 || timer->life.NextSetting(timer_generation);
   }
 };
 
@@ -106,6 +100,9 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline int Prepare(Handle handle, int flags, const 
   // Flags other than TIMER_ABSTIME are ignored, as the kernel does.
   const bool relative = next.armed() && (flags & TIMER_ABSTIME) == 0;
   const Nanoseconds monotonic = relative ? time.monotonic() : 0;
+  // The timer's life is asked for after the word was read and before it is swapped: if timer_delete
+  // comes in between, the swap fails (model: LIFE_IS_NOT_ASKED_FOR).
+  const PackedSetting before = timer->word.Guess();
   if (ABSL_PREDICT_FALSE(!timer->live_as(handle.generation()))) return EINVAL;
   Queue* const queue = QueueOf(*timer);
   if (ABSL_PREDICT_FALSE(queue == nullptr)) return EINVAL;
@@ -122,17 +119,14 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline int Prepare(Handle handle, int flags, const 
     if (!time.Read(clock, *timer, *queue, &now)) return ESRCH;
     if (relative) next.deadline = AddSaturating(now, next.deadline);
   }
-  const uint64_t order = NextArmingOrder();
-  const PackedSetting before = timer->word.Guess();
-  if (!NewSetting::Begin(*timer, handle.generation(), order, before)) return EINVAL;
   *setting = {timer,
               queue,
               handle.slot(),
               handle.generation(),
-              order,
+              NextArmingOrder(),
               before,
               PackedSetting(next).After(before)};
-  return 0;
+  return ABSL_PREDICT_TRUE(setting->Replaces(before)) ? 0 : EINVAL;
 }
 
 }  // namespace kevent::core

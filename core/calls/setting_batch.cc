@@ -81,21 +81,17 @@ unsigned SettingBatch::SetPart(unsigned num, kevent_setting* settings, SetElsewh
                     : kElsewhere;
   }
   unsigned set = 0;
-  bool arms[kPart];
   for (unsigned i = 0; i < num; ++i) {
     kevent_setting& setting = settings[i];
-    arms[i] = false;
-    if (ABSL_PREDICT_TRUE(errors[i] == 0)) {
-      errors[i] = prepared[i].Commit();
-      arms[i] = errors[i] == 0 && prepared[i].arms();
-    } else if (errors[i] == kElsewhere) {
-      errors[i] = set_elsewhere(setting.timer, setting.flags, setting.value);
+    int error = errors[i];
+    if (ABSL_PREDICT_TRUE(error == 0)) {
+      error = prepared[i].Commit();
+      if (ABSL_PREDICT_TRUE(error == 0) && prepared[i].arms()) Armed(prepared[i]);
+    } else if (error == kElsewhere) {
+      error = set_elsewhere(setting.timer, setting.flags, setting.value);
     }
-    setting.error = errors[i];
-    if (errors[i] == 0) ++set;
-  }
-  for (unsigned i = 0; i < num; ++i) {
-    if (arms[i]) Armed(prepared[i]);
+    setting.error = error;
+    if (error == 0) ++set;
   }
   return set;
 }
