@@ -47,7 +47,8 @@ void AioEngine::RingBell() {
 }
 
 // The kernel has no memory for the bell: operations that the ring's thread sleeps through are for
-// the pool; if that has no thread either, the next operation that is handed over rings.
+// the pool; if that has no thread either, the next call that begins an operation rings again, and
+// so does a thread that ends one (StaffUp).
 void AioEngine::LeaveToPool() {
   uint64_t tokens[sys::kRingEntries];
   sys::RingTakeOut(tokens);
@@ -62,9 +63,8 @@ void AioEngine::LeaveToPool() {
   WakePool();
 }
 
-// True if the ring's thread sleeps through operations that were handed over to it, and no other
-// thread is there.
-bool AioEngine::HasUnrung() const { return unrung_ && for_ring_.first != 0 && pool_.count() == 0; }
+// True if the ring's thread sleeps through operations that were handed over to it.
+bool AioEngine::HasUnrung() const { return unrung_ && for_ring_.first != 0; }
 
 // The program has closed the ring's descriptor by a system call that the library does not see, and
 // the number may be a stranger's.  The ring itself lives as long as its pages are mapped:
@@ -209,24 +209,24 @@ sys::Sleep AioEngine::Turn() {
 }
 
 // False if nothing more is to come.  A thread that had nothing to do for a while ends: it must not
-// keep a process that all other threads have left.
+// keep a process that all other threads have left.  One that has begun before its maker has chosen
+// the ring (Choose) awaits the choice, for which it counts as there.
 bool AioEngine::MayGoOn(int count) {
   asleep_ = unrung_ = false;
-  if (count == -ETIMEDOUT) {
-    const bool stays = for_ring_.first != 0 || RingMayBeNeeded() || IsShort();
-    if (!stays) ring_thread_.Leave();
-    return stays;
-  }
+  if (count == -ETIMEDOUT) return for_ring_.first != 0 || RingMayBeNeeded() || IsShort();
   if (count < 0) LoseRing();
-  return backend_ == Backend::kRing || in_kernel_ != 0;
+  return backend_ != Backend::kPool || in_kernel_ != 0;
 }
 
+// False if the thread ends.  It looks for something to do and reports that it leaves under one
+// lock: nothing is handed over to a thread that has left.
 bool AioEngine::Woken(int count) {
   bool goes_on;
   bool is_short;
   {
     const Locked locked(lock_);
     goes_on = MayGoOn(count);
+    if (!goes_on) ring_thread_.Leave();
     is_short = IsShort();
   }
   // For operations that were for the ring and are for the pool (core/aio/staffing.cc).

@@ -161,23 +161,25 @@ int AioEngine::AddThread() {
 // ---- Operations for the pool that were for the ring ---------------------------------
 
 // True if the pool has fewer threads than it should have, or the ring's thread sleeps through
-// operations that were handed over to it, and no other thread is there.
+// operations that were handed over to it.
 bool AioEngine::IsShort() const { return HasUnrung() || !pool_.Cover(ThreadsWanted()); }
 
 // Makes the threads that are lacking, for which the operations have not waited.  If none can be
-// made, the next call that begins an operation tries again, and the ring's thread, if there is one,
-// does each second.
+// made, the next call that begins an operation tries again, and the ring's thread, if there is one
+// and it hears the bell, does each second.  The bell that was not heard is rung again for each
+// thread: once the pool has one, operations that the kernel has no bell for are for the pool.
 void AioEngine::StaffUp() {
   const Locked staffing(staffing_);
   for (;;) {
     {
       const Locked locked(lock_);
+      if (HasUnrung()) RingBell();
       if (!IsShort()) return;
     }
-    const bool added = AddThread() == 0;
+    if (AddThread() == 0) continue;
     const Locked locked(lock_);
-    if (!added || for_ring_.first != 0) RingBell();
-    if (!added) return;
+    RingBell();
+    return;
   }
 }
 

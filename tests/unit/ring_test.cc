@@ -8,7 +8,11 @@
 
 #include <array>
 #include <functional>
+#include <optional>
+#include <semaphore>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/calls/aio_calls.h"
@@ -37,12 +41,13 @@ class Ring : public testing::Test {
     Sim().when_waiting = nullptr;
   }
 
-  void Write() {
-    control_.aio_fildes = file_;
-    control_.aio_buf = bytes_;
-    control_.aio_nbytes = sizeof bytes_;
-    kevent_sigevent(&control_.aio_sigevent, queue_, &control_);
-    ASSERT_EQ(kevent::core::StartWrite(&control_), 0);
+  void Write() { WriteTo(file_, &control_); }
+  void WriteTo(int file, aiocb* control) {
+    control->aio_fildes = file;
+    control->aio_buf = bytes_;
+    control->aio_nbytes = sizeof bytes_;
+    kevent_sigevent(&control->aio_sigevent, queue_, control);
+    ASSERT_EQ(kevent::core::StartWrite(control), 0);
   }
 
   // Each step is what happens while the thread waits; then the ring is closed,
@@ -455,6 +460,100 @@ TEST_F(Ring, AnIdleThreadStaysForWhatWaits) {
   ring_thread();
   EXPECT_EQ(step, 6);
   EXPECT_EQ(Collect(queue_).size(), 2);
+}
+
+// A thread that runs as far as to its second look at the ring, and goes on to its end when it is
+// told to: never at the same time as the test.
+class Thread {
+ public:
+  explicit Thread(std::function<void()> body)
+      : thread_([this, body = std::move(body)] {
+          Sim().ring.when_asleep = [this] {
+            if (++looks_ == 2) Pause();
+          };
+          body();
+          paused_.release();
+        }) {
+    paused_.acquire();
+  }
+  ~Thread() {
+    if (thread_.joinable()) GoOn({});
+  }
+  Thread(const Thread&) = delete;
+  Thread& operator=(const Thread&) = delete;
+
+  void GoOn(std::function<void()> when_asleep) {
+    Sim().ring.when_asleep = std::move(when_asleep);
+    goes_on_.release();
+    thread_.join();
+  }
+
+ private:
+  void Pause() {
+    paused_.release();
+    goes_on_.acquire();
+  }
+
+  int looks_ = 0;
+  std::binary_semaphore paused_{0};
+  std::binary_semaphore goes_on_{0};
+  std::thread thread_;
+};
+
+// One that has begun before its maker has chosen the ring: for operations that wait for the pool's,
+// which began when there was no memory for a ring.
+TEST_F(Ring, ItsThreadAwaitsTheChoiceOfItsMaker) {
+  std::array<aiocb, 1> of_pool = {};
+  Sim().ring.is_there = false;
+  Sim().ring.refusal = -ENOMEM;
+  WriteTo(Sim().OpenStranger(), of_pool.data());
+  EXPECT_EQ(Sim().calls["OpenRing"], opened_ + 1);
+  Sim().ring.is_there = true;
+  std::optional<Thread> thread;
+  Sim().when_started = [&thread] {
+    thread.emplace([run = Sim().thread_, engine = Sim().thread_argument_] { run(engine); });
+  };
+  Write();
+  Sim().when_started = nullptr;
+  ASSERT_TRUE(thread.has_value());
+  size_t step = 0;
+  thread->GoOn([&step] {
+    if (step++ == 0) return End(10);
+    Sim().ring.closed = true;
+  });
+  EXPECT_EQ(step, 2);
+  EXPECT_EQ(Sim().ring.taken.size(), 1);
+  ExpectEvent(10, 0);
+  EXPECT_EQ(kevent::core::CancelOperations(of_pool[0].aio_fildes, of_pool.data()), AIO_CANCELED);
+  EXPECT_EQ(Collect(queue_).size(), 1);
+}
+
+// The pool had no thread when the bell was not heard, and gets one for another operation.
+TEST_F(Ring, WhatItsThreadSleepsThroughIsForThePoolThatComesLater) {
+  std::array<aiocb, 1> unrung = {};
+  std::array<aiocb, 1> of_pool = {};
+  Write();
+  Run({[&] {
+         Sim().ring.is_full = true;
+         Sim().no_threads = true;
+         WriteTo(Sim().OpenStranger(), unrung.data());
+         int tried = 0;
+         Sim().before_call = [&tried](const std::string& call) {
+           if (call == "StartThread") Sim().no_threads = tried++ == 0;
+         };
+         Sim().may_end_by_time = true;
+         WriteTo(Sim().OpenStranger(), of_pool.data());
+         Sim().may_end_by_time = false;
+         Sim().before_call = nullptr;
+         EXPECT_GE(tried, 2);
+         Sim().when_waiting = [] { return -ETIMEDOUT; };
+         Sim().RunThread();
+         EXPECT_EQ(aio_error(of_pool.data()), EIO);  // as all that the simulated pool does
+         EXPECT_EQ(aio_error(unrung.data()), EIO);
+         Sim().ring.is_full = false;
+       },
+       [] { End(10); }});
+  EXPECT_EQ(Collect(queue_).size(), 3);
 }
 
 // Before the ring has a thread, as the pool's would be the last that was started.

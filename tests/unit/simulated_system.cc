@@ -602,6 +602,7 @@ int StartThread(void (*body)(void*), void* argument, const char*) {
   if (Sim().no_threads) return -EAGAIN;
   Sim().thread_ = body;
   Sim().thread_argument_ = argument;
+  if (Sim().when_started) Sim().when_started();
   return 7777;
 }
 

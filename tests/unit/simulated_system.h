@@ -114,9 +114,10 @@ class Simulation {
   SimulatedRing ring;
   bool may_end_by_time = false;  // streams
   bool files_are_cached = false;
-  bool files_have_places = false;     // as to writes
-  bool no_threads = false;            // can be made
-  std::function<int()> when_waiting;  // in a futex: what that returns
+  bool files_have_places = false;      // as to writes
+  bool no_threads = false;             // can be made
+  std::function<int()> when_waiting;   // in a futex: what that returns
+  std::function<void()> when_started;  // a thread: before its maker knows of it
   std::function<void()> when_pausing;
   // Runs the thread that was started last until it ends.
   void RunThread() { thread_(thread_argument_); }
