@@ -16,11 +16,20 @@ Table TableOf(int fd, uint32_t queue, uint16_t role) {
 }
 
 Table KeptTable::Callers() {
-  return TableOf(Pipe(state_.load(std::memory_order_seq_cst)), 0, kRoleTable);
+  const uint64_t state = state_.load(std::memory_order_seq_cst);
+  const Table table = TableOf(Pipe(state), 0, kRoleTable);
+  return Users(state) != 0 ? table : Table::kUnknown;
+}
+
+void KeptTable::DropPipe() {
+  const int pipe = Pipe(state_.fetch_and(~uint64_t{UINT32_MAX}, std::memory_order_seq_cst));
+  if (pipe < 0) return;
+  if (TableOf(pipe, 0, kRoleTable) == Table::kIts) return ReleaseDescriptor(pipe, 0, kRoleTable);
+  Registry::Change(pipe, Registration::Internal(0, kRoleTable), {});
 }
 
 // A thread with another table, which asked while the table's last user went, cannot close the pipe:
-// the next user's end does.
+// the next user's end does, or the next thread that makes the first queue in that table.
 void KeptTable::DropUser() {
   uint64_t state = state_.load(std::memory_order_seq_cst);
   uint64_t after;

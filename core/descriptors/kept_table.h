@@ -44,8 +44,11 @@ class KeptTable {
   // without a gap.
   static bool Keep(int fd, uint32_t queue);
 
-  // The table of the pipe that is kept; kUnknown if there is none.
+  // The table of the pipe that is kept; kUnknown if there is none, or the table has no users.
   static Table Callers();
+  // Closes the pipe of a table without users, as the process's table is the caller's from here on;
+  // forgets it if that is another table, in which the number may be anything.
+  static void DropPipe();
 
   // Called in a child of fork, which has none of its parent's threads.
   static void Forget() { state_.store(0, std::memory_order_seq_cst); }

@@ -25,9 +25,10 @@ class Process {
   // True unless the calling thread's table of descriptors is another than that of the process's
   // queues and of the library's threads, because the thread has left that table or was made by a
   // thread that has.  Takes one load as long as no thread has asked for a table, and then a
-  // question to the kernel for each thread, until the answer is known.  Async-signal-safe.
+  // question to the kernel for each thread, until the answer is known.  That load comes after the
+  // caller has counted itself as a user, for all threads (TakesTable).  Async-signal-safe.
   static bool SharesTable() {
-    return ABSL_PREDICT_TRUE(!any_asked_for_table_.load(std::memory_order_relaxed)) ||
+    return ABSL_PREDICT_TRUE(!any_asked_for_table_.load(std::memory_order_seq_cst)) ||
            SharesTableNow();
   }
   // Called under the lock of the queues by a thread that is about to make one.  False if the

@@ -235,7 +235,8 @@ Table CallersTable(bool* any_use) {
   return KeptTable::Callers();
 }
 
-// For a thread whose table no lock tells.
+// For a thread whose table no lock tells.  A thread that another one has made after it had left the
+// table has asked for none itself, and passes for one of the process's (kevent(7)).
 bool HasMakersTable() {
   return t_table_request == g_makers_table_request.load(std::memory_order_seq_cst);
 }
@@ -263,15 +264,27 @@ bool Process::SharesTableNow() {
   return true;
 }
 
+// A call that hands something to a thread of the library's, or uses a queue, first counts itself as
+// a user and then looks for the process's table.  Here the table is changed first, and the users
+// are looked for again: one of the two sees the other.  A change that is taken back counts as
+// another change, lest a later table has the number of this one.
 bool Process::TakesTable() {
   bool any_use;
-  const Table table = CallersTable(&any_use);
+  Table table = CallersTable(&any_use);
   if (table == Table::kAnother) any_asked_for_table_.store(true, std::memory_order_seq_cst);
-  if (table != Table::kUnknown) return table == Table::kIts;
-  if (any_use) return HasMakersTable();
-  g_makers_table_request.store(t_table_request, std::memory_order_seq_cst);
-  g_table.fetch_add(1, std::memory_order_seq_cst);
-  return true;
+  if (table == Table::kUnknown && !any_use) {
+    const uint32_t before =
+        g_makers_table_request.exchange(t_table_request, std::memory_order_seq_cst);
+    g_table.fetch_add(1, std::memory_order_seq_cst);
+    table = CallersTable(&any_use);
+    if (table == Table::kUnknown && !any_use) {
+      KeptTable::DropPipe();
+      return true;
+    }
+    g_makers_table_request.store(before, std::memory_order_seq_cst);
+    g_table.fetch_add(1, std::memory_order_seq_cst);
+  }
+  return table == Table::kUnknown ? HasMakersTable() : table == Table::kIts;
 }
 
 bool Process::Owns(uint32_t queue) {
