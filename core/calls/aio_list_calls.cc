@@ -113,11 +113,12 @@ int StartList(int mode, aiocb* const list[], int count, const sigevent* notifica
     all.data[0] -= not_begun;
     all.missing.fetch_sub(not_begun, std::memory_order_relaxed);
   }
-  if (mode == LIO_NOWAIT) {
-    Drop(&number);
+  if (all.data[0] == 0 && refused != 0) {
+    // Nothing has begun, so there is nothing to tell of.
+    Operations::Free(number);
     return refused;
   }
-  if (all.data[0] == 0 && refused != 0) {
+  if (mode == LIO_NOWAIT) {
     Drop(&number);
     return refused;
   }

@@ -348,7 +348,8 @@ int kevent_wait(int kev_fd, unsigned int num, unsigned int old_uidx, const struc
  * Frees the slots of the ring before new_uidx, oldest first, and returns their
  * number.  over is the ring_over that the caller read with the events.
  * With a full ring new_uidx may be the index of the first event: all are freed.
- * 0 when another thread has freed them, or when the queue has no ring.
+ * 0 when another thread has freed them in the same turn of the ring, or when the queue
+ * has no ring.
  *
  * EBADF      kev_fd is not open.
  * EINVAL     kev_fd is no queue; new_uidx is no index of the ring, or lies
