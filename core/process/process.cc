@@ -190,6 +190,7 @@ int Process::Start() {
     Wiped* fresh;
     const int error = sys::MapPages(sizeof(Wiped), sys::OnFork::kWipe, &fresh);
     if (error < 0) return -error;
+    if (!sys::ThreadIdIsKnown()) Lock::SetPassesPriority(false);
     Inhabit(*fresh);
     fresh->state.store(Wiped::kInhabited, std::memory_order_release);
     if (g_wiped.compare_exchange_strong(state, fresh, std::memory_order_acq_rel)) {

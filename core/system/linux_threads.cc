@@ -22,6 +22,15 @@ using core::ToTimespec;
 
 // ---- Processes and threads ------------------------------------------------
 
+// The C library stores the id that it has for a thread as the owner of what the thread locks.
+bool ThreadIdIsKnown() {
+  pthread_mutex_t probe = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&probe);
+  const int owner = probe.__data.__owner;
+  pthread_mutex_unlock(&probe);
+  return owner == CallInt(SYS_gettid);
+}
+
 int ThreadPriority() {
   const ErrnoKept kept;
   int policy;

@@ -271,6 +271,10 @@ int FutexWaitCancellablyRestarted(const std::atomic<uint32_t>* word, uint32_t ex
 void FutexWake(const std::atomic<uint32_t>* word);
 void FutexWakeAll(const std::atomic<uint32_t>* word);
 
+// True if the C library knows the calling thread's id.  It does not in the child of a clone that it
+// did not make, which has the parent's there.  Not async-signal-safe.
+bool ThreadIdIsKnown();
+
 // The calling thread's priority, as the C library knows it; 0 without real-time scheduling.  Not
 // async-signal-safe.
 int ThreadPriority();

@@ -587,6 +587,8 @@ void RestoreSignals(SignalSet) { ENTER(); }
 
 int ThreadPriority() { return 0; }
 
+bool ThreadIdIsKnown() { return true; }
+
 bool ProcessExists(int) { return true; }
 
 int ProcessId() { return Sim().process_id(); }
