@@ -169,8 +169,9 @@ class AioEngine {
 
   // Held while a thread is made or the ring opened, which takes memory and may take long.  close
   // and the end of an operation wait for the other locks, for a handler perhaps that has
-  // interrupted malloc: they are not held meanwhile, and neither close nor a thread that ends
-  // operations takes this one (but see core/aio/staffing.cc).
+  // interrupted malloc: they are not held meanwhile.  close does not take this one, and a thread
+  // that ends operations only when some that were for the ring are for the pool, which has too few
+  // threads for them (core/aio/staffing.cc).
   Lock staffing_ ABSL_ACQUIRED_BEFORE(lock_);
   Lock lock_;
   // Held by the ring's thread while the kernel does not have all operations that it has taken.  It

@@ -2,8 +2,9 @@
 //
 // The threads of the engine of asynchronous I/O, as they are counted.
 //
-// A thread that ends operations makes no thread: making one takes memory, and the ending of an
-// operation may be waited for by a handler that has interrupted malloc (aio_suspend).  So each
+// A thread that ends operations makes no thread, but for operations that were for the ring and are
+// for the pool (core/aio/staffing.cc): making one takes memory, and the ending of an operation may
+// be waited for by a handler that has interrupted malloc (aio_suspend).  So each
 // thread that an operation in flight may take is there before the operation begins, and leaves only
 // when no operation in flight may take it:
 //
@@ -19,6 +20,8 @@
 
 #include <algorithm>
 #include <cstdint>
+
+#include "core/base/invariant.h"
 
 namespace kevent::core {
 
@@ -74,15 +77,23 @@ class PoolThreads {
   void Join() {
     ++count_;
     ++idle_;
+    CheckInDebugBuild(*this);
   }
   void Leave() {
     --count_;
     --idle_;
+    CheckInDebugBuild(*this);
   }
-  void TakeWork() { --idle_; }
-  void EndWork() { ++idle_; }
+  void TakeWork() {
+    --idle_;
+    CheckInDebugBuild(*this);
+  }
+  void EndWork() {
+    ++idle_;
+    CheckInDebugBuild(*this);
+  }
 
-  // What is wrong, or nullptr.
+  // Returns the first invariant that does not hold, or nullptr.
   const char* Check() const {
     if (idle_ > count_) return "more threads of the pool are free than there are";
     return count_ > kMax + 1 ? "too many threads in the pool" : nullptr;

@@ -43,8 +43,8 @@ uint32_t AioEngine::ThreadsWanted() const {
   return wanted;
 }
 
-// What must be there before the operation begins, or waits for others: when these have ended,
-// perhaps no thread can be made.
+// Returns the first part that is missing for the operation, and that must be there before it begins
+// or waits for others: when these have ended, perhaps no thread can be made.
 AioEngine::Lack AioEngine::LackOf(uint32_t number) const {
   if (IsToldByThread(number) && !telling_thread_.is_running()) return Lack::kTellingThread;
   bool one_more;

@@ -5,10 +5,11 @@
 // close_range closes every number in its range that is not registered, so a number must not be
 // taken from the kernel meanwhile, as it is registered only then: a thread that takes one waits for
 // the calls of other threads that are on the way, and a call waits for the threads that have begun
-// to take one.  A call stands back for the threads that wait to take a number when it comes, but
-// for a second at most, and not for those that come later: otherwise threads that close ranges
-// again and again would keep every other thread from taking one, or threads that take numbers a
-// call.
+// to take one.  A call stands back until as many waits for a number are over as had begun when it
+// came, but for a second at most: otherwise threads that close ranges again and again would keep
+// every other thread from taking one, or threads that take numbers a call.  Those are the waits of
+// the threads that wait then, unless one that comes later has its number before: two counts do not
+// tell whose wait is over, and the call may then go on before a thread that has waited for longer.
 //
 // A call may be left by siglongjmp, or be made by a child of vfork that is killed in it: then it
 // never ends.  So each call is known by its thread.  A thread does not wait for a call of its own,

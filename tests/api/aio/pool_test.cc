@@ -7,9 +7,11 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <string>
 
 #include "tests/support/aio.h"
 #include "tests/support/aio_fixture.h"
@@ -47,6 +49,22 @@ int Threads(const std::string& of_name) {
 }
 
 int ThreadsOfPool() { return Threads("kevent-aio"); }
+
+// How often the pool's thread that has slept most often has gone to sleep.
+int MostSleepsOfPool() {
+  int most = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream status(entry.path() / "status");
+    std::string field;
+    std::string value;
+    bool of_pool = false;
+    while (status >> field && std::getline(status >> std::ws, value)) {
+      if (field == "Name:") of_pool = value == "kevent-aio";
+      if (of_pool && field == "voluntary_ctxt_switches:") most = std::max(most, std::stoi(value));
+    }
+  }
+  return most;
+}
 
 class Pool : public Aio {};
 
@@ -93,8 +111,10 @@ TEST_F(Pool, HasAThreadForWhatWaitsForOthers) {
     Prepare(&reads[2], queue.fd(), busy.ends[0], &bytes[2], 1);
     CHILD_CHECK(aio_read(&reads[2]) == 0);
     CHILD_CHECK(ThreadsOfPool() == 2);
-    // They stay although they have nothing to do, as long as that may come.
-    usleep(1'500'000);
+    // They stay although they have nothing to do, as long as that may come: the one that the first
+    // read keeps waiting has slept to the end, has looked whether it is to go, and sleeps again.
+    const int before = MostSleepsOfPool();
+    while (ThreadsOfPool() == 2 && MostSleepsOfPool() < before + 2) usleep(10'000);
     CHILD_CHECK(ThreadsOfPool() == 2);
     pipe.Put("x");
     CHILD_CHECK(Collect(queue.fd(), 2, 2).size() == 2);
