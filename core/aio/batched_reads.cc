@@ -37,9 +37,12 @@ bool BatchedReads::Together(const sys::Transfer* reads, unsigned count, int64_t*
 
 bool BatchedReads::HasRing() {
   if (state_ == State::kOpen) {
-    // After the program has closed the number by a system call that the library does not see, it
-    // may be a stranger's ring.
-    return OwnsDescriptor(ring_, 0, kRoleProcess);
+    // After the program has closed the number by a system call that the library does not see, or in
+    // another table of descriptors, it may be a stranger's ring.
+    if (OwnsDescriptor(ring_, 0, kRoleProcess)) return true;
+    Registry::Change(ring_, Registration::Internal(0, kRoleProcess), {});
+    sys::ForgetRing(sys::Ring::kReads);
+    state_ = State::kUnknown;
   }
   if (state_ == State::kNone) return false;
   const int fd = AdoptDescriptor(0, kRoleProcess, [] { return sys::OpenRing(sys::Ring::kReads); });

@@ -135,6 +135,7 @@ class AioEngine {
 
   // ---- The thread that has the io_uring ----
   int OpenRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
+  bool HasRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(staffing_) ABSL_LOCKS_EXCLUDED(lock_);
   void RingBell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LeaveToPool() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void LoseRing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -19,12 +19,30 @@ constexpr timespec kSlice = {0, 1'000'000};
 
 }  // namespace
 
-// Opens the ring: 0 or a negative errno.
-int AioEngine::OpenRing() {
+// True if the ring is open for the calling thread.  Without a thread, the ring may be of another
+// table of descriptors, which was the process's before (Process::TakesTable), or the program may
+// have closed its descriptor by a system call that the library does not see; there is nothing in it
+// then, and it is forgotten.
+bool AioEngine::HasRing() {
+  int ring;
   {
     const Locked locked(lock_);
-    if (ring_is_open_) return 0;
+    if (!ring_is_open_) return false;
+    if (!ring_thread_.is_absent()) return true;
+    ring = ring_;
   }
+  if (OwnsDescriptor(ring, 0, kRoleProcess)) return true;
+  const Locked locked(lock_);
+  ring_is_open_ = false;
+  if (backend_ == Backend::kRing) backend_ = Backend::kUnknown;
+  Registry::Change(ring, Registration::Internal(0, kRoleProcess), {});
+  sys::ForgetRing(sys::Ring::kOperations);
+  return false;
+}
+
+// Opens the ring: 0 or a negative errno.
+int AioEngine::OpenRing() {
+  if (HasRing()) return 0;
   const int fd =
       AdoptDescriptor(0, kRoleProcess, [] { return sys::OpenRing(sys::Ring::kOperations); });
   if (fd < 0) return fd;

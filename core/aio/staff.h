@@ -4,9 +4,9 @@
 //
 // A thread that ends operations makes no thread, but for operations that were for the ring and are
 // for the pool (core/aio/staffing.cc): making one takes memory, and the ending of an operation may
-// be waited for by a handler that has interrupted malloc (aio_suspend).  So each
-// thread that an operation in flight may take is there before the operation begins, and leaves only
-// when no operation in flight may take it:
+// be waited for by a handler that has interrupted malloc (aio_suspend).  So each thread that an
+// operation in flight may take is there before the operation begins, and leaves only when no
+// operation in flight may take it:
 //
 //   - the ring's thread, while an operation for the ring is in flight;
 //   - in the pool, a thread for each operation that may be done at the same time as others
@@ -28,6 +28,7 @@ namespace kevent::core {
 // A thread of which there is one.  Zeroed memory: it is absent.
 class SingleThread {
  public:
+  bool is_absent() const { return state_ == State::kAbsent; }
   // Only a running thread is relied on.
   bool is_running() const { return state_ == State::kRunning; }
 

@@ -65,7 +65,7 @@ int AioEngine::Supply(Lack lack, int loaded) {
     case Lack::kBackend:
       return Choose(loaded);
     case Lack::kRingThread:
-      return StartRing();
+      return HasRing() ? StartRing() : Choose(loaded);
     case Lack::kTellingThread:
       return StartTelling();
     case Lack::kPoolThread: {

@@ -164,6 +164,13 @@ int OpenRing(Ring ring) {
 
 void RingMoved(Ring ring, int fd) { Get(ring).ring_fd = Get(ring).enter_ring_fd = fd; }
 
+// liburing closes the number as well, which nobody has.
+void ForgetRing(Ring ring) {
+  const ErrnoKept kept;
+  RingMoved(ring, -1);
+  Library().close(&Get(ring));
+}
+
 bool RingAdd(const Transfer& transfer, uint64_t token) {
   io_uring_sqe* sqe = io_uring_get_sqe(&g_ring);
   if (sqe == nullptr) return false;
@@ -286,6 +293,7 @@ namespace kevent::sys {
 int LoadRing() { return -ENOSYS; }
 int OpenRing(Ring) { return -ENOSYS; }
 void RingMoved(Ring, int) {}
+void ForgetRing(Ring) {}
 int ReadTogether(const Transfer*, unsigned, int64_t*) { return -ENOSYS; }
 bool RingAdd(const Transfer&, uint64_t) { return false; }
 int RingSubmit() { return -ENOSYS; }

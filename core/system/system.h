@@ -203,6 +203,9 @@ enum class Ring : uint8_t { kOperations, kReads };
 int OpenRing(Ring ring);
 // Says that the ring's descriptor was moved.
 void RingMoved(Ring ring, int fd);
+// Gives back the pages of a ring that has nothing in flight, and leaves its number alone, which is
+// the caller's to close.  Not in a child of fork, which has no such pages.
+void ForgetRing(Ring ring);
 
 // Does what ReadAtOnce does, for many reads in one call, by the ring kReads: 0, or a negative errno
 // and nothing done.  The files must have places, or else the kernel reads a stream.  Not to be

@@ -16,6 +16,7 @@
 #include "core/calls/queue_calls.h"
 #include "core/calls/timer_calls.h"
 #include "core/descriptors/process_state.h"
+#include "core/descriptors/registry.h"
 #include "core/queue/queues.h"
 #include "tests/unit/simulated_system.h"
 
@@ -87,6 +88,15 @@ inline std::vector<ukevent> Collect(int queue, unsigned min = 0, unsigned max = 
 }
 
 inline int CallCount(const char* function) { return Sim().calls[function]; }
+
+// The number of the io_uring, or -1.
+inline int NumberOfRing() {
+  for (const auto& [number, file] : Sim().table_) {
+    const bool is_ring = file->kind == SimulatedFile::Kind::kStranger && file->marked;
+    if (is_ring && kevent::core::Registry::Get(number).is_internal()) return number;
+  }
+  return -1;
+}
 
 // The invariants of every queue hold; also while a thread sleeps.
 inline void CheckQueues() {

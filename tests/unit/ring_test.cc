@@ -393,6 +393,31 @@ TEST_F(Ring, AnIdleThreadGoes) {
   ExpectEvent(10, 0);
 }
 
+// By a thread with another table of descriptors, or by the program.  Its number is a stranger's
+// now.
+TEST_F(Ring, IsOpenedAnewWhereItsNumberIsAnothers) {
+  Sim().ring.times_out = true;
+  Sim().ring.when_asleep = [step = 0]() mutable {
+    if (step++ == 0) End(10);
+  };
+  Write();
+  Sim().RunThread();
+  ExpectEvent(10, 0);
+  const int number = NumberOfRing();
+  Sim().ReplaceBehindBack(number);
+  const auto strangers = Sim().File(number);
+  Sim().ring.when_asleep = [step = 0]() mutable {
+    if (step++ == 0) End(10);
+  };
+  Write();
+  EXPECT_EQ(Sim().calls["OpenRing"], opened_ + 2);
+  EXPECT_NE(NumberOfRing(), -1);
+  Sim().RunThread();
+  ExpectEvent(10, 0);
+  EXPECT_EQ(Sim().ring.taken.size(), 2);
+  EXPECT_EQ(Sim().File(number), strangers);
+}
+
 // Work that comes when it is about to go: handed over after its last sleep.
 TEST_F(Ring, AThreadThatIsAboutToGoDoesWhatComes) {
   Sim().ring.times_out = true;

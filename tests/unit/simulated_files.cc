@@ -50,6 +50,7 @@ int OpenRing(Ring) {
 }
 
 void RingMoved(Ring, int) {}
+void ForgetRing(Ring) { Sim().Enter(__func__); }
 
 int ReadTogether(const Transfer* reads, unsigned count, int64_t* results) {
   if (const int error = EnterFallible(__func__); error != 0) return error;

@@ -16,9 +16,12 @@
 
 #include <array>
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -467,6 +470,60 @@ TEST(ClosedQueues, AreFollowedByThoseOfAnotherTable) {
   });
   EXPECT_EQ(theirs.Read(), "");
   EXPECT_EQ(close(InitWhenThreadsHaveEnded()), 0);
+}
+
+int ThreadsOfOperations() {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream(entry.path() / "comm"), name);
+    count += name == "kevent-ring" || name == "kevent-aio";
+  }
+  return count;
+}
+
+// How many threads two reads that wait take: an io_uring needs one, and they block in two.
+int ThreadsOfTwoReads(int queue) {
+  const Pipe pipes[2];
+  std::array<aiocb, 2> controls;
+  std::array<char, 2> bytes;
+  int threads = 0;
+  // In the second round the threads know whether they have an io_uring.
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 2; ++i) {
+      Prepare(&controls[i], queue, pipes[i].from(), &bytes[i], 1);
+      EXPECT_EQ(aio_read(&controls[i]), 0);
+    }
+    threads = ThreadsOfOperations();
+    for (const Pipe& pipe : pipes) pipe.Put("x");
+    EXPECT_EQ(Collect(queue, 2, 2).size(), 2);
+  }
+  return threads;
+}
+
+// The thread's copy of the table is older than the io_uring, whose number is nobody's there.
+TEST(ClosedQueues, LeaveNoRingToAnotherTable) {
+  ExpectChild([] {
+    std::atomic<int> stage{0};
+    int before = 0;
+    int after = 0;
+    std::thread thread([&] {
+      CHILD_CHECK(unshare(CLONE_FILES) == 0);
+      stage = 1;
+      while (stage != 2) sched_yield();
+      const int queue = InitWhenThreadsHaveEnded();
+      after = ThreadsOfTwoReads(queue);
+      CHILD_CHECK(close(queue) == 0);
+    });
+    while (stage != 1) sched_yield();
+    {
+      const Queue queue;
+      before = ThreadsOfTwoReads(queue.fd());
+    }
+    stage = 2;
+    thread.join();
+    CHILD_CHECK(after == before);
+  });
 }
 
 // The thread was told that it shares the table of the queues that there were.
