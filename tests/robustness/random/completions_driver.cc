@@ -15,8 +15,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <fstream>
 #include <memory>
+#include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 #include "tests/robustness/random/worker.h"
 #include "tests/support/process.h"
@@ -152,6 +157,29 @@ void CheckDescriptors(const std::set<int>& at_first) {
   HOLDS(false, "%zu descriptors are open, %zu at first", now.size(), at_first.size());
 }
 
+// Says, where a thread cannot be made, what may be the reason: no limit is lowered then.
+template <typename Body>
+std::thread StartThread(Body body) {
+  try {
+    return std::thread(std::move(body));
+  } catch (const std::system_error& error) {
+    for (const auto resource : {RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_AS}) {
+      rlimit limit;
+      getrlimit(resource, &limit);
+      dprintf(STDERR_FILENO, "limit %d: %lu\n", static_cast<int>(resource),
+              static_cast<unsigned long>(limit.rlim_cur));
+    }
+    for (const char* const file : {"/proc/self/statm", "/proc/loadavg"}) {
+      std::ifstream in(file);
+      std::string line;
+      std::getline(in, line);
+      dprintf(STDERR_FILENO, "%s: %s\n", file, line.c_str());
+    }
+    HOLDS(false, "a thread of the driver: %s", error.what());
+  }
+  std::abort();
+}
+
 void Phase(uint64_t seed, Shared* shared, std::chrono::milliseconds length) {
   std::vector<std::unique_ptr<Worker>>& workers = *g_workers;
   for (const auto& worker : workers) worker->Open();
@@ -162,13 +190,13 @@ void Phase(uint64_t seed, Shared* shared, std::chrono::milliseconds length) {
   std::vector<std::thread> threads;
   threads.reserve(workers.size());
   for (const auto& worker : workers) {
-    threads.emplace_back([&, worker = worker.get()] {
+    threads.push_back(StartThread([&, worker = worker.get()] {
       while (Clock::now() < end) worker->Step();
       while (!lifted) usleep(100);
       worker->Settle();
-    });
+    }));
   }
-  std::thread limits([&] { ChangeLimits(seed, &over); });
+  std::thread limits = StartThread([&] { ChangeLimits(seed, &over); });
   std::this_thread::sleep_until(end);
   over = true;
   limits.join();
