@@ -22,6 +22,8 @@ class Process {
   // prepares it.  Async-signal-safe.
   static bool Owns();
   static bool Owns(uint32_t queue);  // the descriptors of this queue
+  // True once any thread has asked for a table of its own.
+  static bool any_asked_for_table() { return any_asked_for_table_.load(std::memory_order_seq_cst); }
   // True unless the calling thread's table of descriptors is another than that of the process's
   // queues and of the library's threads, because the thread has left that table or was made by a
   // thread that has.  Takes one load as long as no thread has asked for a table, and then a

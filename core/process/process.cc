@@ -55,6 +55,8 @@ constinit std::atomic<uint32_t> g_table_requests{0};
 // process's.  They are compared where no lock tells.
 thread_local constinit uint32_t t_table_request = 0;
 constinit std::atomic<uint32_t> g_makers_table_request{0};
+// The thread that has made the table the process's.
+constinit std::atomic<int> g_maker{0};
 
 Wiped& State() { return *g_wiped.load(std::memory_order_acquire); }
 
@@ -147,6 +149,7 @@ void PrepareChild(bool of_fork) {
   const bool shares = !of_fork && SharesTableWithParent();
   t_table_request = 0;
   g_makers_table_request.store(0, std::memory_order_seq_cst);
+  g_maker.store(sys::ThreadId(), std::memory_order_seq_cst);
   g_table.fetch_add(1, std::memory_order_seq_cst);
   Inhabit(*state);
   KeptTable::Forget();
@@ -236,10 +239,13 @@ Table CallersTable(bool* any_use) {
   return KeptTable::Callers();
 }
 
-// For a thread whose table no lock tells.  A thread that another one has made after it had left the
-// table has asked for none itself, and passes for one of the process's (kevent(7)).
+// For a thread whose table no lock tells.  Once any thread has asked for a table of its own, the
+// threads that it makes have that table as well, and have asked for none themselves: then the
+// kernel is asked.  If it does not say, the thread has another table.
 bool HasMakersTable() {
-  return t_table_request == g_makers_table_request.load(std::memory_order_seq_cst);
+  if (t_table_request != g_makers_table_request.load(std::memory_order_seq_cst)) return false;
+  return !Process::any_asked_for_table() ||
+         sys::HasTableOf(g_maker.load(std::memory_order_seq_cst));
 }
 
 }  // namespace
@@ -276,12 +282,14 @@ bool Process::TakesTable() {
   if (table == Table::kUnknown && !any_use) {
     const uint32_t before =
         g_makers_table_request.exchange(t_table_request, std::memory_order_seq_cst);
+    const int maker_before = g_maker.exchange(sys::ThreadId(), std::memory_order_seq_cst);
     g_table.fetch_add(1, std::memory_order_seq_cst);
     table = CallersTable(&any_use);
     if (table == Table::kUnknown && !any_use) {
       KeptTable::DropPipe();
       return true;
     }
+    g_maker.store(maker_before, std::memory_order_seq_cst);
     g_makers_table_request.store(before, std::memory_order_seq_cst);
     g_table.fetch_add(1, std::memory_order_seq_cst);
   }

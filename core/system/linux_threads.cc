@@ -2,6 +2,7 @@
 //
 // The seam on Linux: threads of the library's own, and the alarms of CPU time.
 
+#include <linux/kcmp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -28,7 +29,7 @@ bool ThreadIdIsKnown() {
   pthread_mutex_lock(&probe);
   const int owner = probe.__data.__owner;
   pthread_mutex_unlock(&probe);
-  return owner == CallInt(SYS_gettid);
+  return owner == ThreadId();
 }
 
 int ThreadPriority() {
@@ -40,6 +41,10 @@ int ThreadPriority() {
 }
 
 int ProcessId() { return CallInt(SYS_getpid); }
+
+int ThreadId() { return CallInt(SYS_gettid); }
+
+bool HasTableOf(int thread) { return CallInt(SYS_kcmp, ThreadId(), thread, KCMP_FILES, 0, 0) == 0; }
 
 bool ProcessExists(int id) { return CallInt(SYS_kill, id, 0) != -ESRCH; }
 
@@ -162,8 +167,6 @@ int StartThread(void (*body)(void*), void* argument, const char* name) {
 }
 
 // ---- CPU-time alarms ------------------------------------------------------
-
-int ThreadId() { return CallInt(SYS_gettid); }
 
 int CreateAlarm(clockid_t clock, int tid, int value, int* alarm) {
   KernelSigevent event = {};

@@ -593,6 +593,8 @@ bool ProcessExists(int) { return true; }
 
 int ProcessId() { return Sim().process_id(); }
 
+bool HasTableOf(int) { return !Sim().own_table; }
+
 int AtForkInChild(void (*handler)()) {
   ENTER_FALLIBLE();
   Sim().fork_handler_ = handler;

@@ -432,10 +432,41 @@ TEST(ClosedQueues, KeepTheirTableAlthoughItsLockIsLost) {
     const int queue = kevent_init(nullptr, 0, 0);
     CHILD_CHECK(queue >= 0 && close(queue) == 0);
     refused = false;
+    InOwnTable([&] {
+      std::thread([&] { refused = kevent_init(nullptr, 0, 0) == -1 && errno == EBADF; }).join();
+    });
+    CHILD_CHECK(refused);
+    refused = false;
     InOwnTable([&] { refused = kevent_init(nullptr, 0, 0) == -1 && errno == EBADF; });
     CHILD_CHECK(refused);
     _exit(0);
   });
+}
+
+// A thread that closes all of its own table closes its copy of what tells tables apart, and makes
+// another thread then, which uses the numbers of the process's queue for files of its own.
+TEST_F(OwnTable, IsThatOfTheThreadsThatItsThreadMakes) {
+  const Queue queue;
+  const Timer timer(queue.fd(), 1);
+  InOwnTable([&] {
+    ASSERT_EQ(close_range(3, ~0U, 0), 0);
+    std::thread([&] {
+      ExpectNoQueue();
+      int own;
+      do {
+        own = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        ASSERT_GE(own, 0);
+      } while (own < queue.fd());
+      ASSERT_EQ(own, queue.fd());
+      ukevent event;
+      EXPECT_EQ(kevent_get_events(own, 0, 1, nullptr, &event, 0), -1);
+      EXPECT_EQ(close(own), 0);
+      EXPECT_EQ(close_range(3, ~0U, 0), 0);
+    }).join();
+  });
+  timer.Expire();
+  EXPECT_TRUE(Readable(queue.fd()));
+  EXPECT_EQ(CollectReady(queue.fd()), std::vector<uintptr_t>{1});
 }
 
 TEST(ClosedQueues, LeaveNothingBehindWhenTheThreadsHaveEnded) {
