@@ -89,7 +89,7 @@ bool AioEngine::HasUnrung() const { return unrung_ && for_ring_.first != 0; }
 // operations that the kernel has go on, all others are for the pool.
 void AioEngine::LoseRing() {
   if (backend_ != Backend::kRing) return;
-  Registry::Take(ring_);
+  Registry::Change(ring_, Registration::Internal(0, kRoleProcess), {});
   backend_ = Backend::kPool;
   ring_is_lost_ = true;
   for_pool_.Append(for_ring_);

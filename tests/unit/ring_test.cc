@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/calls/aio_calls.h"
+#include "core/descriptors/registry.h"
 #include "tests/unit/engine.h"
 
 namespace kevent_test {
@@ -150,6 +151,27 @@ TEST_F(Ring, WhatTheKernelHasEndsAfterTheRingWasClosed) {
          EXPECT_EQ(aio_error(&control_), EINPROGRESS);
          End(10);
        }});
+  ExpectEvent(10, 0);
+}
+
+// The ring was closed unseen, and another descriptor of the library's was given its number.
+TEST_F(Ring, ItsNumberMayBeAnothersWhenItIsLost) {
+  using kevent::core::Registration;
+  using kevent::core::Registry;
+  const Registration of_ring = Registration::Internal(0, kevent::core::kRoleProcess);
+  const Registration another = Registration::Internal(7, kevent::core::kRoleAlwaysReady);
+  int number = -1;
+  Write();
+  Run({[&] {
+    constexpr int kLast = Registry::kMaxDescriptor - 1;
+    number = Registry::Next(0, kLast);
+    while (number >= 0 && Registry::Get(number).bits() != of_ring.bits()) {
+      number = Registry::Next(number + 1, kLast);
+    }
+    EXPECT_TRUE(Registry::Change(number, of_ring, another));
+    End(10);
+  }});
+  EXPECT_TRUE(Registry::Change(number, another, of_ring));
   ExpectEvent(10, 0);
 }
 
