@@ -71,7 +71,7 @@ class PackedSetting {
   PackedSetting() = default;  // without a value
   explicit PackedSetting(AtomicPair::Halves halves) : low_(halves.low), high_(halves.high) {}
   explicit PackedSetting(const Setting& s)
-      : low_(s.deadline << 2 | uint64_t{s.on_monotonic_axis} << 1 | (s.generation & 1u)),
+      : low_(s.deadline << 2 | (s.on_monotonic_axis ? 2u : 0u) | (s.generation & 1u)),
         high_(s.interval << 2 | (s.generation >> 1 & 3u)) {}
 
   Setting Unpack() const {
