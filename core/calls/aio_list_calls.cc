@@ -113,12 +113,11 @@ int StartList(int mode, aiocb* const list[], int count, const sigevent* notifica
     all.data[0] -= not_begun;
     all.missing.fetch_sub(not_begun, std::memory_order_relaxed);
   }
-  if (all.data[0] == 0 && refused != 0) {
-    // Nothing has begun, so there is nothing to tell of.
-    Operations::Free(number);
+  if (mode == LIO_NOWAIT) {
+    Drop(&number);
     return refused;
   }
-  if (mode == LIO_NOWAIT) {
+  if (all.data[0] == 0 && refused != 0) {
     Drop(&number);
     return refused;
   }

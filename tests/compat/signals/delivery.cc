@@ -11,6 +11,10 @@
 #include <cstdlib>
 
 namespace conformance {
+
+int Delivery::Set(timer_t timer, int flags, const itimerspec* setting, itimerspec* old) {
+  return timer_settime(timer, flags, setting, old);
+}
 namespace {
 
 [[noreturn]] void Fatal(const char* what) {

@@ -30,9 +30,7 @@ class Delivery {
   virtual sigevent Request(uintptr_t cookie) const = 0;
 
   // timer_settime, or another call that does the same.
-  virtual int Set(timer_t timer, int flags, const itimerspec* setting, itimerspec* old) {
-    return timer_settime(timer, flags, setting, old);
-  }
+  virtual int Set(timer_t timer, int flags, const itimerspec* setting, itimerspec* old);
 
   // Whether the delivery itself says that something waits to be collected.
   virtual bool Pending() const = 0;
