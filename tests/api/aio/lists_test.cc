@@ -100,7 +100,8 @@ TEST_F(Lists, NothingToDoIsDone) {
 
 // As in the C library, whoever makes the thread: one of ours for a pipe, the
 // caller for what is in the page cache.
-// As the C library notifies of such a list: the call fails because of entries, and the list is done.
+// As the C library notifies of such a list: the call fails because of entries, and the list is
+// done.
 TEST_F(Lists, OneWhoseEntriesAreRefusedIsDone) {
   for (aiocb& control : controls_) control.aio_reqprio = 21;
   EXPECT_EQ(Start(LIO_NOWAIT, &all_), -1);
