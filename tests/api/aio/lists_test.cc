@@ -98,8 +98,6 @@ TEST_F(Lists, NothingToDoIsDone) {
   ExpectList(Collect(queue_.fd(), 1, 1).at(0), 0, 0);
 }
 
-// As in the C library, whoever makes the thread: one of ours for a pipe, the
-// caller for what is in the page cache.
 // As the C library notifies of such a list: the call fails because of entries, and the list is
 // done.
 TEST_F(Lists, OneWhoseEntriesAreRefusedIsDone) {
@@ -118,6 +116,8 @@ TEST_F(Lists, OneWhoseEntriesAreRefusedIsDone) {
   ExpectList(events[1], 1, 0);
 }
 
+// As in the C library, whoever makes the thread: one of ours for a pipe, the
+// caller for what is in the page cache.
 TEST_F(Lists, AThreadThatIsToldHasNoSignalBlocked) {
   static std::atomic<int> s_blocked;
   static std::atomic<int> s_told;
