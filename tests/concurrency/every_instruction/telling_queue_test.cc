@@ -30,31 +30,33 @@ constexpr std::array kEveryPlace = {Indexed::kNowhere, Indexed::kEarlier, Indexe
 
 class Scene {
  public:
-  explicit Scene(Indexed place) : timer_(queue_.fd(), kTimer) {
+  explicit Scene(Indexed place) {
+    // Slots that were never used are next to each other: a pair of them shares its word, unless it
+    // lies across two.  Those that are used again may lie anywhere.
     do {
-      neighbours_.emplace_back(queue_.fd(), kNeighbour);
-    } while (Word(neighbour()) != Word(timer_));
-    if (place == Indexed::kEarlier) timer_.ArmIn(kHour / 2);
-    if (place == Indexed::kLater) timer_.ArmIn(2 * kHour);
+      timers_.emplace_back(queue_.fd(), kTimer);
+      timers_.emplace_back(queue_.fd(), kNeighbour);
+    } while (Word(neighbour()) != Word(timer()));
+    if (place == Indexed::kEarlier) timer().ArmIn(kHour / 2);
+    if (place == Indexed::kLater) timer().ArmIn(2 * kHour);
     EXPECT_EQ(CollectReady(queue_.fd()), Found());  // and no mark is left
   }
 
   int queue() const { return queue_.fd(); }
-  const Timer& timer() const { return timer_; }
+  const Timer& timer() const { return timers_.rbegin()[1]; }
   // Its mark is in the same word as that of the timer.
-  const Timer& neighbour() const { return neighbours_.back(); }
+  const Timer& neighbour() const { return timers_.back(); }
 
   void SetForAnHour() const {
     const itimerspec hour = Setting(kHour);
-    timer_settime(timer_.id(), 0, &hour, nullptr);
+    timer_settime(timer().id(), 0, &hour, nullptr);
   }
 
  private:
   static uint32_t Word(const Timer& timer) { return static_cast<uint32_t>(timer.id_bits()) / 64; }
 
   Queue queue_;
-  Timer timer_;
-  std::vector<Timer> neighbours_;
+  std::vector<Timer> timers_;
 };
 
 class TellingTheQueue : public SteppedTest {};
