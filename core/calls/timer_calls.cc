@@ -87,7 +87,7 @@ int GetTimer(Handle handle, itimerspec* value) {
 int GetOverrun(Handle handle, int* overruns) {
   const TimerSlot* timer = SlotTable::Find(handle);
   if (timer == nullptr) return EINVAL;
-  const uint64_t frozen = timer->frozen_overruns.load(std::memory_order_seq_cst);
+  const uint64_t frozen = timer->frozen_overruns.load(std::memory_order_acquire);
   const uint32_t setting = timer->life.setting();
   if (!timer->live_as(handle.generation())) return EINVAL;
   *overruns = frozen >> 32 == setting ? static_cast<int>(frozen & UINT32_MAX) : 0;

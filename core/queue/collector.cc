@@ -215,15 +215,14 @@ bool Collector::Claim(uint8_t axis, ukevent* event) {
 
   setting.deadline = expired.next;
   const PackedSetting claimed(setting);
-  // This comes before the swap: an armer that comes after it marks.
-  timer.scheduled_at.exchange(0);
+  timer.scheduled_at.ClearBeforeSwap();
   // The swap fails if settime or delete came first (model: CLAIM_DOES_NOT_COMPARE).
   if (!timer.word.Swap(word, claimed)) {
     index_.Reindex(entry.slot());
     return false;
   }
   const uint32_t overruns = Saturate(expired.overruns, kDelayTimerMax);
-  timer.frozen_overruns.store(uint64_t{setting_number} << 32 | overruns, std::memory_order_seq_cst);
+  timer.frozen_overruns.store(uint64_t{setting_number} << 32 | overruns, std::memory_order_release);
   if (expired.next == 0) {
     index_.Remove(timer);
   } else {

@@ -181,7 +181,7 @@ class Queue : public KeventHost {
   // True if an entry of the index comes up earlier on the same axis: the collector then reads the
   // word in time, as it clears `scheduled_at` before it reads the word for the last time.
   static bool IsScheduledBefore(const TimerSlot& timer, AxisDeadline deadline) {
-    const AxisDeadline scheduled(timer.scheduled_at.load());
+    const AxisDeadline scheduled = timer.scheduled_at.load();
     return scheduled.deadline() != 0 && scheduled.deadline() < deadline.deadline() &&
            scheduled.on_monotonic_axis() == deadline.on_monotonic_axis();
   }

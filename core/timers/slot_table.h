@@ -55,6 +55,30 @@ class SlotLife {
   SeqCst<uint64_t> bits_;
 };
 
+// The moment when the index looks at a timer, as AxisDeadline bits; 0: nothing is planned, or the
+// index is about to look, or the timer is due.  An armer whose deadline is later than this need not
+// mark the timer: the collector comes by and reads the word.  An armer that reads 0 marks, which is
+// never wrong; so only a change to 0 has to be seen in time.  Changed under the queue's lock.
+class ScheduledAt {
+ public:
+  AxisDeadline load() const { return AxisDeadline(bits_.load(std::memory_order_seq_cst)); }
+
+  // Before the word is read: an armer that replaces the word after that finds 0, and marks.  Where
+  // it is 0, it was since before an earlier barrier.
+  void Clear() {
+    if (bits_.load(std::memory_order_relaxed) != 0) bits_.exchange(0, std::memory_order_seq_cst);
+  }
+  // Before a swap of the word, which is the barrier.
+  void ClearBeforeSwap() { bits_.store(0, std::memory_order_relaxed); }
+
+  // The index has the timer at this moment.  An armer that sees this later than it could only
+  // marks.
+  void Set(AxisDeadline moment) { bits_.store(moment.bits(), std::memory_order_release); }
+
+ private:
+  std::atomic<uint64_t> bits_;
+};
+
 // A slot's generation is odd while its timer lives, and even from timer_delete on.  Its queue is 0
 // while it lies on the free list.  Zeroed memory is a slot that was never used.
 struct alignas(64) TimerSlot {
@@ -73,10 +97,7 @@ struct alignas(64) TimerSlot {
   // Numbers the present setting, in the order of the thread that made it.
   std::atomic<uint64_t> arming_order;
 
-  // The moment when the index looks at the timer, as AxisDeadline bits; 0: nothing is planned, or
-  // the index is about to look.  An armer whose deadline is later than this need not mark the
-  // timer: the collector comes by and reads the word.
-  SeqCst<uint64_t> scheduled_at;
+  ScheduledAt scheduled_at;
 
   std::atomic<uint64_t> cookie;  // sigev_value
 

@@ -104,7 +104,7 @@ int TimerIndex::Grow(uint8_t axis) {
 void TimerIndex::Reindex(uint32_t slot) {
   TimerSlot& timer = SlotTable::At(slot);
   // From here on armers mark; the word is read after that (model: WORD_IS_READ_FIRST).
-  timer.scheduled_at.exchange(0);
+  timer.scheduled_at.Clear();
   const AxisDeadline wanted = timer.word.axis_deadline();
   if (wanted.deadline() == 0) {
     Remove(timer);
@@ -116,7 +116,10 @@ void TimerIndex::Reindex(uint32_t slot) {
 
 void TimerIndex::Place(uint32_t slot, TimerSlot& timer, uint8_t axis, AxisDeadline deadline) {
   const Nanoseconds from = PlaceOnAxis(slot, timer, axis, deadline.deadline());
-  timer.scheduled_at.exchange(AxisDeadline(from, deadline.on_monotonic_axis()).bits());
+  // What is due is looked at in this collection or in one of the next: armers may as well mark it.
+  const bool is_near = !FarPlace::IsOne(timer.position_or_next_free);
+  if (is_near && deadline.deadline() <= axes_[axis].read) return;
+  timer.scheduled_at.Set(AxisDeadline(from, deadline.on_monotonic_axis()));
 }
 
 // Places the timer on the axis; returns the moment from which on the index looks at it.

@@ -12,14 +12,15 @@
 // a timer is in one of them at most:
 //
 //   part  what it has                  position_or_next_free  scheduled at
-//   heap  what is near                 position plus one      its deadline there
-//   run   what came in order           RunPlace               its deadline there
+//   heap  what is near                 position plus one      its deadline there, or 0
+//   run   what came in order           RunPlace               its deadline there, or 0
 //   far   what is not near, in         FarPlace               when the bucket begins
 //         buckets by time
 //   none  what has no deadline         0                      0
 //
 // `entry_axis` of its slot says on which axis that is, and `scheduled_at` from when on the index
-// looks at it: armers of later deadlines rely on that and do not mark.
+// looks at it: armers of later deadlines rely on that and do not mark.  What was due when it was
+// placed has 0 there.
 //
 // A deleted timer that the index has no more is released.  What was released, and each axis that
 // has no members any more, waits for the queue to take it back: the index knows neither the

@@ -62,7 +62,7 @@ const char* TimerIndex::CheckAxis(uint8_t axis) {
   const Far buckets = far(axis);
   return FarIndexCheck<Places>(buckets)(
       checked.far_timers, [axis](uint32_t slot, Nanoseconds start) -> const char* {
-        const AxisDeadline scheduled(SlotTable::At(slot).scheduled_at.load());
+        const AxisDeadline scheduled = SlotTable::At(slot).scheduled_at.load();
         if (AxisOf(SlotTable::At(slot), scheduled) != axis)
           return "a timer in a bucket says another axis";
         return scheduled.deadline() == start ? nullptr
@@ -75,7 +75,8 @@ const char* TimerIndex::CheckEntry(uint8_t axis, const HeapEntry& entry, uint32_
   if (timer.queue_link() != queue_ + 1) return "a timer of another queue is indexed";
   if (timer.entry_axis != axis) return "an indexed timer says another axis";
   if (timer.position_or_next_free != position) return "an indexed timer says another place";
-  const AxisDeadline scheduled(timer.scheduled_at.load());
+  const AxisDeadline scheduled = timer.scheduled_at.load();
+  if (scheduled == AxisDeadline()) return nullptr;
   if (AxisOf(timer, scheduled) != axis)
     return "an indexed timer is to be looked at on another axis";
   // An armer of a later deadline than scheduled_at does not mark.

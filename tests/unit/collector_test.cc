@@ -421,7 +421,7 @@ TEST_F(CollectorTest, ATimerThatIsBeingDeletedIsNotCollected) {
   EXPECT_TRUE(Collect(queue_).empty());
   EXPECT_FALSE(readable());
   EXPECT_EQ(slot.word.axis_deadline().deadline(), 0u);
-  EXPECT_EQ(slot.scheduled_at.load(), 0u);
+  EXPECT_EQ(slot.scheduled_at.load(), kevent::core::AxisDeadline());
 }
 
 }  // namespace

@@ -98,7 +98,7 @@ class OpenIndex {
     TimerSlot& timer = SlotTable::At(slot);
     timer.arming_order.store(order, std::memory_order_relaxed);
     Swap(timer, deadline, on_monotonic_axis);
-    const AxisDeadline scheduled(timer.scheduled_at.load());
+    const AxisDeadline scheduled = timer.scheduled_at.load();
     if (scheduled.deadline() != 0 && scheduled.deadline() < deadline &&
         scheduled.on_monotonic_axis() == on_monotonic_axis) {
       return;
@@ -369,7 +369,7 @@ class IndexLife {
     timer.deadline = Below(2) == 0 ? 0 : std::min(read_[timer.deadline_axis] + Amount(), kLatest);
     const bool on_monotonic = timer.axis != kMonotonicAxis && timer.deadline_axis == kMonotonicAxis;
     TimerSlot& slot = SlotTable::At(timer.slot);
-    slot.scheduled_at.exchange(0);
+    slot.scheduled_at.ClearBeforeSwap();
     open_.Swap(slot, timer.deadline, on_monotonic && timer.deadline != 0);
     if (timer.deadline == 0) return index_.Remove(slot);
     index_.Place(timer.slot, slot, timer.deadline_axis, AxisDeadline(timer.deadline, on_monotonic));
@@ -474,7 +474,7 @@ TEST(TimerIndex, LeavesAnotherQueuesTimersAlone) {
   open.Arm(slot, kSecond, false, 1);
   open.Drain();
   EXPECT_TRUE(index.empty(kMonotonicAxis));
-  EXPECT_EQ(timer.scheduled_at.load(), 0u);
+  EXPECT_EQ(timer.scheduled_at.load(), AxisDeadline());
   timer.queue.exchange(kQueue + 1);
   index.Visit(slot);
   ASSERT_NE(index.Earliest(kMonotonicAxis), nullptr);
@@ -534,13 +534,15 @@ TEST(TimerIndex, ABrokenInvariantIsSeen) {
   ++near.position_or_next_free;
   EXPECT_STREQ(index.Check(), "an indexed timer says another place");
   --near.position_or_next_free;
-  const uint64_t scheduled = near.scheduled_at.exchange(0);
+  const AxisDeadline scheduled = near.scheduled_at.load();
+  near.scheduled_at.Set(AxisDeadline(1, false));
   EXPECT_STREQ(index.Check(), "an indexed timer says another deadline");
-  near.scheduled_at.exchange(scheduled);
+  near.scheduled_at.Set(scheduled);
 
-  const uint64_t begins = far->scheduled_at.exchange(AxisDeadline(1, false).bits());
+  const AxisDeadline begins = far->scheduled_at.load();
+  far->scheduled_at.Set(AxisDeadline(1, false));
   EXPECT_STREQ(index.Check(), "a timer in a bucket says another moment than it");
-  far->scheduled_at.exchange(begins);
+  far->scheduled_at.Set(begins);
   const uint32_t place = std::exchange(far->position_or_next_free, 0);
   EXPECT_STREQ(index.Check(), "a timer is not in the bucket that it says");
   far->position_or_next_free = place;

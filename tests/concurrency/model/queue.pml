@@ -265,7 +265,8 @@ inline Reindex(t) {
   atomic { seen = slot[t].deadline; slot[t].entry = seen }
 #endif
   if
-  :: seen != 0 -> slot[t].scheduled = seen
+  :: seen > clock -> slot[t].scheduled = seen
+  :: seen != 0 && seen <= clock -> skip /* due when the clock was last read */
   :: seen == 0 && slot[t].abandoned -> atomic { slot[t].abandoned = false; slot[t].life++ } /* Release, and reuse */
   :: else
   fi
