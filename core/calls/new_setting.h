@@ -69,10 +69,14 @@ struct NewSetting {
 
   // Replaces the setting: 0 or an errno.
   ABSL_ATTRIBUTE_ALWAYS_INLINE int Commit() {
-    while (ABSL_PREDICT_FALSE(!timer->word.Swap(before, after))) {
+    return ABSL_PREDICT_TRUE(timer->word.Swap(before, after)) ? 0 : CommitAnew();
+  }
+  // After a swap that has failed, and has said what the word holds.
+  int CommitAnew() {
+    do {
       if (!timer->live_as(timer_generation) || !Replaces(before)) return EINVAL;
       after = after.After(before);
-    }
+    } while (!timer->word.Swap(before, after));
     return 0;
   }
 

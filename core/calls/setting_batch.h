@@ -54,10 +54,28 @@ class SettingBatch {
   // A part of the array.  It is gone through in steps, as a swap waits for all that comes before it
   // in the processor and lets nothing overtake: what can overlap is done for all first.
   static constexpr unsigned kPart = 16;
+  struct Part {
+    unsigned num;
+    kevent_setting* settings;
+    TimerSlot* timers[kPart];  // nullptr: the handle is of no timer of the library
+  };
   void Armed(const NewSetting& setting) {
     armed_.Add(*setting.queue, setting.slot, *setting.timer, setting.deadline());
   }
-  unsigned SetPart(unsigned num, kevent_setting* settings, SetElsewhere set_elsewhere);
+  static void Find(unsigned num, kevent_setting* settings, Part* part);
+
+  // What most settings are, and takes few questions: one-shot settings on the monotonic clock, in
+  // place of such settings, of timers of one queue.
+  struct OneShots {
+    Queue* queue;
+    uint64_t order;  // of the first
+    PackedSetting before[kPart];
+    PackedSetting after[kPart];
+  };
+  // False if one of them is something else: then nothing was done.
+  bool PrepareOneShots(const Part& part, OneShots* prepared);
+  unsigned SetOneShots(const Part& part, OneShots& prepared);
+  unsigned SetAny(const Part& part, SetElsewhere set_elsewhere);
 
   Time time_;
   ArmedBatch armed_;

@@ -15,17 +15,19 @@ namespace kevent::core {
 // it, users of the variable import a function that might initialise it.
 extern constinit thread_local uint64_t t_arming_order __attribute__((tls_model("initial-exec")));
 
-inline uint64_t NextArmingOrder() {
+// Takes so many numbers; returns the first.
+inline uint64_t NextArmingOrders(uint64_t count) {
 #if defined(__x86_64__)
   // One instruction, so that a signal handler between the halves of an increment cannot set the
   // count back.  It has no lock prefix, as no other thread sees the count.
-  uint64_t order = 1;
-  __asm__ volatile("xaddq %0, %1" : "+r"(order), "+m"(t_arming_order));
-  return order;
+  __asm__ volatile("xaddq %0, %1" : "+r"(count), "+m"(t_arming_order));
+  return count;
 #else
-  return __atomic_fetch_add(&t_arming_order, 1, __ATOMIC_RELAXED);
+  return __atomic_fetch_add(&t_arming_order, count, __ATOMIC_RELAXED);
 #endif
 }
+
+inline uint64_t NextArmingOrder() { return NextArmingOrders(1); }
 
 }  // namespace kevent::core
 

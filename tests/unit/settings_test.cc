@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <cstdint>
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -239,6 +241,103 @@ TEST_F(Settings, ManyClocksOfThreads) {
   for (const kevent_setting& setting : settings) {
     EXPECT_EQ(setting.error, 0);
     EXPECT_EQ(Get(HandleOf(setting.timer)).value, kSecond);
+  }
+}
+
+TEST_F(Settings, ADeletedTimerAmongOthersThatAreSetAlike) {
+  std::vector<kevent_setting> settings;
+  for (int i = 0; i < 16; ++i) settings.push_back(Entry(Make(), 0, kMillisecond));
+  ASSERT_EQ(Delete(HandleOf(settings[7].timer)), 0);
+  const Handle gone = HandleOf(settings[7].timer);
+  EXPECT_EQ(SetMany(settings), 15);
+  EXPECT_EQ(settings[7].error, EINVAL);
+  EXPECT_EQ(Set(gone, 0, kMillisecond), EINVAL);
+  Sim().Advance(kMillisecond);
+  EXPECT_EQ(Collect(queue_).size(), 15);
+}
+
+// Arrays of settings that are alike, and of others among them, against timer_settime one by one.
+class SettingsAtRandom : public Settings {
+ protected:
+  static constexpr size_t kTimers = 40;
+
+  ~SettingsAtRandom() override {
+    for (const Side& side : sides_) kevent::core::CloseDescriptor(side.queue);
+  }
+
+  void MakeTimers() {
+    for (Side& side : sides_) {
+      side.queue = kevent::core::InitQueue(nullptr, 0, 0);
+      for (size_t i = 0; i < kTimers; ++i) {
+        side.timers.push_back(MakeIn(side.queue, i < 30 ? CLOCK_MONOTONIC : CLOCK_BOOTTIME));
+      }
+    }
+  }
+
+  // Mostly one-shot settings of timers on the monotonic clock.
+  void SetOnBothSides() {
+    std::vector<kevent_setting> settings;
+    std::vector<int> errors;
+    const unsigned rare = Below(3) == 0 ? 1 + Below(20) : 1000;
+    for (size_t num = Below(70); settings.size() < num;) {
+      const size_t timer = Below(Below(rare) == 0 ? kTimers : 30);
+      kevent_setting setting = Entry(sides_[0].timers[timer], Below(2) == 0 ? TIMER_ABSTIME : 0,
+                                     Below(5) == 0 ? 0 : Below(100) * kMillisecond,
+                                     Below(rare) == 0 ? kMillisecond + Below(9) : 0);
+      if (Below(rare) == 0) setting.value.it_value.tv_sec = int64_t{1} << Below(63);
+      if (Below(rare) == 0) setting.value.it_value.tv_nsec = 1'000'000'000;
+      if (Below(rare) == 0) setting.value.it_value.tv_sec = -1;
+      if (Below(rare) == 0) setting.timer = nullptr;
+      settings.push_back(setting);
+      errors.push_back(setting.timer == nullptr
+                           ? EPERM
+                           : kevent::core::SetTimer(sides_[1].timers[timer], setting.flags,
+                                                    &setting.value, nullptr));
+    }
+    EXPECT_EQ(SetMany(settings), std::count(errors.begin(), errors.end(), 0));
+    for (size_t i = 0; i < settings.size(); ++i) EXPECT_EQ(settings[i].error, errors[i]) << i;
+  }
+
+  void CompareSides() {
+    for (size_t i = 0; i < kTimers; ++i) {
+      const Old batch = Get(sides_[0].timers[i]);
+      const Old single = Get(sides_[1].timers[i]);
+      EXPECT_EQ(batch.value, single.value) << i;
+      EXPECT_EQ(batch.interval, single.interval) << i;
+      EXPECT_EQ(Overrun(sides_[0].timers[i]), Overrun(sides_[1].timers[i])) << i;
+    }
+    EXPECT_EQ(Sim().Readable(sides_[0].queue), Sim().Readable(sides_[1].queue));
+    const std::vector<ukevent> batch = Collect(sides_[0].queue);
+    const std::vector<ukevent> single = Collect(sides_[1].queue);
+    ASSERT_EQ(batch.size(), single.size());
+    for (size_t i = 0; i < batch.size(); ++i) {
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(batch[i].ptr) + kTimers,
+                reinterpret_cast<uintptr_t>(single[i].ptr));
+      EXPECT_EQ(batch[i].ret_data[0], single[i].ret_data[0]);
+      EXPECT_EQ(batch[i].ret_data[1], single[i].ret_data[1]);
+    }
+  }
+
+  unsigned Below(unsigned bound) {
+    return std::uniform_int_distribution<unsigned>(0, bound - 1)(random_);
+  }
+
+ private:
+  struct Side {
+    int queue = -1;
+    std::vector<Handle> timers;
+  };
+  Side sides_[2];
+  std::minstd_rand random_{16};
+};
+
+TEST_F(SettingsAtRandom, AreAsOneByOne) {
+  MakeTimers();
+  for (int round = 0; round < 2000 && !HasFailure(); ++round) {
+    SCOPED_TRACE(round);
+    SetOnBothSides();
+    Sim().Advance(Below(10) * kMillisecond / (1 + Below(3)));
+    CompareSides();
   }
 }
 
