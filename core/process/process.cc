@@ -213,6 +213,8 @@ int Process::id() { return IsInhabited(State()) ? g_owner.load(std::memory_order
 constinit std::atomic<bool> Process::any_asked_for_table_{false};
 
 void Process::AskedForTable() {
+  int self = sys::ThreadId();
+  g_maker.compare_exchange_strong(self, 0, std::memory_order_seq_cst);
   t_table_request = g_table_requests.fetch_add(1, std::memory_order_seq_cst) + 1;
   t_shared_table = 0;
   any_asked_for_table_.store(true, std::memory_order_seq_cst);
@@ -241,11 +243,13 @@ Table CallersTable(bool* any_use) {
 
 // For a thread whose table no lock tells.  Once any thread has asked for a table of its own, the
 // threads that it makes have that table as well, and have asked for none themselves: then the
-// kernel is asked.  If it does not say, the thread has another table.
+// kernel is asked.  If it does not say, as the maker has ended, the thread passes for one of the
+// process's: most threads are, and for one that is not the library's numbers would be a stranger's,
+// which the program closes.
 bool HasMakersTable() {
   if (t_table_request != g_makers_table_request.load(std::memory_order_seq_cst)) return false;
-  return !Process::any_asked_for_table() ||
-         sys::HasTableOf(g_maker.load(std::memory_order_seq_cst));
+  const int maker = g_maker.load(std::memory_order_seq_cst);
+  return !Process::any_asked_for_table() || maker == 0 || !sys::HasAnotherTableThan(maker);
 }
 
 }  // namespace

@@ -44,7 +44,9 @@ int ProcessId() { return CallInt(SYS_getpid); }
 
 int ThreadId() { return CallInt(SYS_gettid); }
 
-bool HasTableOf(int thread) { return CallInt(SYS_kcmp, ThreadId(), thread, KCMP_FILES, 0, 0) == 0; }
+bool HasAnotherTableThan(int thread) {
+  return CallInt(SYS_kcmp, ThreadId(), thread, KCMP_FILES, 0, 0) > 0;
+}
 
 bool ProcessExists(int id) { return CallInt(SYS_kill, id, 0) != -ESRCH; }
 

@@ -89,9 +89,10 @@ int LockTable(int fd);
 bool InTableOf(int fd);
 bool IsLocked(int fd);
 
-// True if the calling thread has the table of descriptors of this thread of the process (kcmp).
-// False where the kernel does not say, as the thread has ended or a sandbox refuses to.
-bool HasTableOf(int thread);
+// True if the calling thread is known to have another table of descriptors than this thread of the
+// process (kcmp).  False where the kernel does not say, as the thread has ended or a sandbox refuses
+// to.
+bool HasAnotherTableThan(int thread);
 
 // EpollTake returns `token` with the member.
 int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token = 0);

@@ -593,7 +593,7 @@ bool ProcessExists(int) { return true; }
 
 int ProcessId() { return Sim().process_id(); }
 
-bool HasTableOf(int) { return !Sim().own_table; }
+bool HasAnotherTableThan(int) { return Sim().own_table; }
 
 int AtForkInChild(void (*handler)()) {
   ENTER_FALLIBLE();

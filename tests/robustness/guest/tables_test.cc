@@ -20,6 +20,7 @@
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -467,6 +468,30 @@ TEST_F(OwnTable, IsThatOfTheThreadsThatItsThreadMakes) {
   timer.Expire();
   EXPECT_TRUE(Readable(queue.fd()));
   EXPECT_EQ(CollectReady(queue.fd()), std::vector<uintptr_t>{1});
+}
+
+// The maker of the queue has ended, and what tells tables apart was closed by a system call.
+TEST(Makers, ThatHaveEndedLeaveTheTableToTheOthers) {
+  const std::set<int> before = OpenDescriptors();
+  std::optional<Queue> queue;
+  std::thread([&queue] { queue.emplace(); }).join();
+  InOwnTable([] {});
+  const Timer timer(queue->fd(), 1);
+  for (const int number : OpenDescriptors()) {
+    if (before.contains(number)) continue;
+    const std::string link = "/proc/self/fd/" + std::to_string(number);
+    if (std::filesystem::read_symlink(link).string().starts_with("pipe:")) {
+      ASSERT_EQ(syscall(SYS_close, number), 0);
+    }
+  }
+  timer.ArmIn(kMillisecond);
+  EXPECT_EQ(Collect(queue->fd(), 1, 8).size(), 1u);
+  const int copy = dup(queue->fd());
+  EXPECT_GE(copy, 0);
+  queue->Close();
+  timer.ArmIn(kMillisecond);
+  EXPECT_EQ(Collect(copy, 1, 8).size(), 1u);
+  EXPECT_EQ(close(copy), 0);
 }
 
 TEST(ClosedQueues, LeaveNothingBehindWhenTheThreadsHaveEnded) {
