@@ -295,6 +295,19 @@ static void talk(int at_a_time, int altogether) {
   free(clients);
 }
 
+/* A call that sleeps may have a descriptor of its own. */
+static void await_sleep(void) {
+  char path[64];
+  char state = 0;
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)server_id);
+  while (state != 'S') {
+    FILE *stat = fopen(path, "r");
+    if (stat == NULL || fscanf(stat, "%*d (%*[^)]) %c", &state) != 1) fail("the server's state");
+    fclose(stat);
+    if (state != 'S') usleep(1000);
+  }
+}
+
 /* Closed connections are the server's to notice. */
 static void await_descriptors(int count) {
   for (int i = 0; server_descriptors() > count; i++) {
@@ -329,18 +342,25 @@ int main(int argc, char **argv) {
   start_server(argv[1], argv[4]);
   /* The first kevents take descriptors that stay. */
   talk(1, 1);
-  usleep(1000);
+  await_sleep();
   int descriptors = server_descriptors();
   open_idlers();
   talk(at_a_time, altogether / 2);
   await_idlers("beside the first half");
   await_descriptors(descriptors);
-  long pages = server_pages();
-  open_idlers();
-  talk(at_a_time, altogether - altogether / 2);
-  await_idlers("beside the second half");
-  await_descriptors(descriptors);
-  long more_pages = server_pages() - pages;
+  /* Freed memory is kept for what comes next.  Chance may have more connections need it at one
+   * time than ever before, but not again and again: a leak is there each time. */
+  long more_pages;
+  int times = 0;
+  do {
+    long pages = server_pages();
+    open_idlers();
+    talk(at_a_time, altogether - altogether / 2);
+    await_idlers("beside the second half");
+    await_descriptors(descriptors);
+    more_pages = server_pages() - pages;
+    times++;
+  } while (more_pages > 256 && times < 10);
   open_idlers();
   await_idlers("alone");
   await_descriptors(descriptors);
@@ -352,8 +372,8 @@ int main(int argc, char **argv) {
   while (fgets(words, sizeof words, server_output) != NULL) printf("the server: %s", words);
   printf("%d connections, %d at a time: all echoes right\n", altogether, at_a_time);
   if (closed_slow != 0) printf("%d connections were idle for once, and made anew\n", closed_slow);
-  printf("the second half took %ld pages more than the first\n", more_pages);
-  /* Freed memory is kept for what comes next, and the second half needs no more. */
+  printf("the second half took %ld pages more than what came before it, done %d times\n",
+         more_pages, times);
   if (more_pages > 256) fail("memory is leaked");
   return 0;
 }
