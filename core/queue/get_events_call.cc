@@ -32,15 +32,22 @@ class GetEventsCall {
   int Run();
 
  private:
-  enum class Then { kReturn, kSleep };
+  // What a look that has collected nothing does: returns, or takes a place among the sleepers; or
+  // takes one if nothing is due and the call needs nothing to sleep that Prepare makes.
+  enum class Then { kReturn, kSleep, kSleepIfPrepared };
 
   bool InChild() const { return Process::id() != process_; }
   int CollectOrSleep();
   int StatusFlags() const;
+  int SleepUntilEnough();
   int Look(unsigned min, Then then);
+  int GiveUp();
   unsigned Collect(unsigned min, unsigned* due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
   bool OthersHaveConsumed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
   const EventSet* Listening() const;
+  bool NeedsTimer() const {
+    return request_.mask != nullptr || deadline_.clock() != CLOCK_MONOTONIC;
+  }
   int LetSignalsThrough() const;
   int Prepare();
   int SleepCancellably();
@@ -61,6 +68,7 @@ class GetEventsCall {
                                   // found
   bool to_return_ = false;        // the call returns with the events that there are
   bool woken_ = false;            // a descriptor woke the thread, and nothing was found since
+  bool enlisted_ = false;         // it has a place among the sleepers, as the last look has left it
   pollfd descriptors_[kMaxAxes + 2];
   unsigned own_count_ = 0;  // the first of them are the queue's own: the call ends when one is
                             // closed
@@ -84,17 +92,32 @@ int GetEventsCall::CollectOrSleep() {
     interrupted = LetSignalsThrough();
     if (InChild()) return -EINTR;
   }
-  int result = Look(may_sleep && interrupted == 0 ? request_.min_nr : 0, Then::kReturn);
+  const bool sleeps = may_sleep && interrupted == 0;
+  const int result =
+      Look(sleeps ? request_.min_nr : 0, sleeps ? Then::kSleepIfPrepared : Then::kReturn);
   if (result != 0 || !may_sleep || to_return_) return result;
   if (interrupted != 0) return interrupted;
   const int flags = StatusFlags();
-  if (flags < 0) return flags;  // closed by a system call that the library does not see
-  if (deadline_.passed() || (flags & O_NONBLOCK) != 0) return Look(0, Then::kReturn);
+  if (flags < 0) {  // closed by a system call that the library does not see
+    GiveUp();
+    return flags;
+  }
+  const bool nonblocking = (flags & O_NONBLOCK) != 0;
+  if (nonblocking && enlisted_) return GiveUp();
+  if (nonblocking || deadline_.passed()) return Look(0, Then::kReturn);
+  return SleepUntilEnough();
+}
 
-  if (const int error = Prepare(); error != 0) return -error;
+// Most calls have their place when they come here, and sleep at once.
+int GetEventsCall::SleepUntilEnough() {
+  if (!enlisted_) {
+    if (const int error = Prepare(); error != 0) return -error;
+  }
+  int result;
   for (;;) {
-    result = Look(request_.min_nr, Then::kSleep);
+    result = enlisted_ ? 0 : Look(request_.min_nr, Then::kSleep);
     if (result != 0 || to_return_) break;
+    enlisted_ = false;
     int woken = SleepCancellably();
     if (woken == 0 && !InChild()) woken = LetSignalsThrough();
     // A signal handler may have forked: in the child the queue is a new one, which knows of no
@@ -129,12 +152,16 @@ int GetEventsCall::Look(unsigned min, Then then) {
     return -EBADF;
   }
   queue_.StopHolding(sleeper_);
+  enlisted_ = false;
   if (queue_.doorbell_.TakeExitRequest() || OthersHaveConsumed()) to_return_ = true;
   unsigned due;
   const unsigned claimed = Collect(to_return_ ? 0 : min, &due);
-  if (claimed != 0 || then == Then::kReturn || to_return_) {
+  const bool sleeps = then == Then::kSleep || (then == Then::kSleepIfPrepared && due == 0 &&
+                                               !NeedsTimer() && Listening() == nullptr);
+  if (claimed != 0 || to_return_ || !sleeps) {
     queue_.Leave(sleeper_);
   } else {
+    enlisted_ = true;
     const EventSet* const listening = Listening();
     signals_pending_ = listening != nullptr && listening->signals_pending();
     const bool promoted = sleeper_.woken.load() != 0;
@@ -149,6 +176,13 @@ int GetEventsCall::Look(unsigned min, Then then) {
   // may have withdrawn that.
   if (!queue_.open()) queue_.doorbell_.Ring();
   return static_cast<int>(claimed);
+}
+
+// Returns without events from a call that has found none and has a place among the sleepers.
+int GetEventsCall::GiveUp() {
+  Locked locked(queue_.lock_);
+  queue_.Leave(sleeper_);
+  return 0;
 }
 
 unsigned GetEventsCall::Collect(unsigned min, unsigned* due) {
@@ -199,7 +233,7 @@ int GetEventsCall::LetSignalsThrough() const {
 // errno.
 int GetEventsCall::Prepare() {
   if (sleeper_.timer >= 0) return 0;
-  const bool needed = request_.mask != nullptr || deadline_.clock() != CLOCK_MONOTONIC;
+  const bool needed = NeedsTimer();
   if (!needed && Listening() == nullptr) return 0;
   const int timer = AdoptDescriptor(queue_.number(), kRolePrivate,
                                     [this] { return sys::CreateTimerfd(deadline_.clock()); });
