@@ -13,6 +13,11 @@
 // - a value is marked as told only if nothing was changed since before the call, not even to
 //   another value and back: the call that told the other value may have come in between.
 //
+// A thread that holds the queue's lock promises to tell the value that it proposes.  Threads that
+// find such a value rely on that, rather than make the same call at the same time.  Others promise
+// nothing: whoever relied on that would wait for a thread of whatever priority, where the holder of
+// the lock has the priority of the threads that wait for the lock.
+//
 // See docs/engine.md, "Telling the kernel".
 
 #ifndef KEVENT_CORE_BASE_KERNEL_REGISTER_H_
@@ -30,14 +35,16 @@ class KernelRegister {
   class State {
    public:
     explicit State(AtomicPair::Halves halves) : halves_(halves) {}
-    uint64_t value() const { return halves_.low >> 1; }
-    bool told() const { return (halves_.low & 1) == 0; }
+    uint64_t value() const { return halves_.low >> 2; }
+    bool told() const { return (halves_.low & kUntold) == 0; }
+    // Told, or about to be by a thread that is certain to do so.
+    bool will_be_told() const { return (halves_.low & kTelling) != kUntold; }
     // Equal states mean that nothing was changed in between, not even to another value and back.
     friend bool operator==(const State&, const State&) = default;
 
    private:
     friend class KernelRegister;
-    AtomicPair::Halves halves_;  // value << 1 | untold; number of changes
+    AtomicPair::Halves halves_;  // value << 2 | promised | untold; number of changes
   };
 
   // Value and mark are consistent with each other.
@@ -54,17 +61,15 @@ class KernelRegister {
 
   // Raises the value to at least `value`.  Afterwards the value has to be told unless
   // Load().told().
-  void RaiseTo(uint64_t value) {
-    AtomicPair::Halves found = pair_.Guess();
-    while (State(found).value() < value && !pair_.Swap(found, Changed(found, value))) {
-    }
-  }
+  void RaiseTo(uint64_t value) { RaiseTo(value, kUntold); }
+  // Does what RaiseTo does, with the promise to tell the value.
+  void RaiseAndPromise(uint64_t value) { RaiseTo(value, kUntold | kPromised); }
 
-  // Replaces the state `seen` by another value, to be told; false if the register no longer holds
-  // `seen`.
+  // Replaces the state `seen` by another value, with the promise to tell it; false if the register
+  // no longer holds `seen`.
   bool Replace(State seen, uint64_t value) {
     AtomicPair::Halves found = seen.halves_;
-    return pair_.Swap(found, Changed(found, value));
+    return pair_.Swap(found, Changed(found, value, kUntold | kPromised));
   }
 
   // Tells the kernel by `call(value)`, until the register holds the value that was told.
@@ -75,14 +80,25 @@ class KernelRegister {
       const AtomicPair::Halves seen = pair_.Guess();
       call(State(seen).value());
       AtomicPair::Halves found = seen;
-      const AtomicPair::Halves told = {seen.low & ~uint64_t{1}, seen.high};
+      const AtomicPair::Halves told = {seen.low & ~kTelling, seen.high};
       if (pair_.Swap(found, told) || found == told) return;
     }
   }
 
  private:
-  static AtomicPair::Halves Changed(const AtomicPair::Halves& from, uint64_t value) {
-    return {value << 1 | 1, from.high + 1};
+  static constexpr uint64_t kUntold = 1;
+  static constexpr uint64_t kPromised = 2;
+  static constexpr uint64_t kTelling = kUntold | kPromised;
+
+  static AtomicPair::Halves Changed(const AtomicPair::Halves& from, uint64_t value,
+                                    uint64_t telling) {
+    return {value << 2 | telling, from.high + 1};
+  }
+
+  void RaiseTo(uint64_t value, uint64_t telling) {
+    AtomicPair::Halves found = pair_.Guess();
+    while (State(found).value() < value && !pair_.Swap(found, Changed(found, value, telling))) {
+    }
   }
 
   AtomicPair pair_;

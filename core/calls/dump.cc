@@ -113,7 +113,8 @@ void Queue::Dump(LineWriter& out) {
 }
 
 void Queue::DumpLocked(LineWriter& out) {
-  out << "  " << index_.timers() << " timers, " << deleted_.load() << " of them deleted\n";
+  out << "  " << index_.timers() - stock_.size() << " timers, " << deleted_.load()
+      << " of them deleted\n";
   for (uint32_t i = 0; i < axis_count(); ++i) {
     const KernelTimer& timer = doorbell_.timer(static_cast<uint8_t>(i));
     if (timer.kind.load() == AxisKind::kUnused) continue;

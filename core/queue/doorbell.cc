@@ -232,10 +232,10 @@ bool Doorbell::Rearm(uint8_t index, Nanoseconds next, Nanoseconds now, bool foun
     spent = KernelTimer::HasCome(seen, now);
   }
   if (!spent) {
-    timer.armed.RaiseTo(wanted);
+    timer.armed.RaiseAndPromise(wanted);
   } else if (index == kMonotonicAxis && TimerAnnounces()) {
     // An armer has found the kernel without memory since the collector withdrew the announcement.
-    timer.armed.RaiseTo(Earliness(1));
+    timer.armed.RaiseAndPromise(Earliness(1));
   }
   if (!timer.armed.Load().told()) TellArmed(index);
   return spent && wanted < seen.value();

@@ -162,7 +162,7 @@ class alignas(64) Doorbell {
   // True if a collector will look by this deadline.
   bool WillBeHeardBy(uint8_t index, Nanoseconds deadline) const {
     const KernelRegister::State armed = timers_[index].armed.Load();
-    if (armed.value() >= Earliness(deadline) && armed.told()) return true;
+    if (armed.value() >= Earliness(deadline) && armed.will_be_told()) return true;
     return WillBeHeard();
   }
 

@@ -4,6 +4,7 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/descriptors/internal_descriptors.h"
@@ -56,6 +57,7 @@ bool Queue::Reusable() {
   Locked locked(lock_);
   if (memory_ == nullptr) return true;  // wiped by a fork
   if (EventSet* set = kevents(); set != nullptr) set->Clear();
+  EmptyStock();
   if (deleted_.load(std::memory_order_acquire) != 0) DrainInbox();
   return index_.timers() == 0;
 }
@@ -122,39 +124,73 @@ int Queue::AllocateSlot(uint32_t* slot) {
 }
 
 int Queue::AddTimer(const ClockPlan& plan, uint64_t cookie, Handle* handle) {
+  const bool monotonic = plan.clock == CLOCK_MONOTONIC && plan.kind == AxisKind::kTimerfd;
+  uint32_t slot;
+  if (monotonic && stock_.Take(&slot)) {
+    *handle = HandOut(slot, kMonotonicAxis, cookie, 0);
+    return 0;
+  }
   Locked locked(lock_);
-  return AddTimerLocked(plan, cookie, 0, handle);
+  const int error = AddTimerLocked(plan, cookie, 0, handle);
+  if (error == 0 && monotonic) FillStock();
+  return error;
 }
 
 int Queue::AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags, Handle* handle) {
   uint8_t index;
   bool made;
   if (const int error = FindOrMakeAxis(plan, &index, &made); error != 0) return error;
-  int error = index_.Join(index);
   uint32_t slot;
-  if (error == 0) {
-    error = AllocateSlot(&slot);
-    if (error != 0) index_.Leave(index);
-  }
-  if (error != 0) {
+  if (const int error = JoinWithSlot(index, &slot); error != 0) {
     DropEmptied();
     if (made) doorbell_.DropTimer(index);
     return error;
   }
+  *handle = HandOut(slot, index, cookie, flags);
+  // A holding leader sleeps only on the timerfds that there were before.
+  if (made) Recall();
+  return 0;
+}
 
+// Makes a timer of a slot that is the caller's alone.  As soon as the slot has its queue, a mark
+// that an armer left behind lets a collector look at it; its word is disarmed.
+Handle Queue::HandOut(uint32_t slot, uint8_t axis, uint64_t cookie, uint16_t flags) {
   TimerSlot& timer = SlotTable::At(slot);
   const uint32_t generation = timer.life.generation() + 1;
   timer.frozen_overruns.store(0, std::memory_order_relaxed);
   timer.cookie.store(cookie, std::memory_order_relaxed);
   timer.position_or_next_free = 0;
   timer.queue.exchange(static_cast<uint16_t>((number_ + 1) | flags));
-  timer.axis.store(index, std::memory_order_relaxed);
+  timer.axis.store(axis, std::memory_order_relaxed);
   timer.life.set_generation(generation);
   SlotTable::HandedOut(generation);
-  // A holding leader sleeps only on the timerfds that there were before.
-  if (made) Recall();
-  *handle = Handle(slot, generation);
-  return 0;
+  return Handle(slot, generation);
+}
+
+int Queue::JoinWithSlot(uint8_t axis, uint32_t* slot) {
+  int error = index_.Join(axis);
+  if (error != 0) return error;
+  error = AllocateSlot(slot);
+  if (error != 0) index_.Leave(axis);
+  return error;
+}
+
+// A program with few timers has no stock, and keeps no memory for it.
+void Queue::FillStock() {
+  const uint32_t wanted = std::min(SlotStock::kSize, index_.timers() / 16);
+  for (uint32_t size = stock_.size(); size < wanted; ++size) {
+    uint32_t slot;
+    if (JoinWithSlot(kMonotonicAxis, &slot) != 0) return;
+    stock_.Put(slot);
+  }
+}
+
+// Requires that no call has the queue pinned.
+void Queue::EmptyStock() {
+  for (uint32_t slot; stock_.Take(&slot);) {
+    index_.Leave(kMonotonicAxis);
+    TimerSlots().Free(slot, slot, 1);
+  }
 }
 
 void Queue::DrainInbox() {
@@ -174,8 +210,13 @@ void Queue::DeletedTimer(uint32_t slot) {
       doorbell_.timer(axis).kind.load(std::memory_order_acquire) == AxisKind::kCpuTime;
   inbox_.Mark(memory_->inbox, slot);
   if (deleted_.fetch_add(1, std::memory_order_acq_rel) + 1 < kBacklog && !has_alarm) return;
-  Locked locked(lock_);
+  if (has_alarm) {
+    lock_.Acquire();
+  } else if (!lock_.TryAcquire()) {
+    return;  // a collector clears them out, or the next call of timer_delete does
+  }
   DrainInbox();
+  lock_.Release();
 }
 
 }  // namespace kevent::core

@@ -39,6 +39,7 @@
 #include "core/timers/clocks.h"
 #include "core/timers/inbox.h"
 #include "core/timers/setting.h"
+#include "core/timers/slot_stock.h"
 #include "core/timers/slot_table.h"
 #include "core/timers/timer_index.h"
 
@@ -236,7 +237,11 @@ class Queue : public KeventHost {
   int MoveInternalLocked(int fd, uint16_t role) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int FindOrMakeAxis(const ClockPlan& plan, uint8_t* index, bool* made)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  int JoinWithSlot(uint8_t axis, uint32_t* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   int AllocateSlot(uint32_t* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void FillStock() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void EmptyStock() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Handle HandOut(uint32_t slot, uint8_t axis, uint64_t cookie, uint16_t flags);
   int AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags, Handle* handle)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void DrainInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -260,7 +265,7 @@ class Queue : public KeventHost {
   void StopHolding(const Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned HoldersDescriptors(pollfd* descriptors) const;
 
-  Lock lock_;  // taken by collectors, timer_create and timer_delete
+  Lock lock_;  // taken by collectors, and by few calls of timer_create and timer_delete
 
   Lifetime lifetime_;
   uint32_t number_;
@@ -276,6 +281,7 @@ class Queue : public KeventHost {
   Sleepers sleepers_ ABSL_GUARDED_BY(lock_);
 
   Inbox inbox_;
+  SlotStock stock_;  // for timers on the monotonic clock; they count as members of its axis
   TimerIndex index_ ABSL_GUARDED_BY(lock_);
 };
 

@@ -316,7 +316,8 @@ class DoorbellLife {
     bool readable = model_.announced;
     pollfd polled[8];
     ASSERT_EQ(bell_.TimersToPoll(polled), model_.armed.size());
-    for (uint8_t i = 0; i < model_.armed.size(); ++i) {
+    for (size_t timer = 0; timer < model_.armed.size(); ++timer) {
+      const auto i = static_cast<uint8_t>(timer);
       const uint64_t armed = model_.armed[i];
       ASSERT_EQ(Sim().File(polled[i].fd)->moment, armed) << "timer " << int{i};
       if (armed != 0 && armed <= Now(i)) readable = true;

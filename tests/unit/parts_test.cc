@@ -5,7 +5,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <climits>
+#include <list>
 #include <memory>
 #include <random>
 #include <set>
@@ -15,6 +19,8 @@
 #include "core/timers/deadline_heap.h"
 #include "core/timers/handle.h"
 #include "core/timers/inbox.h"
+#include "core/timers/slot_stock.h"
+#include "tests/support/threads.h"
 
 namespace kevent::core {
 namespace {
@@ -153,6 +159,47 @@ struct Kernel {
   }
 };
 
+TEST(Stock, GivesEachSlotOnce) {
+  constexpr uint32_t kSlots = 100'000;
+  const auto stock = std::make_unique<SlotStock>();
+  std::array<std::vector<uint32_t>, 3> taken;
+  std::atomic<bool> over{false};
+  {
+    std::list<kevent_test::Thread> threads;
+    for (std::vector<uint32_t>& its : taken) {
+      threads.emplace_back([&] {
+        bool last;
+        do {
+          last = over;
+          for (uint32_t slot; stock->Take(&slot);) its.push_back(slot);
+        } while (!last);
+      });
+    }
+    for (uint32_t slot = 0; slot < kSlots;) {
+      if (stock->Put(slot)) ++slot;
+    }
+    over = true;
+  }
+  std::vector<uint32_t> all;
+  for (const std::vector<uint32_t>& its : taken) all.insert(all.end(), its.begin(), its.end());
+  std::sort(all.begin(), all.end());
+  ASSERT_EQ(all.size(), kSlots);
+  for (uint32_t slot = 0; slot < kSlots; ++slot) ASSERT_EQ(all[slot], slot);
+  EXPECT_EQ(stock->size(), 0u);
+}
+
+TEST(Stock, HasRoomForSoMany) {
+  const auto stock = std::make_unique<SlotStock>();
+  for (uint32_t slot = 0; slot < SlotStock::kSize; ++slot) {
+    EXPECT_EQ(stock->size(), slot);
+    EXPECT_TRUE(stock->Put(slot));
+  }
+  EXPECT_FALSE(stock->Put(SlotStock::kSize));
+  uint32_t slot;
+  for (uint32_t i = 0; i < SlotStock::kSize; ++i) EXPECT_TRUE(stock->Take(&slot));
+  EXPECT_FALSE(stock->Take(&slot));
+}
+
 TEST(KernelRegister, TellsOnce) {
   KernelRegister wanted = {};
   Kernel kernel;
@@ -217,6 +264,24 @@ TEST(KernelRegister, AnUntoldValueIsToldByTheNext) {
   EXPECT_FALSE(wanted.Load().told());
   wanted.Tell([&](uint64_t v) { kernel.Tell(v); });
   EXPECT_EQ(kernel.value, 5);
+}
+
+TEST(KernelRegister, APromiseHoldsForItsValue) {
+  KernelRegister wanted = {};
+  Kernel kernel;
+  wanted.RaiseAndPromise(5);
+  EXPECT_FALSE(wanted.Load().told());
+  EXPECT_TRUE(wanted.Load().will_be_told());
+  wanted.RaiseTo(4);  // no news
+  EXPECT_TRUE(wanted.Load().will_be_told());
+  wanted.RaiseTo(6);
+  EXPECT_FALSE(wanted.Load().will_be_told());
+  ASSERT_TRUE(wanted.Replace(wanted.Load(), 3));
+  EXPECT_TRUE(wanted.Load().will_be_told());
+  EXPECT_EQ(wanted.Load().value(), 3);
+  wanted.Tell([&](uint64_t v) { kernel.Tell(v); });
+  EXPECT_TRUE(wanted.Load().told());
+  EXPECT_EQ(kernel.value, 3);
 }
 
 TEST(KernelRegister, ReplaceLosesAgainstAnyChange) {

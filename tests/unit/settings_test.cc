@@ -36,6 +36,13 @@ int SetMany(std::vector<kevent_setting>& settings) {
                                  SetElsewhere);
 }
 
+template <typename MakeEntry>
+std::vector<kevent_setting> Entries(size_t num, MakeEntry make_entry) {
+  std::vector<kevent_setting> entries(num);
+  std::generate(entries.begin(), entries.end(), make_entry);
+  return entries;
+}
+
 class Settings : public EngineTest {
  protected:
   Settings() { g_elsewhere.clear(); }
@@ -70,8 +77,7 @@ TEST_F(Settings, EachIsSet) {
 
 TEST_F(Settings, AClockIsReadOnce) {
   for (const clockid_t clock : {CLOCK_MONOTONIC, CLOCK_BOOTTIME}) {
-    std::vector<kevent_setting> settings;
-    for (int i = 0; i < 40; ++i) settings.push_back(Entry(Make(clock), 0, kMillisecond));
+    auto settings = Entries(40, [&] { return Entry(Make(clock), 0, kMillisecond); });
     const uint64_t begin = Sim().Now(clock);
     Sim().reading_takes = 1;
     ASSERT_EQ(SetMany(settings), 40);
@@ -96,6 +102,32 @@ TEST_F(Settings, AQueueIsToldOnce) {
   EXPECT_FALSE(readable());
   Sim().Advance(1);
   EXPECT_TRUE(readable());
+}
+
+// A collector that is about to tell the kernel of a deadline tells it for armers of later ones.
+TEST_F(Settings, TheCollectorsCallIsNotMadeTwice) {
+  const Handle earliest = Make();
+  const Handle next = Make();
+  const Handle later = Make();
+  ASSERT_EQ(SetIn(earliest, kMillisecond), 0);
+  ASSERT_EQ(SetIn(next, 2 * kMillisecond), 0);
+  Sim().Advance(kMillisecond);
+  int set = 0;
+  Sim().before_call = [&](const std::string& call) {
+    if (call == "ArmTimerfd" && set++ == 0) {
+      EXPECT_EQ(SetIn(later, 3 * kMillisecond), 0);
+    }
+  };
+  Sim().calls.clear();
+  EXPECT_EQ(Collect(queue_).size(), 1);
+  Sim().before_call = nullptr;
+  EXPECT_EQ(set, 1);
+  EXPECT_EQ(CallCount("ArmTimerfd"), 1);
+  for (int i = 0; i < 2; ++i) {
+    Sim().Advance(2 * kMillisecond);
+    EXPECT_TRUE(readable());
+    EXPECT_EQ(Collect(queue_).size(), 1);
+  }
 }
 
 TEST_F(Settings, QueuesAndClocksAreToldEach) {
@@ -151,8 +183,7 @@ TEST_F(Settings, TheLaterOneOfATimerHolds) {
 }
 
 TEST_F(Settings, EqualDeadlinesComeInTheOrderOfTheArray) {
-  std::vector<kevent_setting> settings;
-  for (int i = 0; i < 50; ++i) settings.push_back(Entry(Make(), 0, kMillisecond));
+  auto settings = Entries(50, [&] { return Entry(Make(), 0, kMillisecond); });
   std::reverse(settings.begin(), settings.end());
   ASSERT_EQ(SetMany(settings), 50);
   Sim().Advance(kMillisecond);
@@ -245,8 +276,7 @@ TEST_F(Settings, ManyClocksOfThreads) {
 }
 
 TEST_F(Settings, ADeletedTimerAmongOthersThatAreSetAlike) {
-  std::vector<kevent_setting> settings;
-  for (int i = 0; i < 16; ++i) settings.push_back(Entry(Make(), 0, kMillisecond));
+  auto settings = Entries(16, [&] { return Entry(Make(), 0, kMillisecond); });
   ASSERT_EQ(Delete(HandleOf(settings[7].timer)), 0);
   const Handle gone = HandleOf(settings[7].timer);
   EXPECT_EQ(SetMany(settings), 15);
@@ -352,8 +382,7 @@ TEST_F(Settings, NoneAndTooMany) {
 }
 
 TEST_F(Settings, DueAlready) {
-  std::vector<kevent_setting> settings;
-  for (int i = 0; i < 10; ++i) settings.push_back(Entry(Make(), TIMER_ABSTIME, 1));
+  auto settings = Entries(10, [&] { return Entry(Make(), TIMER_ABSTIME, 1); });
   ASSERT_EQ(SetMany(settings), 10);
   EXPECT_TRUE(readable());
   EXPECT_EQ(Collect(queue_).size(), 10);

@@ -415,8 +415,9 @@ class IndexLife {
   void CheckAll() {
     ASSERT_EQ(index_.Check(), nullptr) << index_.Check();
     if (index_.has_released()) return;
-    for (uint8_t axis = 0; axis < index_.axis_count(); ++axis) {
-      ASSERT_EQ(index_.members(axis), Members(axis)) << "axis " << int{axis};
+    for (uint32_t i = 0; i < index_.axis_count(); ++i) {
+      const auto axis = static_cast<uint8_t>(i);
+      ASSERT_EQ(index_.members(axis), Members(axis)) << "axis " << i;
     }
     ASSERT_EQ(index_.timers(), timers_.size() + deleted_.size());
   }

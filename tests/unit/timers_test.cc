@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 
 #include <climits>
+#include <string>
+#include <utility>
 
 #include "core/calls/dump.h"
 #include "core/timers/slot_table.h"
@@ -15,6 +17,7 @@ namespace kevent_test {
 namespace {
 
 using kevent::core::kLastGeneration;
+using kevent::core::Registry;
 using kevent::core::SlotTable;
 
 class Timers : public EngineTest {};
@@ -556,6 +559,42 @@ TEST_F(Timers, SlotsAreReusedFirstInFirstOut) {
   for (size_t i = 0; i < freed.size(); ++i) {
     for (size_t j = i + 1; j < freed.size() && j < i + 64; ++j) ASSERT_NE(freed[i], freed[j]);
   }
+}
+
+// With many timers a queue has slots ready.  A collector that holds the queue's lock makes a system
+// call while timers are made.
+TEST_F(Timers, ManyAreMadeWithoutTheQueuesLock) {
+  constexpr int kMany = 600;
+  const int queue = kevent::core::InitQueue(nullptr, 0, 0);
+  const uint32_t number = Registry::Get(queue).queue();
+  std::vector<Handle> timers;
+  for (int i = 0; i < kMany; ++i) timers.push_back(Create(queue, CLOCK_MONOTONIC));
+  ASSERT_EQ(SetIn(timers[0], kMillisecond), 0);
+  ASSERT_EQ(SetIn(timers[1], kSecond), 0);
+  Sim().Advance(kMillisecond);
+  bool made = false;
+  Sim().before_call = [&](const std::string& call) {
+    if (call != "ArmTimerfd" || std::exchange(made, true)) return;
+    for (int i = 0; i < 4; ++i) timers.push_back(Create(queue, CLOCK_MONOTONIC, 7));
+    ASSERT_EQ(SetIn(timers.back(), kMillisecond), 0);
+  };
+  EXPECT_EQ(Collect(queue).size(), 1);
+  Sim().before_call = nullptr;
+  EXPECT_TRUE(made);
+  CheckQueues();
+  Sim().Advance(kMillisecond);
+  const std::vector<ukevent> events = Collect(queue);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(events[0].ptr, reinterpret_cast<void*>(7));
+
+  // The slots that are left go with the queue, so that another one can take its place.
+  for (const Handle timer : timers) EXPECT_EQ(Delete(timer), 0);
+  kevent::core::CloseDescriptor(queue);
+  const int next = kevent::core::InitQueue(nullptr, 0, 0);
+  EXPECT_EQ(Registry::Get(next).queue(), number);
+  const Handle timer = Create(next, CLOCK_MONOTONIC);
+  EXPECT_EQ(Delete(timer), 0);
+  kevent::core::CloseDescriptor(next);
 }
 
 TEST_F(Timers, ASlotWithoutGenerationsIsRetired) {

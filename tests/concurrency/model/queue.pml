@@ -38,11 +38,12 @@ typedef Slot {
 };
 Slot slot[TIMERS];
 
-/* core/base/kernel_register.h: value, whether it was told, count of changes; and what
- * the kernel has. */
+/* core/base/kernel_register.h: value, whether it was told, whether a thread that holds the lock
+ * has promised to tell it, count of changes; and what the kernel has. */
 typedef Register {
   byte value;
   bool told = true;
+  bool promised;
   byte count;
 };
 Register armed;     /* deadline; 0: none */
@@ -71,12 +72,14 @@ bool signals_blocked;
 
 /* ---- core/base/kernel_register.h ------------------------------------------------ */
 
-inline Raise(reg, to) {
+inline Raise(reg, to, promise) {
   if
-  :: EARLIER(to, reg.value) -> reg.value = to; reg.told = false; reg.count = (reg.count + 1) % 16
+  :: EARLIER(to, reg.value) ->
+     reg.value = to; reg.told = false; reg.promised = promise; reg.count = (reg.count + 1) % 16
   :: else
   fi
 }
+
 
 /* Tell: the call, then told unless something changed meanwhile. */
 #ifdef WITHOUT_SECOND_LOOK_AFTER_TELLING
@@ -91,7 +94,7 @@ inline TellArmed() {
      timerfd = value; /* ArmSource */
      atomic {
        if
-       :: UNCHANGED(armed) -> armed.told = true; break
+       :: UNCHANGED(armed) -> armed.told = true; armed.promised = false; break
        :: else
        fi
      }
@@ -124,7 +127,7 @@ inline Ring() {
 /* ---- core/queue/arming.cc, core/queue/doorbell.cc ------------------------------------------ */
 
 inline Lower(to) {
-  atomic { Raise(armed, to) }
+  atomic { Raise(armed, to, false) }
   if
   :: !armed.told -> TellArmed()
   :: else
@@ -132,7 +135,7 @@ inline Lower(to) {
 }
 
 inline Announce() {
-  atomic { Raise(announced, 1) }
+  atomic { Raise(announced, 1, false) }
   if
   :: !announced.told -> TellAnnounced()
   :: else
@@ -152,7 +155,7 @@ inline Armed(t, d) {
 inline NotifyBy(d) {
   tell = true;
   if
-  :: armed.value != 0 && armed.value <= d && armed.told -> tell = false
+  :: armed.value != 0 && armed.value <= d && (armed.told || armed.promised) -> tell = false
   :: else
   fi;
   if
@@ -373,12 +376,13 @@ inline Rearm() {
   do
   :: atomic { value = armed.value; count = armed.count; spent = (value != 0 && value <= clock) }
      if
-     :: !spent -> atomic { Raise(armed, next) } break
+     :: !spent -> atomic { Raise(armed, next, true) } break
      :: else ->
         atomic {
           if
           :: armed.value == value && armed.count == count ->
-             armed.value = next; armed.told = false; armed.count = (armed.count + 1) % 16; break
+             armed.value = next; armed.told = false; armed.promised = true;
+             armed.count = (armed.count + 1) % 16; break
           :: else
           fi
         }
@@ -411,7 +415,7 @@ inline AnnounceToStay() {
   atomic {
     if
     :: announced.value != 0 -> announced.told = false; announced.count = (announced.count + 1) % 16
-    :: else -> Raise(announced, 1)
+    :: else -> Raise(announced, 1, false)
     fi
   }
   TellAnnounced()
