@@ -90,8 +90,8 @@ bool InTableOf(int fd);
 bool IsLocked(int fd);
 
 // True if the calling thread is known to have another table of descriptors than this thread of the
-// process (kcmp).  False where the kernel does not say, as the thread has ended or a sandbox refuses
-// to.
+// process (kcmp).  False where the kernel does not say, as the thread has ended or a sandbox
+// refuses to.
 bool HasAnotherTableThan(int thread);
 
 // EpollTake returns `token` with the member.

@@ -407,8 +407,9 @@ class QueueUser {
     request.req_flags = KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_ONESHOT;
     request.id.raw[0] = static_cast<uint32_t>(ends[0]);
     const int answered = kevent_ctl(Name(), KEVENT_CTL_ADD, 1, &request);
-    EXPECT(answered == 0, "kevent_ctl of the pipe %d: %d, flags %x, data %u %u; %s", ends[0], answered,
-           request.ret_flags, request.ret_data[0], request.ret_data[1], FileOf(ends[0]).c_str());
+    EXPECT(answered == 0, "kevent_ctl of the pipe %d: %d, flags %x, data %u %u; %s", ends[0],
+           answered, request.ret_flags, request.ret_data[0], request.ret_data[1],
+           FileOf(ends[0]).c_str());
     EXPECT(write(ends[1], "x", 1) == 1, "write");
     ukevent event;
     const int count = kevent_get_events(Name(), 1, 1, &kLong, &event, 0);
