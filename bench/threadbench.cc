@@ -197,7 +197,7 @@ class Run {
   Cost Together(unsigned collectors) {
     std::atomic<bool> over{false};
     std::vector<std::thread> collecting;
-    for (unsigned i = 0; i < std::max<size_t>(collectors, ways_.size()); ++i) {
+    for (unsigned i = 0; i < collectors; ++i) {
       collecting.emplace_back([this, &over, way = ways_[i % ways_.size()].get()] {
         while (!over) way->Collect(true, seen_.get());
       });
@@ -217,9 +217,9 @@ class Run {
       for (std::thread& thread : arming) thread.join();
       return done.load();
     });
-    ExpectAll();
     over = true;
     for (std::thread& thread : collecting) thread.join();
+    ExpectAll();
     return cost;
   }
 
@@ -240,13 +240,15 @@ class Run {
   // Whatever was set, created and deleted: each timer that is set now expires.
   void ExpectAll() {
     for (const auto& armer : armers_) armer->SetAll(3600 * kSecond);
-    usleep(200'000);
-    for (size_t i = 0; i < count_; ++i) seen_[i] = false;
+    do {
+      for (size_t i = 0; i < count_; ++i) seen_[i] = false;
+      for (const auto& way : ways_) way->Collect(false, seen_.get());
+    } while (std::any_of(&seen_[0], &seen_[count_], [](const auto& seen) { return seen.load(); }));
     for (const auto& armer : armers_) armer->SetAll(1);
     const double patience = Read(CLOCK_MONOTONIC) + 30;
     for (size_t i = 0; i < count_; ++i) {
       while (!seen_[i]) {
-        usleep(1000);
+        for (const auto& way : ways_) way->Collect(false, seen_.get());
         if (Read(CLOCK_MONOTONIC) < patience) continue;
         std::fprintf(stderr, "threadbench: timer %zu has not expired\n", i);
         std::exit(EXIT_FAILURE);
@@ -266,6 +268,7 @@ class Strangers {
   explicit Strangers(unsigned count) {
     for (unsigned i = 0; i < count; ++i) {
       const pid_t child = fork();
+      Must(child >= 0, "fork");
       if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         std::atomic<unsigned> turns{0};
@@ -323,12 +326,18 @@ int main(int argc, char** argv) {
       for (unsigned collectors = 1; collectors <= most; collectors *= 2) {
         progress.Show("%u strangers, %u armers, %u collectors", strangers, armers, collectors);
         const Cost one = Run(Kind::kOneQueue, armers).Together(collectors);
-        const Cost each = Run(Kind::kQueueEach, armers).Together(collectors);
+        // A queue takes a collector.
+        const bool enough = collectors >= armers;
+        const Cost each = enough ? Run(Kind::kQueueEach, armers).Together(collectors) : Cost{0, 0};
         const Cost kernel = Run(Kind::kSignals, armers).Together(collectors);
         progress.Show("%s", "");
         std::printf("%6u %6u         ", armers, collectors);
         Print(one, alone);
-        Print(each, alone);
+        if (enough) {
+          Print(each, alone);
+        } else {
+          std::printf(" | %-27s", "");
+        }
         Print(kernel, kernel_alone);
         std::printf("\n");
         std::fflush(stdout);
