@@ -13,10 +13,11 @@
 // - a value is marked as told only if nothing was changed since before the call, not even to
 //   another value and back: the call that told the other value may have come in between.
 //
-// A thread that holds the queue's lock promises to tell the value that it proposes.  Threads that
-// find such a value rely on that, rather than make the same call at the same time.  Others promise
-// nothing: whoever relied on that would wait for a thread of whatever priority, where the holder of
-// the lock has the priority of the threads that wait for the lock.
+// A collector that replaces a deadline which has passed promises to tell the next one: until it
+// does, the kernel's timer makes the queue readable.  Threads that find such a value rely on that,
+// rather than make the same call at the same time.  Nobody else promises anything: whoever relied
+// on that would hear nothing from the kernel until that thread goes on, which he may have
+// interrupted.
 //
 // See docs/engine.md, "Telling the kernel".
 
@@ -61,15 +62,18 @@ class KernelRegister {
 
   // Raises the value to at least `value`.  Afterwards the value has to be told unless
   // Load().told().
-  void RaiseTo(uint64_t value) { RaiseTo(value, kUntold); }
-  // Does what RaiseTo does, with the promise to tell the value.
-  void RaiseAndPromise(uint64_t value) { RaiseTo(value, kUntold | kPromised); }
+  void RaiseTo(uint64_t value) {
+    AtomicPair::Halves found = pair_.Guess();
+    while (State(found).value() < value && !pair_.Swap(found, Changed(found, value, kUntold))) {
+    }
+  }
 
-  // Replaces the state `seen` by another value, with the promise to tell it; false if the register
-  // no longer holds `seen`.
-  bool Replace(State seen, uint64_t value) {
-    AtomicPair::Halves found = seen.halves_;
-    return pair_.Swap(found, Changed(found, value, kUntold | kPromised));
+  // Replaces the state `seen` by another value, to be told; false if the register no longer holds
+  // `seen`.
+  bool Replace(State seen, uint64_t value) { return Replace(seen, value, kUntold); }
+  // Does what Replace does, with the promise to tell the value.
+  bool ReplaceAndPromise(State seen, uint64_t value) {
+    return Replace(seen, value, kUntold | kPromised);
   }
 
   // Tells the kernel by `call(value)`, until the register holds the value that was told.
@@ -95,10 +99,9 @@ class KernelRegister {
     return {value << 2 | telling, from.high + 1};
   }
 
-  void RaiseTo(uint64_t value, uint64_t telling) {
-    AtomicPair::Halves found = pair_.Guess();
-    while (State(found).value() < value && !pair_.Swap(found, Changed(found, value, telling))) {
-    }
+  bool Replace(State seen, uint64_t value, uint64_t telling) {
+    AtomicPair::Halves found = seen.halves_;
+    return pair_.Swap(found, Changed(found, value, telling));
   }
 
   AtomicPair pair_;

@@ -227,15 +227,19 @@ bool Doorbell::Rearm(uint8_t index, Nanoseconds next, Nanoseconds now, bool foun
   }
   if (!spent && found_nothing && seen.value() != 0) spent = timer.IsReadableInVain();
 
-  while (spent && !timer.armed.Replace(seen, wanted)) {
+  // Only a timerfd stays readable.
+  const bool stays = timer.kind.load(std::memory_order_acquire) != AxisKind::kCpuTime;
+  while (spent &&
+         !(stays && KernelTimer::HasCome(seen, now) ? timer.armed.ReplaceAndPromise(seen, wanted)
+                                                    : timer.armed.Replace(seen, wanted))) {
     seen = timer.armed.Load();
     spent = KernelTimer::HasCome(seen, now);
   }
   if (!spent) {
-    timer.armed.RaiseAndPromise(wanted);
+    timer.armed.RaiseTo(wanted);
   } else if (index == kMonotonicAxis && TimerAnnounces()) {
     // An armer has found the kernel without memory since the collector withdrew the announcement.
-    timer.armed.RaiseAndPromise(Earliness(1));
+    timer.armed.RaiseTo(Earliness(1));
   }
   if (!timer.armed.Load().told()) TellArmed(index);
   return spent && wanted < seen.value();

@@ -269,15 +269,18 @@ TEST(KernelRegister, AnUntoldValueIsToldByTheNext) {
 TEST(KernelRegister, APromiseHoldsForItsValue) {
   KernelRegister wanted = {};
   Kernel kernel;
-  wanted.RaiseAndPromise(5);
+  wanted.RaiseTo(8);
+  ASSERT_TRUE(wanted.ReplaceAndPromise(wanted.Load(), 5));
   EXPECT_FALSE(wanted.Load().told());
   EXPECT_TRUE(wanted.Load().will_be_told());
   wanted.RaiseTo(4);  // no news
   EXPECT_TRUE(wanted.Load().will_be_told());
   wanted.RaiseTo(6);
   EXPECT_FALSE(wanted.Load().will_be_told());
-  ASSERT_TRUE(wanted.Replace(wanted.Load(), 3));
+  ASSERT_TRUE(wanted.ReplaceAndPromise(wanted.Load(), 4));
   EXPECT_TRUE(wanted.Load().will_be_told());
+  ASSERT_TRUE(wanted.Replace(wanted.Load(), 3));
+  EXPECT_FALSE(wanted.Load().will_be_told());
   EXPECT_EQ(wanted.Load().value(), 3);
   wanted.Tell([&](uint64_t v) { kernel.Tell(v); });
   EXPECT_TRUE(wanted.Load().told());

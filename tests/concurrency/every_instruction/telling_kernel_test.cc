@@ -77,12 +77,13 @@ TEST_F(TellingTheKernel, SettingsOfTwoThreads) {
 // Why a collector puts the kernel's timer off or withdraws the announcement.
 enum class Head {
   kAnnounced,  // armed when it was due already
+  kFirst,      // as before, and the other timer was armed after that: the kernel knows of none
   kExpired,    // in the index, the kernel's timer expired
   kPutOff,     // as before, but the timer was set to later meanwhile
 };
 
 void Prepare(const Scene& scene, const Timer& head, Head kind) {
-  if (kind == Head::kAnnounced) {
+  if (kind == Head::kAnnounced || kind == Head::kFirst) {
     head.Expire();
     return;
   }
@@ -96,38 +97,49 @@ void Prepare(const Scene& scene, const Timer& head, Head kind) {
   AwaitReadable(scene.queue.fd());
 }
 
-void SettingDuringACollection(Head kind, bool of_the_head) {
+void SettingDuringACollection(Head kind, bool of_the_head, bool is_later) {
   for (Stepper stepper(Intruder::kOtherThread); stepper.Next();) {
     const Scene scene;
     const Timer head(scene.queue.fd(), 3);
-    scene.one.ArmIn(kHour);
+    if (kind != Head::kFirst) scene.one.ArmIn(kHour);
     Prepare(scene, head, kind);
+    if (kind == Head::kFirst) scene.one.ArmIn(kHour);
 
     const Nanos near = Now(CLOCK_MONOTONIC) + kMinute;
     std::array<ukevent, 8> events;
     int count = 0;
+    bool heard = false;  // by who polls, however long the collection is held up
     stepper.Run(
         [&] { count = kevent_get_events(scene.queue.fd(), 0, 8, nullptr, events.data(), 0); },
-        [&] { SetAt(of_the_head ? head : scene.other, near); });
-    EXPECT_TRUE(scene.KernelExpiresBy(stepper.interrupted() ? near : near + kHour));
+        [&] {
+          const Nanos moment = is_later ? near + 2 * kHour : near;
+          SetAt(of_the_head ? head : scene.other, moment);
+          heard = Readable(scene.queue.fd()) || scene.KernelExpiresBy(moment);
+        });
+    EXPECT_EQ(heard, stepper.interrupted());
+    EXPECT_TRUE(scene.KernelExpiresBy(stepper.interrupted() && !is_later ? near : near + kHour));
     EXPECT_FALSE(Readable(scene.queue.fd()));
     EXPECT_LE(count, kind == Head::kPutOff ? 0 : 1);
   }
 }
 
+void SettingDuringACollection(Head kind) {
+  for (const bool of_the_head : {false, true}) {
+    for (const bool is_later : {false, true}) SettingDuringACollection(kind, of_the_head, is_later);
+  }
+}
+
 TEST_F(TellingTheKernel, SettingWhileTheAnnouncementIsWithdrawn) {
-  SettingDuringACollection(Head::kAnnounced, false);
-  SettingDuringACollection(Head::kAnnounced, true);
+  SettingDuringACollection(Head::kAnnounced);
+  SettingDuringACollection(Head::kFirst);
 }
 
 TEST_F(TellingTheKernel, SettingWhileAnExpiredTimerIsCollected) {
-  SettingDuringACollection(Head::kExpired, false);
-  SettingDuringACollection(Head::kExpired, true);
+  SettingDuringACollection(Head::kExpired);
 }
 
 TEST_F(TellingTheKernel, SettingWhileATimerThatWasPutOffIsMoved) {
-  SettingDuringACollection(Head::kPutOff, false);
-  SettingDuringACollection(Head::kPutOff, true);
+  SettingDuringACollection(Head::kPutOff);
 }
 
 }  // namespace

@@ -38,8 +38,8 @@ typedef Slot {
 };
 Slot slot[TIMERS];
 
-/* core/base/kernel_register.h: value, whether it was told, whether a thread that holds the lock
- * has promised to tell it, count of changes; and what the kernel has. */
+/* core/base/kernel_register.h: value, whether it was told, whether a collector has promised to
+ * tell it, count of changes; and what the kernel has. */
 typedef Register {
   byte value;
   bool told = true;
@@ -72,14 +72,13 @@ bool signals_blocked;
 
 /* ---- core/base/kernel_register.h ------------------------------------------------ */
 
-inline Raise(reg, to, promise) {
+inline Raise(reg, to) {
   if
   :: EARLIER(to, reg.value) ->
-     reg.value = to; reg.told = false; reg.promised = promise; reg.count = (reg.count + 1) % 16
+     reg.value = to; reg.told = false; reg.promised = false; reg.count = (reg.count + 1) % 16
   :: else
   fi
 }
-
 
 /* Tell: the call, then told unless something changed meanwhile. */
 #ifdef WITHOUT_SECOND_LOOK_AFTER_TELLING
@@ -127,7 +126,7 @@ inline Ring() {
 /* ---- core/queue/arming.cc, core/queue/doorbell.cc ------------------------------------------ */
 
 inline Lower(to) {
-  atomic { Raise(armed, to, false) }
+  atomic { Raise(armed, to) }
   if
   :: !armed.told -> TellArmed()
   :: else
@@ -135,7 +134,7 @@ inline Lower(to) {
 }
 
 inline Announce() {
-  atomic { Raise(announced, 1, false) }
+  atomic { Raise(announced, 1) }
   if
   :: !announced.told -> TellAnnounced()
   :: else
@@ -376,7 +375,7 @@ inline Rearm() {
   do
   :: atomic { value = armed.value; count = armed.count; spent = (value != 0 && value <= clock) }
      if
-     :: !spent -> atomic { Raise(armed, next, true) } break
+     :: !spent -> atomic { Raise(armed, next) } break
      :: else ->
         atomic {
           if
@@ -415,7 +414,7 @@ inline AnnounceToStay() {
   atomic {
     if
     :: announced.value != 0 -> announced.told = false; announced.count = (announced.count + 1) % 16
-    :: else -> Raise(announced, 1, false)
+    :: else -> Raise(announced, 1)
     fi
   }
   TellAnnounced()
