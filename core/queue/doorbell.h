@@ -64,6 +64,7 @@
 #include "core/base/kernel_register.h"
 #include "core/base/seq_cst.h"
 #include "core/descriptors/kept_table.h"
+#include "core/descriptors/process_state.h"
 #include "core/descriptors/registry.h"
 #include "core/queue/kernel_timer.h"
 #include "core/queue/lifetime.h"
@@ -77,15 +78,19 @@ class LineWriter;
 // Adds one to a counter for as long as the object lives.
 class Counted {
  public:
-  explicit Counted(std::atomic<uint32_t>& count) : count_(count) {
+  explicit Counted(std::atomic<uint32_t>& count) : count_(count), process_(Process::id()) {
     count_.fetch_add(1, std::memory_order_seq_cst);
   }
-  ~Counted() { count_.fetch_sub(1, std::memory_order_seq_cst); }
+  // In a child of fork, in which a handler has returned, the count is wiped.
+  ~Counted() {
+    if (Process::id() == process_) count_.fetch_sub(1, std::memory_order_seq_cst);
+  }
   Counted(const Counted&) = delete;
   Counted& operator=(const Counted&) = delete;
 
  private:
   std::atomic<uint32_t>& count_;
+  const int process_;
 };
 
 // Zeroed memory is the doorbell of a queue that was never opened.

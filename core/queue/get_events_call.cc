@@ -98,6 +98,7 @@ int GetEventsCall::CollectOrSleep() {
   if (result != 0 || !may_sleep || to_return_) return result;
   if (interrupted != 0) return interrupted;
   const int flags = StatusFlags();
+  if (InChild()) return -EINTR;
   if (flags < 0) {  // closed by a system call that the library does not see
     GiveUp();
     return flags;

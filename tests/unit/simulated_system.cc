@@ -514,6 +514,7 @@ int DuplicateTo(int fd, int target, int) {
 int DescriptorFlags(int fd) { return Sim().IsOpen(fd) ? FD_CLOEXEC : -EBADF; }
 
 int StatusFlags(int fd) {
+  ENTER();
   const auto file = Sim().File(fd);
   return file == nullptr ? -EBADF : file->status_flags;
 }

@@ -5,6 +5,8 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
+#include <string>
 #include <utility>
 
 #include "core/system/system.h"
@@ -41,6 +43,35 @@ TEST_F(Waiting, FewerAtTheTimeout) {
   const timespec timeout = ToTimespec(25 * kMillisecond);
   EXPECT_EQ(Collect(queue_, 3, 8, &timeout).size(), 2);
   EXPECT_EQ(elapsed(), 25 * kMillisecond);
+}
+
+// A handler forks in a call that has its place among the sleepers and has yet to sleep, and
+// returns in the child, where the queue is another one.
+TEST_F(EngineTest, ACallThatGoesOnInAChild) {
+  for (const bool nonblocking : {false, true}) {
+    const int queue = kevent::core::InitQueue(nullptr, 0, 0);
+    bool forked = false;
+    Sim().before_call = [&](const std::string& call) {
+      if (call != "StatusFlags" || std::exchange(forked, true)) return;
+      Sim().Fork(true);
+      if (nonblocking) Sim().File(queue)->status_flags |= O_NONBLOCK;
+    };
+    const uint64_t begin = Sim().Now(CLOCK_MONOTONIC);
+    const timespec timeout = {1, 0};
+    int result;
+    EXPECT_TRUE(Collect(queue, 1, 8, &timeout, &result).empty());
+    Sim().before_call = nullptr;
+    Sim().File(queue)->status_flags &= ~O_NONBLOCK;
+    EXPECT_TRUE(forked);
+    EXPECT_EQ(result, -EINTR);
+    EXPECT_EQ(Sim().Now(CLOCK_MONOTONIC), begin);
+    CheckQueues();
+    const Handle timer = Create(queue, CLOCK_MONOTONIC);
+    EXPECT_EQ(SetIn(timer, kMillisecond), 0);
+    EXPECT_EQ(Collect(queue, 1, 8).size(), 1);
+    EXPECT_EQ(Delete(timer), 0);
+    kevent::core::CloseDescriptor(queue);
+  }
 }
 
 TEST_F(Waiting, AtMostMax) {
