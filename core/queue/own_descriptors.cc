@@ -26,8 +26,9 @@ void Queue::CloseInternals() {
     // other parts of the set takes locks, which the thread may hold if a handler runs this.
     set->completions().Clear();
   }
+  const bool has_stock = stock_.size() != 0;
   lifetime_.InternalsAreClosed();
-  if (set != nullptr) Queues::HasUncleared();
+  if (set != nullptr || has_stock) Queues::HasUncleared();
 }
 
 // Closes the descriptors of kevents, and numbers that were left open.

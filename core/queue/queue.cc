@@ -2,6 +2,7 @@
 
 #include "core/queue/queue.h"
 
+#include <absl/base/optimization.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -117,6 +118,10 @@ int Queue::AllocateSlot(uint32_t* slot) {
     Queues::ClearClosed();
     error = TimerSlots().Allocate(slot);
   }
+  if (error != 0 && stock_.Take(slot)) {
+    index_.Leave(kMonotonicAxis);
+    return 0;
+  }
   if (error != 0) return error;
   error = inbox_.Reserve(memory_->inbox, *slot);
   if (error != 0) TimerSlots().Free(*slot, *slot, 1);
@@ -152,10 +157,24 @@ int Queue::AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags
   return 0;
 }
 
+namespace {
+
+// A handler that has interrupted a setting and forked returns in the child, where the slot is
+// wiped: the setting is made there, of no timer.
+void Disarm(TimerSlot& timer) {
+  PackedSetting before = timer.word.Guess();
+  while (ABSL_PREDICT_FALSE(before.Unpack().armed() || before.interval() != 0)) {
+    if (timer.word.Swap(before, PackedSetting(Disarmed(before.Unpack())))) return;
+  }
+}
+
+}  // namespace
+
 // Makes a timer of a slot that is the caller's alone.  As soon as the slot has its queue, a mark
 // that an armer left behind lets a collector look at it; its word is disarmed.
 Handle Queue::HandOut(uint32_t slot, uint8_t axis, uint64_t cookie, uint16_t flags) {
   TimerSlot& timer = SlotTable::At(slot);
+  Disarm(timer);
   const uint32_t generation = timer.life.generation() + 1;
   timer.frozen_overruns.store(0, std::memory_order_relaxed);
   timer.cookie.store(cookie, std::memory_order_relaxed);
