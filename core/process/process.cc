@@ -55,7 +55,7 @@ constinit std::atomic<uint32_t> g_table_requests{0};
 // process's.  They are compared where no lock tells.
 thread_local constinit uint32_t t_table_request = 0;
 constinit std::atomic<uint32_t> g_makers_table_request{0};
-// The thread that has made the table the process's.
+// The thread that has made the table the process's; 0: it is not known.
 constinit std::atomic<int> g_maker{0};
 
 Wiped& State() { return *g_wiped.load(std::memory_order_acquire); }
@@ -286,14 +286,14 @@ bool Process::TakesTable() {
   if (table == Table::kUnknown && !any_use) {
     const uint32_t before =
         g_makers_table_request.exchange(t_table_request, std::memory_order_seq_cst);
-    const int maker_before = g_maker.exchange(sys::ThreadId(), std::memory_order_seq_cst);
+    g_maker.store(sys::ThreadId(), std::memory_order_seq_cst);
     g_table.fetch_add(1, std::memory_order_seq_cst);
     table = CallersTable(&any_use);
     if (table == Table::kUnknown && !any_use) {
       KeptTable::DropPipe();
       return true;
     }
-    g_maker.store(maker_before, std::memory_order_seq_cst);
+    g_maker.store(0, std::memory_order_seq_cst);  // the former maker may have left meanwhile
     g_makers_table_request.store(before, std::memory_order_seq_cst);
     g_table.fetch_add(1, std::memory_order_seq_cst);
   }

@@ -45,7 +45,9 @@ int ProcessId() { return CallInt(SYS_getpid); }
 int ThreadId() { return CallInt(SYS_gettid); }
 
 bool HasAnotherTableThan(int thread) {
-  return CallInt(SYS_kcmp, ThreadId(), thread, KCMP_FILES, 0, 0) > 0;
+  // If the thread has ended, another process may have its id.
+  return CallInt(SYS_tgkill, ProcessId(), thread, 0) == 0 &&
+         CallInt(SYS_kcmp, ThreadId(), thread, KCMP_FILES, 0, 0) > 0;
 }
 
 bool ProcessExists(int id) { return CallInt(SYS_kill, id, 0) != -ESRCH; }
