@@ -3,8 +3,8 @@
 // A variable by which threads agree without a lock.  All threads see all accesses to all such
 // variables in one order, and no write is a plain store, which a store buffer could hold back.  The
 // model has no store buffers; so the members that it is made of
-// (tests/concurrency/model/members.txt) are of this type, or pairs (core/base/atomic_pair.h), which
-// have no other accesses either.
+// (tests/concurrency/model/members.txt, which names the exception) are of this type, or pairs
+// (core/base/atomic_pair.h), which have no other accesses either.
 
 #ifndef KEVENT_CORE_BASE_SEQ_CST_H_
 #define KEVENT_CORE_BASE_SEQ_CST_H_

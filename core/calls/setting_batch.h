@@ -72,7 +72,7 @@ class SettingBatch {
     PackedSetting before[kPart];
     PackedSetting after[kPart];
   };
-  // False if one of them is something else: then nothing was done.
+  // False if one of them is something else: then no timer was set.
   bool PrepareOneShots(const Part& part, OneShots* prepared);
   unsigned SetOneShots(const Part& part, OneShots& prepared);
   unsigned SetAny(const Part& part, SetElsewhere set_elsewhere);

@@ -6,11 +6,13 @@
 //   Lifetime    names and pins of the queue, and whether it is open (core/queue/lifetime.h)
 //   Doorbell    how the kernel learns that something can be collected (core/queue/doorbell.h)
 //   Inbox       timers that were armed since the last look (core/timers/inbox.h)
+//   SlotStock   slots for timers to come (core/timers/slot_stock.h)
 //   TimerIndex  what is due and what comes next (core/timers/timer_index.h)
 //   EventSet    kevents and completions that are ready (core/kevents/event_set.h)
 //   EventRing   the program's ring (core/operations/event_ring.h)
 //   Sleepers    the threads that sleep for events (core/queue/sleepers.h)
-// Lifetime, Doorbell and Inbox are without locks; the others are under the queue's lock.
+// Lifetime, Doorbell and Inbox are without locks, and so is taking a slot from the stock; the
+// others are under the queue's lock.
 //
 // Armers, which are async-signal-safe and take no lock, go from Inbox to Doorbell; collectors go
 // through TimerIndex and EventSet with a Collector (core/queue/collector.h), and sleep in
@@ -265,7 +267,7 @@ class Queue : public KeventHost {
   void StopHolding(const Sleeper& sleeper) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   unsigned HoldersDescriptors(pollfd* descriptors) const;
 
-  Lock lock_;  // taken by collectors, and by few calls of timer_create and timer_delete
+  Lock lock_;  // taken by collectors, and by timer_create and timer_delete now and then
 
   Lifetime lifetime_;
   uint32_t number_;

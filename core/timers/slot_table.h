@@ -80,7 +80,8 @@ class ScheduledAt {
 };
 
 // A slot's generation is odd while its timer lives, and even from timer_delete on.  Its queue is 0
-// while it lies on the free list.  Zeroed memory is a slot that was never used.
+// while it lies on the free list or in the stock of a queue.  Zeroed memory is a slot that was
+// never used.
 struct alignas(64) TimerSlot {
   // Flags beside the number of the queue.  kAbandoned: timer_delete has done with the slot, and its
   // queue may release it.  kOfKevent: the timer is a KEVENT_TIMER, and its cookie is the number of

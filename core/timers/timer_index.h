@@ -27,7 +27,7 @@
 // kernel's timers nor the table of slots.
 //
 // All of it is guarded by the lock of the queue.  So are the members of TimerSlot that say where a
-// timer is.
+// timer is, from the moment on that the slot has its queue.
 
 #ifndef KEVENT_CORE_TIMERS_TIMER_INDEX_H_
 #define KEVENT_CORE_TIMERS_TIMER_INDEX_H_
@@ -83,7 +83,7 @@ class TimerIndex {
 
   uint32_t axis_count() const { return axis_count_; }
   uint32_t members(uint8_t axis) const { return axes_[axis].members; }
-  // The number of timers that have joined an axis and not left it.
+  // The number of timers that have joined an axis and not left it, slots in stock included.
   uint32_t timers() const { return timers_; }
 
   // ---- Following the words ----
