@@ -64,7 +64,6 @@
 #include "core/base/kernel_register.h"
 #include "core/base/seq_cst.h"
 #include "core/descriptors/kept_table.h"
-#include "core/descriptors/process_state.h"
 #include "core/descriptors/registry.h"
 #include "core/queue/kernel_timer.h"
 #include "core/queue/lifetime.h"
@@ -78,19 +77,19 @@ class LineWriter;
 // Adds one to a counter for as long as the object lives.
 class Counted {
  public:
-  explicit Counted(std::atomic<uint32_t>& count) : count_(count), process_(Process::id()) {
-    count_.fetch_add(1, std::memory_order_seq_cst);
+  explicit Counted(std::atomic<uint32_t>& count) : count_(&count) {
+    count_->fetch_add(1, std::memory_order_seq_cst);
   }
-  // In a child of fork, in which a handler has returned, the count is wiped.
   ~Counted() {
-    if (Process::id() == process_) count_.fetch_sub(1, std::memory_order_seq_cst);
+    if (count_ != nullptr) count_->fetch_sub(1, std::memory_order_seq_cst);
   }
+  // The counter was wiped, as this is a child of fork, in which a handler has returned.
+  void Forget() { count_ = nullptr; }
   Counted(const Counted&) = delete;
   Counted& operator=(const Counted&) = delete;
 
  private:
-  std::atomic<uint32_t>& count_;
-  const int process_;
+  std::atomic<uint32_t>* count_;
 };
 
 // Zeroed memory is the doorbell of a queue that was never opened.
@@ -123,6 +122,7 @@ class alignas(64) Doorbell {
   class NumbersUsed : private Counted {
    public:
     explicit NumbersUsed(Doorbell& doorbell) : Counted(doorbell.telling_) {}
+    using Counted::Forget;
   };
   bool numbers_are_used() const { return telling_.load(std::memory_order_seq_cst) != 0; }
 

@@ -139,8 +139,10 @@ int GetEventsCall::SleepUntilEnough() {
 // The status flags of the queue's file.  The epoll's number is another file's as soon as a call of
 // dup2 has had it moved, so the number counts as used meanwhile.
 int GetEventsCall::StatusFlags() const {
-  const Doorbell::NumbersUsed used(queue_.doorbell_);
-  return sys::StatusFlags(queue_.epoll());
+  Doorbell::NumbersUsed used(queue_.doorbell_);
+  const int flags = sys::StatusFlags(queue_.epoll());
+  if (InChild()) used.Forget();
+  return flags;
 }
 
 // Collects if at least `min` events are due, and returns their number, or -EBADF when the queue
