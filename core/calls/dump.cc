@@ -120,7 +120,9 @@ void Queue::DumpLocked(LineWriter& out) {
     if (timer.kind.load() == AxisKind::kUnused) continue;
     out << "  ";
     WriteClock(out, timer.clock.load());
-    out << ": " << index_.members(static_cast<uint8_t>(i)) << " timers may have deadlines on it";
+    const uint32_t in_stock = i == kMonotonicAxis ? stock_.size() : 0;
+    out << ": " << index_.members(static_cast<uint8_t>(i)) - in_stock
+        << " timers may have deadlines on it";
     if (const HeapEntry* top = index_.Earliest(static_cast<uint8_t>(i)); top != nullptr) {
       out << "; the first comes up at ";
       WriteMoment(out, top->deadline());

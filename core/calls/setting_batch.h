@@ -64,8 +64,8 @@ class SettingBatch {
   }
   static void Find(unsigned num, kevent_setting* settings, Part* part);
 
-  // What most settings are, and takes few questions: one-shot settings on the monotonic clock, in
-  // place of such settings, of timers of one queue.
+  // A part of one-shot settings on the monotonic clock, in place of such settings, of timers of one
+  // queue.  Most settings are of this kind, which takes few questions.
   struct OneShots {
     Queue* queue;
     uint64_t order;  // of the first

@@ -32,8 +32,9 @@ class GetEventsCall {
   int Run();
 
  private:
-  // What a look that has collected nothing does: returns, or takes a place among the sleepers; or
-  // takes one if nothing is due and the call needs nothing to sleep that Prepare makes.
+  // A call that has collected nothing returns, or takes a place among the sleepers;
+  // kSleepIfPrepared: it takes one if nothing is due and its sleep needs nothing that Prepare
+  // makes.
   enum class Then { kReturn, kSleep, kSleepIfPrepared };
 
   bool InChild() const { return Process::id() != process_; }

@@ -116,7 +116,8 @@ void TimerIndex::Reindex(uint32_t slot) {
 
 void TimerIndex::Place(uint32_t slot, TimerSlot& timer, uint8_t axis, AxisDeadline deadline) {
   const Nanoseconds from = PlaceOnAxis(slot, timer, axis, deadline.deadline());
-  // What is due is looked at in this collection or in one of the next: armers may as well mark it.
+  // A timer that is due is looked at in this collection or in one of the next: armers may as well
+  // mark it.
   const bool is_near = !FarPlace::IsOne(timer.position_or_next_free);
   if (is_near && deadline.deadline() <= axes_[axis].read) return;
   timer.scheduled_at.Set(AxisDeadline(from, deadline.on_monotonic_axis()));
