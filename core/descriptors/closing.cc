@@ -53,16 +53,18 @@ void Closing::Await(int fd) {
 
 void Closing::AwaitReplacements() {
   const auto process = static_cast<uint32_t>(Process::owner());
-  for (Slot& slot : slots_) AwaitReplacement(&slot, process);
+  for (Slot& slot : slots_) {
+    const uint64_t seen = slot.load(std::memory_order_seq_cst);
+    if (seen != 0) AwaitReplacement(&slot, seen, process);
+  }
 }
 
 // A call that moves one of the engine's own numbers is not waited for: the number is open, and the
 // call may be the very one that makes something now.
-void Closing::AwaitReplacement(Slot* slot, uint32_t process) {
+void Closing::AwaitReplacement(Slot* slot, uint64_t seen, uint32_t process) {
   constexpr int kPauses = 100;  // of 0.1 ms
-  const uint64_t seen = slot->load(std::memory_order_seq_cst);
   const auto number = static_cast<uint32_t>(seen);
-  if (seen == 0 || seen >> 32 != process || number == kAny) return;
+  if (seen >> 32 != process || number == kAny) return;
   const int fd = static_cast<int>(number - 1);
   for (int pauses = 0; slot->load(std::memory_order_seq_cst) == seen; ++pauses) {
     if (!Registry::IsBeingReplaced(fd) || Registry::Get(fd).is_internal()) return;

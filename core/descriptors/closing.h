@@ -46,7 +46,7 @@ class Closing {
     return number == kAny ? 0 : number % (kSlots / kWindow - 1) * kWindow + kWindow;
   }
   static Slot* Find(int fd);
-  static void AwaitReplacement(Slot* slot, uint32_t process);
+  static void AwaitReplacement(Slot* slot, uint64_t seen, uint32_t process);
   explicit Closing(uint32_t number);
 
   Slot* slot_ = nullptr;
