@@ -19,8 +19,9 @@ endif()
 set(test_environment
   "ASAN_OPTIONS=detect_stack_use_after_return=1"
   "UBSAN_OPTIONS=print_stacktrace=1"
-  # The child of a fork in a threaded process may make threads of its own.
-  "TSAN_OPTIONS=die_after_fork=0:second_deadlock_stack=1")
+  # The child of a fork in a threaded process may make threads of its own.  A process that ends
+  # waits a second for the races of its last threads, children of tests as well; a while will do.
+  "TSAN_OPTIONS=die_after_fork=0:second_deadlock_stack=1:atexit_sleep_ms=50")
 set(test_timeout 300)
 if("valgrind" IN_LIST running_under)
   set(test_timeout 600)
