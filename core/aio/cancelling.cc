@@ -2,8 +2,11 @@
 //
 // Operations that do not come to their end: aio_cancel, and close.
 
+#include <cerrno>
+
 #include "core/aio/aiocb_access.h"
 #include "core/aio/engine.h"
+#include "core/base/timespec.h"
 #include "core/system/signals_blocked.h"
 
 namespace kevent::core {
@@ -67,7 +70,12 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
   };
   each(State::kStarted, IoOrdering::From::kOldest, [&](uint32_t number) {
     withdrawal.any_started = true;
-    Operations::At(number).file_lost |= closing;
+    Operation& operation = Operations::At(number);
+    operation.file_lost |= closing;
+    if (operation.has_turn) {
+      withdrawal.write = number + 1;
+      withdrawal.write_order = operation.order;
+    }
   });
   // Waiting operations come first, and of them the newest, lest they begin when the others go.
   IoOrdering::Runnable waiting;
@@ -76,11 +84,12 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
     files_.GiveUp(number, &withdrawal.next);
     waiting.Prepend(number);
   });
-  bool any_handed = false;
-  each(State::kHanded, IoOrdering::From::kOldest, [&](uint32_t) { any_handed = true; });
-  if (any_handed) {
+  uint32_t handed = 0;
+  each(State::kHanded, IoOrdering::From::kOldest, [&](uint32_t number) { handed = number + 1; });
+  if (handed != 0) {
     TakeBack(&for_ring_, fd, control, closing);
     TakeBack(&for_pool_, fd, control, closing);
+    TakeBack(files_.AwaitingTurn(handed - 1), fd, control, closing);
     // These go on after a part, or Ended or another Cancel is about to hand them on.
     each(State::kHanded, IoOrdering::From::kOldest, [&](uint32_t number) {
       Operations::At(number).given_up |= closing;
@@ -103,6 +112,25 @@ AioEngine::Withdrawal AioEngine::Withdraw(int fd, const aiocb* control, bool clo
   return withdrawal;
 }
 
+// Waits for the end of a write to the page cache that a thread has begun by the descriptor: before
+// the thread makes its system call the number must not be another file's.  One that takes longer
+// than a second has long made it.
+void AioEngine::AwaitWrite(uint32_t number, uint64_t order) {
+  const timespec deadline = ToTimespec(sys::MonotonicNow() + kNanosecondsPerSecond);
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  int result = 0;
+  while (result != -ETIMEDOUT) {
+    const uint32_t seen = finished_.load(std::memory_order_seq_cst);
+    {
+      const Locked locked(lock_);
+      const Operation& operation = Operations::At(number);
+      if (operation.file == 0 || operation.order != order) break;
+    }
+    result = sys::FutexWait(&finished_, seen, &deadline);
+  }
+  sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
 // close may come from any handler, so it makes no thread: with `closing` no operation begins for
 // those that have ended, since only operations of the closed file waited for them.
 int AioEngine::Cancel(int fd, const aiocb* control, bool closing) {
@@ -115,6 +143,7 @@ int AioEngine::Cancel(int fd, const aiocb* control, bool closing) {
   // Once this lock was free, each operation that has begun is with the kernel, which holds the
   // file; or the kernel has refused it, and it is put back to end without its descriptor.
   if (closing && withdrawal.any_started) const Locked submitted(submitting_);
+  if (closing && withdrawal.write != 0) AwaitWrite(withdrawal.write - 1, withdrawal.write_order);
   TellAll(&withdrawal.cancelled, withdrawal.next);
   if (withdrawal.any_started) return AIO_NOTCANCELED;
   return withdrawal.any_cancelled ? AIO_CANCELED : AIO_ALLDONE;

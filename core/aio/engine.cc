@@ -110,7 +110,7 @@ void AioEngine::Hand(IoOrdering::Runnable runnable) {
     if (IsForRing(link - 1)) {
       for_ring_.Append(link - 1);
       ring = true;
-    } else {
+    } else if (files_.TakeTurn(link - 1)) {
       for_pool_.Append(link - 1);
       pool = true;
     }
@@ -193,17 +193,34 @@ void AioEngine::End(uint32_t number, int64_t result, Notifier* notifier, IoOrder
   }
 }
 
-// Called by a thread of the pool, which only has to notify before it is free.
-void AioEngine::Ended(uint32_t number, int64_t result) {
+// The operation plus one that the thread of the pool goes on with, without waking another one: the
+// first that has waited for the one that has ended, if no operation waits for a thread.
+uint32_t AioEngine::GoOnWith(IoOrdering::Runnable* next) {
+  while (for_pool_.first == 0 && next->first != 0 && !IsForRing(next->first - 1)) {
+    const uint32_t number = next->Take() - 1;
+    if (!files_.TakeTurn(number)) continue;
+    Operations::At(number).state = State::kStarted;
+    pool_.TakeWork();
+    return number + 1;
+  }
+  return 0;
+}
+
+// Called by a thread of the pool, which only has to notify before it is free, or goes on with the
+// operation that this returns, plus one.
+uint32_t AioEngine::Ended(uint32_t number, int64_t result) {
   IoOrdering::Runnable done;
   IoOrdering::Runnable next;
+  uint32_t own;
   {
     Notifier notifier;
     const Locked locked(lock_);
     pool_.EndWork();
     End(number, result, &notifier, &done, &next);
+    own = GoOnWith(&next);
   }
   TellAll(&done, next);
+  return own;
 }
 
 // Operations that waited for these begin after the notifications, but for those by a new thread.

@@ -94,6 +94,9 @@ class AioEngine {
   struct Withdrawal {
     bool any_started = false;
     bool any_cancelled = false;
+    // A write that a thread of the pool does by the descriptor: plus one, and its order.
+    uint32_t write = 0;
+    uint64_t write_order = 0;
     IoOrdering::Runnable cancelled;
     IoOrdering::Runnable next;
   };
@@ -103,12 +106,14 @@ class AioEngine {
   static bool IsBeingBegun(const aiocb* control);
   Withdrawal Withdraw(int fd, const aiocb* control, bool closing)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void AwaitWrite(uint32_t number, uint64_t order) ABSL_LOCKS_EXCLUDED(lock_);
   void TakeBack(IoOrdering::Runnable* handed, int fd, const aiocb* control, bool closing)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Retire(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void End(uint32_t number, int64_t result, Notifier* notifier, IoOrdering::Runnable* done,
            IoOrdering::Runnable* next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void Ended(uint32_t number, int64_t result);
+  uint32_t GoOnWith(IoOrdering::Runnable* next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  uint32_t Ended(uint32_t number, int64_t result);
   static void Tell(uint32_t number, Notifier* notifier);
   static bool CompletesList(uint32_t list, bool failed);
   void WakeSuspended();

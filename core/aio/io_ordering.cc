@@ -127,9 +127,17 @@ int IoOrdering::AnyInUse(unsigned first, unsigned last, uint64_t newest, uint32_
 // ---- The threads that operations take ---------------------------------------------
 
 bool IoOrdering::AddsToWanted(const Operation& operation) const {
-  if (!operation.in_line) return true;
-  const uint32_t file = Find(operation.transfer.fd);
-  return file == 0 || LineOf(At(file), operation).pooled == 0;
+  const uint32_t link = Find(operation.transfer.fd);
+  if (link == 0) return true;
+  const uint32_t* together = PooledWith(At(link), operation);
+  return together == nullptr || *together == 0;
+}
+
+// The number of operations marked `pooled` that one thread is enough for, this one among them;
+// nullptr if it takes a thread of its own.
+uint32_t* IoOrdering::PooledWith(File& file, const Operation& operation) {
+  if (operation.in_line) return &LineOf(file, operation).pooled;
+  return operation.takes_turns ? &file.turns.pooled : nullptr;
 }
 
 void IoOrdering::MarkPooled(uint32_t number) {
@@ -141,12 +149,14 @@ void IoOrdering::MarkPooled(uint32_t number) {
 
 void IoOrdering::CountPooled(File& file, const Operation& operation) {
   ++pooled_;
-  if (!operation.in_line || LineOf(file, operation).pooled++ == 0) ++threads_wanted_;
+  uint32_t* together = PooledWith(file, operation);
+  if (together == nullptr || (*together)++ == 0) ++threads_wanted_;
 }
 
 void IoOrdering::DiscountPooled(File& file, const Operation& operation) {
   --pooled_;
-  if (!operation.in_line || --LineOf(file, operation).pooled == 0) --threads_wanted_;
+  uint32_t* together = PooledWith(file, operation);
+  if (together == nullptr || --*together == 0) --threads_wanted_;
 }
 
 // ---- Operations -------------------------------------------------------------------
@@ -188,6 +198,7 @@ int IoOrdering::Add(uint32_t number, Runnable* runnable) {
 void IoOrdering::Remove(uint32_t number, Runnable* runnable) {
   const Operation& operation = Operations::At(number);
   File& file = At(operation.file);
+  if (operation.has_turn) PassTurn(file, runnable);
   if (operation.in_line) {
     Line& line = LineOf(file, operation);
     if (line.first != 0) {
@@ -249,6 +260,32 @@ void IoOrdering::ReleaseSyncs(uint32_t link, Runnable* runnable) {
     runnable->Append(link - 1);
     link = Operations::At(link - 1).file_after;
   }
+}
+
+// ---- Operations that take turns ---------------------------------------------------
+
+bool IoOrdering::TakeTurn(uint32_t number) {
+  Operation& operation = Operations::At(number);
+  if (!operation.takes_turns || operation.has_turn) return true;
+  Turns& turns = At(operation.file).turns;
+  if (turns.taken) {
+    turns.waiting.Append(number);
+    return false;
+  }
+  turns.taken = operation.has_turn = true;
+  return true;
+}
+
+void IoOrdering::PassTurn(File& file, Runnable* runnable) {
+  const uint32_t next = file.turns.waiting.Take();
+  file.turns.taken = next != 0;
+  if (next == 0) return;
+  Operations::At(next - 1).has_turn = true;
+  runnable->Append(next - 1);
+}
+
+IoOrdering::Runnable* IoOrdering::AwaitingTurn(uint32_t number) {
+  return &At(Operations::At(number).file).turns.waiting;
 }
 
 // ---- Operations on places ---------------------------------------------------------

@@ -8,6 +8,10 @@
 // does all operations of a descriptor one after the other.  A sync waits for all operations that
 // were asked for before it (POSIX aio_fsync).
 //
+// Writes to the page cache of a file wait for each other in the kernel, so those of one descriptor
+// take turns, whatever the order in which they may begin: the thread that has done one does the
+// next, and no other thread wakes up only to wait.
+//
 // All functions need the lock of the engine.
 
 #ifndef KEVENT_CORE_AIO_IO_ORDERING_H_
@@ -65,6 +69,12 @@ class IoOrdering {
   // Marks an operation that was added without that mark.
   void MarkPooled(uint32_t number);
 
+  // True if this operation, which may begin, does not wait for others of its file that take turns
+  // with it.  One that waits is handed on by Remove when it has the turn.
+  bool TakeTurn(uint32_t number);
+  // The operations of an operation's file that wait for their turn.
+  Runnable* AwaitingTurn(uint32_t number);
+
   // True if this read must wait for a write in flight.
   bool IsBeingWritten(const sys::Transfer& read) const;
   // True if there is a write that a read may have to wait for.
@@ -93,12 +103,18 @@ class IoOrdering {
     uint32_t last;
     uint32_t pooled;  // number of its operations, waiting or not, that are marked so
   };
+  struct Turns {
+    bool taken;
+    Runnable waiting;
+    uint32_t pooled;  // number of the file's operations that take turns and are marked so
+  };
   struct File {
     int fd;
     uint32_t same_hash;  // next in the bucket, or the next free file
     uint32_t first;      // operations, oldest first
     uint32_t last;
     Line lines[2];
+    Turns turns;
     IntervalTree reads;
     IntervalTree writes;
     bool is_detached;    // no number names it any more
@@ -110,6 +126,8 @@ class IoOrdering {
   static Line& LineOf(File& file, const Operation& operation) {
     return file.lines[operation.transfer.kind == sys::Transfer::Kind::kWrite ? 1 : 0];
   }
+  static uint32_t* PooledWith(File& file, const Operation& operation);
+  static void PassTurn(File& file, Runnable* runnable);
   void CountPooled(File& file, const Operation& operation);
   void DiscountPooled(File& file, const Operation& operation);
   uint32_t FindOrMake(int fd);

@@ -54,7 +54,11 @@ bool AioEngine::JoinPool() {
 
 void AioEngine::RunPool() {
   uint32_t number;
-  while (AwaitWork(&number)) Ended(number, sys::Perform(Rest(Operations::At(number))));
+  while (AwaitWork(&number)) {
+    while (const uint32_t next = Ended(number, sys::Perform(Rest(Operations::At(number))))) {
+      number = next - 1;
+    }
+  }
 }
 
 }  // namespace kevent::core

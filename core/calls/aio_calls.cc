@@ -43,10 +43,14 @@ int64_t StreamAtOnce(Operation* operation, int flags) {
 // Decides, for a transfer that its call does not do, which threads do it and in which order; or
 // does it, if the file is one that is not to be waited for.
 int64_t ByNature(Operation* operation, int flags) {
-  const sys::Nature nature = sys::NatureOf(operation->transfer, (flags & O_NONBLOCK) != 0);
+  const sys::Nature nature = sys::NatureOf(operation->transfer, flags);
   operation->blocks |= !nature.is_for_ring;
   if (nature.is_stream) return StreamAtOnce(operation, flags);
-  if (operation->transfer.kind == Kind::kWrite && (flags & O_APPEND) != 0) PutInLine(operation);
+  if (operation->transfer.kind == Kind::kWrite && (flags & O_APPEND) != 0) {
+    PutInLine(operation);
+  } else {
+    operation->takes_turns = nature.excludes_others;
+  }
   return kLater;
 }
 
@@ -213,6 +217,7 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
   operation.uncertain = false;
   operation.by_thread = false;
   operation.in_line = false;
+  operation.takes_turns = operation.has_turn = false;
   operation.priority = -control->aio_reqprio;
   operation.transfer = {kind, control->aio_fildes, const_cast<void*>(control->aio_buf),
                         control->aio_nbytes, control->aio_offset};

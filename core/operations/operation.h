@@ -46,14 +46,16 @@ struct Operation {
 
   enum class State : uint8_t { kWaiting, kHanded, kTakenBack, kStarted };
   State state;
-  bool begun;      // was started before, and goes on from there
-  bool given_up;   // completes without being started
-  bool file_lost;  // its descriptor was closed: it must not begin again
-  bool blocks;     // is done in a thread, even if there is an io_uring
-  bool pooled;     // counts among those that threads of the pool are kept for
-  bool uncertain;  // is for the io_uring, which may end it in vain: then it is done in a thread
-  bool by_thread;  // its notification, or its list's, is by a new thread (SIGEV_THREAD)
-  bool in_line;    // on a stream or appending: done one after the other
+  bool begun;        // was started before, and goes on from there
+  bool given_up;     // completes without being started
+  bool file_lost;    // its descriptor was closed: it must not begin again
+  bool blocks;       // is done in a thread, even if there is an io_uring
+  bool pooled;       // counts among those that threads of the pool are kept for
+  bool uncertain;    // is for the io_uring, which may end it in vain: then it is done in a thread
+  bool by_thread;    // its notification, or its list's, is by a new thread (SIGEV_THREAD)
+  bool in_line;      // on a stream or appending: done one after the other
+  bool takes_turns;  // is done by one thread at a time with others of its file, in any order
+  bool has_turn;
   int priority;
   std::atomic<aiocb*> control;  // nullptr: completed
   std::atomic<uint32_t> uses;   // counts the operations that the record was taken for

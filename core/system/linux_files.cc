@@ -166,15 +166,25 @@ Nature NatureOfUntyped(const Transfer& transfer) {
   return {true, known->takes_eight && transfer.bytes == 8};
 }
 
+// True for a write that ends in the page cache.  One that waits for the device does so without the
+// inode's lock.
+bool IsBuffered(const Transfer& transfer, int status_flags) {
+  return transfer.kind == Transfer::Kind::kWrite && (status_flags & (O_DIRECT | O_DSYNC)) == 0;
+}
+
 }  // namespace
 
-Nature NatureOf(const Transfer& transfer, bool nonblock) {
+Nature NatureOf(const Transfer& transfer, int status_flags) {
   const bool is_stream = IsStream(transfer.fd);
+  const bool nonblock = (status_flags & O_NONBLOCK) != 0;
   // A file that is ready, as any file of a disk is, answers an io_uring as it does a call.  But an
   // io_uring takes a transfer of no bytes for done.
   const bool is_nothing = transfer.bytes == 0;
   const int mode = FileMode(transfer.fd);
   if (mode < 0) return {is_stream, false};
+  if (!is_stream && !is_nothing && S_ISREG(mode) && IsBuffered(transfer, status_flags)) {
+    return {false, false, true};
+  }
   // Files without a type are left out: an epoll may not be ready any more when the io_uring asks.
   const bool has_type = (mode & S_IFMT) != 0;
   if (has_type && !is_stream && !nonblock && !is_nothing && IsReady(transfer)) return {false, true};

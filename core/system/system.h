@@ -186,8 +186,12 @@ struct Nature {
   // at once (nothing can be read from such a file at all, or not by so few bytes).  Nor does it
   // know of a call that ends after a time.
   bool is_for_ring;
+  // A write to the page cache of a file, which the kernel writes to by one call at a time (inode
+  // lock), and by none that would not wait on most file systems (EOPNOTSUPP): several threads would
+  // only wait for each other, as an io_uring's workers do.
+  bool excludes_others = false;
 };
-Nature NatureOf(const Transfer& transfer, bool nonblock);
+Nature NatureOf(const Transfer& transfer, int status_flags);
 
 // True if a read of no bytes at this place does not mean the end of the file: a file of a disk is
 // longer.

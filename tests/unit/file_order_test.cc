@@ -39,6 +39,7 @@ class FileOrder : public testing::Test {
     operation.transfer = {kind, fd, nullptr, bytes, in_line ? -1 : offset};
     operation.given_up = operation.file_lost = operation.pooled = false;
     operation.in_line = in_line;
+    operation.takes_turns = operation.has_turn = false;
     operation.priority = priority;
     IoOrdering::Runnable runnable;
     EXPECT_EQ(files_->Add(number, &runnable), 0);

@@ -60,6 +60,8 @@ class OrderLife {
     int fd;
     int64_t offset;  // kStream: none
     int64_t bytes;
+    bool takes_turns = false;
+    bool handed = false;  // begins when it has its turn
     bool begun = false;
     bool pooled = false;
     bool has_place() const { return !is_sync() && offset != Transfer::kStream; }
@@ -89,9 +91,12 @@ class OrderLife {
                           known.offset};
     operation.given_up = false;
     operation.in_line = known.in_line;
+    known.takes_turns = known.kind == Kind::kWrite && !known.in_line && choices_.Below(4) != 0;
+    operation.takes_turns = known.takes_turns;
+    operation.has_turn = false;
     known.pooled = operation.pooled = choices_.Below(2) == 0;
     if (known.pooled) {
-      EXPECT_EQ(files_->AddsToWanted(operation), !known.in_line || !IsInLine(known))
+      EXPECT_EQ(files_->AddsToWanted(operation), SharesWith(known) == nullptr)
           << "takes a thread of its own";
     }
     operation.priority = known.priority;
@@ -105,7 +110,8 @@ class OrderLife {
     const Known known = all_[i];
     all_.erase(all_.begin() + static_cast<ptrdiff_t>(i));
     Runnable runnable;
-    if (known.begun) {
+    if (known.handed) {
+      if (!known.begun) TakeBack(known.number);
       files_->Remove(known.number, &runnable);
     } else {
       files_->GiveUp(known.number, &runnable);
@@ -114,13 +120,33 @@ class OrderLife {
     Begin(&runnable);
   }
 
+  // Out of those that wait for their turn.
+  void TakeBack(uint32_t number) {
+    Runnable* const waiting = files_->AwaitingTurn(number);
+    Runnable others;
+    bool found = false;
+    while (const uint32_t link = waiting->Take()) {
+      if (link - 1 == number) {
+        found = true;
+      } else {
+        others.Append(link - 1);
+      }
+    }
+    *waiting = others;
+    EXPECT_TRUE(found) << "is handed on, has not begun, and waits nowhere";
+  }
+
   void Begin(Runnable* runnable) {
     while (const uint32_t link = runnable->Take()) {
       const auto known = std::find_if(
           all_.begin(), all_.end(), [link](const Known& each) { return each.number == link - 1; });
       ASSERT_NE(known, all_.end()) << "begins what has ended";
       EXPECT_FALSE(known->begun) << "begins twice";
-      EXPECT_TRUE(MayBegin(*known)) << "begins too early";
+      EXPECT_TRUE(known->handed || MayBegin(*known)) << "begins too early";
+      known->handed = true;
+      const bool begins = files_->TakeTurn(known->number);
+      EXPECT_EQ(begins, !known->takes_turns || !IsTurnTaken(*known)) << "who has the turn?";
+      if (!begins) continue;
       known->begun = true;
       Operations::At(link - 1).state = kevent::core::Operation::State::kStarted;
     }
@@ -128,12 +154,14 @@ class OrderLife {
 
   void Compare() const {
     for (const Known& known : all_) {
-      EXPECT_TRUE(known.begun || !MayBegin(known)) << "leaves one waiting";
+      EXPECT_TRUE(known.handed || !MayBegin(known)) << "leaves one waiting";
+      EXPECT_TRUE(known.begun || !known.handed || IsTurnTaken(known))
+          << "leaves the turn to nobody";
     }
     CompareThreads();
   }
 
-  // Of those in one line the first has a thread for all; there is one for each that has begun.
+  // Of those that share a thread the first has it for all; there is one for each that has begun.
   void CompareThreads() const {
     size_t pooled = 0;
     size_t wanted = 0;
@@ -142,21 +170,29 @@ class OrderLife {
       if (!known.pooled) continue;
       ++pooled;
       begun += known.begun;
-      wanted += !known.in_line || FirstInLine(known) == &known;
+      const Known* first = SharesWith(known);
+      wanted += first == nullptr || first == &known;
     }
     EXPECT_EQ(files_->pooled(), pooled);
     EXPECT_EQ(files_->threads_wanted(), wanted);
     EXPECT_LE(begun, wanted);
   }
 
-  const Known* FirstInLine(const Known& known) const {
+  // The first that one thread is enough for with this one.
+  const Known* SharesWith(const Known& known) const {
     for (const Known& other : all_) {
-      const bool same_line = other.fd == known.fd && other.kind == known.kind;
-      if (other.pooled && other.in_line && same_line) return &other;
+      if (!other.pooled || other.fd != known.fd) continue;
+      const bool same_line = other.in_line && known.in_line && other.kind == known.kind;
+      if (same_line || (other.takes_turns && known.takes_turns)) return &other;
     }
     return nullptr;
   }
-  bool IsInLine(const Known& known) const { return FirstInLine(known) != nullptr; }
+
+  bool IsTurnTaken(const Known& known) const {
+    return std::any_of(all_.begin(), all_.end(), [&known](const Known& other) {
+      return other.takes_turns && other.begun && other.fd == known.fd;
+    });
+  }
 
   bool MayBegin(const Known& known) const {
     bool older = true;

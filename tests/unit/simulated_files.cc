@@ -31,7 +31,7 @@ int64_t PerformWithoutSignals(const Transfer&) { return -EIO; }
 int64_t ReadAtOnce(const Transfer& transfer) {
   return Sim().files_are_cached ? static_cast<int64_t>(transfer.bytes) : -EAGAIN;
 }
-Nature NatureOf(const Transfer& transfer, bool) {
+Nature NatureOf(const Transfer& transfer, int) {
   const bool is_stream = transfer.kind == Transfer::Kind::kWrite && !Sim().files_have_places;
   return {is_stream, !Sim().may_end_by_time};
 }

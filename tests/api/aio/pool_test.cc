@@ -3,15 +3,19 @@
 // The threads that block: one for each operation that they are busy with, made when it
 // begins; what none can be made for is refused.
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/support/aio.h"
 #include "tests/support/aio_fixture.h"
@@ -170,6 +174,93 @@ TEST_F(Pool, DoesWhatItsOwnHaveWaitedFor) {
   for (const aiocb& read : reads) {
     socket.Put();
     EXPECT_EQ(Next().ptr, &read);
+  }
+}
+
+// The kernel writes to the page cache of a file by one call at a time.
+TEST_F(Pool, HasOneThreadForTheBufferedWritesOfADescriptor) {
+  ExpectChild([] {
+    const Queue queue;
+    const TemporaryFile file;
+    static std::array<aiocb, 64> writes;
+    static std::array<char, 4096> bytes;
+    for (int round = 0; round < 20; ++round) {
+      std::array<aiocb*, writes.size()> list;
+      for (size_t i = 0; i < writes.size(); ++i) {
+        Prepare(&writes[i], queue.fd(), file.fd(), bytes.data(), bytes.size(),
+                static_cast<off_t>(i * bytes.size()));
+        writes[i].aio_lio_opcode = LIO_WRITE;
+        list[i] = &writes[i];
+      }
+      CHILD_CHECK(lio_listio(LIO_NOWAIT, list.data(), list.size(), nullptr) == 0);
+      CHILD_CHECK(ThreadsOfPool() == 1);
+      CHILD_CHECK(Threads("kevent-ring") == 0);
+      CHILD_CHECK(Collect(queue.fd(), 64, 64).size() == 64);
+      for (const aiocb& write : writes) CHILD_CHECK(aio_error(&write) == 0);
+    }
+  });
+}
+
+// Those that wait for their turn are taken back, from anywhere among them, and the others go on.
+TEST_F(Pool, LetsOthersHaveTheTurnOfWritesThatAreCancelled) {
+  const TemporaryFile file;
+  std::vector<char> much(size_t{4} << 20, 'x');
+  std::array<aiocb, 30> writes;
+  for (int round = 0; round < 20; ++round) {
+    for (size_t i = 0; i < writes.size(); ++i) {
+      const size_t bytes = i == 0 ? much.size() : 1;
+      Prepare(&writes[i], queue_.fd(), file.fd(), much.data(), bytes,
+              static_cast<off_t>(i * much.size()));
+      ASSERT_EQ(aio_write(&writes[i]), 0);
+    }
+    size_t cancelled = 0;
+    for (size_t i = round % 3; i < writes.size(); i += 3) {
+      cancelled += aio_cancel(file.fd(), &writes[i]) == AIO_CANCELED;
+    }
+    size_t done = 0;
+    for (const ukevent& event : Collect(queue_.fd(), 30, 30)) {
+      if (event.ret_data[1] == 0) {
+        ++done;
+      } else {
+        EXPECT_EQ(event.ret_data[1], static_cast<uint32_t>(ECANCELED));
+      }
+    }
+    EXPECT_EQ(done, writes.size() - cancelled);
+  }
+  // The same for all of them at once, of which one may have begun.
+  for (aiocb& write : writes) {
+    Prepare(&write, queue_.fd(), file.fd(), much.data(), 1);
+    ASSERT_EQ(aio_write(&write), 0);
+  }
+  EXPECT_NE(aio_cancel(file.fd(), nullptr), -1);
+  EXPECT_EQ(Collect(queue_.fd(), 30, 30).size(), writes.size());
+  Prepare(&writes[0], queue_.fd(), file.fd(), much.data(), 1);
+  ASSERT_EQ(aio_write(&writes[0]), 0);
+  ExpectCompletion(Next(), writes[0], 1);
+}
+
+// A write by the number would go to the file that has it next.
+TEST_F(Pool, HasNoBufferedWriteByANumberThatIsClosed) {
+  const std::vector<char> much(size_t{1} << 20, 'x');
+  std::array<aiocb, 3> writes;
+  for (int round = 0; round < 300; ++round) {
+    auto file = std::make_unique<TemporaryFile>();
+    const int number = file->fd();
+    for (size_t i = 0; i < writes.size(); ++i) {
+      Prepare(&writes[i], queue_.fd(), number, const_cast<char*>(much.data()), much.size(),
+              static_cast<off_t>(i * much.size()));
+      ASSERT_EQ(aio_write(&writes[i]), 0);
+    }
+    // Some have begun, some have ended, and for some nobody has looked yet.
+    for (int spins = round * 10; spins > 0; --spins) sched_yield();
+    file.reset();
+    for (const aiocb& write : writes) EXPECT_NE(aio_error(&write), EINPROGRESS);
+    const TemporaryFile stranger;
+    EXPECT_EQ(stranger.fd(), number);
+    EXPECT_EQ(Collect(queue_.fd(), 3, 3).size(), writes.size());
+    struct stat status;
+    EXPECT_EQ(fstat(stranger.fd(), &status), 0);
+    EXPECT_EQ(status.st_size, 0);
   }
 }
 
