@@ -16,20 +16,15 @@ namespace {
 
 class Ending : public SteppedTest {
  protected:
+  // Reads, and begins the block anew at each instruction at which the read has ended; returns how
+  // often it did.
+  int BeginAnew(const TemporaryFile& file);
+
   Queue queue_;
   std::array<char, 8> bytes_ = {};
 };
 
-// Read at once by its call, and begun anew with the C library before that returns.
-TEST_F(Ending, ABlockThatSaysSoIsNoLongerTheLibrarys) {
-  TemporaryFile file;
-  file.Write("eight by");
-  // What is made once, is there from the first step on.
-  std::array<aiocb, 1> first;
-  Prepare(first.data(), queue_.fd(), file.fd(), bytes_.data(), bytes_.size());
-  ASSERT_EQ(aio_read(first.data()), 0);
-  EXPECT_EQ(Collect(queue_.fd(), 1, 2).size(), 1);
-
+int Ending::BeginAnew(const TemporaryFile& file) {
   int begun_anew = 0;
   for (Stepper stepper(Intruder::kSignalHandler); stepper.Next();) {
     const Pipe pipe;
@@ -56,6 +51,23 @@ TEST_F(Ending, ABlockThatSaysSoIsNoLongerTheLibrarys) {
     }
     EXPECT_EQ(Collect(queue_.fd(), 1, 2).size(), 1);
   }
+  return begun_anew;
+}
+
+// Read at once by its call, and begun anew with the C library before that returns.
+TEST_F(Ending, ABlockThatSaysSoIsNoLongerTheLibrarys) {
+  TemporaryFile file;
+  file.Write("eight by");
+  // What is made once, is there from the first step on.
+  std::array<aiocb, 1> first;
+  Prepare(first.data(), queue_.fd(), file.fd(), bytes_.data(), bytes_.size());
+  ASSERT_EQ(aio_read(first.data()), 0);
+  EXPECT_EQ(Collect(queue_.fd(), 1, 2).size(), 1);
+
+  // The steps are those of the first run of each try, in which the kernel may refuse to read at
+  // once, as it may at any time (RWF_NOWAIT).
+  int begun_anew = 0;
+  for (int tries = 0; tries < 10 && begun_anew == 0; ++tries) begun_anew = BeginAnew(file);
   EXPECT_GT(begun_anew, 0);
 }
 
