@@ -17,17 +17,17 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "bench/goals.h"
+#include "bench/side_by_side.h"
 #include "tools/support/command_line.h"
 #include "tools/support/progress.h"
 
@@ -35,18 +35,18 @@ ABSL_FLAG(double, seconds, 1, "time of each run");
 ABSL_FLAG(uint32_t, most, 8, "most armers, and most collectors; from 1 on by doubling");
 ABSL_FLAG(uint32_t, strangers, 2, "busy processes beside the second half of the runs");
 ABSL_FLAG(uint32_t, timers, 20'000, "timers, shared out among the armers");
+ABSL_FLAG(uint32_t, rounds, 7,
+          "runs of one armer beside one collector, of which medians are taken");
+ABSL_FLAG(std::string, goals, "",
+          "append the table of what is wanted to this file (it is not written)");
 
 namespace {
+
+using kevent::bench::Must;
 
 constexpr unsigned kBatch = 256;
 constexpr long kSecond = 1'000'000'000;
 constexpr long kFurthest = 50'000'000;  // nanoseconds ahead
-
-void Must(bool good, const char* what) {
-  if (good) return;
-  std::fprintf(stderr, "threadbench: %s: %s\n", what, std::strerror(errno));
-  std::exit(EXIT_FAILURE);
-}
 
 double Read(clockid_t clock) {
   timespec now;
@@ -184,7 +184,7 @@ class Run {
 
   // One thread arms and collects by turns.
   Cost ByTurns() {
-    return Measure([this] {
+    const Cost cost = Measure([this] {
       uint64_t done = 0;
       for (const double end = End(); Read(CLOCK_MONOTONIC) < end; done += kTurn) {
         armers_[0]->Operate(kTurn);
@@ -192,6 +192,8 @@ class Run {
       }
       return done;
     });
+    ExpectAll();
+    return cost;
   }
 
   Cost Together(unsigned collectors) {
@@ -293,6 +295,29 @@ void Print(const Cost& cost, const Cost& alone) {
               cost.nanoseconds / alone.nanoseconds);
 }
 
+// One thread that arms, deletes and creates beside one that collects: on a queue, by turns in
+// one thread, and with the kernel's timers, one after the other.
+void CompareTogether(const kevent::bench::Goals& goals) {
+  std::vector<double> costs;
+  std::vector<double> to_turns;
+  std::vector<double> to_kernels;
+  const kevent::tools::Progress progress;
+  const uint32_t rounds = absl::GetFlag(FLAGS_rounds);
+  for (uint32_t i = 0; i < rounds; ++i) {
+    progress.Show("one armer, one collector: round %u of %u", i + 1, rounds);
+    costs.push_back(Run(Kind::kOneQueue, 1).Together(1).nanoseconds);
+    to_turns.push_back(Run(Kind::kOneQueue, 1).ByTurns().nanoseconds / costs.back());
+    to_kernels.push_back(Run(Kind::kSignals, 1).Together(1).nanoseconds / costs.back());
+  }
+  progress.Show("%s", "");
+  using kevent::bench::Median;
+  std::printf("one arms, one collects: %.0f ns; by turns x%.2f, the kernel's timers x%.1f\n\n",
+              Median(costs), Median(to_turns), Median(to_kernels));
+  const char* const what = "one thread arms, creates, deletes, one collects";
+  goals.AtLeast(what, "kernel's timers", 8, Median(to_kernels));
+  goals.AtLeast(what, "itself on one thread", 0.25, Median(to_turns));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -311,6 +336,9 @@ int main(int argc, char** argv) {
   sigaddset(&set, SIGRTMIN);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
 
+  if (absl::GetFlag(FLAGS_rounds) > 0) {
+    CompareTogether(kevent::bench::Goals(absl::GetFlag(FLAGS_goals)));
+  }
   const kevent::tools::Progress progress;
   for (const uint32_t strangers : {0u, absl::GetFlag(FLAGS_strangers)}) {
     const Strangers busy(strangers);

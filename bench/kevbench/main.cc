@@ -25,6 +25,8 @@ ABSL_FLAG(bool, markdown, false, "print tables in Markdown");
 ABSL_FLAG(
     std::string, output_dir, "",
     "write results.json, tables.md and what is plotted into this directory (nothing is written)");
+ABSL_FLAG(std::string, goals, "",
+          "append the table of what is wanted to this file (it is not written)");
 ABSL_FLAG(std::string, memory_of, "",
           "only print the resident memory, in bytes, of --timers timers of this way");
 ABSL_FLAG(
@@ -100,6 +102,7 @@ int Run() {
   if (pace != Pace::kSmoke) {
     report([&](const Style& of) { return ReportTargets(results, of); });
   }
+  AddGoals(results, kevent::bench::Goals(absl::GetFlag(FLAGS_goals)));
   if (const std::string directory = absl::GetFlag(FLAGS_output_dir); !directory.empty()) {
     WriteFiles(directory, results, markdown);
   }

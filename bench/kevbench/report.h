@@ -7,6 +7,7 @@
 
 #include <string>
 
+#include "bench/goals.h"
 #include "bench/kevbench/results.h"
 
 namespace kevbench {
@@ -20,6 +21,9 @@ struct Style {
 std::string Report(const Workload& workload, const Results& results, const Style& style);
 
 // What libkevent is to reach, and whether it does.
+void AddGoals(const Results& results, const kevent::bench::Goals& goals);
+
+// What it was to reach before.
 std::string ReportTargets(const Results& results, const Style& style);
 
 }  // namespace kevbench
