@@ -31,6 +31,9 @@ std::unique_ptr<Way> MakeLibevent(Recorder* recorder);
 #ifdef KEVBENCH_LIBEV
 std::unique_ptr<Way> MakeLibev(Recorder* recorder);
 #endif
+#ifdef KEVBENCH_DPDK
+std::unique_ptr<Way> MakeRteTimer(Recorder* recorder);
+#endif
 #ifdef KEVBENCH_ASIO
 std::unique_ptr<Way> MakeAsio(Recorder* recorder);
 #endif

@@ -10,10 +10,10 @@ set grid linecolor "#dddddd"
 set key outside right top
 set style data linespoints
 set pointsize 0.6
-columns = 13
-# One colour each: libkevent's stand out, the kernel's are warm, the loops' cold.
+columns = 14
+# One colour each: libkevent's stand out, the kernel's are warm, the others' cold.
 color(i) = int(word("0 0x000000 0x888888 0xe69f00 0xb8860b 0xd55e00 0xcc3311 0xcc79a7 0x882255 " . \
-                    "0x0072b2 0x56b4e9 0x009e73 0x44aa99", i))
+                    "0x0072b2 0x56b4e9 0x009e73 0x44aa99 0x332288", i))
 width(i) = i == 2 ? 3 : 1.3
 
 set logscale xy

@@ -48,6 +48,9 @@ std::string PeerVersions() {
   versions.push_back(absl::StrCat("Asio ", ASIO_VERSION / 100000, ".", ASIO_VERSION / 100 % 1000,
                                   ".", ASIO_VERSION % 100));
 #endif
+#ifdef KEVBENCH_DPDK
+  versions.push_back("DPDK " KEVBENCH_DPDK_VERSION);
+#endif
   return versions.empty() ? "no peer's library" : absl::StrJoin(versions, ", ");
 }
 

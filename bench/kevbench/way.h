@@ -40,6 +40,8 @@ class Way {
 
   // Whether timers may be armed in one thread and collected in another.
   virtual bool arms_in_threads() const { return false; }
+  // Whether an object may be made and used by another thread than the program's first.
+  virtual bool any_thread() const { return true; }
   // Whether a timer is anything before it is armed.
   virtual bool has_timer_objects() const { return true; }
 

@@ -28,6 +28,9 @@ const std::vector<WayInfo>& Ways() {
 #ifndef KEVBENCH_ASIO
   constexpr std::unique_ptr<Way> (*MakeAsio)(Recorder*) = nullptr;
 #endif
+#ifndef KEVBENCH_DPDK
+  constexpr std::unique_ptr<Way> (*MakeRteTimer)(Recorder*) = nullptr;
+#endif
 #ifndef KEVBENCH_IO_URING
   constexpr std::unique_ptr<Way> (*MakeIoUring)(Recorder*) = nullptr;
 #endif
@@ -45,6 +48,7 @@ const std::vector<WayInfo>& Ways() {
       {"libevent", "libevent-dev", Kind::kLoop, MakeLibevent},
       {"libev", "libev-dev", Kind::kLoop, MakeLibev},
       {"Asio", "libasio-dev", Kind::kLoop, MakeAsio},
+      {"rte_timer", "libdpdk-dev", Kind::kPoller, MakeRteTimer},
   };
   return *kWays;
 }

@@ -21,6 +21,7 @@ enum class Kind {
   kLibkeventBatches,  // many settings in one call: only where timers are set and nothing waits
   kKernel,
   kLoop,
+  kPoller,  // waits by looking, and never sleeps
 };
 
 struct WayInfo {

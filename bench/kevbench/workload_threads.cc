@@ -157,10 +157,12 @@ absl::Status ArmBesideCollector(const WayInfo& info, size_t count, Pace pace, Me
 
 absl::StatusOr<Metrics> RunThreads(const WayInfo& info, size_t count, Pace pace) {
   bool in_threads;
+  bool any_thread;
   {
     Recorder recorder(1);
     const std::unique_ptr<Way> way = info.make(&recorder);
     in_threads = way->arms_in_threads();
+    any_thread = way->any_thread();
     // The other deliveries of POSIX timers: arming is the same.
     if (!in_threads && dynamic_cast<PosixTimers*>(way.get()) != nullptr) {
       return absl::UnimplementedError("as sigwaitinfo");
@@ -168,7 +170,7 @@ absl::StatusOr<Metrics> RunThreads(const WayInfo& info, size_t count, Pace pace)
   }
   Metrics metrics;
   absl::Status status = OnOwnQueues(info, count, pace, 1, "alone", &metrics);
-  if (status.ok()) status = OnOwnQueues(info, count, pace, 2, "two queues", &metrics);
+  if (status.ok() && any_thread) status = OnOwnQueues(info, count, pace, 2, "two queues", &metrics);
   if (status.ok() && in_threads) status = OnOneQueue(info, count, pace, &metrics);
   if (status.ok() && in_threads) status = ArmBesideCollector(info, count, pace, &metrics);
   if (!status.ok()) return status;
