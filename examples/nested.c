@@ -21,7 +21,7 @@ static void die(const char *what) {
   exit(EXIT_FAILURE);
 }
 
-/* An entry that comes back broken has its errno in ret_data[1]. */
+/* A broken entry has its errno in ret_data[1]. */
 static void add(int kev_fd, struct ukevent request) {
   int refused = kevent_ctl(kev_fd, KEVENT_CTL_ADD, 1, &request);
   if (refused > 0) errno = -(int)request.ret_data[1];

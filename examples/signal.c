@@ -21,10 +21,12 @@ static void die(const char *what) {
   exit(EXIT_FAILURE);
 }
 
-/* An entry that comes back broken has its errno in ret_data[1]. */
+/* A broken entry has its errno in ret_data[1]. */
 static void add(int kev_fd, struct ukevent *requests, unsigned num) {
   int refused = kevent_ctl(kev_fd, KEVENT_CTL_ADD, num, requests);
-  if (refused > 0) errno = -(int)requests[0].ret_data[1];
+  for (unsigned i = 0; refused > 0 && i < num; i++) {
+    if (requests[i].ret_flags & KEVENT_RET_BROKEN) errno = -(int)requests[i].ret_data[1];
+  }
   if (refused != 0) die("kevent_ctl");
 }
 

@@ -15,67 +15,94 @@ namespace {
 
 constexpr uint32_t kRequestFlags = KEVENT_REQ_ONESHOT | KEVENT_REQ_WAKEUP_ALL | KEVENT_REQ_ET |
                                    KEVENT_REQ_LAST_CHECK | KEVENT_REQ_ALWAYS_QUEUE |
-                                   KEVENT_REQ_READY;
+                                   KEVENT_REQ_READY | KEVENT_REQ_DISPATCH;
 
 KeventKey KeyOf(const ukevent& entry) {
   return {entry.id.raw_u64, reinterpret_cast<uint64_t>(entry.ptr), entry.type};
 }
 
-void Answer(ukevent* entry, int error) {
+// Puts the result of a command into its entry, the same way for each command; true if it was
+// carried out.
+bool Answer(ukevent* entry, int result) {
   entry->ret_flags = KEVENT_RET_DONE;
-  if (error == 0) return;
-  entry->ret_flags |= KEVENT_RET_BROKEN;
-  entry->ret_data[1] = static_cast<uint32_t>(error);
+  if (result == 0) return true;
+  if (result == Source::kReadyNow) {
+    entry->ret_flags |= KEVENT_RET_READY;
+  } else {
+    entry->ret_flags |= KEVENT_RET_BROKEN;
+    entry->ret_data[1] = static_cast<uint32_t>(result);
+  }
+  return false;
 }
 
 // Checks a request: 0 or its error.
 int CheckRequest(const Source& source, const ukevent& request) {
   if ((request.req_flags & ~kRequestFlags) != 0) return -EINVAL;
   const bool all = request.event == KEVENT_MASK_ALL;
-  if (request.event == 0 || (!all && (request.event & ~source.events) != 0)) return -EINVAL;
-  return 0;
+  return all || (request.event & ~source.events) == 0 ? 0 : -EINVAL;
 }
 
 }  // namespace
 
-bool EventSet::Add(const ukevent& entry, ukevent* returned) {
-  const Source* source = SourceOf(entry.type);
-  int result = source == nullptr || source->events == 0 ? -ENOSYS : CheckRequest(*source, entry);
-  const KeventKey key = KeyOf(entry);
-  if (result == 0) {
-    if (const uint32_t link = table_.Find(key); link != 0) {
-      // A descriptor that was closed takes its kevents with it.
-      if (StillWatches(link - 1)) {
-        result = -EEXIST;
-      } else {
-        EraseStale(link - 1);
-      }
-    }
-  }
-  uint32_t number = 0;
-  if (result == 0) result = -table_.Insert(key, &number);
-  if (result < 0) {
-    *returned = entry;
-    Answer(returned, result);
-    return true;
-  }
+// Finds the kevent that an entry names: 0, -ENOENT, or -ENOTUNIQ if it is one of several.
+int EventSet::FindNamed(const ukevent& entry, Naming naming, uint32_t* number) {
+  const uint32_t link =
+      naming.by_id ? table_.FirstById(entry.type, entry.id.raw_u64) : table_.Find(KeyOf(entry));
+  // kevent_ctl does not name a kevent of a type that it does not take (AddInternal).
+  if (link == 0 || SourceOf(At(link - 1)).events == 0) return -ENOENT;
+  *number = link - 1;
+  return naming.by_id && At(*number).same_id_after != 0 ? -ENOTUNIQ : 0;
+}
 
+// Erases those of several kevents whose descriptor was closed, and took its kevents with it.
+void EventSet::EraseStaleOf(const ukevent& entry) {
+  for (uint32_t link = table_.FirstById(entry.type, entry.id.raw_u64); link != 0;) {
+    const uint32_t number = link - 1;
+    link = At(number).same_id_after;
+    if (!StillWatches(number)) EraseStale(number);
+  }
+}
+
+// Finds as FindNamed does, for a command under the queue's lock.
+int EventSet::FindLive(const ukevent& entry, Naming naming, uint32_t* number) {
+  const int error = FindNamed(entry, naming, number);
+  if (error != -ENOTUNIQ) return error;
+  EraseStaleOf(entry);
+  return FindNamed(entry, naming, number);
+}
+
+int EventSet::Add(ukevent* entry, Naming naming) {
+  const Source* source = SourceOf(entry->type);
+  if (source == nullptr || source->events == 0) return -ENOSYS;
+  if (const int error = CheckRequest(*source, *entry); error != 0) return error;
+  uint32_t number;
+  const int missing = FindLive(*entry, naming, &number);
+  if (missing == -ENOENT) return Register(entry);
+  if (missing != 0) return missing;
+  // A descriptor that was closed takes its kevents with it.
+  if (!StillWatches(number)) {
+    EraseStale(number);
+    return Register(entry);
+  }
+  return naming.replaces ? Modify(*entry, naming) : -EEXIST;
+}
+
+int EventSet::Register(ukevent* entry) {
+  uint32_t number;
+  if (const int error = table_.Insert(KeyOf(*entry), &number); error != 0) return -error;
   Kevent& record = At(number);
-  record.event = source->InterestOf(entry);
-  record.req_flags = entry.req_flags;
-  result = source->attach(*this, number, entry);
+  const Source& source = SourceOf(record);
+  record.event = source.InterestOf(*entry);
+  record.req_flags = entry->req_flags;
+  record.paused = entry->event == KEVENT_MASK_EMPTY;
+  const int result = source.attach(*this, number, *entry);
   if (result == 0) {
     if ((record.req_flags & KEVENT_REQ_READY) != 0) Force(number);
-    return false;
+    return 0;
   }
-  *returned = entry;
-  if (result > 0) {
-    Describe(record, returned);
-  } else {
-    Answer(returned, result);
-  }
+  if (result > 0) Describe(record, entry);
   table_.Erase(number);
-  return true;
+  return result;
 }
 
 int EventSet::AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t event) {
@@ -91,35 +118,48 @@ int EventSet::AddInternal(uint32_t type, uint64_t id, uint64_t cookie, uint32_t 
   return result;
 }
 
-int EventSet::Remove(const ukevent& entry) {
-  const uint32_t link = table_.Find(KeyOf(entry));
-  if (link == 0) return -ENOENT;
-  Erase(link - 1);
+int EventSet::Remove(const ukevent& entry, Naming naming) {
+  uint32_t number;
+  const int missing = FindLive(entry, naming, &number);
+  if (missing == 0) Erase(number);
+  return missing;
+}
+
+int EventSet::Modify(const ukevent& entry, Naming naming) {
+  uint32_t number;
+  if (const int missing = FindLive(entry, naming, &number); missing != 0) return missing;
+  if (const int error = CheckRequest(SourceOf(At(number)), entry); error != 0) return error;
+  if (const int error = ModifyRecord(number, entry); error != 0) return error;
+  if (naming.by_id) table_.SetCookie(number, reinterpret_cast<uint64_t>(entry.ptr));
   return 0;
 }
 
-int EventSet::Modify(const ukevent& entry) {
-  const uint32_t link = table_.Find(KeyOf(entry));
-  if (link == 0) return -ENOENT;
-  const uint32_t number = link - 1;
+int EventSet::ModifyRecord(uint32_t number, const ukevent& entry) {
   Kevent& record = At(number);
   const Source& source = SourceOf(record);
-  if (const int error = CheckRequest(source, entry); error != 0) return error;
-
   // Events from before the change are found by the old mask.
   source.harvest_shared(*this);
   const uint32_t event = record.event;
   const uint32_t req_flags = record.req_flags;
+  const bool was_paused = record.paused;
   record.event = source.InterestOf(entry);
   record.req_flags = entry.req_flags;
+  record.paused = entry.event == KEVENT_MASK_EMPTY;
   const int error = source.change(*this, number, entry);
   if (error < 0) {
     record.event = event;
     record.req_flags = req_flags;
+    record.paused = was_paused;
     return error;
   }
-  TakeBack(number);
-  ForgetFound(record);
+  if (record.paused) {
+    Pause(number);
+  } else if (was_paused) {
+    GoOn(number);
+  } else {
+    TakeBack(number);
+    ForgetFound(record);
+  }
   if ((record.req_flags & KEVENT_REQ_READY) != 0) Force(number);
   return 0;
 }
@@ -128,12 +168,12 @@ int EventSet::Modify(const ukevent& entry) {
 
 namespace {
 
-// Visits each entry, in chunks, so that collectors do not wait long for the lock.  Returns the
-// number of entries that visit() has given back, which it writes to the front.
-template <typename Visit>
-unsigned ForEach(Queue& queue, EventSet& set, unsigned num, ukevent* entries, Visit visit) {
+// Carries out a command for each entry, in chunks, so that collectors do not wait long for the
+// lock. Returns the number of entries for which it was not.
+template <typename Command>
+unsigned ForEach(Queue& queue, EventSet& set, unsigned num, ukevent* entries, Command command) {
   constexpr unsigned kChunk = 64;
-  unsigned returned = 0;
+  unsigned not_done = 0;
   bool wake = false;
   bool look = false;
   for (unsigned first = 0; first < num; first += kChunk) {
@@ -143,7 +183,7 @@ unsigned ForEach(Queue& queue, EventSet& set, unsigned num, ukevent* entries, Vi
     queue.WithKevents([&] {
       set.set_call(blocked.before(), &settings);
       for (unsigned i = first; i < end; ++i) {
-        if (visit(&entries[i], &entries[returned])) ++returned;
+        if (!Answer(&entries[i], command(&entries[i]))) ++not_done;
       }
       wake = set.kernel_does_not_know();
       look |= set.TookBack();
@@ -155,43 +195,48 @@ unsigned ForEach(Queue& queue, EventSet& set, unsigned num, ukevent* entries, Vi
     const SignalsBlocked blocked;
     queue.LookAnew();
   }
-  return returned;
+  return not_done;
 }
 
 // Async-signal-safe: takes no lock but the table's.
-int Ready(Queue& queue, EventSet* set, unsigned num, ukevent* entries) {
+int Ready(Queue& queue, EventSet* set, EventSet::Naming naming, unsigned num, ukevent* entries) {
   if (num == 0) queue.RequestExit();
-  unsigned missed = 0;
+  unsigned found = 0;
   for (unsigned i = 0; i < num; ++i) {
-    if (set->Inject(KeyOf(entries[i]))) continue;
-    const ukevent entry = entries[i];
-    entries[missed++] = entry;
+    if (Answer(&entries[i], set == nullptr ? -ENOENT : set->Inject(entries[i], naming))) ++found;
   }
-  if (num == 0 || missed < num) queue.Wake();
-  return static_cast<int>(num - missed);
+  if (num == 0 || found != 0) queue.Wake();
+  return static_cast<int>(found);
 }
 
 int Control(Queue& queue, unsigned cmd, unsigned num, ukevent* entries) {
-  if (cmd > KEVENT_CTL_READY) return -EINVAL;
-  EventSet* set = queue.kevents();
-  if (cmd == KEVENT_CTL_ADD ? num > KeventTable::kMaxRecords
-                            : num > (set == nullptr ? 0 : set->registered())) {
-    return -EINVAL;
-  }
+  const EventSet::Naming naming = {(cmd & KEVENT_CTL_BY_ID) != 0, (cmd & KEVENT_CTL_REPLACE) != 0};
+  cmd &= ~unsigned{KEVENT_CTL_BY_ID | KEVENT_CTL_REPLACE};
+  if (cmd > KEVENT_CTL_READY || (naming.replaces && cmd != KEVENT_CTL_ADD)) return -EINVAL;
+  if (num > KeventTable::kMaxRecords) return -EINVAL;
   if (num != 0 && entries == nullptr) return -EFAULT;
-  if (cmd == KEVENT_CTL_READY) return Ready(queue, set, num, entries);
+  if (num != 0 && !sys::IsWritable(entries, sizeof(ukevent) * num)) return -EFAULT;
+  EventSet* set = queue.kevents();
+  if (cmd == KEVENT_CTL_READY) return Ready(queue, set, naming, num, entries);
   if (num == 0) return 0;
-  if (!sys::IsWritable(entries, sizeof(ukevent) * num)) return -EFAULT;
 
+  if (set == nullptr && cmd != KEVENT_CTL_ADD) {
+    for (unsigned i = 0; i < num; ++i) Answer(&entries[i], -ENOENT);
+    return static_cast<int>(num);
+  }
   if (set == nullptr) {
     if (const int error = queue.OpenKevents(&set); error != 0) return -error;
   }
-  return static_cast<int>(
-      ForEach(queue, *set, num, entries, [set, cmd](ukevent* entry, ukevent* back) {
-        if (cmd == KEVENT_CTL_ADD) return set->Add(*entry, back);
-        Answer(entry, cmd == KEVENT_CTL_REMOVE ? set->Remove(*entry) : set->Modify(*entry));
-        return false;
-      }));
+  return static_cast<int>(ForEach(queue, *set, num, entries, [=](ukevent* entry) {
+    switch (cmd) {
+      case KEVENT_CTL_ADD:
+        return set->Add(entry, naming);
+      case KEVENT_CTL_REMOVE:
+        return set->Remove(*entry, naming);
+      default:
+        return set->Modify(*entry, naming);
+    }
+  }));
 }
 
 int PinAndControl(int kev_fd, unsigned cmd, unsigned num, ukevent* entries) {
@@ -205,7 +250,8 @@ int PinAndControl(int kev_fd, unsigned cmd, unsigned num, ukevent* entries) {
 }  // namespace
 
 int ControlKevents(int kev_fd, unsigned cmd, unsigned num, ukevent* entries) {
-  if (cmd != KEVENT_CTL_READY) return PinAndControl(kev_fd, cmd, num, entries);
+  if ((cmd & ~unsigned{KEVENT_CTL_BY_ID}) != KEVENT_CTL_READY)
+    return PinAndControl(kev_fd, cmd, num, entries);
   // A handler that leaves by siglongjmp would leave its pin behind.
   const SignalsBlocked blocked;
   return PinAndControl(kev_fd, cmd, num, entries);

@@ -7,9 +7,15 @@
 #ifndef KEVENT_CORE_KEVENTS_EPOLL_MEMBERS_H_
 #define KEVENT_CORE_KEVENTS_EPOLL_MEMBERS_H_
 
+#include <sys/epoll.h>
+
 #include <cstdint>
 
 namespace kevent::core {
+
+// A member that is watched for nothing.  epoll reports errors and hang-ups unasked: at most once of
+// such a member, since it is disabled with the first report (fs/eventpoll.c, EPOLLONESHOT).
+constexpr uint32_t kMuted = EPOLLONESHOT;
 
 // Upper halves that differ from every generation:
 inline constexpr uint32_t kOverflowToken = 2;  // an overflow epoll; lower half: its index

@@ -146,7 +146,8 @@ int EventSet::MoveEpoll(int from, int to) {
 // ---- The list of the ready ------------------------------------------------------
 
 void EventSet::MakeReady(uint32_t number, bool level_triggered) {
-  if (!At(number).leaving) ready_.Add(table_, number, level_triggered);
+  const Kevent& record = At(number);
+  if (!record.leaving && !record.paused) ready_.Add(table_, number, level_triggered);
 }
 
 void EventSet::Withdraw(uint32_t number) {
@@ -154,21 +155,43 @@ void EventSet::Withdraw(uint32_t number) {
   ready_.Remove(table_, number);
 }
 
-// Makes a kevent ready for kevent_ctl, whatever the source says.
 void EventSet::Force(uint32_t number) {
   MakeReady(number, false);
   At(number).forced = true;
 }
 
+// ---- Pausing --------------------------------------------------------------------
+
+// What has come and was not collected is kept, as far as the source would not report it again.
+void EventSet::Pause(uint32_t number) {
+  Kevent& record = At(number);
+  if (record.ready && !record.level_triggered) took_back_ = true;
+  const bool forced = record.forced;
+  Withdraw(number);
+  record.forced = forced;
+  record.paused = true;
+  if (record.fd >= 0) ForgetFound(record);
+}
+
+// Reports what has come meanwhile.
+void EventSet::GoOn(uint32_t number) {
+  Kevent& record = At(number);
+  record.paused = false;
+  if (record.forced || record.found_flags != 0 || record.found_data[1] != 0) {
+    MakeReady(number, false);
+  }
+}
+
 // ---- Injecting ------------------------------------------------------------------
 
-bool EventSet::Inject(const KeventKey& key) {
+int EventSet::Inject(const ukevent& entry, Naming naming) {
   const SignalsBlocked blocked;
   const Locked locked(table_lock_);
-  const uint32_t link = table_.Find(key);
-  if (link == 0) return false;
-  Kevent& record = At(link - 1);
-  if (record.injected) return true;
+  uint32_t number;
+  if (const int missing = FindNamed(entry, naming, &number); missing != 0) return missing;
+  const uint32_t link = number + 1;
+  Kevent& record = At(number);
+  if (record.injected) return 0;
   record.injected = true;
   record.injected_after = 0;
   if (injected_last_ != 0) At(injected_last_ - 1).injected_after = link;
@@ -176,7 +199,7 @@ bool EventSet::Inject(const KeventKey& key) {
   if (injected_.load(std::memory_order_relaxed) == 0) {
     injected_.store(link, std::memory_order_seq_cst);
   }
-  return true;
+  return 0;
 }
 
 void EventSet::HarvestInjected() {
@@ -260,8 +283,7 @@ void EventSet::DropVain() {
     Kevent& record = At(number);
     link = record.ready_after;
     if (!SourceOf(record).counts(*this, number, &counted[record.key.type])) {
-      Withdraw(number);
-      ForgetFound(record);
+      DropOne(number);
     } else if ((record.req_flags & KEVENT_REQ_LAST_CHECK) != 0) {
       record.forced = false;
       record.round = round_;
@@ -269,20 +291,33 @@ void EventSet::DropVain() {
   }
 }
 
+// Withdraws a kevent whose source is no longer ready.  The kernel, which was to tell once, is to
+// tell once more.
+void EventSet::DropOne(uint32_t number) {
+  Kevent& record = At(number);
+  Withdraw(number);
+  ForgetFound(record);
+  if ((record.req_flags & KEVENT_REQ_DISPATCH) != 0 && record.fd >= 0) {
+    SourceOf(record).change(*this, number, {});
+  }
+}
+
 bool EventSet::DeliverOne(uint32_t number, ukevent* event) {
   Kevent& record = At(number);
-  const bool ready = StillReady(number);
-  const bool forced = record.forced;
-  Withdraw(number);
-  if (!ready) {
-    ForgetFound(record);
+  if (!StillReady(number)) {
+    DropOne(number);
     return false;
   }
+  const bool forced = record.forced;
+  Withdraw(number);
   Describe(record, event);
   constexpr uint32_t kLast = KEVENT_RET_BROKEN;
   if ((record.req_flags & KEVENT_REQ_ONESHOT) != 0 || (record.found_flags & kLast) != 0 ||
       record.ended) {
     Leave(number);
+  } else if ((record.req_flags & KEVENT_REQ_DISPATCH) != 0) {
+    Pause(number);
+    SourceOf(record).pause(*this, number);
   } else if (ABSL_PREDICT_FALSE(record.fd_is_ours)) {
     // Only a descriptor of the engine's own loses something when its event is delivered.
     if (SourceOf(record).leaves(record, forced)) MakeReady(number, true);
@@ -313,7 +348,12 @@ bool EventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t latenes
   record.found_data[0] = overruns;
   record.found_data[1] = lateness;
   Describe(record, event);
-  if ((record.req_flags & KEVENT_REQ_ONESHOT) != 0) Leave(number);
+  if ((record.req_flags & KEVENT_REQ_ONESHOT) != 0) {
+    Leave(number);
+  } else if ((record.req_flags & KEVENT_REQ_DISPATCH) != 0) {
+    Pause(number);
+    SourceOf(record).pause(*this, number);
+  }
   ForgetFound(record);
   return true;
 }
@@ -363,14 +403,17 @@ const char* EventSet::Check() {
   uint32_t watched = 0;
   uint32_t nested = 0;
   uint32_t leaving = 0;
+  bool ready_and_paused = false;
   table_.ForEach([&](uint32_t number) {
     const Kevent& record = At(number);
     ready += record.ready;
+    ready_and_paused |= record.ready && record.paused;
     watched += record.fd >= 0;
     nested += record.nests;
     leaving += record.leaving;
   });
   for (const int fd : shared_) watched += fd != 0;
+  if (ready_and_paused) return "a paused kevent is among the ready";
   if (ready != ready_.size()) return "a kevent is ready that is not among those that are";
   if (watched != watched_) return "another number of descriptors is watched";
   if (nested != nested_) return "another number of epolls is watched";

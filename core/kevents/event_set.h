@@ -45,11 +45,18 @@ class EventSet {
 
   // ---- Commands of kevent_ctl ----
 
-  // Registers a kevent, or reports in *returned, which may be the entry itself, an error, or that
-  // the source is ready already.  True if the entry goes back to the program.
-  bool Add(const ukevent& entry, ukevent* returned);
-  int Remove(const ukevent& entry);  // 0 or a negative errno
-  int Modify(const ukevent& entry);  // 0 or a negative errno
+  // How a command finds the kevent that an entry names.
+  struct Naming {
+    bool by_id;     // type and id name it, which no other may have
+    bool replaces;  // Add modifies the kevent if it is registered
+  };
+
+  // Registers a kevent.  Returns 0, a negative errno, or Source::kReadyNow: then the kevent is not
+  // registered, and the entry says what would have been reported.
+  int Add(ukevent* entry, Naming naming);
+  int Remove(const ukevent& entry, Naming naming);  // 0 or a negative errno
+  // Replaces event, flags and, with by_id, the cookie: 0 or a negative errno.
+  int Modify(const ukevent& entry, Naming naming);
   // True if Remove or Modify have withdrawn a kevent that was ready, and announced, since this was
   // last asked.
   bool TookBack() { return std::exchange(took_back_, false); }
@@ -79,8 +86,8 @@ class EventSet {
 
   // ---- Injecting; async-signal-safe ----
 
-  // Marks a kevent as ready; false if there is none.
-  bool Inject(const KeventKey& key);
+  // Marks a kevent as ready: 0 or a negative errno.
+  int Inject(const ukevent& entry, Naming naming);
 
   // The operations that have completed into the queue.
   Completions& completions() { return completions_; }
@@ -113,6 +120,9 @@ class EventSet {
   unsigned Deliver(unsigned max, ukevent* events);
   // Reports that a kevent's timer has expired; false if the kevent leaves with this batch.
   bool DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness, ukevent* event);
+  bool IsPaused(uint32_t number) { return At(number).paused; }
+  // Has the caller look anew at what is due, and tell the kernel, after its change of the set.
+  void set_took_back() { took_back_ = true; }
   // Removes the kevents that were delivered for the last time.
   void EndBatch();
   // True if something can be collected that the kernel does not know of.
@@ -131,6 +141,7 @@ class EventSet {
   // ---- For sources ----
 
   void MakeReady(uint32_t number, bool level_triggered);
+  void Force(uint32_t number);     // whatever the source says
   void Withdraw(uint32_t number);  // from the list of the ready
   void Leave(uint32_t number);     // for good, with the batch
 
@@ -148,6 +159,12 @@ class EventSet {
   // The program is about to close this number, and WatchedFds no longer has it.  Async-signal-safe:
   // waits for no more than two system calls of another thread.
   void UnwatchFd(int fd) const;
+  // The epoll events of a record that is watched for `events`: none while it is paused, and one
+  // report if it pauses then.
+  static uint32_t WatchedEvents(const Kevent& record, uint32_t events) {
+    if (record.paused) return kMuted;
+    return events | ((record.req_flags & KEVENT_REQ_DISPATCH) != 0 ? EPOLLONESHOT : 0u);
+  }
   // True while a record's descriptor is still what it was.
   bool StillWatches(uint32_t number);
 
@@ -178,6 +195,7 @@ class EventSet {
 
   // Makes a record wait for its signal: 0 or a negative errno.
   int ListenTo(uint32_t number);
+  bool ListensTo(uint32_t number);
   void StopListening(uint32_t number);
   // Makes a record wait for a message.
   void ListenForMessage(uint32_t number);
@@ -202,12 +220,23 @@ class EventSet {
   int AddAdopted(int fd, uint64_t token);
 
   uint32_t queue_number() const;
+  int FindNamed(const ukevent& entry, Naming naming, uint32_t* number);
+  int FindLive(const ukevent& entry, Naming naming, uint32_t* number);
+  void EraseStaleOf(const ukevent& entry);
+  int Register(ukevent* entry);
+  int ModifyRecord(uint32_t number, const ukevent& entry);
+  void Pause(uint32_t number);
+  void GoOn(uint32_t number);
   unsigned DeliverReady(unsigned max, ukevent* events);
   void Erase(uint32_t number);
   void EraseStale(uint32_t number);
-  void Force(uint32_t number);
   void TakeBack(uint32_t number);
   static void ForgetFound(Kevent& record);
+  // Such a kevent, once it was found, stays among the ready until it is delivered: the kernel does
+  // not tell of it a second time.
+  static bool IsLatched(const Kevent& record) {
+    return (record.req_flags & (KEVENT_REQ_ET | KEVENT_REQ_DISPATCH)) != 0;
+  }
 
   void HarvestInjected();
   void TakeInjected();
@@ -223,6 +252,7 @@ class EventSet {
   void Found(uint64_t token, uint32_t events);
   bool IsDuplicate(uint32_t number);
   void SuppressDuplicates(const Kevent& first, bool alone);
+  void DropOne(uint32_t number);
   bool DeliverOne(uint32_t number, ukevent* event);
   unsigned DeliverLevelTriggered(unsigned max, ukevent* events);
   unsigned LevelShare(unsigned max) const { return max / 2 + (level_first_ ? max % 2 : 0); }

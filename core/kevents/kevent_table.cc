@@ -41,6 +41,67 @@ uint32_t KeventTable::Find(const KeventKey& key) {
   return 0;
 }
 
+// The link to the first record of this type and id, or to the place for it.
+uint32_t* KeventTable::LinkOf(uint32_t type, uint64_t id) {
+  const uint32_t mask = pages_->ids.size.load(std::memory_order_relaxed) - 1;
+  uint32_t* link = pages_->ids.entries.load(std::memory_order_relaxed) +
+                   (static_cast<uint32_t>(Mix(id + Mix(type)) >> 32) & mask);
+  while (*link != 0 && (At(*link - 1).key.type != type || At(*link - 1).key.id != id)) {
+    link = &At(*link - 1).next_id;
+  }
+  return link;
+}
+
+uint32_t KeventTable::FirstById(uint32_t type, uint64_t id) {
+  return size() == 0 ? 0 : *LinkOf(type, id);
+}
+
+void KeventTable::LinkId(uint32_t number) {
+  Kevent& record = At(number);
+  uint32_t* const link = LinkOf(record.key.type, record.key.id);
+  record.same_id_before = record.next_id = 0;
+  record.same_id_after = *link;
+  if (*link != 0) {
+    Kevent& second = At(*link - 1);
+    second.same_id_before = number + 1;
+    record.next_id = second.next_id;
+  }
+  *link = number + 1;
+}
+
+void KeventTable::UnlinkId(uint32_t number) {
+  const Kevent& record = At(number);
+  const uint32_t before = record.same_id_before;
+  const uint32_t after = record.same_id_after;
+  if (after != 0) At(after - 1).same_id_before = before;
+  if (before != 0) {
+    At(before - 1).same_id_after = after;
+    return;
+  }
+  if (after != 0) At(after - 1).next_id = record.next_id;
+  *LinkOf(record.key.type, record.key.id) = after != 0 ? after : record.next_id;
+}
+
+void KeventTable::LinkKey(uint32_t number) {
+  Kevent& record = At(number);
+  uint32_t& bucket = Bucket(record.key);
+  record.same_hash = bucket;
+  bucket = number + 1;
+}
+
+void KeventTable::UnlinkKey(uint32_t number) {
+  const Kevent& record = At(number);
+  uint32_t* link = &Bucket(record.key);
+  while (*link != number + 1) link = &At(*link - 1).same_hash;
+  *link = record.same_hash;
+}
+
+void KeventTable::SetCookie(uint32_t number, uint64_t cookie) {
+  UnlinkKey(number);
+  At(number).key.cookie = cookie;
+  LinkKey(number);
+}
+
 int KeventTable::Insert(const KeventKey& key, uint32_t* number) {
   if (size() >= pages_->buckets.size.load(std::memory_order_relaxed)) {
     if (const int error = GrowBuckets(); error != 0) return error;
@@ -51,24 +112,23 @@ int KeventTable::Insert(const KeventKey& key, uint32_t* number) {
   record.key = key;
   record.ready = record.level_triggered = record.forced = record.ended = false;
   record.injected = record.fd_is_ours = record.nests = record.leaving = false;
+  record.paused = false;
   record.fd = -1;
   record.epoll_index = 0;
   record.same_descriptor = record.told_to_others = 0;
   record.round = record.met = 0;
   record.handle = 0;
   record.found_flags = record.found_data[0] = record.found_data[1] = 0;
-  uint32_t& bucket = Bucket(key);
-  record.same_hash = bucket;
-  bucket = *number + 1;
+  LinkKey(*number);
+  LinkId(*number);
   size_.fetch_add(1, std::memory_order_relaxed);
   return 0;
 }
 
 void KeventTable::Erase(uint32_t number) {
   Kevent& record = At(number);
-  uint32_t* link = &Bucket(record.key);
-  while (*link != number + 1) link = &At(*link - 1).same_hash;
-  *link = record.same_hash;
+  UnlinkId(number);
+  UnlinkKey(number);
   ++record.generation;
   record.same_hash = first_free_;
   first_free_ = number + 1;
@@ -110,16 +170,13 @@ int KeventTable::Enlarge(KeventPages::Array& array, uint32_t size, bool keep) {
 
 int KeventTable::GrowBuckets() {
   const uint32_t size = pages_->buckets.size.load(std::memory_order_relaxed);
-  if (const int error = Enlarge(pages_->buckets, size == 0 ? kFirstSize : size * 2, false);
-      error != 0) {
-    return error;
+  const uint32_t larger = size == 0 ? kFirstSize : size * 2;
+  if (pages_->ids.size.load(std::memory_order_relaxed) < larger) {
+    if (const int error = Enlarge(pages_->ids, larger, false); error != 0) return error;
+    ForEach([this](uint32_t number) { LinkId(number); });
   }
-  ForEach([this](uint32_t number) {
-    Kevent& record = At(number);
-    uint32_t& bucket = Bucket(record.key);
-    record.same_hash = bucket;
-    bucket = number + 1;
-  });
+  if (const int error = Enlarge(pages_->buckets, larger, false); error != 0) return error;
+  ForEach([this](uint32_t number) { LinkKey(number); });
   return 0;
 }
 
@@ -219,6 +276,9 @@ const char* KeventTable::Check() {
   ForEach([&](uint32_t number) {
     ++registered;
     all_found = all_found && Find(At(number).key) == number + 1;
+    uint32_t same = FirstById(At(number).key.type, At(number).key.id);
+    while (same != 0 && same != number + 1) same = At(same - 1).same_id_after;
+    all_found = all_found && same != 0;
   });
   if (registered != size()) return "another number of kevents is registered";
   if (!all_found) return "a kevent is not found by its key";

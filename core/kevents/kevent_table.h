@@ -29,6 +29,11 @@ struct Kevent {
   uint32_t generation;  // odd while the record is registered
   uint32_t same_hash;   // next in the bucket, or the next free record
 
+  // Kevents of one type and id, and the next such list in its bucket, which the first has.
+  uint32_t same_id_before;
+  uint32_t same_id_after;
+  uint32_t next_id;
+
   // The list of those that are ready, oldest first.
   uint32_t ready_before;
   uint32_t ready_after;
@@ -39,6 +44,9 @@ struct Kevent {
   bool forced;   // made ready by kevent_ctl, whatever its source says
   bool ended;    // its source has nothing more to report
   bool leaving;  // delivered for the last time: goes with the batch
+  // Not reported until MODIFY goes on: its mask is empty, or it was reported and is to wait
+  // (KEVENT_REQ_DISPATCH).  `forced` and what was found are kept meanwhile.
+  bool paused;
 
   // The list of kevents that kevent_ctl has made ready.
   bool injected;
@@ -79,6 +87,7 @@ struct KeventPages {
     std::atomic<uint32_t> size;
   };
   Array buckets;   // records by hash; the size is a power of two, or 0
+  Array ids;       // the first record of each type and id, by hash; sized as buckets
   Array watchers;  // records by descriptor
   Array watches;   // the first record of each inotify watch, by the watch; sized as buckets
   std::atomic<Kevent*> chunks[kMaxChunks];
@@ -109,8 +118,14 @@ class KeventTable {
   // The number of the record with this key, plus one; 0: there is none.
   uint32_t Find(const KeventKey& key);
 
+  // The first of the records with this type and id, plus one, linked by same_id_after; 0: there is
+  // none.
+  uint32_t FirstById(uint32_t type, uint64_t id);
+
   // Makes a record with this key, which none has yet: 0 and its number, or an errno.
   int Insert(const KeventKey& key, uint32_t* number);
+  // Gives a record a cookie with which no record has its key.
+  void SetCookie(uint32_t number, uint64_t cookie);
   void Erase(uint32_t number);
 
   // The first of the records that watch a descriptor, plus one.  Requires that
@@ -159,6 +174,11 @@ class KeventTable {
   int GrowBuckets();
   int AllocateNumber(uint32_t* number);
   uint32_t& Bucket(const KeventKey& key);
+  void LinkKey(uint32_t number);
+  void UnlinkKey(uint32_t number);
+  uint32_t* LinkOf(uint32_t type, uint64_t id);
+  void LinkId(uint32_t number);
+  void UnlinkId(uint32_t number);
   uint32_t* LinkOf(int watch);
 
   KeventPages* pages_;

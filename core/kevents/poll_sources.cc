@@ -136,8 +136,8 @@ bool EventSet::WaitsForNextTurn(uint32_t epoll_index, uint32_t turn, uint64_t to
       ++turns_[epoll_index];
     }
     // The kernel does not tell of an edge a second time.
-    const bool level_triggered = (record->req_flags & KEVENT_REQ_ET) == 0;
-    if (again && level_triggered && overflow_count_ != 0 && !IsExhausted(epoll_index)) return true;
+    if (again && !IsLatched(*record) && overflow_count_ != 0 && !IsExhausted(epoll_index))
+      return true;
     record->met = (again ? turns_[epoll_index] : turn) + 1;
     return false;
   }
@@ -167,13 +167,16 @@ void EventSet::Found(uint64_t token, uint32_t events) {
   Kevent* record = table_.Find(number, generation);
   // A member without a record is the engine's, or of a file that outlived its descriptor.
   if (record == nullptr || generation % 2 == 0) return;
-  // The kevent was reported for the last time: this event is for other kevents.
-  if (record->leaving) return;
-  const bool level_triggered = (record->req_flags & KEVENT_REQ_ET) == 0;
+  // The kevent was reported for the last time, and this event is for other kevents; or it is
+  // paused, and this is a hang-up, of which epoll tells unasked.
+  if (record->leaving || record->paused) return;
+  const bool level_triggered = !IsLatched(*record);
   // This batch has delivered the kevent already.
   if (level_triggered && record->round == round_ && !record->ready) return;
   if (!SourceOf(*record).harvest(*this, *record, events)) return;
-  if (overflow_count_ != 0 && !level_triggered) {
+  // A kevent that pauses is told each time that it goes on, whichever others there are.
+  constexpr uint32_t kEdgeOrPause = KEVENT_REQ_ET | KEVENT_REQ_DISPATCH;
+  if (overflow_count_ != 0 && (record->req_flags & kEdgeOrPause) == KEVENT_REQ_ET) {
     // Records before this one were told, and their edges met, if told_to_others is set.
     const bool alone =
         record->told_to_others == 0 && (record->req_flags & KEVENT_REQ_WAKEUP_ALL) == 0;

@@ -2,6 +2,7 @@
 
 #include "core/kevents/source.h"
 
+#include "core/kevents/epoll_members.h"
 #include "core/kevents/event_set.h"
 
 namespace kevent::core {
@@ -11,6 +12,10 @@ extern const SourceTable kSourceTable [[gnu::weak]];
 constinit const SourceTable kSourceTable({KEVENT_SOURCES(KEVENT_SOURCE_ENTRY)});
 
 int Source::KeepAsIs(EventSet&, uint32_t, const ukevent&) { return 0; }
+
+void Source::Mute(EventSet& set, uint32_t number) {
+  if (set.At(number).fd >= 0) set.Rewatch(number, kMuted);
+}
 
 void Source::Unwatch(EventSet& set, uint32_t number) { set.Unwatch(number); }
 

@@ -32,13 +32,18 @@ struct Source {
   // The bits that KEVENT_MASK_ALL asks for; 0: all of `events`.
   uint32_t mask_all = 0;
 
-  // Begins to watch for record `number`, whose event and req_flags are set.  Returns 0,
+  // Begins to watch for record `number`, whose event, req_flags and paused are set.  Returns 0,
   // kReadyNow or a negative errno; after an error the record is erased without detach.
   int (*attach)(EventSet& set, uint32_t number, const ukevent& request);
 
-  // The record has a new event and new req_flags.  Returns 0, or a negative errno, after which the
-  // set puts the old ones back.  Default: nothing depends on them.
+  // The record has a new event, new req_flags, and a new `paused`.  Returns 0, or a negative errno,
+  // after which the set puts the old ones back.  Default: nothing depends on them.
   int (*change)(EventSet& set, uint32_t number, const ukevent& request) = KeepAsIs;
+
+  // The record is paused from here on: the kernel is not to report its descriptor again and again.
+  // Called under the queue's lock after a delivery.  `change` has the record go on.  Default: the
+  // descriptor is watched for nothing.
+  void (*pause)(EventSet& set, uint32_t number) = Mute;
 
   // Ends what attach has begun.  Default: the record's descriptor is watched no more, and
   // closed if it is the engine's.
@@ -82,6 +87,7 @@ struct Source {
   // ---- The defaults ----
 
   static int KeepAsIs(EventSet& set, uint32_t number, const ukevent& request);
+  static void Mute(EventSet& set, uint32_t number);
   static void Unwatch(EventSet& set, uint32_t number);
   static void KeepNothing(EventSet& set, uint32_t number);
   static bool IsReady(EventSet& set, Kevent& record, uint32_t epoll_events);

@@ -208,6 +208,13 @@ bool Collector::Claim(uint8_t axis, ukevent* event) {
     index_.Reindex(entry.slot());
     return false;
   }
+  const bool of_kevent = (timer.queue.load() & TimerSlot::kOfKevent) != 0;
+  if (ABSL_PREDICT_FALSE(of_kevent) &&
+      kevents_->IsPaused(static_cast<uint32_t>(timer.cookie.load(std::memory_order_relaxed)))) {
+    // The call that has paused it has set it as well, and marked that afterwards.
+    index_.Unschedule(timer);
+    return false;
+  }
   const Expirations expired = ExpirationsAt(setting, now);
   // The number is read before the swap: a setting that comes after it has another number.
   const uint32_t setting_number = timer.life.setting();
@@ -230,7 +237,7 @@ bool Collector::Claim(uint8_t axis, ukevent* event) {
   }
 
   const uint32_t lateness = Saturate(now - expired.last, UINT32_MAX);
-  if (ABSL_PREDICT_FALSE((timer.queue.load() & TimerSlot::kOfKevent) != 0)) {
+  if (ABSL_PREDICT_FALSE(of_kevent)) {
     return kevents_->DeliverTimer(static_cast<uint32_t>(cookie), overruns, lateness, event);
   }
   *event = {};

@@ -22,6 +22,18 @@ void Queue::DeleteKeventTimer(Handle handle) {
   TakeBackReleased();
 }
 
+// A setting that was not looked at yet would have it scheduled again.
+void Queue::UnscheduleKeventTimer(Handle handle) {
+  lock_.AssertHeld();
+  DrainInbox();
+  index_.Unschedule(SlotTable::At(handle.slot()));
+}
+
+void Queue::ScheduleKeventTimer(Handle handle) {
+  lock_.AssertHeld();
+  index_.Visit(handle.slot());
+}
+
 // The descriptor must not stay readable if nothing is left to collect.
 void Queue::LookAnew() {
   Locked locked(lock_);
@@ -73,6 +85,8 @@ int KeventHost::AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* h
   return Of(this).AddKeventTimer(plan, record, handle);
 }
 void KeventHost::DeleteKeventTimer(Handle handle) { Of(this).DeleteKeventTimer(handle); }
+void KeventHost::UnscheduleKeventTimer(Handle handle) { Of(this).UnscheduleKeventTimer(handle); }
+void KeventHost::ScheduleKeventTimer(Handle handle) { Of(this).ScheduleKeventTimer(handle); }
 bool KeventHost::IsDue(uint32_t slot) const { return Of(this).IsDue(slot); }
 
 }  // namespace kevent::core

@@ -140,6 +140,8 @@ class Queue : public KeventHost {
     return index_.IsDue(slot);
   }
   void DeleteKeventTimer(Handle handle);
+  void UnscheduleKeventTimer(Handle handle);
+  void ScheduleKeventTimer(Handle handle);
 
   // ---- Kevents ----
 

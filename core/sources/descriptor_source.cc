@@ -53,8 +53,16 @@ uint32_t PollEvents(const Kevent& record) {
 // epoll is asked to tell it from others (EPOLLRDHUP).
 uint32_t EpollEvents(const Kevent& record) {
   const uint32_t events = PollEvents(record);
-  if ((record.req_flags & KEVENT_REQ_ET) == 0) return events;
-  return events | EPOLLET | ((events & POLLIN) != 0 ? EPOLLRDHUP : 0u);
+  if ((record.req_flags & KEVENT_REQ_ET) == 0) return EventSet::WatchedEvents(record, events);
+  const bool asks = (events & POLLIN) != 0 && (record.req_flags & KEVENT_REQ_DISPATCH) == 0;
+  return EventSet::WatchedEvents(record, events | EPOLLET | (asks ? EPOLLRDHUP : 0u));
+}
+
+// True if a hang-up has left something to read: it is reported first.
+bool HasUnread(const Kevent& record, uint32_t events) {
+  const bool reads = (record.event & (KEVENT_SOCKET_RECV | KEVENT_SOCKET_ACCEPT)) != 0;
+  return reads && (events & POLLIN) != 0 && (events & POLLERR) == 0 &&
+         sys::UnreadBytes(DescriptorOf(record)) > 0;
 }
 
 // Notes in the record what was found in poll's answer; false if that is nothing.
@@ -67,7 +75,9 @@ bool Describe(Kevent& record, uint32_t events) {
     const uint32_t readable = KEVENT_SOCKET_RECV | KEVENT_SOCKET_ACCEPT;
     found = ((events & POLLIN) != 0 ? record.event & readable : 0) |
             ((events & POLLOUT) != 0 ? record.event & KEVENT_SOCKET_SEND : 0);
-    if ((events & kUnasked) != 0) record.found_flags = KEVENT_RET_BROKEN;
+    if ((events & kUnasked) != 0 && !HasUnread(record, events)) {
+      record.found_flags = KEVENT_RET_BROKEN;
+    }
   }
   record.found_data[0] = found;
   record.found_data[1] = 0;
@@ -75,7 +85,8 @@ bool Describe(Kevent& record, uint32_t events) {
 }
 
 uint32_t EventsOfAlwaysReady(const Kevent& record) {
-  return EPOLLIN | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u);
+  return EventSet::WatchedEvents(
+      record, EPOLLIN | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u));
 }
 
 // A file that cannot be polled is watched as a descriptor that is always ready.
@@ -101,7 +112,7 @@ int Attach(EventSet& set, uint32_t number, const ukevent&) {
   if (file < 0) return file;
   if (record.key.type == KEVENT_SOCKET && !S_ISSOCK(static_cast<mode_t>(file))) return -ENOTSOCK;
   if (record.key.type == KEVENT_PIPE && !S_ISFIFO(static_cast<mode_t>(file))) return -EINVAL;
-  if ((record.req_flags & (KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_READY)) == 0) {
+  if (!record.paused && (record.req_flags & (KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_READY)) == 0) {
     const int events = sys::PollNow(fd, static_cast<short>(PollEvents(record)));
     if (events < 0) return events;
     if (Describe(record, static_cast<uint32_t>(events))) {

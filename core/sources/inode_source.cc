@@ -40,7 +40,8 @@ uint32_t ToInotify(uint32_t events) {
   for (const Meaning& meaning : kMeanings) {
     if ((events & meaning.event) != 0) mask |= meaning.inotify;
   }
-  return mask;
+  // A watch for nothing is refused.
+  return mask != 0 ? mask : IN_DELETE_SELF;
 }
 
 uint32_t FromInotify(uint32_t mask) {
@@ -148,6 +149,10 @@ int Change(EventSet& set, uint32_t number, const ukevent& request) {
   }
   if (events != record.event && request.event != KEVENT_MASK_ALL) return -ENOTDIR;
   record.event = events;
+  if (record.paused) return 0;
+  // What has come while the kevent was paused.
+  record.found_data[0] &= events;
+  if (record.found_data[0] == 0) record.found_data[1] = 0;
   return 0;
 }
 

@@ -18,8 +18,12 @@ int Attach(EventSet& set, uint32_t number, const ukevent&) {
   if (record.key.id >> 32 != 0 || static_cast<int>(record.key.id) <= 0) return -EINVAL;
   const auto create = [&record] { return sys::CreatePidfd(static_cast<int>(record.key.id)); };
   // A pidfd becomes readable once, so level and edge make no difference.
-  const int pidfd = set.AdoptAndWatch(number, EPOLLIN, create);
+  const int pidfd = set.AdoptAndWatch(number, EventSet::WatchedEvents(record, EPOLLIN), create);
   return pidfd < 0 ? pidfd : 0;
+}
+
+int Change(EventSet& set, uint32_t number, const ukevent&) {
+  return set.Rewatch(number, EventSet::WatchedEvents(set.At(number), EPOLLIN));
 }
 
 // The pidfd says if the process has ended: a question about its status fails for many reasons, for
@@ -44,7 +48,10 @@ bool Leaves(const Kevent&, bool forced) { return forced; }
 
 }  // namespace
 
-constexpr Source kProcessSource = {
-    .events = KEVENT_PROCESS_EXIT, .attach = Attach, .deliver = Deliver, .leaves = Leaves};
+constexpr Source kProcessSource = {.events = KEVENT_PROCESS_EXIT,
+                                   .attach = Attach,
+                                   .change = Change,
+                                   .deliver = Deliver,
+                                   .leaves = Leaves};
 
 }  // namespace kevent::core

@@ -17,7 +17,8 @@ namespace kevent::core {
 namespace {
 
 uint32_t EpollEvents(const Kevent& record) {
-  return EPOLLIN | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u);
+  return EventSet::WatchedEvents(
+      record, EPOLLIN | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u));
 }
 
 int Attach(EventSet& set, uint32_t number, const ukevent&) {
@@ -29,7 +30,7 @@ int Attach(EventSet& set, uint32_t number, const ukevent&) {
     return IsOpen(fd) ? -EINVAL : -EBADF;
   }
   if (named.queue() == set.queue().number()) return -ELOOP;
-  if ((record.req_flags & (KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_READY)) == 0 &&
+  if (!record.paused && (record.req_flags & (KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_READY)) == 0 &&
       sys::PollNow(fd, POLLIN) > 0) {
     record.found_data[0] = KEVENT_KEVENT_READY;
     return Source::kReadyNow;

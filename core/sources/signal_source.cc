@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "core/kevents/epoll_members.h"
 #include "core/kevents/event_set.h"
 #include "core/system/system.h"
 
@@ -22,15 +23,28 @@ int Attach(EventSet& set, uint32_t number, const ukevent&) {
   // A signal that is not blocked would be delivered, and never reach the signalfd.
   if ((set.callers_mask() >> (signal - 1) & 1) == 0) return -EINVAL;
   const auto create = [signal] { return sys::CreateSignalfd(static_cast<int>(signal)); };
-  const int signalfd = set.AdoptAndWatch(number, EPOLLIN, create);
+  const int signalfd = set.AdoptAndWatch(number, record.paused ? kMuted : EPOLLIN, create);
   if (signalfd < 0) return signalfd;
+  if (record.paused) return 0;
   const int deaf = set.ListenTo(number);
   if (deaf < 0) set.Unwatch(number);
   return deaf;
 }
 
+// Signals stay pending meanwhile.
+void Pause(EventSet& set, uint32_t number) {
+  if (set.ListensTo(number)) set.StopListening(number);
+  set.Rewatch(number, kMuted);
+}
+
+int Change(EventSet& set, uint32_t number, const ukevent&) {
+  if (set.At(number).paused) return Pause(set, number), 0;
+  if (const int error = set.Rewatch(number, EPOLLIN); error < 0) return error;
+  return set.ListensTo(number) ? 0 : set.ListenTo(number);
+}
+
 void Detach(EventSet& set, uint32_t number) {
-  set.StopListening(number);
+  if (set.ListensTo(number)) set.StopListening(number);
   set.Unwatch(number);
 }
 
@@ -94,6 +108,12 @@ int EventSet::ListenTo(uint32_t number) {
   return 0;
 }
 
+bool EventSet::ListensTo(uint32_t number) {
+  uint32_t link = signal_first_[At(number).key.id - 1];
+  while (link != 0 && link != number + 1) link = At(link - 1).next_watch;
+  return link != 0;
+}
+
 void EventSet::StopListening(uint32_t number) {
   const Kevent& record = At(number);
   uint32_t* link = &signal_first_[record.key.id - 1];
@@ -110,6 +130,8 @@ void EventSet::StopListening(uint32_t number) {
 
 constexpr Source kSignalSource = {.events = KEVENT_SIGNAL_DELIVERY,
                                   .attach = Attach,
+                                  .change = Change,
+                                  .pause = Pause,
                                   .detach = Detach,
                                   .deliver = Deliver,
                                   .counts = Counts,

@@ -35,6 +35,12 @@ int ReadSpec(const Kevent& record, const ukevent& request, kevent_timer_spec* sp
   return IsValid(setting.it_value) && IsValid(setting.it_interval) ? 0 : -EINVAL;
 }
 
+// A timer that is paused is not scheduled, and keeps its deadline: its expirations are counted from
+// that when it goes on.
+void Pause(EventSet& set, uint32_t number) {
+  set.queue().UnscheduleKeventTimer(Handle(set.At(number).handle));
+}
+
 int Attach(EventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
   kevent_timer_spec spec;
@@ -51,19 +57,28 @@ int Attach(EventSet& set, uint32_t number, const ukevent& request) {
   record.handle = handle.bits();
   record.clock = plan.clock;
   const int error = set.queue().SetKeventTimer(handle, spec.flags, spec.itimerspec, set.settings());
-  if (error != 0) set.queue().DeleteKeventTimer(handle);
+  if (error != 0) {
+    set.queue().DeleteKeventTimer(handle);
+  } else if (record.paused) {
+    Pause(set, number);
+  }
   return -error;
 }
 
 // A period goes on in its phase; a specification sets the timer anew.
 int Change(EventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
-  if ((record.event & KEVENT_TIMER_SPEC) == 0) return 0;
+  if (record.paused) return Pause(set, number), 0;
+  const Handle handle(record.handle);
+  if ((record.event & KEVENT_TIMER_SPEC) == 0) {
+    set.queue().ScheduleKeventTimer(handle);
+    set.set_took_back();
+    return 0;
+  }
   kevent_timer_spec spec;
   if (const int error = ReadSpec(record, request, &spec); error != 0) return error;
   if (ClockMeantBy(spec.clockid) != record.clock) return -EINVAL;
-  return -set.queue().SetKeventTimer(Handle(record.handle), spec.flags, spec.itimerspec,
-                                     set.settings());
+  return -set.queue().SetKeventTimer(handle, spec.flags, spec.itimerspec, set.settings());
 }
 
 void Detach(EventSet& set, uint32_t number) {
@@ -84,6 +99,7 @@ constexpr Source kTimerSource = {.events = KEVENT_TIMER_FIRED | KEVENT_TIMER_SPE
                                  .mask_all = KEVENT_TIMER_FIRED,
                                  .attach = Attach,
                                  .change = Change,
+                                 .pause = Pause,
                                  .detach = Detach,
                                  .forget = Detach,
                                  .counts = Counts};

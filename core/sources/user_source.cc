@@ -10,7 +10,7 @@ namespace {
 
 int Attach(EventSet& set, uint32_t number, const ukevent& request) {
   // As in 2006: with KEVENT_REQ_ALWAYS_QUEUE the kevent is ready at once.
-  if ((request.req_flags & KEVENT_REQ_ALWAYS_QUEUE) != 0) set.MakeReady(number, false);
+  if ((request.req_flags & KEVENT_REQ_ALWAYS_QUEUE) != 0) set.Force(number);
   return 0;
 }
 

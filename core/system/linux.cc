@@ -10,6 +10,7 @@
 #include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
@@ -119,6 +120,12 @@ void PreferHugePages(void* pages, size_t bytes) {
 // ---- Descriptors ----------------------------------------------------------
 
 int CreateEpoll() { return CallInt(SYS_epoll_create1, EPOLL_CLOEXEC); }
+
+int UnreadBytes(int fd) {
+  int bytes = 0;
+  const int result = CallInt(SYS_ioctl, fd, FIONREAD, &bytes);
+  return result < 0 ? result : bytes;
+}
 
 int CreateAlwaysReady() { return CallInt(SYS_eventfd2, 1, EFD_CLOEXEC | EFD_NONBLOCK); }
 

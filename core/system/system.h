@@ -68,6 +68,8 @@ void PreferHugePages(void* pages, size_t bytes);
 
 // All descriptors are made close-on-exec.
 int CreateEpoll();
+// The bytes that can be read from a socket or pipe, or a negative errno.
+int UnreadBytes(int fd);
 int CreateAlwaysReady();  // an eventfd that is readable for ever
 int CreatePipe(int* writer);
 // Returns the number of bytes written, or a negative errno.

@@ -108,6 +108,11 @@ class TimerIndex {
 
   // Takes the timer out of the index, as it has no deadline.
   void Remove(TimerSlot& timer);
+  // Takes the timer out of the index although it has a deadline, until Visit.
+  void Unschedule(TimerSlot& timer) {
+    timer.scheduled_at.Clear();
+    Remove(timer);
+  }
 
   // ---- Time ----
 

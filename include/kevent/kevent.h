@@ -154,18 +154,23 @@
 #define KEVENT_REQ_LAST_CHECK 0x8
 #define KEVENT_REQ_ALWAYS_QUEUE 0x10
 #define KEVENT_REQ_READY 0x20
+#define KEVENT_REQ_DISPATCH 0x40 /* pauses when it was reported; MODIFY goes on */
 
 /* ukevent.ret_flags. */
 #define KEVENT_RET_BROKEN 0x1
 #define KEVENT_RET_DONE 0x2
 #define KEVENT_RET_COPY_FAILED 0x4
 #define KEVENT_RET_NO_STATUS 0x100 /* KEVENT_PROCESS: no child of ours, or reaped before */
+#define KEVENT_RET_READY 0x200     /* KEVENT_CTL_ADD: ready already, and not registered */
 
 /* Commands of kevent_ctl. */
 #define KEVENT_CTL_ADD 0
 #define KEVENT_CTL_REMOVE 1
 #define KEVENT_CTL_MODIFY 2
 #define KEVENT_CTL_READY 3
+/* or-ed to a command: */
+#define KEVENT_CTL_REPLACE 0x100   /* ADD modifies a kevent that is registered */
+#define KEVENT_CTL_BY_ID 0x200     /* type and id name the kevent, and ptr is its new cookie */
 
 /* Flags of kevent_get_events, kevent_pget_events and kevent_wait. */
 #define KEVENT_FLAGS_ABSTIME 0x1   /* timeout is absolute, CLOCK_REALTIME */
@@ -289,31 +294,32 @@ int kevent_get_events(int kev_fd, unsigned int min_nr, unsigned int max_nr,
  * arg[0 .. num-1].  A kevent is told from others of its queue by type, id and
  * cookie (ptr).
  *
- * KEVENT_CTL_ADD     registers each.  Returns how many entries it has put at
- *     the front of arg, 0 when all were registered without more to say: those
- *     that could not be, with KEVENT_RET_BROKEN | KEVENT_RET_DONE in ret_flags
- *     and a negative errno value in ret_data[1]; and those that are ready
- *     already, with KEVENT_RET_DONE and what would have been reported, which
- *     are not registered unless KEVENT_REQ_ALWAYS_QUEUE or KEVENT_REQ_READY
- *     asks for it: then they are, and are reported by the queue alone.  The
- *     other entries of arg are left alone.
+ * Each entry has its result in its place: KEVENT_RET_DONE in ret_flags, and
+ * KEVENT_RET_BROKEN as well, with a negative errno value in ret_data[1], where
+ * the command was not carried out.
+ *
+ * KEVENT_CTL_ADD     registers each.  An entry that is ready already is not
+ *     registered unless KEVENT_REQ_ALWAYS_QUEUE or KEVENT_REQ_READY asks for it:
+ *     it has KEVENT_RET_READY in ret_flags, and what would have been reported.
+ *     With KEVENT_CTL_REPLACE a kevent that is registered is modified.
  * KEVENT_CTL_REMOVE  removes each, and an event of it that was not collected.
- *     Returns 0; ret_flags has KEVENT_RET_DONE, and KEVENT_RET_BROKEN as well
- *     with -ENOENT in ret_data[1] where there was none.
- * KEVENT_CTL_MODIFY  replaces event and req_flags of each.  Returns 0, and
- *     ret_flags as REMOVE does.
+ * KEVENT_CTL_MODIFY  replaces event and req_flags of each.  Event 0 pauses it;
+ *     another one has it go on, without losing what has come meanwhile.
  * KEVENT_CTL_READY   with num 0 makes one call that sleeps on the queue return,
  *     or the next that collects, even with 0 events.  Otherwise makes each
- *     ready although nothing has happened.  Returns how many it found; those
- *     that it did not find are moved to the front of arg.
+ *     ready although nothing has happened.
+ * KEVENT_CTL_BY_ID, or-ed to a command: type and id name the kevent, and ADD and
+ *     MODIFY give it the cookie.
+ *
+ * READY returns how many kevents it found; the other commands return for how
+ * many entries they were not carried out, ready ones of ADD among them.
  *
  * KEVENT_CTL_READY is async-signal-safe; the other commands are not.
  *
  * EBADF   kev_fd is not open.
- * EINVAL  kev_fd is no queue; unknown command; ADD with more than 16777216
- *         entries, another command with more than are registered.
+ * EINVAL  kev_fd is no queue; unknown command; more than 16777216 entries.
  * EFAULT  arg is NULL and num is not 0, or arg cannot be written to; nothing
- *         was done.  (READY reads and writes it without asking.)
+ *         was done.
  * EMFILE, ENFILE, ENOMEM  the first kevent of a queue takes a descriptor and
  *         memory; nothing was done.
  */

@@ -22,10 +22,11 @@ namespace kevent_test {
 // One kevent, as the model knows it.
 struct ModelKevent {
   uint32_t req_flags;
-  bool forced = false;    // made ready, and to be reported
-  bool edge = false;      // something has happened that is to be reported
-  unsigned maybe = 0;     // how many may be reported that need not be
-  bool closed = false;    // so is its descriptor
+  bool forced = false;  // made ready, and to be reported
+  bool edge = false;    // something has happened that is to be reported
+  unsigned maybe = 0;   // how many may be reported that need not be
+  bool closed = false;  // so is its descriptor
+  bool paused = false;
   uint64_t deadline = 0;  // of a timer
   uint64_t interval = 0;
 
@@ -101,19 +102,23 @@ class KeventLife {
 
   ukevent Any() {
     uint32_t flags = 0;
-    for (const uint32_t flag : {KEVENT_REQ_ONESHOT, KEVENT_REQ_ET, KEVENT_REQ_LAST_CHECK,
-                                KEVENT_REQ_ALWAYS_QUEUE, KEVENT_REQ_WAKEUP_ALL}) {
+    for (const uint32_t flag :
+         {KEVENT_REQ_ONESHOT, KEVENT_REQ_ET, KEVENT_REQ_LAST_CHECK, KEVENT_REQ_ALWAYS_QUEUE,
+          KEVENT_REQ_WAKEUP_ALL, KEVENT_REQ_DISPATCH}) {
       if (Pick(3) == 0) flags |= flag;
     }
+    const uint32_t event = Pick(8) == 0 ? KEVENT_MASK_EMPTY : 1;
     const uint64_t kind = Pick(8);
     if (kind == 0) {
       spec_ = {CLOCK_MONOTONIC, 0, {ToTimespec(Pick(2) * kMillisecond), ToTimespec(Pick(kSecond))}};
-      return TimerRequest(Pick(4), &spec_, flags & KEVENT_REQ_ONESHOT, Pick(2));
+      return TimerRequest(Pick(4), &spec_, flags & (KEVENT_REQ_ONESHOT | KEVENT_REQ_DISPATCH),
+                          Pick(2));
     }
     if (Pick(8) == 0) flags |= KEVENT_REQ_READY;
-    if (kind <= 2) return Request(KEVENT_UNOTIFY, Pick(6), 1, flags, Pick(2));
-    return Request(KEVENT_POLL, static_cast<uint64_t>(sockets_[Pick(kSockets)]), KEVENT_POLL_POLLIN,
-                   flags, Pick(8) == 0 ? Pick(3) : 0);
+    if (kind <= 2) return Request(KEVENT_UNOTIFY, Pick(6), event, flags, Pick(2));
+    static_assert(KEVENT_POLL_POLLIN == 1 && KEVENT_UNOTIFY_EVENT == 1);
+    return Request(KEVENT_POLL, static_cast<uint64_t>(sockets_[Pick(kSockets)]), event, flags,
+                   Pick(8) == 0 ? Pick(3) : 0);
   }
 
   Entry* Find(const ukevent& request) {
@@ -127,6 +132,7 @@ class KeventLife {
     fresh.forced = fresh.has(KEVENT_REQ_READY);
     fresh.edge = IsReady(request);
     fresh.maybe = fresh.forced && fresh.edge ? 1 : 0;  // one event or two
+    fresh.paused = request.event == KEVENT_MASK_EMPTY;
     if (request.type == KEVENT_TIMER) {
       const uint64_t value = ToNanoseconds(spec_.itimerspec.it_value);
       fresh.interval = ToNanoseconds(spec_.itimerspec.it_interval);
@@ -146,7 +152,7 @@ class KeventLife {
       return;
     }
     constexpr uint32_t kInAnyCase = KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_READY;
-    if (IsReady(request) && (request.req_flags & kInAnyCase) == 0) {
+    if (IsReady(request) && (request.req_flags & kInAnyCase) == 0 && request.event != 0) {
       EXPECT_EQ(result, 1);
       return;
     }
@@ -176,7 +182,14 @@ class KeventLife {
     const int result = Call(KEVENT_CTL_MODIFY, request);
     const bool there = entry != nullptr && !entry->second.closed;
     EXPECT_EQ(result, there ? 0 : -ENOENT);
-    if (there) entry->second = Fresh(request);
+    if (!there) return;
+    const ModelKevent before = entry->second;
+    entry->second = Fresh(request);
+    // What was made ready while it was paused is kept, and what was before it pauses.
+    if (before.paused || entry->second.paused) {
+      entry->second.forced |= before.forced;
+      entry->second.maybe += before.maybe + (before.forced && entry->second.edge ? 1 : 0);
+    }
   }
 
   void InjectOne() {
@@ -191,13 +204,12 @@ class KeventLife {
     entry->second.forced = true;
   }
 
-  // Nothing is registered any more, for all that the model knows not.
   int Call(unsigned command, ukevent request) {
-    int result = kevent::core::ControlKevents(queue_, command, 1, &request);
+    const int result = kevent::core::ControlKevents(queue_, command, 1, &request);
     if (command == KEVENT_CTL_READY) return result;
-    if (result == -EINVAL) return -ENOENT;
-    return (request.ret_flags & KEVENT_RET_BROKEN) == 0 ? result
-                                                        : static_cast<int>(request.ret_data[1]);
+    const bool broken = (request.ret_flags & KEVENT_RET_BROKEN) != 0;
+    EXPECT_EQ(result, broken ? 1 : 0);
+    return broken ? static_cast<int>(request.ret_data[1]) : 0;
   }
 
   void ChangeSocket() {
@@ -234,6 +246,7 @@ class KeventLife {
   // Whether others are told of its edges in its place.
   bool SharesEdges(const Entry& of) const {
     if (!of.second.has(KEVENT_REQ_ET) || of.second.has(KEVENT_REQ_WAKEUP_ALL)) return false;
+    if (of.second.has(KEVENT_REQ_DISPATCH)) return false;
     return std::count_if(model_.begin(), model_.end(), [&](const Entry& e) {
              return Polls(e, static_cast<int>(std::get<1>(of.first))) && !e.second.closed &&
                     e.second.has(KEVENT_REQ_ET);
@@ -248,6 +261,7 @@ class KeventLife {
   // others.
   bool Certain(const Entry& entry) const {
     const ModelKevent& kevent = entry.second;
+    if (kevent.paused) return false;
     if (IsDue(kevent)) return true;
     if (!Polls(entry)) return kevent.forced;
     if (kevent.closed) return false;
@@ -292,6 +306,7 @@ class KeventLife {
     }
     ModelKevent& kevent = entry->second;
     EXPECT_EQ(event.req_flags, kevent.req_flags);
+    EXPECT_FALSE(kevent.paused) << "of one that is paused";
     const bool level = IsReady(*entry) && !kevent.has(KEVENT_REQ_ET);
     if (event.type == KEVENT_TIMER) {
       if (IsDue(kevent)) return CheckTimer(event, entry);
@@ -304,6 +319,10 @@ class KeventLife {
     }
     if (kevent.has(KEVENT_REQ_ONESHOT)) {
       model_.erase(entry->first);
+    } else if (kevent.has(KEVENT_REQ_DISPATCH)) {
+      kevent.forced = kevent.edge = false;
+      kevent.maybe = 0;
+      kevent.paused = true;
     } else if (kevent.forced || kevent.edge) {
       kevent.forced = kevent.edge = false;
     } else if (!level) {
@@ -322,6 +341,7 @@ class KeventLife {
     } else {
       kevent.deadline =
           kevent.interval == 0 ? 0 : kevent.deadline + (overruns + 1) * kevent.interval;
+      kevent.paused = kevent.has(KEVENT_REQ_DISPATCH);
     }
   }
 

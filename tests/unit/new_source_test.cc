@@ -256,7 +256,7 @@ TEST_F(NewSource, OneShotIsDetachedWithItsBatchAndTheOthersAreForgottenWithTheQu
 TEST_F(NewSource, WithoutHooksLeavesThemAtTheirDefaults) {
   ukevent odd = Request(kPlain, 3, 1);
   ASSERT_EQ(ControlKevents(queue_, KEVENT_CTL_ADD, 1, &odd), 1);
-  EXPECT_EQ(odd.ret_flags, uint32_t{KEVENT_RET_DONE});
+  EXPECT_EQ(odd.ret_flags, uint32_t{KEVENT_RET_DONE | KEVENT_RET_READY});
   EXPECT_EQ(odd.ret_data[1], 77);
 
   ASSERT_EQ(Add(queue_, Request(kPlain, 2, KEVENT_MASK_ALL, KEVENT_REQ_LAST_CHECK)), 0);

@@ -57,8 +57,7 @@ TEST(KeventThreads, EachOneshotIsCollectedOrTakenBack) {
       ++made;
       if (random() % 2 == 0) continue;
       ukevent request = User(id);
-      EXPECT_EQ(kevent_ctl(fd, KEVENT_CTL_REMOVE, 1, &request), 0);
-      if ((request.ret_flags & KEVENT_RET_BROKEN) == 0) ++taken_back;
+      if (kevent_ctl(fd, KEVENT_CTL_REMOVE, 1, &request) == 0) ++taken_back;
     }
     if (--working == 0) kevent_ctl(fd, KEVENT_CTL_READY, 0, nullptr);
   };
