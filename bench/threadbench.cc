@@ -345,11 +345,13 @@ int main(int argc, char** argv) {
     const Cost alone = Run(Kind::kOneQueue, 1).ByTurns();
     const Cost kernel_alone = Run(Kind::kSignals, 1).ByTurns();
     progress.Show("%s", "");
-    std::printf("%u busy strangers; by turns: %.2f M/s, %.0f ns; the kernel's: %.2f M/s, %.0f ns\n",
-                strangers, alone.per_second * 1e-6, alone.nanoseconds,
-                kernel_alone.per_second * 1e-6, kernel_alone.nanoseconds);
-    std::printf("%-22s | %-27s | %-27s | %-27s\n", "armers, collectors", "one queue",
-                "a queue each", "the kernel's timers");
+    std::printf(
+        "%u busy strangers; by turns: %.2f M/s, %.0f ns; the kernel's: %.2f M/s, %.0f ns\n\n",
+        strangers, alone.per_second * 1e-6, alone.nanoseconds, kernel_alone.per_second * 1e-6,
+        kernel_alone.nanoseconds);
+    std::printf("| armers | collectors | %-27s | %-27s | %-27s |\n", "one queue", "a queue each",
+                "the kernel's timers");
+    std::printf("|---:|---:|---|---|---|\n");
     for (unsigned armers = 1; armers <= most; armers *= 2) {
       for (unsigned collectors = 1; collectors <= most; collectors *= 2) {
         progress.Show("%u strangers, %u armers, %u collectors", strangers, armers, collectors);
@@ -359,7 +361,7 @@ int main(int argc, char** argv) {
         const Cost each = enough ? Run(Kind::kQueueEach, armers).Together(collectors) : Cost{0, 0};
         const Cost kernel = Run(Kind::kSignals, armers).Together(collectors);
         progress.Show("%s", "");
-        std::printf("%6u %6u         ", armers, collectors);
+        std::printf("| %6u | %10u", armers, collectors);
         Print(one, alone);
         if (enough) {
           Print(each, alone);
@@ -367,10 +369,11 @@ int main(int argc, char** argv) {
           std::printf(" | %-27s", "");
         }
         Print(kernel, kernel_alone);
-        std::printf("\n");
+        std::printf(" |\n");
         std::fflush(stdout);
       }
     }
+    std::printf("\n");
     if (absl::GetFlag(FLAGS_strangers) == 0) break;
   }
 }

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 namespace kevbench {
 namespace {
@@ -58,10 +59,19 @@ struct Run {
   bool* failed;
 };
 
+// For a signal handler, which may not make it.
+std::array<char, 200> g_hangs;
+
 void Hangs(int /*signal*/) {
-  constexpr char kMessage[] = "\nkevbench: FAILED: a run hangs\n";
-  if (write(STDERR_FILENO, kMessage, sizeof kMessage - 1) > 0) _exit(EXIT_FAILURE);
+  if (write(STDERR_FILENO, g_hangs.data(), std::strlen(g_hangs.data())) > 0) _exit(EXIT_FAILURE);
   _exit(2);
+}
+
+void Watch(const Run& run) {
+  std::snprintf(g_hangs.data(), g_hangs.size(), "\nkevbench: %s, %s, %zu timers: FAILED: hangs\n",
+                std::string(run.workload.name).c_str(), std::string(run.way.name).c_str(),
+                run.timers);
+  alarm(100);
 }
 
 // One repetition.  It measures its own slice of work, so that making a million
@@ -69,7 +79,7 @@ void Hangs(int /*signal*/) {
 void RunOnce(benchmark::State& state, const Run& run) {
   run.progress->Next(run.way.name, run.timers);
   // A run that hangs has lost an expiry.
-  alarm(100);
+  Watch(run);
   while (state.KeepRunning()) {
     const absl::StatusOr<Metrics> metrics = run.workload.run(run.way, run.timers, run.pace);
     if (metrics.ok()) {

@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "bench/kevbench/driver.h"
+#include "bench/kevbench/growth.h"
 #include "bench/kevbench/output.h"
 #include "bench/kevbench/report.h"
 #include "bench/kevbench/ways.h"
@@ -27,6 +28,9 @@ ABSL_FLAG(
     "write results.json, tables.md and what is plotted into this directory (nothing is written)");
 ABSL_FLAG(std::string, goals, "",
           "append the table of what is wanted to this file (it is not written)");
+ABSL_FLAG(bool, growth, false,
+          "in place of the workloads: how the library's costs grow, up to 10 000 000 timers; takes "
+          "minutes, and up to 4 GiB of memory");
 ABSL_FLAG(std::string, memory_of, "",
           "only print the resident memory, in bytes, of --timers timers of this way");
 ABSL_FLAG(
@@ -82,6 +86,7 @@ int Run() {
     return PrintCreation(way, absl::GetFlag(FLAGS_timers), pace) ? EXIT_SUCCESS : EXIT_FAILURE;
   }
   CheckSelection();
+  const std::string directory = absl::GetFlag(FLAGS_output_dir);
   StartDriver();
   Results results;
   bool passed = true;
@@ -93,6 +98,14 @@ int Run() {
     std::fflush(stdout);
   };
   std::printf("%s\n", markdown.c_str());
+  if (absl::GetFlag(FLAGS_growth)) {
+    passed = RunGrowth(pace, &results);
+    report([&](const Style& of) { return ReportGrowth(results, of); });
+    if (!directory.empty()) {
+      WriteGrowth(directory, results, ReportGrowth(results, Style{true, pace}));
+    }
+    return passed ? EXIT_SUCCESS : EXIT_FAILURE;
+  }
   for (const Workload& workload : Workloads()) {
     if (!Selected(workload)) continue;
     passed = RunWorkload(workload, pace, &results) && passed;
@@ -103,9 +116,7 @@ int Run() {
     report([&](const Style& of) { return ReportTargets(results, of); });
   }
   AddGoals(results, kevent::bench::Goals(absl::GetFlag(FLAGS_goals)));
-  if (const std::string directory = absl::GetFlag(FLAGS_output_dir); !directory.empty()) {
-    WriteFiles(directory, results, markdown);
-  }
+  if (!directory.empty()) WriteFiles(directory, results, markdown);
   if (!passed) std::fprintf(stderr, "kevbench: a count was WRONG, see above\n");
   return passed ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -11,11 +11,14 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <system_error>
 #include <thread>
 
+#include "bench/kevbench/table.h"
 #include "bench/kevbench/versions.h"
 
 namespace kevbench {
@@ -90,11 +93,56 @@ std::string LatenessColumns(const Workload& workload, size_t timers, const Resul
   return out + "\n";
 }
 
+// What the picture shows: for each panel a block of bars, with their names, nanoseconds, what is
+// written beside them, and their colours.
+std::string SummaryBlocks(const Results& results) {
+  struct Panel {
+    absl::string_view workload;
+    size_t timers;
+  };
+  constexpr Panel kPanels[] = {
+      {"re-arm", 10'000}, {"arm-cancel", 10'000}, {"create-delete", 10'000}, {"periodic", 1'000}};
+  std::string out;
+  for (const Panel& panel : kPanels) {
+    std::vector<std::string> rows;
+    const auto add = [&](absl::string_view name, absl::string_view way, absl::string_view colour) {
+      const auto value = results.Median(panel.workload, panel.timers, way, "ns");
+      rows.push_back(absl::StrCat(rows.size(), "\t", name, "\t", value.value_or(0), "\t",
+                                  value ? Format(*value, Unit::kTime) : "not measured", "\t",
+                                  colour));
+    };
+    add("libkevent", "libkevent", "0x0072b2");
+    if (results.Median(panel.workload, panel.timers, "libkevent, batches", "ns")) {
+      add("libkevent, in batches", "libkevent, batches", "0x56b4e9");
+    }
+    absl::string_view best = "no event loop";
+    std::optional<double> least;
+    for (const WayInfo& way : Ways()) {
+      if (way.kind != Kind::kLoop) continue;
+      const auto value = results.Median(panel.workload, panel.timers, way.name, "ns");
+      if (!value || (least && *least <= *value)) continue;
+      least = value;
+      best = way.name;
+    }
+    add(absl::StrCat(best, ", the best loop"), best, "0x999999");
+    add("timerfd", "timerfd", "0xe69f00");
+    add("POSIX timers", "sigwaitinfo", "0xd55e00");
+    absl::StrAppend(&out, absl::StrJoin(rows, "\n"), "\n\n\n");
+  }
+  return out;
+}
+
 void Write(const std::string& path, const std::string& text) {
   std::ofstream file(path);
   file << text;
   file.close();
   Check(file.good(), absl::StrCat("cannot write ", path));
+}
+
+bool WasRun(absl::string_view workload, const Results& results) {
+  return std::any_of(results.cells().begin(), results.cells().end(), [&](const auto& cell) {
+    return std::get<0>(cell.first) == workload && !cell.second.repetitions.empty();
+  });
 }
 
 }  // namespace
@@ -113,13 +161,22 @@ std::string DescribeMachine() {
                       "; ", PeerVersions(), "\n");
 }
 
+void WriteGrowth(const std::string& directory, const Results& results, const std::string& table) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  Write(directory + "/growth.json", InJson(results));
+  Write(directory + "/growth.md", table);
+}
+
 void WriteFiles(const std::string& directory, const Results& results, const std::string& markdown) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   Write(directory + "/results.json", InJson(results));
   Write(directory + "/tables.md", markdown);
+  Write(directory + "/summary.tsv", SummaryBlocks(results));
   for (const Workload& workload : Workloads()) {
     const std::string name(workload.name);
+    if (!WasRun(name, results)) continue;
     if (workload.sizes.size() > 1 && !workload.waits) {
       Write(absl::StrCat(directory, "/cost-", name, ".tsv"), CostColumns(workload, results));
     }

@@ -17,6 +17,9 @@ std::string DescribeMachine();
 
 void WriteFiles(const std::string& directory, const Results& results, const std::string& markdown);
 
+// The same of RunGrowth: growth.json and growth.md.
+void WriteGrowth(const std::string& directory, const Results& results, const std::string& table);
+
 }  // namespace kevbench
 
 #endif  // KEVENT_BENCH_KEVBENCH_OUTPUT_H_

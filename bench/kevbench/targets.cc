@@ -58,9 +58,6 @@ class Targets {
   }
 };
 
-// What is later by less is called no later.
-constexpr double kNoise = 1 / 1.05;
-
 // What is to be reached, with bounds that are thought to be within reach.
 std::vector<Target> Wanted() {
   Targets targets;

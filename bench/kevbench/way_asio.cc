@@ -47,15 +47,24 @@ class AsioWay final : public Way {
   }
   void Disarm(size_t timer) override { timers_[timer]->cancel(); }
 
-  void Collect() override { context_.poll(); }
+  void Collect() override {
+    if (interval_ == 0) {
+      context_.poll();
+    } else {
+      PollBatch();
+    }
+  }
   void Wait() override {
     context_.run_one();
-    // Not poll(), which may never be done with timers that set themselves again.
-    for (size_t i = 1; i < kBatch && context_.poll_one() != 0; ++i) {
-    }
+    PollBatch();
   }
 
  private:
+  // Not poll(), which may never be done with timers that set themselves again.
+  void PollBatch() {
+    for (size_t i = 1; i < kBatch && context_.poll_one() != 0; ++i) {
+    }
+  }
   void Await(size_t timer) {
     timers_[timer]->async_wait([this, timer](const asio::error_code& error) {
       if (error) return;

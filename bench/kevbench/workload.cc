@@ -173,6 +173,7 @@ Timers::~Timers() {
 }
 
 void Timers::ArmAll(Random& random) {
+  armed_ = Now();
   way_->TakeTime();
   for (size_t i = 0; i < size_; ++i) way_->ArmIn(i, random.TenToSeventySeconds());
   way_->Collect();
@@ -200,6 +201,11 @@ absl::Status Timers::EachExpired(uint64_t times) const {
         absl::StrCat("timer ", i, " expired ", recorder_.count(i), " times, not ", times));
   }
   return absl::OkStatus();
+}
+
+absl::Status Timers::NoneExpired() const {
+  if (MayHaveExpired(armed_)) return absl::ResourceExhaustedError(kTookTooLong);
+  return EachExpired(0);
 }
 
 Nanoseconds Slice(Pace pace) {

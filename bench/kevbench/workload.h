@@ -102,6 +102,9 @@ class Timers {
   bool WaitFor(uint64_t total);
   // "timer 3 expired 2 times, not 1" unless each has so often.
   absl::Status EachExpired(uint64_t times) const;
+  // After ArmAll: that none has expired, or that so much time has passed that one may have, in
+  // which case nothing was measured.
+  absl::Status NoneExpired() const;
 
  private:
   Timers(const WayInfo& info, size_t timers);
@@ -110,7 +113,12 @@ class Timers {
   Recorder recorder_;
   const std::unique_ptr<Way> way_;
   size_t created_ = 0;
+  Nanoseconds armed_ = 0;
 };
+
+// Timers that were armed from `armed` on, 10 to 70 s ahead, may expire by now.
+inline bool MayHaveExpired(Nanoseconds armed) { return Now() >= armed + 10 * kSecond; }
+inline constexpr absl::string_view kTookTooLong = "took over 10 s";
 
 // CPU time of the process, all threads, user and system.
 inline Nanoseconds CpuTime() { return ReadClock(CLOCK_PROCESS_CPUTIME_ID); }
@@ -127,6 +135,8 @@ absl::StatusOr<Metrics> RunRearm(const WayInfo& way, size_t timers, Pace pace);
 absl::StatusOr<Metrics> RunArmAndCancel(const WayInfo& way, size_t timers, Pace pace);
 absl::StatusOr<Metrics> RunBurst(const WayInfo& way, size_t timers, Pace pace);
 absl::StatusOr<Metrics> RunExpire(const WayInfo& way, size_t timers, Pace pace);
+// A deadline each microsecond, however many there are.
+absl::StatusOr<Metrics> RunExpireDensely(const WayInfo& way, size_t timers, Pace pace);
 absl::StatusOr<Metrics> RunPeriodicInStep(const WayInfo& way, size_t timers, Pace pace);
 absl::StatusOr<Metrics> RunPeriodicSpread(const WayInfo& way, size_t timers, Pace pace);
 absl::StatusOr<Metrics> RunWakeUp(const WayInfo& way, size_t timers, Pace pace);

@@ -72,7 +72,7 @@ absl::Status OnOneQueue(const WayInfo& info, size_t count, Pace pace, Metrics* m
   const Nanoseconds end = Now() + Slice(pace);
   InTwoThreads([&](size_t i) { Rearm((*timers)->way(), end, &shares[i]); });
   AddCost(shares, "one queue", metrics);
-  return (*timers)->EachExpired(0);
+  return (*timers)->NoneExpired();
 }
 
 // Each thread makes what it uses; the first of them alone, too.
@@ -91,7 +91,7 @@ absl::Status OnOwnQueues(const WayInfo& info, size_t count, Pace pace, size_t th
     while (end.load() == 0) std::this_thread::yield();
     if (!timers.ok()) return;
     Rearm((*timers)->way(), end, &shares[i]);
-    statuses[i] = (*timers)->EachExpired(0);
+    statuses[i] = (*timers)->NoneExpired();
   };
   if (threads == 1) {
     work(0);
