@@ -84,7 +84,12 @@ int EventSet::Add(ukevent* entry, Naming naming) {
     EraseStale(number);
     return Register(entry);
   }
-  return naming.replaces ? Modify(*entry, naming) : -EEXIST;
+  if (!naming.replaces) return -EEXIST;
+  const int error = Modify(*entry, naming);
+  if (error != -ENOENT) return error;
+  // The number names another file than the kevent's, of which no close has told.
+  Erase(number);
+  return Register(entry);
 }
 
 int EventSet::Register(ukevent* entry) {

@@ -127,9 +127,17 @@ int Attach(EventSet& set, uint32_t number, const ukevent&) {
   return error;
 }
 
+// True for a file that epoll takes: the number is another one's than that of a record which is
+// watched as always ready.
+bool CanBePolled(int mode) {
+  const int type = mode & S_IFMT;
+  return mode >= 0 && (type == S_IFSOCK || type == S_IFIFO || type == 0);
+}
+
 int Change(EventSet& set, uint32_t number, const ukevent&) {
   Kevent& record = set.At(number);
   if (record.fd >= 0 && !record.fd_is_ours) return set.Rewatch(number, EpollEvents(record));
+  if (CanBePolled(sys::FileMode(DescriptorOf(record)))) return -ENOENT;
   if ((record.event & kAlways) == 0) return set.Unwatch(number), 0;
   if (record.fd < 0) return AttachAlwaysReady(set, number);
   return set.Rewatch(number, EventsOfAlwaysReady(record));

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -120,6 +121,26 @@ TEST_F(Loops, ByIdTheKeventsOfAClosedDescriptorDoNotCount) {
   const auto events = Take(fd_);
   ASSERT_EQ(events.size(), 1);
   EXPECT_EQ(Cookie(events[0]), 4);
+}
+
+// A file that is always ready is not watched by its number: the next one that has the number is.
+TEST_F(Loops, OneCommandNoticesThatANumberIsAnothersByNow) {
+  const int file = memfd_create("kevent", MFD_CLOEXEC);
+  ASSERT_GE(file, 0);
+  const auto request = [file] {
+    return DescriptorRequest(KEVENT_POLL, file, kIn, KEVENT_REQ_ALWAYS_QUEUE, 1);
+  };
+  ASSERT_EQ(Do(kAddOrModify, request()), 0);
+  EXPECT_EQ(Take(fd_).size(), 1);
+  ASSERT_EQ(Do(kAddOrModify, request()), 0);
+  EXPECT_EQ(Take(fd_).size(), 1);
+  ASSERT_EQ(dup2(ends_[0], file), file);
+  EXPECT_EQ(Do(KEVENT_CTL_MODIFY, request()), -ENOENT);
+  ASSERT_EQ(Do(kAddOrModify, request()), 0);
+  EXPECT_TRUE(Take(fd_).empty());
+  Send();
+  EXPECT_EQ(Take(fd_).size(), 1);
+  close(file);
 }
 
 // ---- Pausing -----------------------------------------------------------------------
