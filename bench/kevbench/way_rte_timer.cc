@@ -11,9 +11,9 @@
 #include <sched.h>
 #include <signal.h>
 
-#include <array>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "bench/kevbench/makers.h"
 #include "bench/kevbench/ways.h"
@@ -43,16 +43,19 @@ class Environment {
     cpu_set_t cpus;
     Check(sched_getaffinity(0, sizeof cpus, &cpus) == 0, "sched_getaffinity");
     // The lcore keeps to no CPU, as the other ways do not.
-    std::string lcores = "--lcores=0@(";
+    std::string lcores = "lcores=0@(";
     for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
       if (CPU_ISSET(static_cast<size_t>(cpu), &cpus)) lcores += std::to_string(cpu) + ",";
     }
     lcores.back() = ')';
-    std::array<std::string, 9> options = {"kevbench",    "--no-huge",      "--no-pci",
-                                          "--no-shconf", "--no-telemetry", "--iova-mode=va",
-                                          "--no-hpet",   lcores,           "--log-level=1"};
-    std::array<char*, options.size() + 1> arguments = {};
-    for (size_t i = 0; i < options.size(); ++i) arguments[i] = options[i].data();
+    std::vector<std::string> options = {"kevbench"};
+    for (const char* const option : {"no-huge", "no-pci", "no-shconf", "no-telemetry", "no-hpet",
+                                     "iova-mode=va", "log-level=1", lcores.c_str()}) {
+      options.push_back(std::string("--") + option);
+    }
+    std::vector<char*> arguments;
+    for (std::string& option : options) arguments.push_back(option.data());
+    arguments.push_back(nullptr);
 
     // Its thread for interrupts is not to take the signals of other ways.
     sigset_t all;
