@@ -69,7 +69,8 @@ class AsioWay final : public Way {
     timers_[timer]->async_wait([this, timer](const asio::error_code& error) {
       if (error) return;
       Fired(timer, 1);
-      if (interval_ == 0) return;
+      // One that is gone may have been behind.
+      if (interval_ == 0 || !timers_[timer]) return;
       timers_[timer]->expires_at(timers_[timer]->expiry() + std::chrono::nanoseconds(interval_));
       Await(timer);
     });
