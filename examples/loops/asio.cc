@@ -31,6 +31,7 @@ int QueueWithATimer() {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): an exception ends the program, and says why
 int main() {
   const int kev_fd = QueueWithATimer();
   asio::io_context context;
