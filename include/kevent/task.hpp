@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#ifndef KEVENT_TASK_HPP_
+#define KEVENT_TASK_HPP_
+
+#include <atomic>
+#include <coroutine>
+#include <exception>
+#include <kevent/error.hpp>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace kevent {
+
+template <class T = void>
+class Task;
+
+namespace detail {
+
+template <class T>
+class Result {
+ public:
+  template <class U>
+  void return_value(U&& value) {
+    value_.emplace(std::forward<U>(value));
+  }
+  T take() { return std::move(*value_); }
+
+ private:
+  std::optional<T> value_;
+};
+
+template <>
+class Result<void> {
+ public:
+  void return_void() noexcept {}
+  void take() noexcept {}
+};
+
+template <class T>
+class Promise : public Result<T> {
+ public:
+  Task<T> get_return_object() noexcept;
+  std::suspend_never initial_suspend() noexcept { return {}; }
+  void unhandled_exception() noexcept {
+#ifdef __cpp_exceptions
+    exception_ = std::current_exception();
+#endif
+  }
+
+  struct Final {
+    bool await_ready() noexcept { return false; }
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
+      // From here on whoever owns the task may destroy it.
+      void* const waiting = coroutine.promise().waiting_.exchange(finished());
+      return waiting == nullptr ? std::noop_coroutine()
+                                : std::coroutine_handle<>::from_address(waiting);
+    }
+    void await_resume() noexcept {}
+  };
+  Final final_suspend() noexcept { return {}; }
+
+  bool done() const noexcept { return waiting_.load(std::memory_order_acquire) == finished(); }
+  // False if it is done, and the caller is not to wait.
+  bool wait(std::coroutine_handle<> caller) noexcept {
+    void* nobody = nullptr;
+    return waiting_.compare_exchange_strong(nobody, caller.address());
+  }
+  T take() {
+#ifdef __cpp_exceptions
+    if (exception_) std::rethrow_exception(exception_);
+#endif
+    return Result<T>::take();
+  }
+
+ private:
+  // An address that no coroutine has.
+  static void* finished() noexcept { return &mark_; }
+  static inline char mark_ = 0;
+
+  std::atomic<void*> waiting_{nullptr};
+  std::exception_ptr exception_;
+};
+
+}  // namespace detail
+
+// A coroutine, which begins at once and is destroyed with its task: a small one, for programs
+// that have none of their own.  Any coroutine may await what a queue offers.
+//
+// Destroying the task of a suspended coroutine cancels it: its variables are destroyed, and with
+// them the tasks that it waits for.  No thread may be resuming it then; so let the thread that
+// runs the queue do it, or stop the threads that run it first.
+template <class T>
+class [[nodiscard]] Task {
+ public:
+  using promise_type = detail::Promise<T>;
+
+  Task() = default;
+  Task(Task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
+  Task& operator=(Task&& other) noexcept {
+    Task old(std::move(other));
+    std::swap(coroutine_, old.coroutine_);
+    return *this;
+  }
+  ~Task() {
+    if (coroutine_) coroutine_.destroy();
+  }
+
+  explicit operator bool() const noexcept { return static_cast<bool>(coroutine_); }
+  bool done() const noexcept { return coroutine_.promise().done(); }
+  // What the coroutine has returned, once, or the exception that it has ended with.
+  T get() { return coroutine_.promise().take(); }
+
+  // One coroutine at a time may await it.
+  auto operator co_await() noexcept {
+    struct Awaiter {
+      promise_type& promise;
+      bool await_ready() const noexcept { return promise.done(); }
+      bool await_suspend(std::coroutine_handle<> caller) noexcept { return promise.wait(caller); }
+      T await_resume() { return promise.take(); }
+    };
+    return Awaiter{coroutine_.promise()};
+  }
+
+ private:
+  friend promise_type;
+  explicit Task(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
+
+  std::coroutine_handle<promise_type> coroutine_;
+};
+
+template <class T>
+Task<T> detail::Promise<T>::get_return_object() noexcept {
+  return Task<T>(std::coroutine_handle<Promise>::from_promise(*this));
+}
+
+}  // namespace kevent
+
+#endif  // KEVENT_TASK_HPP_
