@@ -42,6 +42,9 @@ class Awaiter {
     });
     return slot_ ? slot_.cookie() : nullptr;
   }
+  // After the last write to this object, and before the source is asked: once it is, another
+  // thread may resume the coroutine, and this object be gone.
+  void publish() const noexcept { slot_.publish(); }
   // What await_suspend returns: false goes on at once, with the error.
   bool failed(int error) noexcept {
     error_ = error_of(error);
@@ -80,7 +83,6 @@ class ExpiryAwaiter : public detail::Awaiter {
     forget();
   }
 
-  // Once it is armed another thread may have resumed the coroutine, and this object be gone.
   [[gnu::noinline]] bool await_suspend(std::coroutine_handle<> coroutine) noexcept {
     void* const to = cookie(coroutine);
     if (to == nullptr) return failed(ENOMEM);
@@ -89,6 +91,7 @@ class ExpiryAwaiter : public detail::Awaiter {
     timer_t timer = nullptr;
     if (kevent_timer_create(clock_, &event, &timer) == -1) return failed(errno);
     timer_ = timer;
+    publish();
     const itimerspec value = detail::to_setting(first_, 0);
     return kevent_timer_settime(timer, flags_, &value, nullptr) == 0 || failed(errno);
   }
@@ -120,12 +123,12 @@ class KeventAwaiter : public detail::Awaiter {
     forget();
   }
 
-  // Once it is registered another thread may have resumed the coroutine, as above.
   [[gnu::noinline]] bool await_suspend(std::coroutine_handle<> coroutine) noexcept {
     event_.ptr = cookie(coroutine);
     if (event_.ptr == nullptr) return failed(ENOMEM);
     ukevent request = event_;
     registered_ = true;
+    publish();
     if (kevent_ctl(slots().fd(), KEVENT_CTL_ADD, 1, &request) == -1) {
       registered_ = false;
       return failed(errno);
@@ -158,6 +161,7 @@ class OperationAwaiter : public detail::Awaiter {
   [[gnu::noinline]] bool await_suspend(std::coroutine_handle<> coroutine) noexcept {
     void* const to = cookie(coroutine);
     if (to == nullptr) return failed(ENOMEM);
+    publish();
     const int error = control_.begin(kind_, slots().fd(), to);
     return error == 0 || failed(error);
   }

@@ -94,16 +94,19 @@ inline bool Slots::leave(Slot& slot, ukevent& next) noexcept {
       word = await_unlocked(slot);
     } else if ((word & more) == more) {
       if (!change(slot, word, word | Slot::locked)) continue;
-      const bool old = slot.stamp.load(std::memory_order_relaxed) > slot.batch;
+      const bool old = slot.stamp.load(std::memory_order_acquire) > slot.batch;
       next = slot.event;
       slot.word.fetch_and(~(Slot::locked | Slot::pending), std::memory_order_release);
       if (!old) return true;
       word = await_unlocked(slot);
     } else {
+      // Before another thread can be inside, and take itself for this one.
       slot.runner.store(pthread_t{}, std::memory_order_relaxed);
-      if (!change(slot, word, word & ~(Slot::running | Slot::pending | Slot::awaited))) continue;
-      finish(slot, word);
-      return false;
+      if (change(slot, word, word & ~(Slot::running | Slot::pending | Slot::awaited))) {
+        finish(slot, word);
+        return false;
+      }
+      now_inside(slot);
     }
   }
 }
@@ -218,7 +221,7 @@ std::size_t Slots::dispatch(std::span<const ukevent> events, Other&& other) {
     Slot* const slot = find(event);
     if (slot == nullptr) {
       other(event);
-    } else if (slot->stamp.load(std::memory_order_relaxed) <= rest.batch &&
+    } else if (slot->stamp.load(std::memory_order_acquire) <= rest.batch &&
                enter(*slot, event, rest.batch) == Entry::kInside) {
       count += run(*slot, event);
     }
@@ -244,7 +247,7 @@ inline std::size_t Slots::dispatch_left() {
       } else if (change(*slot, word,
                         (word & ~(Slot::listed | Slot::pending)) | Slot::running | Slot::locked)) {
         now_inside(*slot);
-        const bool old = slot->stamp.load(std::memory_order_relaxed) > slot->batch;
+        const bool old = slot->stamp.load(std::memory_order_acquire) > slot->batch;
         ukevent event = slot->event;
         slot->word.fetch_and(~Slot::locked, std::memory_order_release);
         if (!old) {

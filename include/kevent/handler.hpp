@@ -48,14 +48,13 @@ class SlotOwner {
   explicit operator bool() const noexcept { return slot_ != nullptr; }
   void* cookie() const noexcept { return Slots::cookie(*slot_); }
 
-  // Empty without memory.
+  // Found by no event until publish(); empty without memory.
   static SlotOwner to(Slots& slots, void* target,
                       void (*call)(void* target, const ukevent& event)) noexcept {
     SlotOwner owner(slots.take());
     if (owner) {
       owner.slot_->target = target;
       owner.slot_->call = call;
-      Slots::publish(*owner.slot_);
     }
     return owner;
   }
@@ -64,6 +63,7 @@ class SlotOwner {
   template <class View, class F>
   static SlotOwner make(Slots& slots, F&& callback);
 
+  void publish() const noexcept { Slots::publish(*slot_); }
   // Before the object is set anew: events of the old setting that are in a batch are dropped.
   void renew() const noexcept {
     if (slot_ != nullptr) Slots::renew(*slot_);

@@ -142,7 +142,7 @@ class Slots {
   // Events that are in a batch by now are of the old setting.
   static void renew(Slot& slot) noexcept {
     slot.stamp.store(slot.home->batches_.load(std::memory_order_relaxed),
-                     std::memory_order_relaxed);
+                     std::memory_order_release);
   }
 
   // Runs the callbacks of the events of one batch, hands the others to `other`, and returns how

@@ -161,8 +161,10 @@ class BasicTimer {
 
   int set(int flags, std::int64_t first, std::int64_t interval) const noexcept {
     const itimerspec value = detail::to_setting(first, interval);
+    // Once it is set, a callback in another thread may destroy this object.
+    timer_t const id = id_;
     slot_.renew();
-    return kevent_timer_settime(id_, flags, &value, nullptr);
+    return kevent_timer_settime(id, flags, &value, nullptr);
   }
   int disarm() const noexcept {
     const itimerspec value = {};
