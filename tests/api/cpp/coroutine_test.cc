@@ -255,8 +255,8 @@ Task<> Wait(Queue& queue, int fd, int what, int& destroyed) {
 
 TEST(Coroutine, ADestroyedOneWaitsNoMore) {
   Queue queue;
-  const Pipe pipe;
   for (int what = 0; what < 4; ++what) {
+    const Pipe pipe;
     int destroyed = 0;
     {
       const Task<> task = Wait(queue, pipe.reader(), what, destroyed);

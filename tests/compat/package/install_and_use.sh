@@ -31,7 +31,9 @@ echo "Installed:"
 (cd "$prefix" && find . ! -type d -printf '%P %l\n' | LC_ALL=C sort)
 header=$prefix/include/kevent/kevent.h
 [[ -f $header ]] || fail "no $header"
-[[ $(find "$prefix/include" -type f) == "$header" ]] || fail "more headers than the public one"
+source_dir=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$build_dir/CMakeCache.txt")
+[[ $(cd "$prefix/include" && find . -type f | LC_ALL=C sort) == \
+  $(cd "$source_dir/include" && find . -type f | LC_ALL=C sort) ]] || fail "other headers than the public ones"
 library=$(find "$prefix" -name libkevent.so)
 [[ $(readlink "$library") == libkevent.so.0 ]] || fail "libkevent.so is no link to the SONAME"
 [[ $(readlink "$library.0") == "libkevent.so.$version" ]] || fail "libkevent.so.0 is no link"
@@ -49,6 +51,7 @@ configure=("$cmake" -S "$project" -G "$generator" -DCMAKE_PREFIX_PATH="$prefix"
 "$cmake" --build by_cmake >cmake.log 2>&1 || fail "$(cat cmake.log)"
 by_cmake/user_c
 by_cmake/user_cc
+by_cmake/user_hpp
 if "${configure[@]}" -B too_new -DWANTED_VERSION=99.0 >cmake.log 2>&1; then
   fail "find_package is content with version $version where 99.0 is asked for"
 fi
@@ -62,6 +65,8 @@ read -r -a flags <<<"$(pkg-config --cflags --libs kevent)"
   "$project/user.c" "${flags[@]}" -o by_pkg_config_c11
 "$cxx" -std=c++17 -Wall -Wextra -pedantic -Werror \
   "$project/user.cc" "${flags[@]}" -o by_pkg_config_cc17
-for program in by_pkg_config_c by_pkg_config_c11 by_pkg_config_cc17; do
+"$cxx" -std=c++20 -Wall -Wextra -pedantic -Werror \
+  "$project/user_hpp.cc" "$project/user_hpp_other.cc" "${flags[@]}" -o by_pkg_config_cc20
+for program in by_pkg_config_c by_pkg_config_c11 by_pkg_config_cc17 by_pkg_config_cc20; do
   LD_LIBRARY_PATH=$libdir "./$program"
 done
