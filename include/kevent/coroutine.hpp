@@ -27,20 +27,24 @@ class Awaiter {
 
  protected:
   Awaiter(const Queue& queue, std::error_code* report) noexcept
-      : slots_(&queue.slots()), report_(report) {}
+      : slots_(queue.slots()), report_(report) {}
   ~Awaiter() = default;
 
   Slots& slots() const noexcept { return *slots_; }
-  // Where the event resumes the coroutine; null without memory.
+  // Where the event resumes the coroutine; null with an error.
   void* cookie(std::coroutine_handle<> coroutine) noexcept {
     coroutine_ = coroutine;
+    error_ = error_of(slots_ == nullptr ? EBADF : ENOMEM);
+    if (slots_ == nullptr) return nullptr;
     slot_ = SlotOwner::to(*slots_, this, [](void* target, const ukevent& event) {
       auto* const awaiter = static_cast<Awaiter*>(target);
       awaiter->event_ = event;
       awaiter->reported_ = true;
       awaiter->coroutine_.resume();
     });
-    return slot_ ? slot_.cookie() : nullptr;
+    if (!slot_) return nullptr;
+    error_.clear();
+    return slot_.cookie();
   }
   // After the last write to this object, and before the source is asked: once it is, another
   // thread may resume the coroutine, and this object be gone.
@@ -73,7 +77,7 @@ class Awaiter {
 }  // namespace detail
 
 // Of a moment.  co_await returns an Expiration.
-class ExpiryAwaiter : public detail::Awaiter {
+class [[nodiscard]] ExpiryAwaiter : public detail::Awaiter {
  public:
   ExpiryAwaiter(const Queue& queue, clockid_t clock, int flags, std::int64_t first,
                 std::error_code* report) noexcept
@@ -85,7 +89,7 @@ class ExpiryAwaiter : public detail::Awaiter {
 
   [[gnu::noinline]] bool await_suspend(std::coroutine_handle<> coroutine) noexcept {
     void* const to = cookie(coroutine);
-    if (to == nullptr) return failed(ENOMEM);
+    if (to == nullptr) return false;
     sigevent event;
     kevent_sigevent(&event, slots().fd(), to);
     timer_t timer = nullptr;
@@ -109,7 +113,7 @@ class ExpiryAwaiter : public detail::Awaiter {
 
 // Of a descriptor, a signal or the end of a process.  co_await returns the View.
 template <class View>
-class KeventAwaiter : public detail::Awaiter {
+class [[nodiscard]] KeventAwaiter : public detail::Awaiter {
  public:
   KeventAwaiter(const Queue& queue, const ukevent& request, std::error_code* report) noexcept
       : Awaiter(queue, report) {
@@ -125,7 +129,7 @@ class KeventAwaiter : public detail::Awaiter {
 
   [[gnu::noinline]] bool await_suspend(std::coroutine_handle<> coroutine) noexcept {
     event_.ptr = cookie(coroutine);
-    if (event_.ptr == nullptr) return failed(ENOMEM);
+    if (event_.ptr == nullptr) return false;
     ukevent request = event_;
     registered_ = true;
     publish();
@@ -148,7 +152,7 @@ class KeventAwaiter : public detail::Awaiter {
 };
 
 // Of an asynchronous operation.  co_await returns the number of bytes.
-class OperationAwaiter : public detail::Awaiter {
+class [[nodiscard]] OperationAwaiter : public detail::Awaiter {
  public:
   using Kind = detail::Control::Kind;
 
@@ -160,7 +164,7 @@ class OperationAwaiter : public detail::Awaiter {
 
   [[gnu::noinline]] bool await_suspend(std::coroutine_handle<> coroutine) noexcept {
     void* const to = cookie(coroutine);
-    if (to == nullptr) return failed(ENOMEM);
+    if (to == nullptr) return false;
     publish();
     const int error = control_.begin(kind_, slots().fd(), to);
     return error == 0 || failed(error);
@@ -213,10 +217,10 @@ inline KeventAwaiter<SignalReceipt> Queue::signal(int signal) noexcept {
 inline KeventAwaiter<SignalReceipt> Queue::signal(int signal, std::error_code& error) noexcept {
   return {*this, detail::request_of_signal(signal, KEVENT_REQ_ONESHOT), &error};
 }
-inline KeventAwaiter<ProcessExit> Queue::exit(pid_t process) noexcept {
+inline KeventAwaiter<ProcessExit> Queue::exit_of(pid_t process) noexcept {
   return {*this, detail::request_of_process(process), nullptr};
 }
-inline KeventAwaiter<ProcessExit> Queue::exit(pid_t process, std::error_code& error) noexcept {
+inline KeventAwaiter<ProcessExit> Queue::exit_of(pid_t process, std::error_code& error) noexcept {
   return {*this, detail::request_of_process(process), &error};
 }
 

@@ -78,6 +78,12 @@ class SlotOwner {
   Slot* slot_ = nullptr;
 };
 
+// Of an object whose events carry a cookie of the program's.
+struct NoSlot {
+  void renew() const noexcept {}
+  void reset(bool /*wait*/ = true) noexcept {}
+};
+
 template <class View, class F>
 void call_with(F& callback, const ukevent& event) {
   if constexpr (std::is_invocable_v<F&, const View&>) {
@@ -118,13 +124,22 @@ SlotOwner SlotOwner::make(Slots& slots, F&& callback) {
 }
 
 // The cookie that the handler's events carry, and the slot if it is a callback.
+template <class View>
+void* receive(Slots* /*slots*/, void* cookie, NoSlot& /*owner*/, std::error_code& error) noexcept {
+  error.clear();
+  return cookie;
+}
 template <class View, class H>
-void* receive(Slots& slots, H&& handler, SlotOwner& owner, std::error_code& error) {
+void* receive(Slots* slots, H&& handler, SlotOwner& owner, std::error_code& error) {
   error.clear();
   if constexpr (Cookie<H>) {
     return handler;
   } else {
-    owner = SlotOwner::make<View>(slots, std::forward<H>(handler));
+    if (slots == nullptr) {
+      error = error_of(EBADF);
+      return nullptr;
+    }
+    owner = SlotOwner::make<View>(*slots, std::forward<H>(handler));
     if (owner) return owner.cookie();
     error = error_of(ENOMEM);
     return nullptr;

@@ -84,7 +84,7 @@ inline std::span<std::byte> writable(std::span<const std::byte> buffer) noexcept
 //
 // The destructor cancels an operation that has not begun, and waits for the end of one that has,
 // which for a pipe or a socket can take for ever: wait until these are ready, and read then.
-class Operation {
+class [[nodiscard]] Operation {
  public:
   Operation() = default;
   template <HandlerFor<Completion> H>

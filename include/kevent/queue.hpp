@@ -85,10 +85,10 @@ class Queue {
   // of the events after it are run by the next call that runs any.
   template <class Other>
   std::size_t dispatch(std::span<const ukevent> events, Other&& other) {
-    return slots_->dispatch(events, std::forward<Other>(other));
+    return slots_ == nullptr ? 0 : slots_->dispatch(events, std::forward<Other>(other));
   }
   std::size_t dispatch(std::span<const ukevent> events) {
-    return slots_->dispatch(events, [](const ukevent& /*event*/) {});
+    return dispatch(events, [](const ukevent& /*event*/) {});
   }
 
   // One call that collects returns, with what is ready.  Async-signal-safe.
@@ -117,11 +117,16 @@ class Queue {
   // All calls of run(), run_for() and run_until() return after the batch in hand, later ones at
   // once, until restart().  Async-signal-safe.
   void stop() noexcept {
+    if (slots_ == nullptr) return;
     slots_->stopped.store(true, std::memory_order_release);
     wake();
   }
-  bool stopped() const noexcept { return slots_->stopped.load(std::memory_order_acquire); }
-  void restart() noexcept { slots_->stopped.store(false, std::memory_order_release); }
+  bool stopped() const noexcept {
+    return slots_ == nullptr || slots_->stopped.load(std::memory_order_acquire);
+  }
+  void restart() noexcept {
+    if (slots_ != nullptr) slots_->stopped.store(false, std::memory_order_release);
+  }
 
   // ---- To be awaited, with co_await: coroutine.hpp -------------------------
 
@@ -140,8 +145,8 @@ class Queue {
   KeventAwaiter<Readiness> ready(int fd, Interest interest, std::error_code& error) noexcept;
   KeventAwaiter<SignalReceipt> signal(int signal) noexcept;  // blocked in every thread
   KeventAwaiter<SignalReceipt> signal(int signal, std::error_code& error) noexcept;
-  KeventAwaiter<ProcessExit> exit(pid_t process) noexcept;
-  KeventAwaiter<ProcessExit> exit(pid_t process, std::error_code& error) noexcept;
+  KeventAwaiter<ProcessExit> exit_of(pid_t process) noexcept;
+  KeventAwaiter<ProcessExit> exit_of(pid_t process, std::error_code& error) noexcept;
   // The number of bytes.  The buffer must last as long as the coroutine is suspended.
   OperationAwaiter read(int fd, std::span<std::byte> buffer, off_t offset) noexcept;
   OperationAwaiter read(int fd, std::span<std::byte> buffer, off_t offset,
@@ -152,8 +157,8 @@ class Queue {
   OperationAwaiter sync(int fd) noexcept;
   OperationAwaiter sync(int fd, std::error_code& error) noexcept;
 
-  // For what belongs to a queue (internal).
-  detail::Slots& slots() const noexcept { return *slots_; }
+  // For what belongs to a queue, null of an empty one (internal).
+  detail::Slots* slots() const noexcept { return slots_; }
 
  private:
   struct Throwing {};
@@ -301,7 +306,7 @@ std::size_t Queue::run_until(std::chrono::time_point<Clock, Duration> deadline,
 // One batch, beginning with what an exception has left of another.
 inline std::size_t Queue::turn(unsigned least, const timespec* timeout, unsigned flags,
                                std::error_code& error) {
-  const std::size_t count = slots_->dispatch_left();
+  const std::size_t count = slots_ == nullptr ? 0 : slots_->dispatch_left();
   std::array<ukevent, batch> room;
   const std::span<const ukevent> events =
       filled(room, get(room, count == 0 ? least : 0, timeout, flags), error);
@@ -326,6 +331,10 @@ inline std::size_t Queue::loop(const timespec* deadline, unsigned flags, std::er
     Loop(const Loop&) = delete;
     Loop& operator=(const Loop&) = delete;
   };
+  if (slots_ == nullptr) {
+    error = detail::error_of(EBADF);
+    return 0;
+  }
   const Loop entered(*this);
   error.clear();
   std::size_t count = 0;

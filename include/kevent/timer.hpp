@@ -10,6 +10,7 @@
 #include <ratio>
 #include <span>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace kevent {
@@ -21,10 +22,17 @@ namespace kevent {
 // of them; a deadline that has passed, or a delay of 0 or less, is now; an interval of 0 or less
 // is none.  Setting takes no lock, allocates nothing, and is usually no system call.
 //
+// With detail::NoSlot it is a CookieTimer: its events carry a cookie, for programs that collect
+// into a span, and setting it takes no instruction more than in C.
+//
 // cancel() and setting take back an expiration that no thread has collected.  In the thread that
 // runs the queue, also one that lies later in the batch: its callback is not run.
-template <class Clock>
+template <class Clock, class Slot = detail::SlotOwner>
 class BasicTimer {
+  template <class H>
+  static constexpr bool is_handler =
+      std::is_same_v<Slot, detail::NoSlot> ? Cookie<H> : CallbackFor<H, Expiration> && !Cookie<H>;
+
  public:
   using clock = Clock;
   using Nanoseconds = std::chrono::nanoseconds;
@@ -32,18 +40,20 @@ class BasicTimer {
   // A timer that is none.  The form with an error makes one if it fails.
   BasicTimer() = default;
   // `id` names the clock where the type leaves it open, such as the CPU time of another thread.
-  template <HandlerFor<Expiration> H>
-  BasicTimer(const Queue& queue, H&& handler, clockid_t id = clock_id<Clock>) {
+  template <class H>
+  requires is_handler<H> BasicTimer(const Queue& queue, H&& handler,
+                                    clockid_t id = clock_id<Clock>) {
     std::error_code error;
     open(queue, std::forward<H>(handler), id, error);
     detail::check(error, "timer_create");
   }
-  template <HandlerFor<Expiration> H>
-  BasicTimer(const Queue& queue, H&& handler, std::error_code& error) {
+  template <class H>
+  requires is_handler<H> BasicTimer(const Queue& queue, H&& handler, std::error_code& error) {
     open(queue, std::forward<H>(handler), clock_id<Clock>, error);
   }
-  template <HandlerFor<Expiration> H>
-  BasicTimer(const Queue& queue, H&& handler, clockid_t id, std::error_code& error) {
+  template <class H>
+  requires is_handler<H> BasicTimer(const Queue& queue, H&& handler, clockid_t id,
+                                    std::error_code& error) {
     open(queue, std::forward<H>(handler), id, error);
   }
   BasicTimer(BasicTimer&& other) noexcept
@@ -191,11 +201,16 @@ class BasicTimer {
   }
 
   timer_t id_ = nullptr;
-  detail::SlotOwner slot_;
+  [[no_unique_address]] Slot slot_;
 };
 
+// Timers with a callback, and timers with a cookie.
 using Timer = BasicTimer<std::chrono::steady_clock>;
 using SystemTimer = BasicTimer<std::chrono::system_clock>;
+template <class Clock>
+using BasicCookieTimer = BasicTimer<Clock, detail::NoSlot>;
+using CookieTimer = BasicCookieTimer<std::chrono::steady_clock>;
+using SystemCookieTimer = BasicCookieTimer<std::chrono::system_clock>;
 
 // Sets many timers in one call, with one reading of each clock, and returns how many were set;
 // kevent_setting::error says of each why it was not.

@@ -51,9 +51,10 @@ class Watch {
   template <class View, class H>
   void open(const Queue& queue, ukevent request, H&& handler, std::error_code& error) {
     request.ptr = receive<View>(queue.slots(), std::forward<H>(handler), slot_, error);
+    if (!error && queue.slots() == nullptr) error = error_of(EBADF);
     if (error) return;
     request_ = request;
-    home_ = SlotsRef(queue.slots());
+    home_ = SlotsRef(*queue.slots());
     forks_ = forks.load(std::memory_order_relaxed);
     error = control(KEVENT_CTL_ADD);
     if (error) {

@@ -30,7 +30,7 @@ kevent::Task<int> wait(kevent::Queue& queue) {
   co_await queue.after(1ms);
   co_await queue.until(std::chrono::system_clock::now());
   co_await queue.ready(0, kevent::Interest::kRead);
-  co_await queue.exit(1);
+  co_await queue.exit_of(1);
   co_await queue.signal(1);
   std::array<std::byte, 1> buffer;
   co_await queue.write(0, buffer, 0);
@@ -43,7 +43,7 @@ int main() {
   std::error_code error;
   kevent::Queue queue(error);
   kevent::Timer timer(queue, [](const kevent::Expiration&) {}, error);
-  kevent::SystemTimer date(queue, &error, error);
+  kevent::SystemCookieTimer date(queue, &error, error);
   timer.expires_after(1ms, 1.5s, error);
   timer.expires_at(std::chrono::steady_clock::now(), error);
   date.expires_at(std::chrono::system_clock::now(), 1ms, error);

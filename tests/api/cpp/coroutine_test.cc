@@ -94,7 +94,7 @@ TEST(Coroutine, AwaitsADescriptor) {
 }
 
 Task<int> AwaitProcess(Queue& queue, pid_t process) {
-  const kevent::ProcessExit exit = co_await queue.exit(process);
+  const kevent::ProcessExit exit = co_await queue.exit_of(process);
   co_return exit.status.value();
 }
 
@@ -149,7 +149,7 @@ Task<> MeetErrors(Queue& queue) {
   std::error_code error;
   co_await queue.ready(9999, Interest::kRead, error);
   EXPECT_EQ(error, std::errc::bad_file_descriptor);
-  co_await queue.exit(-1, error);
+  co_await queue.exit_of(-1, error);
   EXPECT_EQ(error, std::errc::invalid_argument);
   co_await queue.signal(SIGKILL, error);
   EXPECT_EQ(error, std::errc::invalid_argument);
@@ -240,7 +240,7 @@ Task<> WaitInside(Queue& queue, int fd, int what, int& destroyed) {
       co_await queue.ready(fd, Interest::kRead);
       break;
     case 2:
-      co_await queue.exit(getpid());
+      co_await queue.exit_of(getpid());
       break;
     default:
       co_await queue.until(std::chrono::system_clock::time_point::max());

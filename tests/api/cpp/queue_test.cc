@@ -36,7 +36,7 @@ TEST(Queue, CollectsIntoPartOfASpan) {
   const kevent_test::Watchdog watchdog;
   kevent::Queue queue;
   std::array<int, 3> cookies = {};
-  std::vector<kevent::Timer> timers;
+  std::vector<kevent::CookieTimer> timers;
   for (int& cookie : cookies) {
     timers.emplace_back(queue, &cookie);
     timers.back().expires_after(0s);
@@ -150,6 +150,42 @@ TEST(Queue, MovesWithItsDescriptor) {
   EXPECT_EQ(poll(&readable, 1, -1), 1);
 }
 
+kevent::Task<> AwaitOnce(kevent::Queue& queue, std::error_code& error) {
+  co_await queue.after(std::chrono::seconds(0), error);
+}
+
+// One that could not be made, or was moved from.
+TEST(Queue, AnEmptyOneIsABadDescriptor) {
+  kevent::Queue queue;
+  const kevent::Queue moved(std::move(queue));
+  // NOLINTBEGIN(bugprone-use-after-move)
+  std::error_code error;
+  std::array<ukevent, 1> room;
+  EXPECT_TRUE(queue.collect(room, 1, error).empty());
+  EXPECT_EQ(error, std::errc::bad_file_descriptor);
+  EXPECT_EQ(queue.run(error), 0U);
+  EXPECT_EQ(error, std::errc::bad_file_descriptor);
+  EXPECT_EQ(queue.poll(error), 0U);
+  EXPECT_EQ(error, std::errc::bad_file_descriptor);
+  const kevent::Timer timer(
+      queue, [] {}, error);
+  EXPECT_EQ(error, std::errc::bad_file_descriptor);
+  const kevent::CookieTimer plain(queue, nullptr, error);
+  EXPECT_EQ(error, std::errc::bad_file_descriptor);
+  EXPECT_THROW(kevent::UserEvent(queue, nullptr), std::system_error);
+  EXPECT_THROW(kevent::UserEvent(queue, [] {}), std::system_error);
+  error.clear();
+  const kevent::Task<> task = AwaitOnce(queue, error);
+  EXPECT_TRUE(task.done());
+  EXPECT_EQ(error, std::errc::bad_file_descriptor);
+  queue.stop();
+  queue.wake();
+  queue.restart();
+  EXPECT_TRUE(queue.stopped());
+  EXPECT_EQ(queue.dispatch({}), 0U);
+  // NOLINTEND(bugprone-use-after-move)
+}
+
 TEST(Queue, ClosesItsDescriptor) {
   int fd = -1;
   {
@@ -227,7 +263,7 @@ TEST(Queue, DispatchHandsOnWhatHasNoCallback) {
   kevent::Queue queue;
   int cookie = 0;
   int runs = 0;
-  kevent::Timer plain(queue, &cookie);
+  kevent::CookieTimer plain(queue, &cookie);
   kevent::Timer called(queue, [&] { ++runs; });
   plain.expires_after(0s);
   called.expires_after(0s);

@@ -27,6 +27,7 @@ using std::chrono::system_clock;
 
 static_assert(!std::is_copy_constructible_v<kevent::Timer>);
 static_assert(std::is_nothrow_move_constructible_v<kevent::Timer>);
+static_assert(sizeof(kevent::CookieTimer) == sizeof(timer_t));
 // A deadline on another clock is refused by the compiler.
 template <class Timer, class TimePoint>
 concept CanExpireAt = requires(Timer timer, TimePoint deadline) {
@@ -82,7 +83,7 @@ TEST(Timer, TakesTheClockOfAThread) {
   clockid_t clock = 0;
   ASSERT_EQ(pthread_getcpuclockid(pthread_self(), &clock), 0);
   int cookie = 0;
-  kevent::BasicTimer<kevent::ThreadClock> timer(queue, &cookie, clock);
+  kevent::BasicCookieTimer<kevent::ThreadClock> timer(queue, &cookie, clock);
   timer.expires_after(1ms);
   std::array<ukevent, 1> room;
   for (;;) {  // burns the time
@@ -181,7 +182,7 @@ TEST(Timer, MovesWithItsCallback) {
 TEST(Timer, ErrorsOfBothForms) {
   kevent::Queue queue;
   std::error_code error;
-  const kevent::Timer none(queue, nullptr, CLOCK_MONOTONIC_RAW, error);
+  const kevent::CookieTimer none(queue, nullptr, CLOCK_MONOTONIC_RAW, error);
   EXPECT_EQ(error, std::errc::operation_not_supported);
   EXPECT_FALSE(none);
   EXPECT_THROW(kevent::Timer(
