@@ -4,8 +4,6 @@
 #ifndef KEVENT_DISPATCH_HPP_
 #define KEVENT_DISPATCH_HPP_
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
@@ -29,21 +27,6 @@ inline void merge(ukevent& sum, const ukevent& event) noexcept {
     sum.ret_data[0] |= event.ret_data[0];
     sum.ret_data[1] |= event.ret_data[1];
   }
-}
-
-// A slot is locked for some instructions, while `event` is written or read.
-inline std::uint64_t await_unlocked(const Slot& slot) noexcept {
-  std::uint64_t word = slot.word.load(std::memory_order_acquire);
-  while ((word & Slot::locked) != 0) {
-    sched_yield();
-    word = slot.word.load(std::memory_order_acquire);
-  }
-  return word;
-}
-
-inline bool change(Slot& slot, std::uint64_t& word, std::uint64_t changed) noexcept {
-  return slot.word.compare_exchange_weak(word, changed, std::memory_order_acq_rel,
-                                         std::memory_order_acquire);
 }
 
 inline void Slots::now_inside(Slot& slot) noexcept {
@@ -235,14 +218,14 @@ inline std::size_t Slots::dispatch_left() {
     return 0;
   }
   std::size_t count = 0;
-  while (Slot* const slot = left_.pop([this](std::uint32_t index) { return at(index); })) {
+  while (Slot* const slot = pop_left()) {
     std::uint64_t word = await_unlocked(*slot);
     for (;;) {
       if ((word & Slot::locked) != 0) {
         word = await_unlocked(*slot);
       } else if ((word & Slot::live) == 0) {
-        if (!change(*slot, word, word & ~(Slot::listed | Slot::pending))) continue;
-        recycle(*slot);
+        if (!change(*slot, word, word & ~Slot::listed)) continue;
+        if ((word & Slot::running) == 0) recycle(*slot);
         break;
       } else if (change(*slot, word,
                         (word & ~(Slot::listed | Slot::pending)) | Slot::running | Slot::locked)) {
@@ -250,11 +233,7 @@ inline std::size_t Slots::dispatch_left() {
         const bool old = slot->stamp.load(std::memory_order_acquire) > slot->batch;
         ukevent event = slot->event;
         slot->word.fetch_and(~Slot::locked, std::memory_order_release);
-        if (!old) {
-          count += run(*slot, event);
-        } else if (leave(*slot, event)) {
-          count += run(*slot, event);
-        }
+        if (!old || leave(*slot, event)) count += run(*slot, event);
         break;
       }
     }

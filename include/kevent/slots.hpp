@@ -21,6 +21,7 @@
 #define KEVENT_SLOTS_HPP_
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <array>
 #include <atomic>
@@ -30,6 +31,7 @@
 #include <kevent/event.hpp>
 #include <new>
 #include <span>
+#include <utility>
 
 namespace kevent::detail {
 
@@ -66,7 +68,26 @@ struct alignas(64) Slot {
   ukevent event;
   std::uint64_t batch = 0;  // that `event` was in
   alignas(std::max_align_t) std::array<std::byte, 48> storage;
+
+  void end_callback() noexcept {
+    if (drop != nullptr) std::exchange(drop, nullptr)(target);
+  }
 };
+
+// A slot is locked for some instructions, while `event` is written or read.
+inline std::uint64_t await_unlocked(const Slot& slot) noexcept {
+  std::uint64_t word = slot.word.load(std::memory_order_acquire);
+  while ((word & Slot::locked) != 0) {
+    sched_yield();
+    word = slot.word.load(std::memory_order_acquire);
+  }
+  return word;
+}
+
+inline bool change(Slot& slot, std::uint64_t& word, std::uint64_t changed) noexcept {
+  return slot.word.compare_exchange_weak(word, changed, std::memory_order_acq_rel,
+                                         std::memory_order_acquire);
+}
 
 // A list of slots by their numbers.  The count of changes beside the number keeps a slot that
 // was taken and put back meanwhile from being taken for the one that was there before.
@@ -122,7 +143,10 @@ class Slots {
 
   // The queue's descriptor, -1 once the queue is closed.
   int fd() const noexcept { return fd_.load(std::memory_order_relaxed); }
-  void close() noexcept { fd_.store(-1, std::memory_order_relaxed); }
+  void close() noexcept {
+    fd_.store(-1, std::memory_order_relaxed);
+    empty_list();
+  }
 
   // A slot that no event finds yet; null without memory.
   Slot* take() noexcept;
@@ -199,6 +223,10 @@ class Slots {
   void put_on_list(Slot& slot, const ukevent& event, std::uint64_t batch) noexcept;
   std::size_t run(Slot& slot, const ukevent& event);
   void recycle(Slot& slot) noexcept;
+  Slot* pop_left() noexcept {
+    return left_.pop([this](std::uint32_t index) { return at(index); });
+  }
+  void empty_list() noexcept;
   void leave_rest(std::span<const ukevent> events, std::uint64_t batch) noexcept;
   void forget_parents_list() noexcept {
     const std::uint32_t now = forks.load(std::memory_order_relaxed);
@@ -249,7 +277,7 @@ inline Slot* Slots::take() noexcept {
 
 // The slot's callback is no more, and its cookie is nobody's.
 inline void Slots::recycle(Slot& slot) noexcept {
-  if (slot.drop != nullptr) slot.drop(slot.target);
+  slot.end_callback();
   const std::uint64_t generation =
       generation_bits(slot.word.load(std::memory_order_relaxed)) + (std::uint64_t{1} << 32);
   slot.word.store(generation_bits(generation), std::memory_order_release);
@@ -261,30 +289,46 @@ inline void Slots::recycle(Slot& slot) noexcept {
 inline void Slots::give_up(Slot& slot, bool wait) noexcept {
   std::uint64_t word = slot.word.load(std::memory_order_acquire);
   for (;;) {
-    const bool busy = (word & Slot::running) != 0;
-    const bool own = busy && slot.runner.load(std::memory_order_relaxed) == pthread_self();
-    const bool awaiting = busy && !own && wait;
-    if (awaiting && slot.runner_forks.load(std::memory_order_relaxed) !=
-                        forks.load(std::memory_order_relaxed)) {
-      // The thread inside is the parent's.  Here the callback never ends, nor does the slot.
-      slot.word.fetch_and(~Slot::live, std::memory_order_relaxed);
+    if ((word & Slot::running) != 0) {
+      const bool own = slot.runner.load(std::memory_order_relaxed) == pthread_self();
+      if (!wait || own) {
+        // The thread inside recycles it.
+        if (change(slot, word, word & ~Slot::live)) return;
+      } else if (slot.runner_forks.load(std::memory_order_relaxed) !=
+                 forks.load(std::memory_order_relaxed)) {
+        // The thread inside is the parent's: here the callback never ends, nor does the slot.
+        if (change(slot, word, word & ~Slot::live)) return;
+      } else if (change(slot, word, (word & ~Slot::live) | Slot::awaited)) {
+        while (((word = slot.word.load(std::memory_order_acquire)) & Slot::running) != 0) {
+          slot.word.wait(word, std::memory_order_acquire);
+        }
+        slot.home->recycle(slot);
+        return;
+      }
+    } else if ((word & Slot::locked) != 0) {
+      word = await_unlocked(slot);
+    } else if ((word & Slot::listed) == 0) {
+      if (!change(slot, word, word & ~Slot::live)) continue;
+      slot.home->recycle(slot);
+      return;
+    } else if (change(slot, word, (word & ~(Slot::live | Slot::pending)) | Slot::running)) {
+      // On a list it keeps its generation, and no callback.
+      slot.end_callback();
+      if ((slot.word.fetch_and(~Slot::running, std::memory_order_acq_rel) & Slot::listed) == 0) {
+        slot.home->recycle(slot);
+      }
       return;
     }
-    const std::uint64_t given = (word & ~Slot::live) | (awaiting ? Slot::awaited : 0);
-    if (!slot.word.compare_exchange_weak(word, given, std::memory_order_acq_rel,
-                                         std::memory_order_acquire)) {
-      continue;
-    }
-    if (awaiting) {
-      while (((word = slot.word.load(std::memory_order_acquire)) & Slot::running) != 0) {
-        slot.word.wait(word, std::memory_order_acquire);
-      }
-      slot.home->recycle(slot);
-    } else if (!busy && (word & (Slot::listed | Slot::locked)) == 0) {
-      slot.home->recycle(slot);
-    }
-    // Otherwise whoever is inside, or takes it from the list, recycles it.
-    return;
+  }
+}
+
+// When the queue goes, nobody comes for what an exception has left.
+inline void Slots::empty_list() noexcept {
+  forget_parents_list();
+  while (Slot* const slot = pop_left()) {
+    const std::uint64_t word =
+        slot->word.fetch_and(~(Slot::listed | Slot::pending), std::memory_order_acq_rel);
+    if ((word & (Slot::live | Slot::running)) == 0) recycle(*slot);
   }
 }
 

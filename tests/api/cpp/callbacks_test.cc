@@ -297,6 +297,26 @@ TEST(Callbacks, WhatAnExceptionHasLeftIsItsObjectsAndAnyThreads) {
   EXPECT_EQ(queue.poll(), 0U);
 }
 
+TEST(Callbacks, WhatAnExceptionHasLeftGoesWithItsObjectAndItsQueue) {
+  int alive = 0;
+  std::optional<kevent::UserEvent> second;
+  {
+    kevent::Queue queue;
+    kevent::UserEvent thrower(queue, [] { throw 1; });
+    std::optional<kevent::UserEvent> first(std::in_place, queue, [captured = Captured(alive)] {});
+    second.emplace(queue, [captured = Captured(alive)] {});
+    thrower.notify();
+    first->notify();
+    second->notify();
+    EXPECT_THROW(queue.run_once(), int);
+    EXPECT_EQ(alive, 2);
+    first.reset();
+    EXPECT_EQ(alive, 1);
+  }
+  second.reset();
+  EXPECT_EQ(alive, 0);
+}
+
 TEST(Callbacks, WhatAnExceptionHasLeftWakesAThreadThatSleeps) {
   const kevent_test::Watchdog watchdog;
   kevent::Queue queue;

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# shown_programs.sh SOURCE_DIR BUILD_DIR WORK_DIR COMPILER: the programs and functions that
-# README and the manual show compile as they are; and those that collect in a loop leave
-# it when their queue is closed.
+# shown_programs.sh SOURCE_DIR BUILD_DIR WORK_DIR COMPILER CXX_COMPILER: the programs and
+# functions that README and the manual show compile as they are; those that collect in a loop
+# leave it when their queue is closed; and those in C++ end by themselves, with status 0.
 
 set -euo pipefail
 
@@ -11,14 +11,17 @@ source_dir=$1
 build_dir=$2
 work=$3
 compiler=$4
+cxx_compiler=$5
 rm -rf "$work"
 mkdir -p "$work"
 
 # One file for each that is whole: it includes the header, and leaves nothing out.
 split() {
   awk -v work="$work" -v name="$(basename "$1")" '
-    /^\.EX$|^```c$/ { in_it = 1; text = ""; next }
+    /^\.EX$|^```c(pp)?$/ { in_it = 1; text = ""; next }
     /^\.EE$|^```$/ {
+      if (in_it && text ~ /#include <kevent\/kevent.hpp>/)
+        printf "%s", text >(work "/" name "." ++count ".cc")
       if (in_it && text ~ /#include <kevent\/kevent.h>/ && text ~ /\n}\n/ && text !~ /\n\.\.\.\n/)
         printf "%s", text >(work "/" name "." ++count ".c")
       in_it = 0
@@ -92,6 +95,20 @@ for program in "$work"/*.c; do
   fi
   run=$((run + 1))
 done
-echo "$compiled compiled, $run left a closed queue"
+# They wait for their input, or for the time that they say.
+ended=0
+for program in "$work"/*.cc; do
+  "$cxx_compiler" -std=c++20 -Wall -Wextra -Wpedantic -Werror -I "$source_dir/include" "$program" \
+    -L "$build_dir" -lkevent -Wl,-rpath,"$build_dir" -o "$program.run"
+  status=0
+  echo input | timeout 60 "$program.run" >"$program.said" 2>&1 || status=$?
+  if ((status != 0)) || [[ ! -s $program.said ]]; then
+    echo "$program: ended with $status (124: it did not end)"
+    head -3 "$program.said"
+    exit 1
+  fi
+  ended=$((ended + 1))
+done
+echo "$compiled compiled, $run left a closed queue, $ended in C++ ended"
 # As many as there are: an example that is not found is not looked at.
-((compiled >= 11 && run >= 9))
+((compiled >= 11 && run >= 9 && ended >= 3))
