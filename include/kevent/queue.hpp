@@ -101,9 +101,9 @@ class Queue {
   std::size_t run() { return run_throwing(nullptr, 0); }  // until stop()
   std::size_t run(std::error_code& error) { return loop(nullptr, 0, error); }
   std::size_t run_once() { return once_throwing(1); }  // waits for one batch
-  std::size_t run_once(std::error_code& error) { return turn(1, nullptr, 0, error); }
+  std::size_t run_once(std::error_code& error) { return once(1, error); }
   std::size_t poll() { return once_throwing(0); }  // what is ready
-  std::size_t poll(std::error_code& error) { return turn(0, nullptr, 0, error); }
+  std::size_t poll(std::error_code& error) { return once(0, error); }
   // Until stop(), or until the time has passed.
   template <class Rep, class Period>
   std::size_t run_for(std::chrono::duration<Rep, Period> time);
@@ -115,7 +115,8 @@ class Queue {
   std::size_t run_until(std::chrono::time_point<Clock, Duration> deadline, std::error_code& error);
 
   // All calls of run(), run_for() and run_until() return after the batch in hand, later ones at
-  // once, until restart().  Async-signal-safe.
+  // once, until restart().  A thread in collect() may take the wake-up from one of them: let all
+  // threads run the queue, or call stop() once more.  Async-signal-safe.
   void stop() noexcept {
     if (slots_ == nullptr) return;
     slots_->stopped.store(true, std::memory_order_release);
@@ -205,9 +206,15 @@ class Queue {
   std::size_t turn(unsigned least, const timespec* timeout, unsigned flags, std::error_code& error);
   std::size_t loop(const timespec* deadline, unsigned flags, std::error_code& error);
   static bool passed(const timespec& deadline, unsigned flags) noexcept;
+  // It may have taken the wake-up that stop() has sent to another thread.
+  std::size_t once(unsigned least, std::error_code& error) {
+    const std::size_t count = turn(least, nullptr, 0, error);
+    if (slots_ != nullptr && stopped() && slots_->loops.load() > 0) wake();
+    return count;
+  }
   std::size_t once_throwing(unsigned least) {
     std::error_code error;
-    const std::size_t count = turn(least, nullptr, 0, error);
+    const std::size_t count = once(least, error);
     detail::check(error, "kevent_get_events");
     return count;
   }

@@ -244,6 +244,28 @@ TEST(Queue, StopEndsEachThreadThatRuns) {
   }
 }
 
+// One that waits for a single batch hands the wake-up on.
+TEST(Queue, StopReachesAThreadThatRunsBesideOthers) {
+  const kevent_test::Watchdog watchdog;
+  kevent::Queue queue;
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<bool> over{false};
+    kevent_test::Thread once([&] {
+      while (!over) queue.run_once();
+    });
+    {
+      kevent_test::Thread loop([&] { queue.run(); });
+      once.AwaitAsleep();
+      loop.AwaitAsleep();
+      queue.stop();
+    }
+    over = true;
+    queue.wake();
+    once.Join();
+    queue.restart();
+  }
+}
+
 TEST(Queue, StopsFromACallbackAfterTheBatch) {
   const kevent_test::Watchdog watchdog;
   kevent::Queue queue;
