@@ -37,15 +37,20 @@ class Captured {
   int* alive_;
 };
 
+// A callback that no slot has room for.
+struct Large {
+  void operator()() const {}
+  Captured captured;
+  std::array<char, 500> bytes;
+};
+
 TEST(Callbacks, AreDestroyedWithTheirObject) {
   kevent::Queue queue;
   int alive = 0;
   {
     const kevent::Timer timer(queue, [captured = Captured(alive)] {});
     EXPECT_EQ(alive, 1);
-    // Too large for a slot.
-    const kevent::UserEvent event(queue,
-                                  [captured = Captured(alive), large = std::array<char, 500>()] {});
+    const kevent::UserEvent event(queue, Large{Captured(alive), {}});
     EXPECT_EQ(alive, 2);
   }
   EXPECT_EQ(alive, 0);

@@ -90,6 +90,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// A callback that no slot has room for.
+struct Large {
+  void operator()() const {}
+  std::array<char, 300> bytes = {};
+};
+
 // Runs it with the first allocation failing, with the second, and so on until none fails, and
 // returns how many did.  Each time nothing is left behind.
 int FailEach(const std::function<void()>& body) {
@@ -124,14 +130,14 @@ TEST(Exceptions, WithoutMemoryNothingIsLeft) {
   // The queue; its first slots; a callback that is larger than a slot.
   EXPECT_EQ(FailEach([] {
               kevent::Queue queue;
-              kevent::Timer timer(queue, [large = std::array<char, 300>()] {});
+              kevent::Timer timer(queue, Large());
               timer.expires_after(0s);
               EXPECT_EQ(queue.run_once(), 1U);
             }),
             3);
   EXPECT_EQ(FailEach([] {
               kevent::Queue queue;
-              const kevent::UserEvent event(queue, [large = std::array<char, 300>()] {});
+              const kevent::UserEvent event(queue, Large());
               event.notify();
               EXPECT_EQ(queue.run_once(), 1U);
             }),
@@ -173,8 +179,7 @@ TEST(Exceptions, TheOtherFormReportsMissingMemory) {
       std::error_code error;
       const kevent::Queue queue(error);
       if (!error) {
-        const kevent::Timer timer(
-            queue, [large = std::array<char, 300>()] {}, error);
+        const kevent::Timer timer(queue, Large(), error);
         EXPECT_EQ(static_cast<bool>(timer), !error);
       }
       if (error) ++failures;
