@@ -52,8 +52,7 @@ inline Slots::Entry Slots::enter(Slot& slot, const ukevent& event, std::uint64_t
         slot.event = event;
       }
       slot.batch = batch;
-      slot.word.fetch_xor((Slot::locked | Slot::pending) & ~(word & Slot::pending),
-                          std::memory_order_release);
+      unlock(slot, (Slot::locked | Slot::pending) & ~(word & Slot::pending));
       return Entry::kMerged;
     }
   }
@@ -79,7 +78,7 @@ inline bool Slots::leave(Slot& slot, ukevent& next) noexcept {
       if (!change(slot, word, word | Slot::locked)) continue;
       const bool old = slot.stamp.load(std::memory_order_acquire) > slot.batch;
       next = slot.event;
-      slot.word.fetch_and(~(Slot::locked | Slot::pending), std::memory_order_release);
+      unlock(slot, Slot::locked | Slot::pending);
       if (!old) return true;
       word = await_unlocked(slot);
     } else {
@@ -136,9 +135,8 @@ inline void Slots::put_on_list(Slot& slot, const ukevent& event, std::uint64_t b
     slot.batch = batch;
     // With `pending` it is on the list, or a thread inside sees it.
     const bool push = (word & (Slot::running | Slot::pending)) == 0;
-    slot.word.fetch_xor(
-        ((Slot::locked | Slot::pending) & ~(word & Slot::pending)) | (push ? Slot::listed : 0),
-        std::memory_order_release);
+    unlock(slot,
+           ((Slot::locked | Slot::pending) & ~(word & Slot::pending)) | (push ? Slot::listed : 0));
     if (push) left_.push(slot);
     return;
   }
@@ -232,7 +230,7 @@ inline std::size_t Slots::dispatch_left() {
         now_inside(*slot);
         const bool old = slot->stamp.load(std::memory_order_acquire) > slot->batch;
         ukevent event = slot->event;
-        slot->word.fetch_and(~Slot::locked, std::memory_order_release);
+        unlock(*slot, Slot::locked);
         if (!old || leave(*slot, event)) count += run(*slot, event);
         break;
       }

@@ -21,7 +21,6 @@
 #define KEVENT_SLOTS_HPP_
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <array>
 #include <atomic>
@@ -78,10 +77,17 @@ struct alignas(64) Slot {
 inline std::uint64_t await_unlocked(const Slot& slot) noexcept {
   std::uint64_t word = slot.word.load(std::memory_order_acquire);
   while ((word & Slot::locked) != 0) {
-    sched_yield();
+    // Not by yielding, which a thread of a lower priority would gain nothing by.
+    slot.word.wait(word, std::memory_order_acquire);
     word = slot.word.load(std::memory_order_acquire);
   }
   return word;
+}
+
+// Changes the flags, `locked` among them.
+inline void unlock(Slot& slot, std::uint64_t flags) noexcept {
+  slot.word.fetch_xor(flags, std::memory_order_release);
+  slot.word.notify_all();
 }
 
 inline bool change(Slot& slot, std::uint64_t& word, std::uint64_t changed) noexcept {
@@ -291,12 +297,11 @@ inline void Slots::give_up(Slot& slot, bool wait) noexcept {
   for (;;) {
     if ((word & Slot::running) != 0) {
       const bool own = slot.runner.load(std::memory_order_relaxed) == pthread_self();
-      if (!wait || own) {
+      // A thread of the parent's: here its callback never ends, nor does the slot.
+      const bool parents = slot.runner_forks.load(std::memory_order_relaxed) !=
+                           forks.load(std::memory_order_relaxed);
+      if (!wait || own || parents) {
         // The thread inside recycles it.
-        if (change(slot, word, word & ~Slot::live)) return;
-      } else if (slot.runner_forks.load(std::memory_order_relaxed) !=
-                 forks.load(std::memory_order_relaxed)) {
-        // The thread inside is the parent's: here the callback never ends, nor does the slot.
         if (change(slot, word, word & ~Slot::live)) return;
       } else if (change(slot, word, (word & ~Slot::live) | Slot::awaited)) {
         while (((word = slot.word.load(std::memory_order_acquire)) & Slot::running) != 0) {
