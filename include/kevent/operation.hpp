@@ -34,12 +34,13 @@ class Control {
   Control& operator=(const Control&) = delete;
   // An operation writes to its buffer until it ends: what has begun is waited for.
   ~Control() {
-    if (!in_flight()) return;
-    cancel();
-    while (in_flight()) {
+    if (!begun_ || forks_ != forks.load(std::memory_order_relaxed)) return;
+    if (in_flight()) cancel();
+    // Also of one that has ended: what its thread has written is seen after this call.
+    do {
       const aiocb* const list[] = {block_};
       kevent_aio_suspend(list, 1, nullptr);
-    }
+    } while (in_flight());
   }
 
   enum class Kind { kRead, kWrite, kSync };

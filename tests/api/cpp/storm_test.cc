@@ -96,7 +96,7 @@ class Storm : public testing::Test {
   std::unique_ptr<Object> MakeTimer(std::minstd_rand& random) {
     auto object = std::make_unique<Object>();
     const bool throws = random() % 8 == 0;
-    object->timer = kevent::Timer(queue_, [this, throws, object = object.get()] {
+    object->timer = kevent::Timer(queue_, [throws, object = object.get()] {
       object->Run();
       if (throws) throw object->runs;
     });

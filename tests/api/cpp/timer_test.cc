@@ -48,7 +48,6 @@ TEST(Timer, ExpiresOnceNotBeforeItsTime) {
   });
   const auto begin = steady_clock::now();
   timer.expires_after(std::chrono::duration<double, std::milli>(2.5));
-  EXPECT_GT(timer.remaining(), 0ns);
   EXPECT_EQ(timer.interval(), 0ns);
   EXPECT_EQ(queue.run_once(), 1U);
   ASSERT_TRUE(expired);
