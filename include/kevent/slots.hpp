@@ -228,7 +228,11 @@ class Slots {
   void finish(Slot& slot, std::uint64_t word) noexcept;
   void put_on_list(Slot& slot, const ukevent& event, std::uint64_t batch) noexcept;
   std::size_t run(Slot& slot, const ukevent& event);
-  void recycle(Slot& slot) noexcept;
+  void recycle(Slot& slot) noexcept {
+    set_free(slot);
+    release();
+  }
+  void set_free(Slot& slot) noexcept;
   Slot* pop_left() noexcept {
     return left_.pop([this](std::uint32_t index) { return at(index); });
   }
@@ -282,14 +286,13 @@ inline Slot* Slots::take() noexcept {
 }
 
 // The slot's callback is no more, and its cookie is nobody's.
-inline void Slots::recycle(Slot& slot) noexcept {
+inline void Slots::set_free(Slot& slot) noexcept {
   slot.end_callback();
   const std::uint64_t generation =
       generation_bits(slot.word.load(std::memory_order_relaxed)) + (std::uint64_t{1} << 32);
   slot.word.store(generation_bits(generation), std::memory_order_release);
   // One whose generations are used up is never taken again.
   if (generation_bits(generation) != 0) free_.push(slot);
-  release();
 }
 
 inline void Slots::give_up(Slot& slot, bool wait) noexcept {
@@ -333,7 +336,9 @@ inline void Slots::empty_list() noexcept {
   while (Slot* const slot = pop_left()) {
     const std::uint64_t word =
         slot->word.fetch_and(~(Slot::listed | Slot::pending), std::memory_order_acq_rel);
-    if ((word & (Slot::live | Slot::running)) == 0) recycle(*slot);
+    if ((word & (Slot::live | Slot::running)) != 0) continue;
+    set_free(*slot);
+    holders_.fetch_sub(1, std::memory_order_release);  // the queue is another one
   }
 }
 
