@@ -63,7 +63,7 @@ inline void Slots::finish(Slot& slot, std::uint64_t word) noexcept {
   if ((word & Slot::awaited) != 0) {
     slot.word.notify_all();  // and the thread that waits recycles it
   } else if ((word & Slot::live) == 0) {
-    recycle(slot);
+    recycle_in_queue(slot);
   }
 }
 
@@ -223,7 +223,7 @@ inline std::size_t Slots::dispatch_left() {
         word = await_unlocked(*slot);
       } else if ((word & Slot::live) == 0) {
         if (!change(*slot, word, word & ~Slot::listed)) continue;
-        if ((word & Slot::running) == 0) recycle(*slot);
+        if ((word & Slot::running) == 0) recycle_in_queue(*slot);
         break;
       } else if (change(*slot, word,
                         (word & ~(Slot::listed | Slot::pending)) | Slot::running | Slot::locked)) {

@@ -232,6 +232,11 @@ class Slots {
     set_free(slot);
     release();
   }
+  // The same in a function of the queue, which has a hold of its own.
+  void recycle_in_queue(Slot& slot) noexcept {
+    set_free(slot);
+    holders_.fetch_sub(1, std::memory_order_release);
+  }
   void set_free(Slot& slot) noexcept;
   Slot* pop_left() noexcept {
     return left_.pop([this](std::uint32_t index) { return at(index); });
@@ -336,9 +341,7 @@ inline void Slots::empty_list() noexcept {
   while (Slot* const slot = pop_left()) {
     const std::uint64_t word =
         slot->word.fetch_and(~(Slot::listed | Slot::pending), std::memory_order_acq_rel);
-    if ((word & (Slot::live | Slot::running)) != 0) continue;
-    set_free(*slot);
-    holders_.fetch_sub(1, std::memory_order_release);  // the queue is another one
+    if ((word & (Slot::live | Slot::running)) == 0) recycle_in_queue(*slot);
   }
 }
 

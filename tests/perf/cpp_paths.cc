@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <kevent/kevent.hpp>
 #include <span>
 #include <utility>
@@ -157,8 +158,7 @@ extern "C" {
 
 }  // extern "C"
 
-int main(int argc, char** argv) {
-  if (argc != 4) return EXIT_FAILURE;
+static int Run(char** argv) {
   Setup setup;
   for (std::size_t i = 0; i < kTimers; ++i) {
     setup.timers.emplace_back(setup.queue, &setup);
@@ -184,4 +184,13 @@ int main(int argc, char** argv) {
     return EXIT_SUCCESS;
   }
   return EXIT_FAILURE;
+}
+
+int main(int argc, char** argv) {
+  try {
+    return argc == 4 ? Run(argv) : EXIT_FAILURE;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return EXIT_FAILURE;
+  }
 }

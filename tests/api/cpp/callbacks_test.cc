@@ -253,6 +253,7 @@ TEST(Callbacks, AnExceptionLosesNoOtherEvent) {
   kevent::Queue queue;
   std::string said;
   std::vector<kevent::Timer> timers;
+  timers.reserve(6);
   for (int i = 0; i < 6; ++i) {
     timers.emplace_back(queue, [&said, i] {
       said += std::to_string(i);
