@@ -64,6 +64,9 @@ class Queue {
   std::span<ukevent> collect(std::span<ukevent> room, unsigned least = 1);
   std::span<ukevent> collect(std::span<ukevent> room, unsigned least,
                              std::error_code& error) noexcept;
+  std::span<ukevent> collect(std::span<ukevent> room, std::error_code& error) noexcept {
+    return collect(room, 1, error);
+  }
   template <class Rep, class Period>
   std::span<ukevent> collect_for(std::span<ukevent> room,
                                  std::chrono::duration<Rep, Period> timeout, unsigned least = 1);
@@ -71,6 +74,12 @@ class Queue {
   std::span<ukevent> collect_for(std::span<ukevent> room,
                                  std::chrono::duration<Rep, Period> timeout, unsigned least,
                                  std::error_code& error) noexcept;
+  template <class Rep, class Period>
+  std::span<ukevent> collect_for(std::span<ukevent> room,
+                                 std::chrono::duration<Rep, Period> timeout,
+                                 std::error_code& error) noexcept {
+    return collect_for(room, timeout, 1, error);
+  }
   template <class Clock, class Duration>
   std::span<ukevent> collect_until(std::span<ukevent> room,
                                    std::chrono::time_point<Clock, Duration> deadline,
@@ -79,6 +88,12 @@ class Queue {
   std::span<ukevent> collect_until(std::span<ukevent> room,
                                    std::chrono::time_point<Clock, Duration> deadline,
                                    unsigned least, std::error_code& error) noexcept;
+  template <class Clock, class Duration>
+  std::span<ukevent> collect_until(std::span<ukevent> room,
+                                   std::chrono::time_point<Clock, Duration> deadline,
+                                   std::error_code& error) noexcept {
+    return collect_until(room, deadline, 1, error);
+  }
 
   // Calls the callbacks of a batch, directly after it was collected, and `other` with each event
   // that has no callback.  Returns how many callbacks have run.  When one throws, the callbacks

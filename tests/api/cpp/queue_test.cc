@@ -72,6 +72,11 @@ TEST(Queue, TimesOutWithoutAnErrorAndNotEarly) {
   EXPECT_GE(system_clock::now(), date);
   EXPECT_FALSE(error);
   EXPECT_TRUE(queue.collect_for(room, -1h).empty());
+  EXPECT_TRUE(queue.collect_for(room, 0s, error).empty());
+  EXPECT_TRUE(queue.collect_until(room, steady_clock::now(), error).empty());
+  queue.wake();
+  EXPECT_TRUE(queue.collect(room, error).empty());
+  EXPECT_FALSE(error);
   EXPECT_EQ(queue.run_for(3ms), 0U);
   deadline = steady_clock::now() + 3ms;
   EXPECT_EQ(queue.run_until(deadline, error), 0U);
