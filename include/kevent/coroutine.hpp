@@ -47,7 +47,8 @@ class Awaiter {
     return slot_.cookie();
   }
   // After the last write to this object, and before the source is asked: once it is, another
-  // thread may resume the coroutine, and this object be gone.
+  // thread may resume the coroutine, and this object be gone.  So await_suspend is not inlined:
+  // clang would keep its variables in the frame.
   void publish() const noexcept { slot_.publish(); }
   // What await_suspend returns: false goes on at once, with the error.
   bool failed(int error) noexcept {

@@ -50,8 +50,10 @@ class Promise : public Result<T> {
 
   struct Final {
     bool await_ready() noexcept { return false; }
-    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> coroutine) noexcept {
-      // From here on whoever owns the task may destroy it.
+    [[gnu::noinline]] std::coroutine_handle<> await_suspend(
+        std::coroutine_handle<Promise> coroutine) noexcept {
+      // After the exchange whoever owns the task may destroy it; clang keeps variables of a
+      // function that it has inlined here in the frame.
       void* const waiting = coroutine.promise().waiting_.exchange(finished());
       return waiting == nullptr ? std::noop_coroutine()
                                 : std::coroutine_handle<>::from_address(waiting);
@@ -116,7 +118,9 @@ class [[nodiscard]] Task {
     struct Awaiter {
       promise_type& promise;
       bool await_ready() const noexcept { return promise.done(); }
-      bool await_suspend(std::coroutine_handle<> caller) noexcept { return promise.wait(caller); }
+      [[gnu::noinline]] bool await_suspend(std::coroutine_handle<> caller) noexcept {
+        return promise.wait(caller);
+      }
       T await_resume() { return promise.take(); }
     };
     return Awaiter{coroutine_.promise()};
