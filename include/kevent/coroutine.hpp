@@ -206,11 +206,11 @@ ExpiryAwaiter Queue::after(std::chrono::duration<Rep, Period> delay,
 }
 
 inline KeventAwaiter<Readiness> Queue::ready(int fd, Interest interest) noexcept {
-  return {*this, detail::request_of(fd, interest, Trigger::kOnce), nullptr};
+  return {*this, detail::request_of(fd, interest, KEVENT_REQ_ONESHOT), nullptr};
 }
 inline KeventAwaiter<Readiness> Queue::ready(int fd, Interest interest,
                                              std::error_code& error) noexcept {
-  return {*this, detail::request_of(fd, interest, Trigger::kOnce), &error};
+  return {*this, detail::request_of(fd, interest, KEVENT_REQ_ONESHOT), &error};
 }
 inline KeventAwaiter<SignalReceipt> Queue::signal(int signal) noexcept {
   return {*this, detail::request_of_signal(signal, KEVENT_REQ_ONESHOT), nullptr};

@@ -12,12 +12,13 @@
 
 namespace kevent {
 
-// When a descriptor is reported: as long as it is ready, once for each activity, or once.  When
-// several threads run the queue, kLevel reports to the next thread what the first still reads.
+// When a descriptor is reported: as long as it is ready, once for each activity, or once until
+// modify().  When several threads run the queue, kLevel reports to the next thread what the first
+// still reads.
 enum class Trigger : std::uint32_t {
   kLevel = 0,
   kEdge = KEVENT_REQ_ET,
-  kOnce = KEVENT_REQ_ONESHOT,
+  kOnce = KEVENT_REQ_DISPATCH,
 };
 
 namespace detail {
@@ -99,10 +100,9 @@ inline ukevent request_of(std::uint32_t type, std::uint32_t event, std::uint64_t
 }
 
 // The descriptor, and a source that is ready already comes by the queue.
-inline ukevent request_of(int fd, Interest interest, Trigger trigger) noexcept {
+inline ukevent request_of(int fd, Interest interest, std::uint32_t flags) noexcept {
   return request_of(KEVENT_POLL, static_cast<std::uint32_t>(interest),
-                    static_cast<std::uint32_t>(fd),
-                    static_cast<std::uint32_t>(trigger) | KEVENT_REQ_ALWAYS_QUEUE);
+                    static_cast<std::uint32_t>(fd), flags | KEVENT_REQ_ALWAYS_QUEUE);
 }
 inline ukevent request_of_signal(int signal, std::uint32_t flags) noexcept {
   // A negative number is none, and KEVENT_SIGNAL_NOMASK is not meant.
@@ -124,30 +124,33 @@ class DescriptorWatch : public detail::Watch {
   DescriptorWatch(const Queue& queue, int fd, Interest interest, H&& handler,
                   Trigger trigger = Trigger::kLevel) {
     std::error_code error;
-    open<Readiness>(queue, detail::request_of(fd, interest, trigger), std::forward<H>(handler),
-                    error);
+    open<Readiness>(queue, detail::request_of(fd, interest, static_cast<std::uint32_t>(trigger)),
+                    std::forward<H>(handler), error);
     detail::check(error, "kevent_ctl");
   }
   template <HandlerFor<Readiness> H>
   DescriptorWatch(const Queue& queue, int fd, Interest interest, H&& handler, Trigger trigger,
                   std::error_code& error) {
-    open<Readiness>(queue, detail::request_of(fd, interest, trigger), std::forward<H>(handler),
-                    error);
+    open<Readiness>(queue, detail::request_of(fd, interest, static_cast<std::uint32_t>(trigger)),
+                    std::forward<H>(handler), error);
   }
 
-  // Waits for something else from now on; for kOnce, waits again.
-  void modify(Interest interest) { detail::check(change(interest), "kevent_ctl"); }
-  void modify(Interest interest, std::error_code& error) noexcept { error = change(interest); }
+  // Waits for this from now on, also one that has reported, or is paused.
+  void modify(Interest interest) {
+    detail::check(change(static_cast<std::uint32_t>(interest)), "kevent_ctl");
+  }
+  void modify(Interest interest, std::error_code& error) noexcept {
+    error = change(static_cast<std::uint32_t>(interest));
+  }
+  // Reports nothing until modify(), which loses nothing of what has come.
+  void pause() { detail::check(change(KEVENT_MASK_EMPTY), "kevent_ctl"); }
+  void pause(std::error_code& error) noexcept { error = change(KEVENT_MASK_EMPTY); }
 
  private:
-  std::error_code change(Interest interest) noexcept {
-    request_.event = static_cast<std::uint32_t>(interest);
+  std::error_code change(std::uint32_t event) noexcept {
+    request_.event = event;
     renew();
-    const std::error_code error = control(KEVENT_CTL_MODIFY);
-    // One that was to be reported once is registered no more.
-    const bool gone =
-        error == std::errc::no_such_file_or_directory || error == std::errc::invalid_argument;
-    return gone && (request_.req_flags & KEVENT_REQ_ONESHOT) != 0 ? control(KEVENT_CTL_ADD) : error;
+    return control(KEVENT_CTL_MODIFY);
   }
 };
 

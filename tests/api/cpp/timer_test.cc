@@ -144,6 +144,8 @@ TEST(Timer, ManyAreSetInOneCall) {
   unsigned runs = 0;
   std::vector<kevent::Timer> timers;
   std::vector<kevent_setting> settings;
+  timers.reserve(100);
+  settings.reserve(101);
   for (int i = 0; i < 100; ++i) timers.emplace_back(queue, [&] { ++runs; });
   for (const kevent::Timer& timer : timers) settings.push_back(timer.setting_after(1ms));
   settings[1] = timers[1].setting_at(steady_clock::now() + 1ms, 1h);

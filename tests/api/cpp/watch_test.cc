@@ -110,6 +110,27 @@ TEST(Watch, ADescriptorForSomethingElse) {
   EXPECT_NE(*bits & KEVENT_POLL_POLLHUP, 0U);
 }
 
+TEST(Watch, APausedOneLosesNothing) {
+  const kevent_test::Watchdog watchdog;
+  kevent::Queue queue;
+  Pair pair;
+  int runs = 0;
+  kevent::DescriptorWatch watch(queue, pair.near(), Interest::kRead, [&] { ++runs; });
+  kevent::UserEvent event(queue, [&] { watch.pause(); });
+  pair.Send();
+  event.notify();
+  std::array<ukevent, 4> room;
+  // User events come first.
+  const auto events = queue.collect(room, 2);
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(queue.dispatch(events), 1U);
+  EXPECT_EQ(queue.poll(), 0U);
+  EXPECT_EQ(runs, 0);
+  watch.modify(Interest::kRead);
+  EXPECT_EQ(queue.run_once(), 1U);
+  EXPECT_EQ(runs, 1);
+}
+
 TEST(Watch, IsRemovedWithItsObject) {
   kevent::Queue queue;
   Pair pair;
