@@ -8,6 +8,8 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <kevent/kevent.hpp>
 #include <memory>
 #include <optional>

@@ -8,10 +8,13 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <kevent/kevent.hpp>
 #include <memory>
 #include <random>
+#include <thread>
 #include <utility>
 #include <vector>
 

@@ -6,8 +6,10 @@
 #include <pthread.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <kevent/kevent.hpp>
 #include <memory>
 #include <optional>

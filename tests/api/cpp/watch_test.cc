@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdint>
 #include <kevent/kevent.hpp>
 #include <memory>
 #include <optional>
