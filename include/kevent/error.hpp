@@ -8,6 +8,7 @@
 #define KEVENT_ERROR_HPP_
 
 #include <kevent/kevent.h>
+#include <pthread.h>
 
 #include <cerrno>
 #include <system_error>
@@ -50,6 +51,18 @@ inline int check(int result, std::error_code& error) noexcept {
   }
   return result;
 }
+
+// In destructors: a thread that is cancelled in one would end the process.
+class NotCancelled {
+ public:
+  NotCancelled() noexcept { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old_); }
+  ~NotCancelled() { pthread_setcancelstate(old_, nullptr); }
+  NotCancelled(const NotCancelled&) = delete;
+  NotCancelled& operator=(const NotCancelled&) = delete;
+
+ private:
+  int old_ = PTHREAD_CANCEL_ENABLE;
+};
 
 }  // namespace kevent::detail
 

@@ -35,6 +35,7 @@ class Control {
   // An operation writes to its buffer until it ends: what has begun is waited for.
   ~Control() {
     if (!begun_ || forks_ != forks.load(std::memory_order_relaxed)) return;
+    const NotCancelled not_cancelled;
     if (in_flight()) cancel();
     // Also of one that has ended: what its thread has written is seen after this call.
     do {

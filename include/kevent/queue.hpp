@@ -47,6 +47,7 @@ class Queue {
   }
   ~Queue() {
     if (slots_ == nullptr) return;
+    const detail::NotCancelled not_cancelled;
     slots_->close();
     kevent_close(fd_);
     slots_->release();
@@ -60,11 +61,10 @@ class Queue {
 
   // Wait for `least` events, at least one unless it is 0, take what is ready, and return the
   // part of `room` that they fill.  It is empty, without an error, after the timeout, after a
-  // signal handler, and after wake().
+  // signal handler, and after wake().  None is noexcept: a thread may be cancelled in them.
   std::span<ukevent> collect(std::span<ukevent> room, unsigned least = 1);
-  std::span<ukevent> collect(std::span<ukevent> room, unsigned least,
-                             std::error_code& error) noexcept;
-  std::span<ukevent> collect(std::span<ukevent> room, std::error_code& error) noexcept {
+  std::span<ukevent> collect(std::span<ukevent> room, unsigned least, std::error_code& error);
+  std::span<ukevent> collect(std::span<ukevent> room, std::error_code& error) {
     return collect(room, 1, error);
   }
   template <class Rep, class Period>
@@ -73,11 +73,11 @@ class Queue {
   template <class Rep, class Period>
   std::span<ukevent> collect_for(std::span<ukevent> room,
                                  std::chrono::duration<Rep, Period> timeout, unsigned least,
-                                 std::error_code& error) noexcept;
+                                 std::error_code& error);
   template <class Rep, class Period>
   std::span<ukevent> collect_for(std::span<ukevent> room,
                                  std::chrono::duration<Rep, Period> timeout,
-                                 std::error_code& error) noexcept {
+                                 std::error_code& error) {
     return collect_for(room, timeout, 1, error);
   }
   template <class Clock, class Duration>
@@ -87,11 +87,11 @@ class Queue {
   template <class Clock, class Duration>
   std::span<ukevent> collect_until(std::span<ukevent> room,
                                    std::chrono::time_point<Clock, Duration> deadline,
-                                   unsigned least, std::error_code& error) noexcept;
+                                   unsigned least, std::error_code& error);
   template <class Clock, class Duration>
   std::span<ukevent> collect_until(std::span<ukevent> room,
                                    std::chrono::time_point<Clock, Duration> deadline,
-                                   std::error_code& error) noexcept {
+                                   std::error_code& error) {
     return collect_until(room, deadline, 1, error);
   }
 
@@ -187,8 +187,7 @@ class Queue {
   static constexpr std::size_t batch = 64;
 
   // Fails but for EINTR, which is an empty batch.
-  int get(std::span<ukevent> room, unsigned least, const timespec* timeout,
-          unsigned flags) noexcept {
+  int get(std::span<ukevent> room, unsigned least, const timespec* timeout, unsigned flags) {
     return kevent_get_events(fd_, least, static_cast<unsigned>(room.size()), timeout, room.data(),
                              flags);
   }
@@ -260,7 +259,7 @@ inline std::span<ukevent> Queue::collect(std::span<ukevent> room, unsigned least
 }
 
 inline std::span<ukevent> Queue::collect(std::span<ukevent> room, unsigned least,
-                                         std::error_code& error) noexcept {
+                                         std::error_code& error) {
   return filled(room, get(room, least, nullptr, 0), error);
 }
 
@@ -274,7 +273,7 @@ std::span<ukevent> Queue::collect_for(std::span<ukevent> room,
 template <class Rep, class Period>
 std::span<ukevent> Queue::collect_for(std::span<ukevent> room,
                                       std::chrono::duration<Rep, Period> timeout, unsigned least,
-                                      std::error_code& error) noexcept {
+                                      std::error_code& error) {
   const timespec limit = detail::to_timespec(detail::to_nanoseconds(timeout));
   return filled(room, get(room, least, &limit, 0), error);
 }
@@ -290,7 +289,7 @@ std::span<ukevent> Queue::collect_until(std::span<ukevent> room,
 template <class Clock, class Duration>
 std::span<ukevent> Queue::collect_until(std::span<ukevent> room,
                                         std::chrono::time_point<Clock, Duration> deadline,
-                                        unsigned least, std::error_code& error) noexcept {
+                                        unsigned least, std::error_code& error) {
   const timespec limit = detail::to_timespec(detail::to_nanoseconds(deadline));
   return filled(room, get(room, least, &limit, deadline_flags<Clock>()), error);
 }
