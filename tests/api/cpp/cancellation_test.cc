@@ -81,13 +81,14 @@ TEST(Cancellation, EndsNoDestructor) {
     std::optional<kevent::Queue> queue(std::in_place);
     std::optional<kevent::Operation> read(
         kevent::Operation::read(*queue, ends[0], buffer, 0, [] {}));
-    EXPECT_EQ(write(ends[1], "x", 1), 1);
     pthread_cancel(pthread_self());
     read.reset();
     queue.reset();
     destroyed = true;
     pthread_testcancel();
   });
+  thread.AwaitAsleep();  // for the end of the operation
+  EXPECT_EQ(write(ends[1], "x", 1), 1);
   EXPECT_TRUE(thread.Join());
   EXPECT_TRUE(destroyed);
   close(ends[0]);
