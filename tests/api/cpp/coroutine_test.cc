@@ -273,6 +273,24 @@ Task<> WaitFor(Queue& queue, int fd) {
   co_await queue.ready(fd, Interest::kRead);
   ADD_FAILURE() << "resumed";
 }
+Task<> WaitForNow(Queue& queue) {
+  co_await queue.after(0s);
+  ADD_FAILURE() << "resumed";
+}
+
+// Not even an event that would find nobody.
+TEST(Coroutine, ADestroyedOneLeavesNothingInTheQueue) {
+  Queue queue;
+  const Pipe pipe;
+  pipe.Send();
+  for (int i = 0; i < 40; ++i) {  // more than a queue takes on one descriptor
+    const Task<> descriptor = WaitFor(queue, pipe.reader());
+    const Task<> moment = WaitForNow(queue);
+    ASSERT_FALSE(descriptor.done());
+  }
+  std::array<ukevent, 4> room;
+  EXPECT_TRUE(queue.collect(room, 0).empty());
+}
 
 // The event of the one that is destroyed is in the batch already.
 TEST(Coroutine, OneMayBeDestroyedInTheBatchOfItsEvent) {
