@@ -43,7 +43,6 @@ inline Slots::Entry Slots::enter(Slot& slot, const ukevent& event, std::uint64_t
       word = await_unlocked(slot);
     } else if ((word & (Slot::running | Slot::pending)) == 0) {
       if (!change(slot, word, word | Slot::running)) continue;
-      now_inside(slot);
       return Entry::kInside;
     } else if (change(slot, word, word | Slot::locked)) {
       if ((word & Slot::pending) != 0) {
@@ -88,7 +87,6 @@ inline bool Slots::leave(Slot& slot, ukevent& next) noexcept {
         finish(slot, word);
         return false;
       }
-      now_inside(slot);
     }
   }
 }
@@ -174,13 +172,16 @@ class Slots::Turn {
 
 inline std::size_t Slots::run(Slot& slot, const ukevent& event) {
   Turn turn(*this, slot);
-  slot.call(slot.target, event);
-  std::size_t count = 1;
+  std::size_t count = 0;
   ukevent merged;
-  while (turn.next(merged)) {
-    slot.call(slot.target, merged);
+  const ukevent* next = &event;
+  do {
+    // Whenever the callback runs, its own thread is known as the one inside.
+    now_inside(slot);
+    slot.call(slot.target, *next);
+    next = &merged;
     ++count;
-  }
+  } while (turn.next(merged));
   return count;
 }
 
@@ -227,7 +228,6 @@ inline std::size_t Slots::dispatch_left() {
         break;
       } else if (change(*slot, word,
                         (word & ~(Slot::listed | Slot::pending)) | Slot::running | Slot::locked)) {
-        now_inside(*slot);
         const bool old = slot->stamp.load(std::memory_order_acquire) > slot->batch;
         ukevent event = slot->event;
         unlock(*slot, Slot::locked);

@@ -7,13 +7,16 @@
 
 #include <array>
 #include <atomic>
+#include <barrier>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <kevent/kevent.hpp>
 #include <memory>
+#include <optional>
 #include <random>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -140,6 +143,38 @@ TEST_F(Storm, OfObjects) {
   });
   EXPECT_EQ(itself_, 0);
   EXPECT_GT(thrown_, 0);
+}
+
+// Two threads hand the same event over again and again, so that most runs are of merged ones, until
+// the callback destroys its object.
+TEST_F(Storm, OfEventsOfOneObject) {
+  const kevent_test::Watchdog watchdog;
+  constexpr int kTimes = 2000;
+  std::optional<kevent::UserEvent> object;
+  int runs = 0;
+  ukevent event = {};
+  std::atomic<bool> gone{false};
+  const auto prepare = [&]() noexcept {
+    runs = 0;
+    gone = false;
+    object.emplace(queue_, [&] {
+      if (++runs < 20) return;
+      object.reset();
+      gone = true;
+    });
+    object->notify();
+    event = queue_.collect(std::span(&event, 1))[0];
+  };
+  prepare();
+  std::barrier next(2, prepare);
+  const auto hand_over = [&] {
+    for (int i = 0; i < kTimes; ++i) {
+      while (!gone) queue_.dispatch(std::span<const ukevent>(&event, 1));
+      next.arrive_and_wait();
+    }
+  };
+  kevent_test::Thread one(hand_over);
+  kevent_test::Thread other(hand_over);
 }
 
 // No event of an object that lives is lost, though others throw.
