@@ -5,15 +5,34 @@
 #include <absl/strings/str_cat.h>
 #include <sys/resource.h>
 
+#include <fstream>
+#include <string>
+
 #include "bench/kevbench/ways.h"
 
 namespace kevbench {
+namespace {
+
+// Of the user's signals, of which a timer takes one; other processes of the user's may have some.
+rlim_t QueuedSignals() {
+  std::ifstream status("/proc/self/status");
+  rlim_t queued = 0;
+  for (std::string word; status >> word;) {
+    if (word == "SigQ:" && status >> queued) break;
+  }
+  return queued;
+}
+
+}  // namespace
 
 absl::Status PosixTimers::Reserve(size_t timers) {
   rlimit limit;
   Check(getrlimit(RLIMIT_SIGPENDING, &limit) == 0, "getrlimit");
   if (timers > limit.rlim_cur) {
     return absl::ResourceExhaustedError(absl::StrCat("RLIMIT_SIGPENDING ", limit.rlim_cur));
+  }
+  if (const rlim_t queued = QueuedSignals(); timers + queued > limit.rlim_cur) {
+    return absl::ResourceExhaustedError(absl::StrCat("signals queued elsewhere: ", queued));
   }
   if (timers > kHeavy) {
     if (const absl::string_view why = why_not_many(); !why.empty()) {
