@@ -48,12 +48,12 @@ class Environment {
       if (CPU_ISSET(static_cast<size_t>(cpu), &cpus)) lcores += std::to_string(cpu) + ",";
     }
     lcores.back() = ')';
-    std::vector<std::string> options = {"kevbench"};
-    for (const char* const option : {"no-huge", "no-pci", "no-shconf", "no-telemetry", "no-hpet",
-                                     "iova-mode=va", "log-level=1", lcores.c_str()}) {
-      options.push_back(std::string("--") + option);
-    }
+    std::vector<std::string> options = {"no-huge", "no-pci",       "no-shconf",   "no-telemetry",
+                                        "no-hpet", "iova-mode=va", "log-level=1", lcores};
+    for (std::string& option : options) option.insert(0, "--");
+    options.insert(options.begin(), "kevbench");
     std::vector<char*> arguments;
+    arguments.reserve(options.size() + 1);
     for (std::string& option : options) arguments.push_back(option.data());
     arguments.push_back(nullptr);
 
@@ -69,8 +69,8 @@ class Environment {
 
     // More exact than rte_get_timer_hz(), which is rounded to 10 MHz.
     Measure(&begin_, &begin_cycles_);
-    const timespec while_ = ToTimespec(100 * kMillisecond);
-    nanosleep(&while_, nullptr);
+    const timespec pause = ToTimespec(100 * kMillisecond);
+    nanosleep(&pause, nullptr);
     Nanoseconds end = 0;
     uint64_t end_cycles = 0;
     Measure(&end, &end_cycles);
