@@ -76,7 +76,7 @@ TEST(Cancellation, UnwindsAThreadThatSleeps) {
 // so that its destructor sleeps, is another matter in each round.
 TEST(Cancellation, EndsNoDestructor) {
   const kevent_test::Watchdog watchdog;
-  for (int round = 0; round < 50; ++round) {
+  for (int round = 0; round < 30; ++round) {
     std::array<int, 2> ends = {};
     ASSERT_EQ(pipe(ends.data()), 0);
     std::atomic<bool> cancelled{false};
@@ -86,7 +86,7 @@ TEST(Cancellation, EndsNoDestructor) {
       std::optional<kevent::Queue> queue(std::in_place);
       std::optional<kevent::Operation> read(
           kevent::Operation::read(*queue, ends[0], buffer, 0, [] {}));
-      for (int i = 0; i < 20 * round; ++i) std::this_thread::yield();
+      for (int i = 0; i < 4 * round; ++i) std::this_thread::yield();
       pthread_cancel(pthread_self());
       cancelled = true;
       read.reset();
@@ -95,7 +95,7 @@ TEST(Cancellation, EndsNoDestructor) {
       pthread_testcancel();
     });
     while (!cancelled) std::this_thread::yield();
-    for (int i = 0; i < 20 * round; ++i) std::this_thread::yield();
+    for (int i = 0; i < 4 * round; ++i) std::this_thread::yield();
     EXPECT_EQ(write(ends[1], "x", 1), 1);
     EXPECT_TRUE(thread.Join());
     EXPECT_TRUE(destroyed);
