@@ -10,10 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
-#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/kevents.h"
