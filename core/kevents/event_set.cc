@@ -162,7 +162,7 @@ void EventSet::Force(uint32_t number) {
 
 // ---- Pausing --------------------------------------------------------------------
 
-// What has come and was not collected is kept, as far as the source would not report it again.
+// An event that was not collected is kept, as far as the source would not report it again.
 void EventSet::Pause(uint32_t number) {
   Kevent& record = At(number);
   if (record.ready && !record.level_triggered) took_back_ = true;

@@ -150,7 +150,7 @@ int Change(EventSet& set, uint32_t number, const ukevent& request) {
   if (events != record.event && request.event != KEVENT_MASK_ALL) return -ENOTDIR;
   record.event = events;
   if (record.paused) return 0;
-  // What has come while the kevent was paused.
+  // Changes that came while the kevent was paused are kept as far as the new mask has them.
   record.found_data[0] &= events;
   if (record.found_data[0] == 0) record.found_data[1] = 0;
   return 0;

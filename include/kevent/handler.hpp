@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Who hears of an object's events: a cookie of the program, or a callback in a slot (internal).
+// The receiver of an object's events: a cookie of the program, or a callback in a slot (internal).
 #ifndef KEVENT_HANDLER_HPP_
 #define KEVENT_HANDLER_HPP_
 
@@ -59,7 +59,7 @@ class SlotOwner {
     return owner;
   }
 
-  // The same for a copy of a callback.  Throws what the copy does.
+  // Makes a slot for a copy of a callback.  Throws what the copy does.
   template <class View, class F>
   static SlotOwner make(Slots& slots, F&& callback);
 

@@ -232,7 +232,7 @@ class Slots {
     set_free(slot);
     release();
   }
-  // The same in a function of the queue, which has a hold of its own.
+  // Recycles a slot in a function of the queue, which has a hold of its own.
   void recycle_in_queue(Slot& slot) noexcept {
     set_free(slot);
     holders_.fetch_sub(1, std::memory_order_release);
