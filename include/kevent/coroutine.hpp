@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// What co_await takes of a queue.  An awaiter lives in the frame of the coroutine, and allocates
-// nothing but a slot of the queue.  When a suspended coroutine is destroyed its awaiter ends the
-// wait; an event that is in a batch already finds nobody.
+// Awaiters suspend a coroutine until an event of a queue.  An awaiter lives in the frame of the
+// coroutine, and allocates nothing but a slot of the queue.  When a suspended coroutine is destroyed
+// its awaiter ends the wait; an event that is in a batch already finds nobody.
 #ifndef KEVENT_COROUTINE_HPP_
 #define KEVENT_COROUTINE_HPP_
 
@@ -50,7 +50,7 @@ class Awaiter {
   // thread may resume the coroutine, and this object be gone.  So await_suspend is not inlined:
   // clang would keep its variables in the frame.
   void publish() const noexcept { slot_.publish(); }
-  // What await_suspend returns: false goes on at once, with the error.
+  // Notes the error and returns false, by which await_suspend has the coroutine go on at once.
   bool failed(int error) noexcept {
     error_ = error_of(error);
     return false;
@@ -77,7 +77,7 @@ class Awaiter {
 
 }  // namespace detail
 
-// Of a moment.  co_await returns an Expiration.
+// Waits for a moment.  co_await returns an Expiration.
 class [[nodiscard]] ExpiryAwaiter : public detail::Awaiter {
  public:
   ExpiryAwaiter(const Queue& queue, clockid_t clock, int flags, std::int64_t first,
@@ -112,7 +112,7 @@ class [[nodiscard]] ExpiryAwaiter : public detail::Awaiter {
   timer_t timer_ = nullptr;
 };
 
-// Of a descriptor, a signal or the end of a process.  co_await returns the View.
+// Waits for a descriptor, a signal or the end of a process.  co_await returns the View.
 template <class View>
 class [[nodiscard]] KeventAwaiter : public detail::Awaiter {
  public:
@@ -152,7 +152,7 @@ class [[nodiscard]] KeventAwaiter : public detail::Awaiter {
   bool registered_ = false;
 };
 
-// Of an asynchronous operation.  co_await returns the number of bytes.
+// Waits for an asynchronous operation.  co_await returns the number of bytes.
 class [[nodiscard]] OperationAwaiter : public detail::Awaiter {
  public:
   using Kind = detail::Control::Kind;

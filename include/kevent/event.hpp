@@ -28,7 +28,7 @@ struct Expiration {
   std::chrono::nanoseconds lateness;  // from the last expiration to its collection; saturates
 };
 
-// What of a descriptor is waited for: the bits of poll(2).
+// The events of a descriptor that a watch waits for: the bits of poll(2).
 enum class Interest : std::uint32_t {
   kRead = KEVENT_POLL_POLLIN,
   kWrite = KEVENT_POLL_POLLOUT,
@@ -92,8 +92,8 @@ struct Completion {
   std::error_code error;  // errc::operation_canceled of one that was cancelled
 };
 
-// What an object reports its events to: a cookie, which ukevent.ptr brings back, or a callback
-// that takes the view, or nothing.
+// The handler of an object's events is a cookie, which ukevent.ptr brings back, or a callback that
+// takes the view, or nothing.
 template <class F, class View>
 concept CallbackFor = std::invocable < std::decay_t<F>
 &, const View& > || std::invocable<std::decay_t<F>&>;

@@ -78,7 +78,7 @@ class SlotOwner {
   Slot* slot_ = nullptr;
 };
 
-// Of an object whose events carry a cookie of the program's.
+// In place of a slot: an object whose events carry a cookie of the program's has none.
 struct NoSlot {
   void renew() const noexcept {}
   void reset(bool /*wait*/ = true) noexcept {}

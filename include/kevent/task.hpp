@@ -110,7 +110,7 @@ class [[nodiscard]] Task {
 
   explicit operator bool() const noexcept { return static_cast<bool>(coroutine_); }
   bool done() const noexcept { return coroutine_.promise().done(); }
-  // What the coroutine has returned, once, or the exception that it has ended with.
+  // Returns the coroutine's result, once, or throws the exception that it has ended with.
   T get() { return coroutine_.promise().take(); }
 
   // One coroutine at a time may await it.

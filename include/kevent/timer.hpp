@@ -149,7 +149,7 @@ class BasicTimer {
   Nanoseconds interval(std::error_code& error) const noexcept {
     return detail::to_duration(get(error).it_interval);
   }
-  // Of the expiration that was collected last.
+  // The overrun count of the expiration that was collected last (timer_getoverrun).
   int overruns() const { return detail::check(kevent_timer_getoverrun(id_), "timer_getoverrun"); }
   int overruns(std::error_code& error) const noexcept {
     return detail::check(kevent_timer_getoverrun(id_), error);

@@ -45,7 +45,7 @@ class Watch {
   // The same, but never waits: the callback is destroyed when it has returned.
   void abandon() noexcept { remove(false); }
 
-  // Of an object that watches something; so does a watch that has reported its only event.
+  // True while the watch is registered, and after its only event was reported.
   explicit operator bool() const noexcept { return static_cast<bool>(home_); }
 
  protected:
