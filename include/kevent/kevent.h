@@ -44,9 +44,9 @@
 #endif
 
 #define KEVENT_VERSION_MAJOR 0
-#define KEVENT_VERSION_MINOR 1
+#define KEVENT_VERSION_MINOR 2
 #define KEVENT_VERSION_PATCH 0
-#define KEVENT_VERSION "0.1.0"
+#define KEVENT_VERSION "0.2.0"
 
 /*
  * Define KEVENT_WEAK before this header to make one binary that runs with or
