@@ -37,10 +37,17 @@ void Pause(EventSet& set, uint32_t number) {
   set.Rewatch(number, kMuted);
 }
 
+// The signalfd is watched last, and only when the record listens: a ready one would make the queue
+// readable for a kevent that stays paused.
 int Change(EventSet& set, uint32_t number, const ukevent&) {
   if (set.At(number).paused) return Pause(set, number), 0;
-  if (const int error = set.Rewatch(number, EPOLLIN); error < 0) return error;
-  return set.ListensTo(number) ? 0 : set.ListenTo(number);
+  const bool listened = set.ListensTo(number);
+  if (!listened) {
+    if (const int deaf = set.ListenTo(number); deaf < 0) return deaf;
+  }
+  const int error = set.Rewatch(number, EPOLLIN);
+  if (error < 0 && !listened) set.StopListening(number);
+  return error;
 }
 
 void Detach(EventSet& set, uint32_t number) {

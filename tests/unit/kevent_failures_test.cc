@@ -119,6 +119,29 @@ TEST_F(KeventFailures, NothingIsHalfModified) {
   EXPECT_GE(failed, 1);
 }
 
+// What cannot go on stays paused: its source, which is ready, does not make the queue readable.
+TEST_F(KeventFailures, NothingGoesOnByHalf) {
+  const ukevent on = Request(KEVENT_SIGNAL, SIGUSR1, KEVENT_SIGNAL_DELIVERY);
+  const ukevent paused = Request(KEVENT_SIGNAL, SIGUSR1, KEVENT_MASK_EMPTY);
+  ASSERT_EQ(Add(queue_, paused), 0);
+  const int failed = FailInTurn([&](int n) {
+    Sim().Watching(SIGUSR1)->pending = 1;
+    Sim().FailCall(n, EMFILE);
+    int result = Control(queue_, KEVENT_CTL_MODIFY, on);
+    if (result != 0) {
+      EXPECT_EQ(result, -EMFILE);
+      EXPECT_FALSE(readable());
+      EXPECT_TRUE(Collect(queue_).empty());
+      result = Control(queue_, KEVENT_CTL_MODIFY, on);
+    }
+    EXPECT_EQ(result, 0);
+    EXPECT_TRUE(readable());
+    EXPECT_EQ(Collect(queue_).size(), 1);
+    EXPECT_EQ(Control(queue_, KEVENT_CTL_MODIFY, paused), 0);
+  });
+  EXPECT_GE(failed, 2);
+}
+
 // Nor is what happened to a file before.
 TEST_F(KeventFailures, WhatHappenedBeforeAFailedModificationIsReported) {
   const auto id = static_cast<uint64_t>(other_);
