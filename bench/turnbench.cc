@@ -4,16 +4,22 @@
 // server waits for it, and is answered; both sides are on one CPU, so that neither runs beside the
 // other.  And a descriptor that is registered, changed and removed by itself, a call each.  Through
 // kevents and through a bare epoll, in turns; what is shown are medians of the CPU time of the
-// thread that serves, and the median of the ratios of the turns.
+// thread that serves, and the median of the ratios of the turns.  The system calls that the engine
+// makes for that are measured by themselves, too: the floor of what it can cost with these.
 
 #include <absl/flags/flag.h>
+#include <fcntl.h>
 #include <kevent/kevent.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,7 +70,8 @@ class Queue final : public Poller {
  public:
   Queue() : queue_(kevent_init(nullptr, 0, 0)) { Must(queue_ >= 0, "kevent_init"); }
   ~Queue() override { close(queue_); }
-  void Add(int fd) override { Control(KEVENT_CTL_ADD, fd, 0); }
+  // As kevent_loops(7) has loops do it: what is ready is reported by the queue.
+  void Add(int fd) override { Control(KEVENT_CTL_ADD, fd, KEVENT_REQ_ALWAYS_QUEUE); }
   void MakeEdgeTriggered(int fd) override { Control(KEVENT_CTL_MODIFY, fd, KEVENT_REQ_ET); }
   void Remove(int fd) override { Control(KEVENT_CTL_REMOVE, fd, 0); }
   int Wait(int seconds, int* ready) override {
@@ -108,6 +115,71 @@ class Epoll final : public Poller {
   }
 
  private:
+  void Control(int operation, int fd, uint32_t events) const {
+    epoll_event event = {.events = events, .data = {.fd = fd}};
+    Must(epoll_ctl(epoll_, operation, fd, &event) == 0, "epoll_ctl");
+  }
+
+  const int epoll_;
+};
+
+// The system calls that the engine makes, without the engine.
+class BareCalls final : public Poller {
+ public:
+  BareCalls() : epoll_(epoll_create1(EPOLL_CLOEXEC)) { Must(epoll_ >= 0, "epoll_create1"); }
+  ~BareCalls() override { close(epoll_); }
+  void Add(int fd) override {
+    const Changing changing;
+    struct stat status;
+    Must(fstat(fd, &status) == 0, "fstat");
+    Control(EPOLL_CTL_ADD, fd, EPOLLIN);
+  }
+  void MakeEdgeTriggered(int fd) override {
+    const Changing changing;
+    Control(EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLET);
+  }
+  void Remove(int fd) override {
+    const Changing changing;
+    Control(EPOLL_CTL_DEL, fd, 0);
+  }
+  int Wait(int seconds, int* ready) override {
+    const int found = Look(ready);
+    if (found != 0 || seconds == 0) return found;
+    Must(fcntl(epoll_, F_GETFL) >= 0, "fcntl");
+    const timespec patience = {seconds, 0};
+    pollfd readable = {epoll_, POLLIN, 0};
+    ppoll(&readable, 1, &patience, nullptr);
+    return Look(ready);
+  }
+
+ private:
+  // Sees to it that the array can be written, and blocks signals while a lock would be held.
+  class Changing {
+   public:
+    Changing() {
+      sigset_t all;
+      sigfillset(&all);
+      Must(madvise(PageOf(this), kPage, MADV_POPULATE_WRITE) == 0, "madvise");
+      sigprocmask(SIG_SETMASK, &all, &before_);
+    }
+    ~Changing() { sigprocmask(SIG_SETMASK, &before_, nullptr); }
+    Changing(const Changing&) = delete;
+    Changing& operator=(const Changing&) = delete;
+
+   private:
+    static constexpr uintptr_t kPage = 4096;
+    static void* PageOf(void* object) {
+      return static_cast<char*>(object) - reinterpret_cast<uintptr_t>(object) % kPage;
+    }
+    sigset_t before_;
+  };
+
+  int Look(int* ready) const {
+    std::array<epoll_event, kReady> events;
+    const int count = epoll_wait(epoll_, events.data(), kReady, 0);
+    for (int i = 0; i < count; ++i) ready[i] = events[static_cast<size_t>(i)].data.fd;
+    return count;
+  }
   void Control(int operation, int fd, uint32_t events) const {
     epoll_event event = {.events = events, .data = {.fd = fd}};
     Must(epoll_ctl(epoll_, operation, fd, &event) == 0, "epoll_ctl");
@@ -272,7 +344,9 @@ void CompareTurns(int rounds, const kevent::bench::Goals& goals) {
     };
     const Side ours = {"kevent_get_events", [&] { return run([] { return new Queue; }); }};
     const Side epoll = {"epoll_wait", [&] { return run([] { return new Epoll; }); }};
+    const Side bare = {"its calls, bare", [&] { return run([] { return new BareCalls; }); }};
     const double ratio = Compare(kind.what, ours, epoll, rounds);
+    Compare(kind.what, bare, epoll, rounds);
     const bool measured = in_vain < kRunsInVain;
     if (!measured) std::printf("the machine was busy: turns did not sleep\n");
     goals.AtLeast(kind.what, "epoll", 0.92, measured ? std::optional(1 / ratio) : std::nullopt);
@@ -355,11 +429,14 @@ void CompareInterests(int rounds, const kevent::bench::Goals& goals) {
   };
   const Interests interests;
   Queue queue;
+  BareCalls bare;
   Epoll epoll;
   for (const auto& step : steps) {
     const Side ours = {step.ours, [&] { return interests.Cost(queue, step.step); }};
     const Side other = {step.epolls, [&] { return interests.Cost(epoll, step.step); }};
     goals.AtLeast(step.what, "epoll_ctl", 0.6, 1 / Compare(step.what, ours, other, rounds));
+    Compare(step.what, {"its calls, bare", [&] { return interests.Cost(bare, step.step); }}, other,
+            rounds);
   }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Awaiters suspend a coroutine until an event of a queue.  An awaiter lives in the frame of the
-// coroutine, and allocates nothing but a slot of the queue.  When a suspended coroutine is destroyed
-// its awaiter ends the wait; an event that is in a batch already finds nobody.
+// coroutine, and allocates nothing but a slot of the queue.  When a suspended coroutine is
+// destroyed its awaiter ends the wait; an event that is in a batch already finds nobody.
 #ifndef KEVENT_COROUTINE_HPP_
 #define KEVENT_COROUTINE_HPP_
 
