@@ -78,6 +78,7 @@ int EventSet::AddMember(uint32_t epoll_index, int fd, uint32_t epoll_events, uin
 
 int EventSet::Rewatch(uint32_t number, uint32_t epoll_events) {
   Kevent& record = At(number);
+  record.silenced = false;
   ForgetTold(record.fd);
   const int error = sys::EpollModify(EpollAt(record.epoll_index), record.fd, epoll_events,
                                      Token(record.generation, number));

@@ -112,7 +112,7 @@ int KeventTable::Insert(const KeventKey& key, uint32_t* number) {
   record.key = key;
   record.ready = record.level_triggered = record.forced = record.ended = false;
   record.injected = record.fd_is_ours = record.nests = record.leaving = false;
-  record.paused = false;
+  record.paused = record.silenced = false;
   record.fd = -1;
   record.epoll_index = 0;
   record.same_descriptor = record.told_to_others = 0;

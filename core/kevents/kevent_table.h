@@ -59,6 +59,7 @@ struct Kevent {
   uint8_t epoll_index;
   bool fd_is_ours;
   bool nests;                // the descriptor is an epoll
+  bool silenced;             // the kernel has reported it, and waits for Rewatch (EPOLLONESHOT)
   uint32_t same_descriptor;  // next record that watches it, or has its inotify watch
   uint32_t same_before;      // previous record with its inotify watch
   uint32_t round;            // the harvest that found it ready

@@ -167,6 +167,7 @@ void EventSet::Found(uint64_t token, uint32_t events) {
   Kevent* record = table_.Find(number, generation);
   // A member without a record is the engine's, or of a file that outlived its descriptor.
   if (record == nullptr || generation % 2 == 0) return;
+  record->silenced = (record->req_flags & KEVENT_REQ_DISPATCH) != 0;
   // The kevent was reported for the last time, and this event is for other kevents; or it is
   // paused, and this is a hang-up, of which epoll tells unasked.
   if (record->leaving || record->paused) return;

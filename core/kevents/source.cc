@@ -14,7 +14,8 @@ constinit const SourceTable kSourceTable({KEVENT_SOURCES(KEVENT_SOURCE_ENTRY)});
 int Source::KeepAsIs(EventSet&, uint32_t, const ukevent&) { return 0; }
 
 void Source::Mute(EventSet& set, uint32_t number) {
-  if (set.At(number).fd >= 0) set.Rewatch(number, kMuted);
+  const Kevent& record = set.At(number);
+  if (record.fd >= 0 && !record.silenced) set.Rewatch(number, kMuted);
 }
 
 void Source::Unwatch(EventSet& set, uint32_t number) { set.Unwatch(number); }

@@ -247,6 +247,34 @@ TEST_F(KeventDescriptors, OneWhoSleepsIsWokenThoughTheEpollIsMoved) {
   kevent::sys::Close(stranger);
 }
 
+// epoll goes on waiting by itself for one that it has reported once (EPOLLONESHOT), but not for one
+// that kevent_ctl has made ready.
+TEST_F(KeventDescriptors, OneThatPausesCostsOneCallEachTime) {
+  const int socket = Sim().OpenStranger();
+  const ukevent request = Request(KEVENT_POLL, static_cast<uint64_t>(socket), KEVENT_POLL_POLLIN,
+                                  KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_DISPATCH);
+  ASSERT_EQ(Add(queue_, request), 0);
+  Sim().SetReady(socket, KEVENT_POLL_POLLIN);
+  const int before = CallCount("EpollModify");
+  constexpr int kTurns = 3;
+  for (int i = 0; i < kTurns; ++i) {
+    EXPECT_EQ(Collect(queue_).size(), 1);
+    EXPECT_TRUE(Collect(queue_).empty());
+    EXPECT_FALSE(readable());
+    EXPECT_EQ(Control(queue_, KEVENT_CTL_MODIFY, request), 0);
+  }
+  EXPECT_EQ(CallCount("EpollModify"), before + kTurns);
+  Sim().SetReady(socket, 0);
+  EXPECT_TRUE(Collect(queue_).empty());
+  ukevent forced = request;
+  ASSERT_EQ(kevent::core::ControlKevents(queue_, KEVENT_CTL_READY, 1, &forced), 1);
+  EXPECT_EQ(Collect(queue_).size(), 1);
+  Sim().SetReady(socket, KEVENT_POLL_POLLIN);
+  EXPECT_FALSE(readable());
+  EXPECT_TRUE(Collect(queue_).empty());
+  kevent::sys::Close(socket);
+}
+
 // ---- Several on one -----------------------------------------------------------------
 
 // What was told to the first before it was changed is not what comes afterwards.
