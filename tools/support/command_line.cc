@@ -59,11 +59,12 @@ std::string HelpOf(const absl::CommandLineFlag& flag) {
   return help;
 }
 
-[[noreturn]] void PrintHelp(absl::string_view what) {
+[[noreturn]] void PrintHelp(absl::string_view words, absl::string_view what) {
   std::map<std::string, std::string> lines;
   for (const auto& [name, flag] : absl::GetAllFlags()) lines[Form(*flag)] = HelpOf(*flag);
   lines["--help"] = "print this and exit";
-  std::string all = absl::StrCat("usage: ", BaseName(g_program), " [OPTION...]\n\n", what, "\n\n");
+  std::string all = absl::StrCat("usage: ", BaseName(g_program), " [OPTION...]",
+                                 words.empty() ? "" : " ", words, "\n\n", what, "\n\n");
   for (const auto& [form, help] : lines) {
     std::string line = absl::StrCat("  ", form);
     if (line.size() + 2 > kIndent) absl::StrAppend(&line, "\n");
@@ -72,6 +73,31 @@ std::string HelpOf(const absl::CommandLineFlag& flag) {
   }
   std::fputs(all.c_str(), stdout);
   std::exit(EXIT_SUCCESS);
+}
+
+// Sets the flag of the argument at *i, and leaves *i at its last word.
+void ParseOption(int argc, char** argv, int* i) {
+  const absl::string_view argument = argv[*i];
+  const size_t equals = argument.find('=');
+  const std::string name = absl::StrReplaceAll(argument.substr(0, equals), {{"-", "_"}});
+  absl::CommandLineFlag* const flag =
+      name.substr(0, 2) == "__" ? absl::FindCommandLineFlag(name.substr(2)) : nullptr;
+  if (flag == nullptr) Misused(absl::StrCat("unknown option '", argument, "'"));
+  absl::string_view value;
+  if (equals != absl::string_view::npos) {
+    value = argument.substr(equals + 1);
+  } else if (IsSwitch(*flag)) {
+    value = "true";
+  } else if (*i + 1 < argc) {
+    value = argv[++*i];
+  } else {
+    Misused(absl::StrCat("option '", argument, "' wants a value"));
+  }
+  std::string error;
+  if (!flag->ParseFrom(value, &error)) {
+    Misused(absl::StrCat("option '--", flag->Name(), "' takes no '", value, "'",
+                         error.empty() ? "" : ": ", error));
+  }
 }
 
 }  // namespace
@@ -83,33 +109,22 @@ void Misused(absl::string_view why) {
   std::exit(2);
 }
 
-void ParseCommandLine(int argc, char** argv, absl::string_view what) {
+int ParseLeadingOptions(int argc, char** argv, absl::string_view words, absl::string_view what) {
   g_program = argv[0];
-  for (int i = 1; i < argc; ++i) {
+  int i = 1;
+  for (; i < argc; ++i) {
     const absl::string_view argument = argv[i];
-    if (argument == "--help" || argument == "-h") PrintHelp(what);
-    if (argument.substr(0, 1) != "-") Misused(absl::StrCat("surplus argument '", argument, "'"));
-    const size_t equals = argument.find('=');
-    const std::string name = absl::StrReplaceAll(argument.substr(0, equals), {{"-", "_"}});
-    absl::CommandLineFlag* const flag =
-        name.substr(0, 2) == "__" ? absl::FindCommandLineFlag(name.substr(2)) : nullptr;
-    if (flag == nullptr) Misused(absl::StrCat("unknown option '", argument, "'"));
-    absl::string_view value;
-    if (equals != absl::string_view::npos) {
-      value = argument.substr(equals + 1);
-    } else if (IsSwitch(*flag)) {
-      value = "true";
-    } else if (i + 1 < argc) {
-      value = argv[++i];
-    } else {
-      Misused(absl::StrCat("option '", argument, "' wants a value"));
-    }
-    std::string error;
-    if (!flag->ParseFrom(value, &error)) {
-      Misused(absl::StrCat("option '--", flag->Name(), "' takes no '", value, "'",
-                           error.empty() ? "" : ": ", error));
-    }
+    if (argument == "--help" || argument == "-h") PrintHelp(words, what);
+    if (argument == "--") return i + 1;
+    if (argument.substr(0, 1) != "-") break;
+    ParseOption(argc, argv, &i);
   }
+  return i;
+}
+
+void ParseCommandLine(int argc, char** argv, absl::string_view what) {
+  const int first = ParseLeadingOptions(argc, argv, "", what);
+  if (first < argc) Misused(absl::StrCat("surplus argument '", argv[first], "'"));
 }
 
 }  // namespace kevent::tools

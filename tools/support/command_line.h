@@ -20,6 +20,11 @@ namespace kevent::tools {
 // flags of its own.
 void ParseCommandLine(int argc, char** argv, absl::string_view what);
 
+// The same for a program that takes words after its flags, for example a command to run: the first
+// argument that is no flag, or the one after --, ends the flags.  Returns its place, or argc if
+// there is none.  `words` says in the usage what it takes.
+int ParseLeadingOptions(int argc, char** argv, absl::string_view words, absl::string_view what);
+
 // Prints `why`, which names the argument, and a hint to --help to the standard error, and
 // ends the program with status 2.  Needs what ParseCommandLine has seen.
 [[noreturn]] void Misused(absl::string_view why);

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+//
+// kevrun: runs a program with libkevent preloaded; see the usage below.
+
+#include <absl/flags/flag.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "tools/kevrun/check.h"
+#include "tools/kevrun/preload.h"
+#include "tools/kevrun/program.h"
+#include "tools/support/command_line.h"
+
+ABSL_FLAG(bool, check, false,
+          "do not run the program: say whether libkevent reaches it, which functions it calls, "
+          "and what the system lacks; status 0 if it is reached, else 1");
+ABSL_FLAG(std::string, library, "",
+          "preload this file; otherwise the library beside kevrun, the installed one, or the one "
+          "that the loader finds");
+
+namespace {
+
+using kevent::kevrun::Program;
+
+// Those of env(1) and other commands that run one.
+constexpr int kCannotPreload = 125;
+constexpr int kCannotRun = 126;
+constexpr int kNotFound = 127;
+
+[[noreturn]] void Fail(int status, const std::string& what, const std::string& why) {
+  std::fprintf(stderr, "kevrun: %s: %s\n", what.c_str(), why.c_str());
+  std::exit(status);
+}
+
+int StatusOf(Program::Obstacle obstacle) {
+  switch (obstacle) {
+    case Program::Obstacle::kNotFound:
+      return kNotFound;
+    case Program::Obstacle::kNotExecutable:
+      return kCannotRun;
+    default:
+      return kCannotPreload;
+  }
+}
+
+[[noreturn]] void Run(char** command, const std::string& library) {
+  const Program program = kevent::kevrun::LookAt(command[0]);
+  if (program.obstacle != Program::Obstacle::kNone) {
+    Fail(StatusOf(program.obstacle), command[0], program.why);
+  }
+  const char* const before = std::getenv("LD_PRELOAD");
+  const std::string objects = kevent::kevrun::WithObject(
+      library, kevent::kevrun::SanitizerOf(program.elf.needed), before == nullptr ? "" : before);
+  if (setenv("LD_PRELOAD", objects.c_str(), 1) != 0) {
+    Fail(kCannotPreload, "LD_PRELOAD", std::strerror(errno));
+  }
+  execv(program.path.c_str(), command);
+  Fail(kCannotRun, program.path, std::strerror(errno));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int first = kevent::tools::ParseLeadingOptions(
+      argc, argv, "COMMAND [ARGUMENT...]",
+      "Runs a program in the place of kevrun, with libkevent in front of the C library "
+      "(LD_PRELOAD,\n"
+      "beside what is there): so a program that nobody compiles anew has its POSIX timers served\n"
+      "by it.  Ends with the program's status; with 125 if libkevent cannot be put into it, 126 "
+      "if\n"
+      "it cannot be run, 127 if it is not found.");
+  if (first == argc) kevent::tools::Misused("no command is given");
+  std::string why;
+  const std::string library = kevent::kevrun::FindLibrary(absl::GetFlag(FLAGS_library), &why);
+  if (library.empty()) Fail(kCannotPreload, "no library", why);
+  if (absl::GetFlag(FLAGS_check)) {
+    if (argc - first > 1) kevent::tools::Misused("--check takes one program");
+    return kevent::kevrun::Check(argv[first], library) ? EXIT_SUCCESS : EXIT_FAILURE;
+  }
+  Run(argv + first, library);
+}
