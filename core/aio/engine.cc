@@ -194,9 +194,11 @@ void AioEngine::End(uint32_t number, int64_t result, Notifier* notifier, IoOrder
 }
 
 // The operation plus one that the thread of the pool goes on with, without waking another one: the
-// first that has waited for the one that has ended, if no operation waits for a thread.
-uint32_t AioEngine::GoOnWith(IoOrdering::Runnable* next) {
+// first that has waited for the one that has ended, if no operation waits for a thread.  With
+// `awaited`, only a write for which close waits once it has begun.
+uint32_t AioEngine::GoOnWith(IoOrdering::Runnable* next, bool awaited) {
   while (for_pool_.first == 0 && next->first != 0 && !IsForRing(next->first - 1)) {
+    if (awaited && !Operations::At(next->first - 1).takes_turns) break;
     const uint32_t number = next->Take() - 1;
     if (!files_.TakeTurn(number)) continue;
     Operations::At(number).state = State::kStarted;
@@ -207,7 +209,8 @@ uint32_t AioEngine::GoOnWith(IoOrdering::Runnable* next) {
 }
 
 // Called by a thread of the pool, which only has to notify before it is free, or goes on with the
-// operation that this returns, plus one.
+// operation that this returns, plus one.  The program may close the descriptor when it is notified:
+// an operation for which close does not wait has not begun by then.
 uint32_t AioEngine::Ended(uint32_t number, int64_t result) {
   IoOrdering::Runnable done;
   IoOrdering::Runnable next;
@@ -217,23 +220,33 @@ uint32_t AioEngine::Ended(uint32_t number, int64_t result) {
     const Locked locked(lock_);
     pool_.EndWork();
     End(number, result, &notifier, &done, &next);
-    own = GoOnWith(&next);
+    own = GoOnWith(&next, true);
   }
-  TellAll(&done, next);
-  return own;
+  Finish(&done);
+  const uint32_t other = HandOn(next, own == 0);
+  return own != 0 ? own : other;
 }
 
 // Operations that waited for these begin after the notifications, but for those by a new thread.
 void AioEngine::TellAll(IoOrdering::Runnable* done, const IoOrdering::Runnable& next) {
   Finish(done);
-  if (next.first == 0) return;
+  HandOn(next, false);
+}
+
+// Hands on what has waited for others; all but the operation, plus one, that a thread of the pool
+// goes on with itself, if the caller is such a thread and `takes_one`.
+uint32_t AioEngine::HandOn(IoOrdering::Runnable next, bool takes_one) {
+  if (next.first == 0) return 0;
+  uint32_t own;
   bool is_short;
   {
     const Locked locked(lock_);
+    own = takes_one ? GoOnWith(&next, false) : 0;
     Hand(next);
     is_short = IsShort();
   }
   if (is_short) StaffUp();  // not as long as the ring takes what is for it
+  return own;
 }
 
 // Called without the lock: the notification of an operation that its call has done may make a

@@ -112,7 +112,8 @@ class AioEngine {
   void Retire(uint32_t number, int64_t result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void End(uint32_t number, int64_t result, Notifier* notifier, IoOrdering::Runnable* done,
            IoOrdering::Runnable* next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  uint32_t GoOnWith(IoOrdering::Runnable* next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  uint32_t GoOnWith(IoOrdering::Runnable* next, bool awaited) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  uint32_t HandOn(IoOrdering::Runnable next, bool takes_one) ABSL_LOCKS_EXCLUDED(lock_);
   uint32_t Ended(uint32_t number, int64_t result);
   static void Tell(uint32_t number, Notifier* notifier);
   static bool CompletesList(uint32_t list, bool failed);

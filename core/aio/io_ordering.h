@@ -10,7 +10,8 @@
 //
 // Writes to the page cache of a file wait for each other in the kernel, so those of one descriptor
 // take turns, whatever the order in which they may begin: the thread that has done one does the
-// next, and no other thread wakes up only to wait.
+// next, and no other thread wakes up only to wait.  Appending writes, which are in a line, take
+// turns as well: close waits for the write that has the turn.
 //
 // All functions need the lock of the engine.
 

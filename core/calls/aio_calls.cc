@@ -46,11 +46,8 @@ int64_t ByNature(Operation* operation, int flags) {
   const sys::Nature nature = sys::NatureOf(operation->transfer, flags);
   operation->blocks |= !nature.is_for_ring;
   if (nature.is_stream) return StreamAtOnce(operation, flags);
-  if (operation->transfer.kind == Kind::kWrite && (flags & O_APPEND) != 0) {
-    PutInLine(operation);
-  } else {
-    operation->takes_turns = nature.excludes_others;
-  }
+  operation->takes_turns = nature.excludes_others;
+  if (operation->transfer.kind == Kind::kWrite && (flags & O_APPEND) != 0) PutInLine(operation);
   return kLater;
 }
 

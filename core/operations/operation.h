@@ -55,7 +55,8 @@ struct Operation {
   bool by_thread;    // its notification, or its list's, is by a new thread (SIGEV_THREAD)
   bool in_line;      // on a stream or appending: done one after the other
   bool takes_turns;  // is done by one thread at a time with others of its file, in any order
-  bool has_turn;
+                     // (unless `in_line`)
+  bool has_turn;     // close waits for its end once it was started
   int priority;
   std::atomic<aiocb*> control;  // nullptr: completed
   std::atomic<uint32_t> uses;   // counts the operations that the record was taken for
