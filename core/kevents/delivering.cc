@@ -100,7 +100,7 @@ bool EventSet::DeliverOne(uint32_t number, ukevent* event) {
   const bool forced = record.forced;
   Withdraw(number);
   Describe(record, event);
-  constexpr uint32_t kLast = KEVENT_RET_BROKEN;
+  constexpr uint32_t kLast = KEVENT_RET_BROKEN | Kevent::kFoundLast;
   if ((record.req_flags & KEVENT_REQ_ONESHOT) != 0 || (record.found_flags & kLast) != 0 ||
       record.ended) {
     Leave(number);
@@ -124,7 +124,7 @@ void EventSet::Describe(const Kevent& record, ukevent* event) {
   event->type = record.key.type;
   event->event = record.event;
   event->req_flags = record.req_flags;
-  event->ret_flags = KEVENT_RET_DONE | record.found_flags;
+  event->ret_flags = KEVENT_RET_DONE | (record.found_flags & ~Kevent::kFoundLast);
   event->ret_data[0] = record.found_data[0];
   event->ret_data[1] = record.found_data[1];
   event->ptr = reinterpret_cast<void*>(record.key.cookie);

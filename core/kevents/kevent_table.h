@@ -42,7 +42,7 @@ struct Kevent {
   // being in the list is not enough.
   bool level_triggered;
   bool forced;   // made ready by kevent_ctl, whatever its source says
-  bool ended;    // its source has nothing more to report
+  bool ended;    // its source is gone
   bool leaving;  // delivered for the last time: goes with the batch
   // Not reported until MODIFY goes on: its mask is empty, or it was reported and is to wait
   // (KEVENT_REQ_DISPATCH).  `forced` and what was found are kept meanwhile.
@@ -70,7 +70,8 @@ struct Kevent {
   uint32_t next_watch;  // of the first record with an inotify watch: the next such record; else the
                         // next that waits for the signal, or for a message
 
-  // Reported once the kevent is ready.
+  // Reported once the kevent is ready, but for kFoundLast: the source has nothing more to report.
+  static constexpr uint32_t kFoundLast = 1u << 31;
   uint32_t found_flags;
   uint32_t found_data[2];
 };

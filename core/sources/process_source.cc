@@ -38,8 +38,7 @@ bool Deliver(EventSet& set, Kevent& record, bool) {
   const int result = sys::ExitStatus(record.fd, static_cast<int>(record.key.id), &status);
   record.found_data[0] = result == 0 ? static_cast<uint32_t>(status) : 0;
   record.found_data[1] = KEVENT_PROCESS_EXIT;
-  record.found_flags = result == 0 ? 0u : KEVENT_RET_NO_STATUS;
-  record.ended = true;
+  record.found_flags = Kevent::kFoundLast | (result == 0 ? 0u : KEVENT_RET_NO_STATUS);
   return true;
 }
 

@@ -9,13 +9,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "tests/support/kevents.h"
 #include "tests/support/process.h"
 #include "tests/support/queue.h"
+#include "tests/support/threads.h"
 
 namespace kevent_test {
 namespace {
@@ -151,6 +154,34 @@ TEST_F(Sources, TheEndOfAChildAndItsStatus) {
     EXPECT_EQ(events[0].ret_data[1], KEVENT_PROCESS_EXIT);
     EXPECT_TRUE(Take(fd_).empty());
   }
+}
+
+// A call that waits for several has counted the end; READY does not report it.
+TEST_F(Sources, TheEndOfAChildIsReportedAfterAnEventThatIsMade) {
+  const pid_t child = fork();
+  if (child == 0) _exit(7);
+  siginfo_t info;
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT), 0);
+  const ukevent user = Request(KEVENT_UNOTIFY, 1, KEVENT_UNOTIFY_EVENT);
+  ASSERT_EQ(Add(fd_, ProcessRequest(child)), 0);
+  ASSERT_EQ(Add(fd_, user), 0);
+  std::vector<ukevent> events;
+  Thread waits([&] { events = Take(fd_, 2); });
+  waits.AwaitAsleep();
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, ProcessRequest(child)), 0);
+  EXPECT_TRUE(Inject(fd_, ProcessRequest(child)));
+  EXPECT_TRUE(Inject(fd_, user));
+  waits.Join();
+  const auto ends = [](const ukevent& event) { return event.ret_data[1] == KEVENT_PROCESS_EXIT; };
+  auto end = std::find_if(events.begin(), events.end(), ends);
+  if (end == events.end()) {
+    events = Take(fd_, 1);
+    end = std::find_if(events.begin(), events.end(), ends);
+  }
+  ASSERT_NE(end, events.end());
+  EXPECT_EQ(WEXITSTATUS(end->ret_data[0]), 7);
+  EXPECT_EQ(end->ret_flags, KEVENT_RET_DONE);
+  EXPECT_EQ(waitpid(child, nullptr, 0), child);
 }
 
 TEST_F(Sources, TheEndOfAChildThatWasReaped) {
