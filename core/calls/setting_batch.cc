@@ -50,6 +50,11 @@ int KeventHost::SetKeventTimer(Handle handle, int flags, const itimerspec& value
   return batch->Set(handle, flags, value);
 }
 
+void KeventHost::UnscheduleKeventTimer(Handle handle, SettingBatch* batch) {
+  if (batch != nullptr) batch->Mark();
+  static_cast<Queue*>(this)->UnscheduleKeventTimer(handle);
+}
+
 namespace {
 
 Handle HandleOf(const kevent_setting& setting) {

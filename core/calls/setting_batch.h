@@ -23,6 +23,8 @@ class SettingBatch {
  public:
   // Sets one timer, as SetTimer: 0 or an errno.
   int Set(Handle handle, int flags, const itimerspec& value);
+  // Has a collector that looks from now on find what was set.
+  void Mark() { armed_.Mark(); }
 
   // Sets timers in the order of the array, stores the error of each, and returns how many were set.
   // `set_elsewhere` as for SetTimers.

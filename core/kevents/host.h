@@ -37,8 +37,9 @@ class KeventHost {
   // Sets a timer with the others of its call (core/calls/setting_batch.cc): 0 or an errno.
   int SetKeventTimer(Handle handle, int flags, const itimerspec& value, SettingBatch* batch);
   void DeleteKeventTimer(Handle handle);
-  // Has the timer not be collected, though its deadline stays; and again.
-  void UnscheduleKeventTimer(Handle handle);
+  // Has the timer be neither counted nor collected, though its deadline stays; and again.  `batch`:
+  // the settings of the call, which may have one of this timer; nullptr in a collection.
+  void UnscheduleKeventTimer(Handle handle, SettingBatch* batch);
   void ScheduleKeventTimer(Handle handle);
   // True if the timer would be collected, as the clocks were read.
   bool IsDue(uint32_t slot) const;

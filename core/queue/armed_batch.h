@@ -40,7 +40,9 @@ class ArmedBatch {
     Expect(queue, Queue::AxisOf(timer, deadline), deadline.deadline());
   }
 
-  // Marks what is not marked, and tells each queue.
+  // Marks what is not marked.
+  void Mark();
+  // The same, and tells each queue.
   void Tell();
 
  private:
@@ -61,7 +63,6 @@ class ArmedBatch {
     if (deadline < earliest.deadline) earliest.deadline = deadline;
   }
   void Find(Queue& queue, uint8_t axis);
-  void Mark();
 
   // Timers that are still to be marked: of 64 neighbours in one queue.
   Queue* queue_ = nullptr;

@@ -85,7 +85,6 @@ int KeventHost::AddKeventTimer(const ClockPlan& plan, uint32_t record, Handle* h
   return Of(this).AddKeventTimer(plan, record, handle);
 }
 void KeventHost::DeleteKeventTimer(Handle handle) { Of(this).DeleteKeventTimer(handle); }
-void KeventHost::UnscheduleKeventTimer(Handle handle) { Of(this).UnscheduleKeventTimer(handle); }
 void KeventHost::ScheduleKeventTimer(Handle handle) { Of(this).ScheduleKeventTimer(handle); }
 bool KeventHost::IsDue(uint32_t slot) const { return Of(this).IsDue(slot); }
 

@@ -38,7 +38,13 @@ int ReadSpec(const Kevent& record, const ukevent& request, kevent_timer_spec* sp
 // A timer that is paused is not scheduled, and keeps its deadline: its expirations are counted from
 // that when it goes on.
 void Pause(EventSet& set, uint32_t number) {
-  set.queue().UnscheduleKeventTimer(Handle(set.At(number).handle));
+  set.queue().UnscheduleKeventTimer(Handle(set.At(number).handle), set.settings());
+}
+
+// The same by a command: the descriptor must not stay, or become, readable for it.
+void PauseAndLook(EventSet& set, uint32_t number) {
+  Pause(set, number);
+  set.set_took_back();
 }
 
 int Attach(EventSet& set, uint32_t number, const ukevent& request) {
@@ -60,7 +66,7 @@ int Attach(EventSet& set, uint32_t number, const ukevent& request) {
   if (error != 0) {
     set.queue().DeleteKeventTimer(handle);
   } else if (record.paused) {
-    Pause(set, number);
+    PauseAndLook(set, number);
   }
   return -error;
 }
@@ -68,7 +74,7 @@ int Attach(EventSet& set, uint32_t number, const ukevent& request) {
 // A period goes on in its phase; a specification sets the timer anew.
 int Change(EventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
-  if (record.paused) return Pause(set, number), 0;
+  if (record.paused) return PauseAndLook(set, number), 0;
   const Handle handle(record.handle);
   if ((record.event & KEVENT_TIMER_SPEC) == 0) {
     set.queue().ScheduleKeventTimer(handle);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <climits>
 #include <vector>
 
@@ -121,6 +122,41 @@ TEST_F(Timers, ModifyRearmsAndDisarms) {
   // A one-shot that has fired can be set again.
   EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, TimerRequest(1, &past)), 0);
   EXPECT_EQ(Take(fd_, 1).size(), 1);
+}
+
+// However it came to be due, and whoever asks: the descriptor, or a call that waits for several.
+TEST_F(Timers, APausedOneIsNotDue) {
+  const kevent_timer_spec past = {CLOCK_MONOTONIC, TIMER_ABSTIME, Setting(1)};
+  ASSERT_EQ(Add(fd_, TimerRequest(1, &past)), 0);
+  EXPECT_TRUE(Readable(fd_));
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, Request(KEVENT_TIMER, 1, KEVENT_MASK_EMPTY)), 0);
+  EXPECT_FALSE(Readable(fd_));
+  // Registered so.
+  const uint64_t period = Period(0, 1'000'000);
+  ASSERT_EQ(Add(fd_, Request(KEVENT_TIMER, period, KEVENT_MASK_EMPTY)), 0);
+  // Set and paused by one call.
+  std::array<ukevent, 2> both = {TimerRequest(1, &past),
+                                 Request(KEVENT_TIMER, 1, KEVENT_MASK_EMPTY)};
+  EXPECT_EQ(kevent_ctl(fd_, KEVENT_CTL_MODIFY, 2, both.data()), 0);
+  EXPECT_FALSE(Readable(fd_));
+  usleep(5000);  // the period has expired
+  EXPECT_TRUE(Take(fd_).empty());
+  EXPECT_FALSE(Readable(fd_));
+
+  ASSERT_EQ(Add(fd_, TimerRequest(2, &past)), 0);
+  constexpr Nanos kPatience = 20 * kMillisecond;
+  const Nanos before = Now(CLOCK_MONOTONIC);
+  EXPECT_EQ(Take(fd_, 2, 8, kPatience).size(), 1);
+  EXPECT_GE(Now(CLOCK_MONOTONIC) - before, kPatience);
+
+  // Nothing is lost.
+  for (const uint64_t id : {uint64_t{1}, period}) {
+    EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, Request(KEVENT_TIMER, id, KEVENT_TIMER_FIRED)), 0);
+    EXPECT_TRUE(Readable(fd_));
+    const auto events = Take(fd_, 1);
+    ASSERT_EQ(events.size(), 1);
+    EXPECT_EQ(events[0].id.raw_u64, id);
+  }
 }
 
 TEST_F(Timers, BadSpecifications) {
