@@ -15,6 +15,16 @@
 
 namespace kevent {
 
+namespace detail {
+
+// The timer_t of no timer, which each call refuses with EINVAL.  A null one is that of the first
+// timer that a program makes of the C library.
+inline timer_t no_timer() noexcept {
+  return reinterpret_cast<timer_t>(std::uintptr_t{1} << 62 | std::uintptr_t{1} << 31);
+}
+
+}  // namespace detail
+
 // A timer of timer_create(2) that expires into a queue, on the clock of POSIX that Clock reads.
 // A callback takes a const Expiration&, or nothing.
 //
@@ -57,7 +67,7 @@ class BasicTimer {
     open(queue, std::forward<H>(handler), id, error);
   }
   BasicTimer(BasicTimer&& other) noexcept
-      : id_(std::exchange(other.id_, nullptr)), slot_(std::move(other.slot_)) {}
+      : id_(std::exchange(other.id_, detail::no_timer())), slot_(std::move(other.slot_)) {}
   BasicTimer& operator=(BasicTimer&& other) noexcept {
     BasicTimer old(std::move(other));
     std::swap(id_, old.id_);
@@ -70,7 +80,7 @@ class BasicTimer {
   void abandon() noexcept { remove(false); }
 
   timer_t id() const noexcept { return id_; }
-  explicit operator bool() const noexcept { return id_ != nullptr; }
+  explicit operator bool() const noexcept { return id_ != detail::no_timer(); }
 
   // ---- Setting -------------------------------------------------------------
 
@@ -164,7 +174,7 @@ class BasicTimer {
     sigevent event;
     kevent_sigevent(&event, queue.fd(), cookie);
     if (detail::check(kevent_timer_create(id, &event, &id_), error) == -1) {
-      id_ = nullptr;
+      id_ = detail::no_timer();
       slot_.reset();
     }
   }
@@ -196,11 +206,11 @@ class BasicTimer {
     return value;
   }
   void remove(bool wait) noexcept {
-    if (id_ != nullptr) kevent_timer_delete(std::exchange(id_, nullptr));
+    if (*this) kevent_timer_delete(std::exchange(id_, detail::no_timer()));
     slot_.reset(wait);
   }
 
-  timer_t id_ = nullptr;
+  timer_t id_ = detail::no_timer();
   [[no_unique_address]] Slot slot_;
 };
 

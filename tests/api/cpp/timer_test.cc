@@ -13,6 +13,7 @@
 #include <kevent/kevent.hpp>
 #include <memory>
 #include <optional>
+#include <span>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -210,6 +211,43 @@ TEST(Timer, ErrorsOfBothForms) {
   EXPECT_EQ(good.overruns(error), 0);
   good.cancel(error);
   EXPECT_FALSE(error);
+}
+
+// The C library's first timer has a null timer_t.
+TEST(Timer, AnEmptyOneIsNoTimerOfTheCLibrary) {
+  kevent::Queue queue;
+  sigevent event = {};
+  event.sigev_notify = SIGEV_NONE;
+  timer_t first = nullptr;
+  ASSERT_EQ(timer_create(CLOCK_MONOTONIC, &event, &first), 0);
+  const itimerspec hour = {.it_interval = {}, .it_value = {3600, 0}};
+  ASSERT_EQ(timer_settime(first, 0, &hour, nullptr), 0);
+  kevent::Timer full(queue, [] {});
+  kevent::Timer moved(std::move(full));
+  std::error_code error;
+  const kevent::CookieTimer none(queue, nullptr, CLOCK_MONOTONIC_RAW, error);
+  ASSERT_FALSE(none);
+  const kevent::Timer by_default;
+  for (const kevent::Timer* const timer : std::array<const kevent::Timer*, 2>{&full, &by_default}) {
+    const kevent::Timer& empty = *timer;
+    EXPECT_FALSE(empty);
+    static_cast<void>(empty.remaining(error));
+    EXPECT_EQ(error, std::errc::invalid_argument);
+    EXPECT_EQ(empty.overruns(error), -1);
+    EXPECT_EQ(error, std::errc::invalid_argument);
+    kevent_setting setting = empty.setting_after(10h);
+    EXPECT_EQ(kevent::set(std::span(&setting, 1)), 0U);
+    EXPECT_EQ(setting.error, EINVAL);
+  }
+  full.expires_after(10h, error);
+  EXPECT_EQ(error, std::errc::invalid_argument);
+  full.cancel(error);
+  EXPECT_EQ(error, std::errc::invalid_argument);
+  itimerspec left = {};
+  EXPECT_EQ(timer_gettime(first, &left), 0);
+  EXPECT_GT(left.it_value.tv_sec, 0);
+  EXPECT_LE(left.it_value.tv_sec, 3600);
+  EXPECT_EQ(timer_delete(first), 0);
 }
 
 TEST(Timer, MayOutliveItsQueue) {
