@@ -89,6 +89,13 @@ inline std::span<std::byte> writable(std::span<const std::byte> buffer) noexcept
 class [[nodiscard]] Operation {
  public:
   Operation() = default;
+  Operation(Operation&&) = default;
+  Operation& operator=(Operation&& other) noexcept {
+    Operation old(std::move(other));
+    std::swap(slot_, old.slot_);
+    std::swap(control_, old.control_);
+    return *this;
+  }
   template <HandlerFor<Completion> H>
   static Operation read(const Queue& queue, int fd, std::span<std::byte> buffer, off_t offset,
                         H&& handler) {

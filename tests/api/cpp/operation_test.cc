@@ -7,20 +7,27 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <kevent/kevent.hpp>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "tests/support/threads.h"
 #include "tests/support/watchdog.h"
 
 namespace {
+
+using namespace std::chrono_literals;
 
 class File {
  public:
@@ -129,6 +136,47 @@ TEST(Operation, MovesWhileInFlight) {
   EXPECT_EQ(bytes, 3U);
   close(ends[0]);
   close(ends[1]);
+}
+
+// A callback may own the buffer.
+TEST(Operation, EndsBeforeItsCallbackGoes) {
+  const kevent_test::Watchdog watchdog;
+  struct Buffer {
+    Buffer(std::atomic<bool>& is_gone, bool& was_read) : gone(&is_gone), read(&was_read) {}
+    ~Buffer() {
+      *read = bytes[0] != std::byte{};
+      *gone = true;
+    }
+    std::array<std::byte, 1> bytes = {};
+    std::atomic<bool>* gone;
+    bool* read;
+  };
+  kevent::Queue queue;
+  for (const bool by_assignment : {false, true}) {
+    std::array<int, 2> ends = {};
+    ASSERT_EQ(pipe(ends.data()), 0);
+    std::atomic<bool> gone{false};
+    bool read = false;
+    auto owned = std::make_shared<Buffer>(gone, read);
+    const std::span<std::byte> room(owned->bytes);
+    std::optional<kevent::Operation> operation(
+        kevent::Operation::read(queue, ends[0], room, 0, [buffer = std::move(owned)] {}));
+    kevent_test::Thread writer([&] {
+      // As long as the operation goes on, so does the buffer.
+      for (int i = 0; i < 50 && !gone; ++i) std::this_thread::sleep_for(1ms);
+      EXPECT_EQ(write(ends[1], "x", 1), 1);
+    });
+    if (by_assignment) {
+      *operation = kevent::Operation();
+    } else {
+      operation.reset();
+    }
+    writer.Join();
+    EXPECT_TRUE(gone);
+    EXPECT_TRUE(read);
+    close(ends[0]);
+    close(ends[1]);
+  }
 }
 
 TEST(Operation, CancelledInLine) {
