@@ -68,6 +68,11 @@ class Promise : public Result<T> {
     void* nobody = nullptr;
     return waiting_.compare_exchange_strong(nobody, caller.address());
   }
+  // The caller is destroyed, and waits no more.
+  void forget(std::coroutine_handle<> caller) noexcept {
+    void* waiting = caller.address();
+    waiting_.compare_exchange_strong(waiting, nullptr);
+  }
   T take() {
 #ifdef __cpp_exceptions
     if (exception_) std::rethrow_exception(exception_);
@@ -117,13 +122,27 @@ class [[nodiscard]] Task {
   auto operator co_await() noexcept {
     struct Awaiter {
       promise_type& promise;
+      std::coroutine_handle<> waiting = nullptr;
+
+      explicit Awaiter(promise_type& of) noexcept : promise(of) {}
+      Awaiter(const Awaiter&) = delete;
+      Awaiter& operator=(const Awaiter&) = delete;
+      // Of a suspended caller: after await_resume() the task may be gone.
+      ~Awaiter() {
+        if (waiting) promise.forget(waiting);
+      }
       bool await_ready() const noexcept { return promise.done(); }
       [[gnu::noinline]] bool await_suspend(std::coroutine_handle<> caller) noexcept {
+        // Before another thread can resume the caller.
+        waiting = caller;
         return promise.wait(caller);
       }
-      T await_resume() { return promise.take(); }
+      T await_resume() {
+        waiting = nullptr;
+        return promise.take();
+      }
     };
-    return Awaiter{coroutine_.promise()};
+    return Awaiter(coroutine_.promise());
   }
 
  private:

@@ -279,6 +279,32 @@ Task<> WaitForNow(Queue& queue) {
 }
 
 // Not even an event that would find nobody.
+Task<> Forward(Task<int>& task, int& result) { result = co_await task; }
+
+// The task that it has waited for is another's, and goes on.
+TEST(Coroutine, ADestroyedOneIsNotResumedByATask) {
+  Queue queue;
+  const Pipe pipe;
+  auto read = [](Queue& of, int fd) -> Task<int> {
+    co_await of.ready(fd, Interest::kRead);
+    co_return 7;
+  };
+  Task<int> task = read(queue, pipe.reader());
+  int first = 0;
+  int second = 0;
+  {
+    const Task<> destroyed = Forward(task, first);
+    EXPECT_FALSE(destroyed.done());
+  }
+  const Task<> other = Forward(task, second);
+  pipe.Send();
+  EXPECT_EQ(queue.run_once(), 1U);
+  EXPECT_TRUE(task.done());
+  EXPECT_TRUE(other.done());
+  EXPECT_EQ(first, 0);
+  EXPECT_EQ(second, 7);
+}
+
 TEST(Coroutine, ADestroyedOneLeavesNothingInTheQueue) {
   Queue queue;
   const Pipe pipe;
