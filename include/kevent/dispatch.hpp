@@ -29,6 +29,20 @@ inline void merge(ukevent& sum, const ukevent& event) noexcept {
   }
 }
 
+// Has an event wait in the slot, which is locked.  Of the one that waits there (`pending`) and the
+// new one, either may have come before the object was set anew: that one does not count.
+inline void Slots::take_in(Slot& slot, const ukevent& event, std::uint64_t batch,
+                           bool pending) noexcept {
+  const std::uint64_t stamp = slot.stamp.load(std::memory_order_acquire);
+  if (!pending || stamp > slot.batch) {
+    slot.event = event;
+    slot.batch = batch;
+  } else if (stamp <= batch) {
+    merge(slot.event, event);
+    slot.batch = std::max(slot.batch, batch);
+  }
+}
+
 inline void Slots::now_inside(Slot& slot) noexcept {
   slot.runner.store(pthread_self(), std::memory_order_relaxed);
   slot.runner_forks.store(forks.load(std::memory_order_relaxed), std::memory_order_relaxed);
@@ -45,12 +59,7 @@ inline Slots::Entry Slots::enter(Slot& slot, const ukevent& event, std::uint64_t
       if (!change(slot, word, word | Slot::running)) continue;
       return Entry::kInside;
     } else if (change(slot, word, word | Slot::locked)) {
-      if ((word & Slot::pending) != 0) {
-        merge(slot.event, event);
-      } else {
-        slot.event = event;
-      }
-      slot.batch = batch;
+      take_in(slot, event, batch, (word & Slot::pending) != 0);
       unlock(slot, (Slot::locked | Slot::pending) & ~(word & Slot::pending));
       return Entry::kMerged;
     }
@@ -125,12 +134,7 @@ inline void Slots::put_on_list(Slot& slot, const ukevent& event, std::uint64_t b
       continue;
     }
     if (!change(slot, word, word | Slot::locked)) continue;
-    if ((word & Slot::pending) != 0) {
-      merge(slot.event, event);
-    } else {
-      slot.event = event;
-    }
-    slot.batch = batch;
+    take_in(slot, event, batch, (word & Slot::pending) != 0);
     // With `pending` it is on the list, or a thread inside sees it.
     const bool push = (word & (Slot::running | Slot::pending)) == 0;
     unlock(slot,

@@ -222,6 +222,7 @@ class Slots {
   class Turn;
   enum class Entry { kInside, kMerged, kGone };
   static Entry enter(Slot& slot, const ukevent& event, std::uint64_t batch) noexcept;
+  static void take_in(Slot& slot, const ukevent& event, std::uint64_t batch, bool pending) noexcept;
   static void now_inside(Slot& slot) noexcept;
   bool leave(Slot& slot, ukevent& next) noexcept;
   void leave_by_exception(Slot& slot) noexcept;

@@ -251,6 +251,61 @@ TEST(Callbacks, WhatWasMergedIsForgottenByANewSetting) {
   EXPECT_EQ(runs, 1);
 }
 
+// What waits for the callback when the object is set anew is no part of what comes then.
+TEST(Callbacks, OnlyExpirationsOfOneSettingAreMerged) {
+  const kevent_test::Watchdog watchdog;
+  kevent::Queue queue;
+  std::vector<std::uint32_t> overruns;
+  std::atomic<bool> inside{false};
+  std::atomic<bool> go_on{false};
+  kevent::Timer timer(queue, [&](const kevent::Expiration& expiration) {
+    overruns.push_back(expiration.overruns);
+    inside = true;
+    while (!go_on) std::this_thread::yield();
+  });
+  timer.expires_after(0s);
+  kevent_test::Thread collector([&] { EXPECT_EQ(queue.run_once(), 2U); });
+  while (!inside) std::this_thread::yield();
+  for (int i = 0; i < 3; ++i) {
+    timer.expires_after(0s);
+    EXPECT_EQ(queue.run_once(), 0U);
+  }
+  go_on = true;
+  collector.Join();
+  EXPECT_EQ(overruns, (std::vector<std::uint32_t>{0, 0}));
+}
+
+// The old one comes last, from a batch that an exception has ended.
+TEST(Callbacks, AnExpirationOfAnOldSettingTakesNoneOfTheNewOneWithIt) {
+  const kevent_test::Watchdog watchdog;
+  kevent::Queue queue;
+  std::vector<std::uint32_t> overruns;
+  std::atomic<bool> inside{false};
+  std::atomic<bool> go_on{false};
+  kevent::Timer timer(queue, [&](const kevent::Expiration& expiration) {
+    overruns.push_back(expiration.overruns);
+    inside = true;
+    while (!go_on) std::this_thread::yield();
+  });
+  timer.expires_after(0s);
+  kevent_test::Thread collector([&] { EXPECT_EQ(queue.run_once(), 2U); });
+  while (!inside) std::this_thread::yield();
+  kevent::UserEvent thrower(queue, [&] {
+    timer.expires_after(0s);
+    EXPECT_EQ(queue.run_once(), 0U);
+    throw 1;
+  });
+  std::array<ukevent, 2> batch;
+  thrower.notify();
+  ASSERT_EQ(queue.collect(std::span(batch).first(1)).size(), 1U);
+  timer.expires_after(0s);
+  ASSERT_EQ(queue.collect(std::span(batch).last(1)).size(), 1U);
+  EXPECT_THROW(queue.dispatch(batch), int);
+  go_on = true;
+  collector.Join();
+  EXPECT_EQ(overruns, (std::vector<std::uint32_t>{0, 0}));
+}
+
 TEST(Callbacks, AnExceptionLosesNoOtherEvent) {
   kevent::Queue queue;
   std::string said;
