@@ -220,6 +220,14 @@ inline std::size_t Slots::dispatch_left() {
   if (left_.empty()) [[likely]] {
     return 0;
   }
+  // An exception leaves the rest to another thread.
+  struct Rest {
+    Slots& slots;
+    ~Rest() {
+      if (!slots.left_.empty()) slots.wake();
+    }
+  };
+  const Rest rest{*this};
   std::size_t count = 0;
   while (Slot* const slot = pop_left()) {
     std::uint64_t word = await_unlocked(*slot);

@@ -400,6 +400,37 @@ TEST(Callbacks, WhatAnExceptionHasLeftWakesAThreadThatSleeps) {
   EXPECT_EQ(runs, 1);
 }
 
+// Of several that throw, each leaves the rest to the next thread.
+TEST(Callbacks, EachExceptionWakesAThreadThatSleeps) {
+  const kevent_test::Watchdog watchdog;
+  kevent::Queue queue;
+  std::atomic<int> runs{0};
+  kevent::UserEvent one(queue, [] { throw 1; });
+  kevent::UserEvent two(queue, [] { throw 2; });
+  kevent::UserEvent three(queue, [&] {
+    ++runs;
+    queue.stop();
+  });
+  for (const kevent::UserEvent* event : {&one, &two, &three}) event->notify();
+  std::array<ukevent, 3> room;
+  const auto events = queue.collect(room, 3);
+  const auto run = [&] {
+    try {
+      queue.run();
+    } catch (int thrown) {
+      EXPECT_EQ(thrown, 2);
+    }
+  };
+  kevent_test::Thread first(run);
+  kevent_test::Thread second(run);
+  first.AwaitAsleep();
+  second.AwaitAsleep();
+  EXPECT_THROW(queue.dispatch(events), int);
+  first.Join();
+  second.Join();
+  EXPECT_EQ(runs, 1);
+}
+
 TEST(Callbacks, AnExceptionLeavesItsObjectReady) {
   kevent::Queue queue;
   int runs = 0;
