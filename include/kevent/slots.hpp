@@ -287,6 +287,9 @@ inline Slot* Slots::take() noexcept {
     }
   }
   slot->drop = nullptr;
+  // Before any thread is inside: whoever gives it up then takes that thread for one of this
+  // process.
+  slot->runner_forks.store(forks.load(std::memory_order_relaxed), std::memory_order_relaxed);
   hold();
   return slot;
 }

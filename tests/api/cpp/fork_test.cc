@@ -103,6 +103,18 @@ TEST(Fork, TheChildWaitsForNoThreadOfItsParent) {
   collector.Join();
 }
 
+// Whoever gives a slot up takes a thread that has just entered it for one of the child's.
+TEST(Fork, ANewSlotInTheChildHasNoThreadOfTheParent) {
+  kevent::Queue queue;
+  EXPECT_EQ(InChild([&] {
+              kevent::detail::Slot* const slot = queue.slots()->take();
+              const bool is_childs = slot->runner_forks == kevent::detail::forks;
+              kevent::detail::Slots::put_back(*slot);
+              return is_childs ? 0 : 1;
+            }),
+            0);
+}
+
 TEST(Fork, InACallback) {
   const kevent_test::Watchdog watchdog;
   kevent::Queue queue;
