@@ -220,11 +220,18 @@ class Queue {
   std::size_t turn(unsigned least, const timespec* timeout, unsigned flags, std::error_code& error);
   std::size_t loop(const timespec* deadline, unsigned flags, std::error_code& error);
   static bool passed(const timespec& deadline, unsigned flags) noexcept;
-  // It may have taken the wake-up that stop() has sent to another thread.
   std::size_t once(unsigned least, std::error_code& error) {
-    const std::size_t count = turn(least, nullptr, 0, error);
-    if (slots_ != nullptr && stopped() && slots_->loops.load() > 0) wake();
-    return count;
+    // It may have taken the wake-up that stop() has sent to another thread, whether it returns or
+    // a callback throws.
+    struct PassOn {
+      Queue& queue;
+      ~PassOn() {
+        if (queue.slots_ != nullptr && queue.stopped() && queue.slots_->loops.load() > 0)
+          queue.wake();
+      }
+    };
+    const PassOn pass_on{*this};
+    return turn(least, nullptr, 0, error);
   }
   std::size_t once_throwing(unsigned least) {
     std::error_code error;

@@ -274,6 +274,30 @@ TEST(Queue, StopReachesAThreadThatRunsBesideOthers) {
   }
 }
 
+// One that is left by an exception, too.  Whichever of the two threads takes the wake-up.
+TEST(Queue, StopReachesAThreadBesideOneThatThrows) {
+  const kevent_test::Watchdog watchdog;
+  kevent::Queue queue;
+  const kevent::UserEvent thrower(queue, [] { throw 1; });
+  for (int round = 0; round < 100; ++round) {
+    kevent_test::Thread loop([&] {
+      try {
+        queue.run();
+      } catch (int) {
+      }
+    });
+    loop.AwaitAsleep();
+    thrower.notify();
+    queue.stop();
+    try {
+      queue.poll();
+    } catch (int) {
+    }
+    loop.Join();
+    queue.restart();
+  }
+}
+
 TEST(Queue, StopsFromACallbackAfterTheBatch) {
   const kevent_test::Watchdog watchdog;
   kevent::Queue queue;
