@@ -85,12 +85,22 @@ class AsioSource {
     asio::posix::stream_descriptor descriptor;
   };
 
+  // An exception of the function leaves io_context::run(), and the source goes on.
+  static void Run(const std::shared_ptr<State>& state) {
+    try {
+      kevent_drain_run(&state->drain);
+    } catch (...) {
+      if (state->drain.epoll_fd != -1) Wait(state);
+      throw;
+    }
+    if (state->drain.epoll_fd != -1) Wait(state);
+  }
+
   static void Wait(const std::shared_ptr<State>& state) {
     state->descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
                                  [state](const auto& error) {
                                    if (error || state->drain.epoll_fd == -1) return;
-                                   kevent_drain_run(&state->drain);
-                                   if (state->drain.epoll_fd != -1) Wait(state);
+                                   Run(state);
                                  });
   }
 
