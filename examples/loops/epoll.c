@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static int epoll_fd;
 static int ticks;
 
 static void die(const char *what) {
@@ -34,13 +35,13 @@ static int queue_with_a_timer(void) {
 static void tick(struct ukevent *events, unsigned num, void *drain) {
   for (unsigned i = 0; i < num; i++) ticks += 1 + (int)events[i].ret_data[0];
   printf("%d ticks\n", ticks);
-  if (ticks >= 5) kevent_drain_close(drain);
+  if (ticks >= 5) kevent_epoll_close(drain, epoll_fd);
 }
 
 int main(void) {
   int kev_fd = queue_with_a_timer();
-  int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   struct kevent_drain drain;
+  epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   if (epoll_fd == -1) die("epoll_create1");
   if (kevent_epoll_start(&drain, epoll_fd, kev_fd, tick, &drain) == -1) die("kevent_epoll_start");
   while (ticks < 5) {

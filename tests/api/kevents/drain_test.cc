@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 #include <kevent/loops/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <vector>
 
@@ -83,6 +85,29 @@ TEST(Drain, MayBeClosedByItsFunction) {
 }
 
 // What the loop sets on the descriptor that it watches is not the queue's.
+TEST(Drain, IsClosedForItsLoopThoughAChildOfForkHasACopy) {
+  Loop loop;
+  loop.Fill(1);
+  int gate[2];
+  ASSERT_EQ(pipe2(gate, O_CLOEXEC), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    char byte;
+    close(gate[1]);
+    _exit(static_cast<int>(read(gate[0], &byte, 1)));
+  }
+  EXPECT_TRUE(loop.IsReadable());
+  kevent_epoll_close(&loop.drain, loop.epoll);
+  kevent_epoll_close(&loop.drain, loop.epoll);
+  epoll_event ready;
+  EXPECT_EQ(epoll_wait(loop.epoll, &ready, 1, 0), 0);
+  close(gate[1]);
+  close(gate[0]);
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
 TEST(Drain, KeepsTheQueuesStatusFlags) {
   const Loop loop;
   ASSERT_EQ(fcntl(kevent_drain_fd(&loop.drain), F_SETFL, O_NONBLOCK), 0);
