@@ -249,7 +249,7 @@ class OfClosedNumbers : public Pool, public testing::WithParamInterface<int> {};
 TEST_P(OfClosedNumbers, HasNoBufferedWrite) {
   const std::vector<char> much(size_t{1} << 20, 'x');
   std::array<aiocb, 3> writes;
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 150; ++round) {
     auto file = std::make_unique<TemporaryFile>();
     const int number = file->fd();
     ASSERT_EQ(fcntl(number, F_SETFL, GetParam()), 0);
@@ -259,7 +259,7 @@ TEST_P(OfClosedNumbers, HasNoBufferedWrite) {
       ASSERT_EQ(aio_write(&writes[i]), 0);
     }
     // Some have begun, some have ended, and for some nobody has looked yet.
-    for (int spins = round * 10; spins > 0; --spins) sched_yield();
+    for (int spins = round * 20; spins > 0; --spins) sched_yield();
     file.reset();
     for (const aiocb& write : writes) EXPECT_NE(aio_error(&write), EINPROGRESS);
     const TemporaryFile stranger;
