@@ -43,7 +43,7 @@ std::string BesideThisProgram() {
        {here, absl::StrCat(here, "/.."), absl::StrCat(here, "/", KEVENT_LIBRARY_FROM_TOOLS)}) {
     for (const char* name : {kSoname, kLinkName}) {
       // By the name that stays when the library is replaced by a newer one.
-      const std::string found = absl::StrCat(RealPath(directory), "/", name);
+      std::string found = absl::StrCat(RealPath(directory), "/", name);
       if (access(found.c_str(), R_OK) == 0) return found;
     }
   }
