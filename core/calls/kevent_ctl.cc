@@ -161,7 +161,7 @@ int EventSet::ModifyRecord(uint32_t number, const ukevent& entry) {
     Pause(number);
   } else if (was_paused) {
     GoOn(number);
-  } else {
+  } else if (!record.ended) {
     TakeBack(number);
     ForgetFound(record);
   }

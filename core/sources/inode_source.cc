@@ -135,6 +135,8 @@ void Detach(EventSet& set, uint32_t number) {
 
 int Change(EventSet& set, uint32_t number, const ukevent& request) {
   Kevent& record = set.At(number);
+  // The file is gone, and the kernel's watch with it: what is left is to report that.
+  if (record.ended) return 0;
   const int mode = sys::FileMode(static_cast<int>(record.key.id));
   if (mode < 0) return mode;
   const bool directory = (mode & S_IFMT) == S_IFDIR;

@@ -41,6 +41,7 @@ static inline int kevent_uv_start(uv_loop_t *loop, struct kevent_uv *source, int
     return error;
   }
   source->handle.data = source;
+  /* It fails for a descriptor that another handle watches, which uv_poll_init has refused. */
   return uv_poll_start(&source->handle, UV_READABLE, &kevent_uv_readable);
 }
 

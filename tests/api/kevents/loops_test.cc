@@ -382,6 +382,29 @@ TEST_F(Loops, ChangesOfAFileAreCountedWhilePaused) {
   close(file);
 }
 
+// Its last event is kept, whatever is changed meanwhile.
+TEST_F(Loops, AFileThatGoesWhilePausedIsReportedAfterwards) {
+  std::string name = testing::TempDir() + "/kevent.XXXXXX";
+  const int file = mkstemp(name.data());
+  ASSERT_GE(file, 0);
+  const auto inode = [file](uint32_t event) {
+    return Request(KEVENT_INODE, static_cast<uint64_t>(file), event, KEVENT_REQ_DISPATCH);
+  };
+  ASSERT_EQ(Add(fd_, inode(KEVENT_INODE_MODIFY)), 0);
+  EXPECT_EQ(write(file, "x", 1), 1);
+  EXPECT_EQ(Take(fd_, 1, 1).size(), 1);
+  unlink(name.c_str());
+  close(file);
+  EXPECT_TRUE(Take(fd_).empty());
+  EXPECT_FALSE(Readable(fd_));
+  ASSERT_EQ(Control(fd_, KEVENT_CTL_MODIFY, inode(KEVENT_INODE_MODIFY)), 0);
+  ASSERT_EQ(Control(fd_, KEVENT_CTL_MODIFY, inode(KEVENT_INODE_MODIFY)), 0);
+  const auto events = Take(fd_, 1, 1);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_NE(events[0].ret_flags & KEVENT_RET_BROKEN, 0u);
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, inode(KEVENT_INODE_MODIFY)), -ENOENT);
+}
+
 // ---- The end of a connection ------------------------------------------------------
 
 // Each byte that was sent before the end can be read, by who reads when told to.
