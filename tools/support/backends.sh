@@ -23,15 +23,17 @@ one_at_a_time() {
   ) 9>"$backends_cache/lock"
 }
 
-# build_libkevent: into build/, as it is configured there.
-build_libkevent() {
-  configured build build/backends-configure.log &&
-    quietly build/backends-build.log cmake --build build -j "$(nproc)" --target kevent
-}
-
-# kevent_flags: for programs that link build/libkevent.so and are told at run time where it is.
+# For programs that link libkevent.so, which is not in their trees; LD_LIBRARY_PATH says where it is.
+library=$PWD/build/backends/library
 kevent_cflags=-I$PWD/include
-kevent_libs="-L$PWD/build -lkevent"
+kevent_libs="-L$library -lkevent"
+
+# The library alone: it takes less than what build/ is built of.
+build_libkevent() {
+  configured "$library" "$library-configure.log" -DKEVENT_BUILD_TESTS=OFF -DKEVENT_BUILD_TOOLS=OFF \
+    -DKEVENT_BUILD_EXAMPLES=OFF &&
+    quietly "$library-build.log" cmake --build "$library" -j "$(nproc)" --target kevent
+}
 
 # up_to_date DIR FILE...: whether it was built with these files as they are now.
 up_to_date() {
@@ -91,5 +93,5 @@ make_libev() (
 with_libev() {
   [[ $2 -nt $1 && $2 -nt $libev/built-with ]] ||
     quietly "$2.log" "${CXX:-c++}" -std=c++20 -O2 -g -Wall -Wextra -Wshadow -Werror -I. -Iinclude -isystem "$libev" \
-      -o "$2" "$1" "$libev/.libs/libev.a" -Lbuild -lkevent -Wl,-rpath,"$PWD/build"
+      -o "$2" "$1" "$libev/.libs/libev.a" -L"$library" -lkevent
 }
