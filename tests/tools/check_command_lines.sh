@@ -4,7 +4,7 @@
 # check_command_lines.sh PROGRAM=SOURCE[,SOURCE...]...
 # check_command_lines.sh --scripts
 #
-# How each program, or each script of tools/ and .ci/, takes its command line:
+# How each program, or each script of tools/, .ci/ and backends, takes its command line:
 #   - --help prints, to the standard output alone, a usage, a sentence on what the program
 #     does, and every option that the source knows; nothing else happens, status 0
 #   - an option that it does not know, an argument too many and a word for a number are
@@ -90,7 +90,7 @@ check() {
 if [[ ${1:-} == --scripts ]]; then
   while IFS= read -r -d '' script; do
     check "./$script" "$script"
-  done < <(find tools .ci -maxdepth 1 -type f -perm -u+x -print0 | sort -z)
+  done < <(find tools .ci {examples,tests,bench}/backends -maxdepth 1 -type f -perm -u+x -print0 | sort -z)
 else
   for argument in "$@"; do
     IFS=, read -r -a sources <<<"${argument#*=}"

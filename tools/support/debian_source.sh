@@ -29,7 +29,8 @@ debian_source() {
   rm -rf "$directory.new" "${apt:?}/$package"
   mkdir "$apt/$package" || return 1
   echo "Fetching the sources of $package ..."
-  if ! fetch_source "$apt" "$package" "$log"; then
+  if ! (cd "$apt/$package" && APT_CONFIG=$apt/apt.conf watched "$log" \
+    apt-get -q source --download-only --only-source "$package"); then
     tail -n 20 "$log"
     echo "apt-get cannot fetch the sources of $package (see above; is there a network?)"
     rm -f "$apt/updated"
@@ -38,16 +39,6 @@ debian_source() {
   quietly "$log" dpkg-source --no-check --extract "$apt/$package"/*.dsc "$directory.new" || return 1
   mv "$directory.new" "$directory"
 }
-
-# fetch_source APT PACKAGE LOG: the newest that the lists have, or that of the release itself:
-# a mirror may lag behind its lists.
-fetch_source() (
-  # shellcheck source=/dev/null
-  cd "$1/$2" && . /etc/os-release || exit 1
-  export APT_CONFIG=$1/apt.conf
-  watched "$3" apt-get -q source --download-only --only-source "$2" ||
-    watched "$3" apt-get -q source --download-only --only-source "$2/$VERSION_CODENAME"
-)
 
 # apt_of_sources DIR: a configuration for apt-get, beside which lie the state and the cache.  What
 # the system's says of proxies holds.
