@@ -29,16 +29,27 @@ debian_source() {
   rm -rf "$directory.new" "${apt:?}/$package"
   mkdir "$apt/$package" || return 1
   echo "Fetching the sources of $package ..."
-  if ! (cd "$apt/$package" && APT_CONFIG=$apt/apt.conf watched "$log" \
-    apt-get -q source --download-only --only-source "$package"); then
+  if fetch_source "$apt" "$package" "$log"; then
+    quietly "$log" dpkg-source --no-check --extract "$apt/$package"/*.dsc "$directory.new" || return 1
+  elif fetch_source "$apt" "$package" "$log" --tar-only; then
+    echo "Debian's changes to $package cannot be fetched: these are the sources before them."
+    mkdir "$directory.new" &&
+      tar -x -f "$apt/$package"/*.orig.tar.* -C "$directory.new" --strip-components=1 || return 1
+  else
     tail -n 20 "$log"
     echo "apt-get cannot fetch the sources of $package (see above; is there a network?)"
     rm -f "$apt/updated"
     return "$cannot"
   fi
-  quietly "$log" dpkg-source --no-check --extract "$apt/$package"/*.dsc "$directory.new" || return 1
   mv "$directory.new" "$directory"
 }
+
+# fetch_source APT PACKAGE LOG [OPTION]: apt-get compares what it fetches with the signed lists.
+fetch_source() (
+  cd "$1/$2" || exit 1
+  export APT_CONFIG=$1/apt.conf
+  watched "$3" apt-get -q source --download-only --only-source "${@:4}" "$2"
+)
 
 # apt_of_sources DIR: a configuration for apt-get, beside which lie the state and the cache.  What
 # the system's says of proxies holds.
