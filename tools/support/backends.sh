@@ -60,6 +60,7 @@ make_redis() {
 build_redis() {
   local parts=(examples/backends/ae_kevent.c examples/backends/apply include/kevent/kevent.h)
   if [[ ! -d $redis_epoll ]]; then
+    rm -rf "$redis_epoll.part"
     debian_source redis "$redis_epoll.part" || return
     echo "Building Redis with epoll ..."
     make_redis "$redis_epoll.part" || return 1
