@@ -52,6 +52,14 @@ class DeadlineHeap {
   bool empty() const { return *size_ == 0; }
   uint32_t size() const { return *size_; }
   const HeapEntry& top() const { return entries_[0]; }
+  // The entry after the top, or nullptr.
+  const HeapEntry* Second() const {
+    const HeapEntry* least = nullptr;
+    for (uint32_t i = FirstChild(0); i < FirstChild(0) + kArity && i < *size_; ++i) {
+      if (least == nullptr || entries_[i] < *least) least = &entries_[i];
+    }
+    return least;
+  }
   const HeapEntry& at(uint32_t position) const { return entries_[position]; }
 
   void Push(HeapEntry entry) { SiftUp((*size_)++, entry); }

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "core/timers/deadline_heap.h"
 #include "core/timers/setting.h"
@@ -53,6 +54,19 @@ class DeadlineRun {
   // The void entries count.
   uint32_t size() const { return state_.end - state_.first; }
   const HeapEntry& first() const { return At(state_.first); }
+
+  // The entry after the first one, or nullptr.  The first one moves up to it, so that the void
+  // entries between them are passed over once only.
+  const HeapEntry* Second() {
+    if (size() < 2) return nullptr;
+    const uint32_t first = state_.first;
+    while (IsVoid(At(state_.first + 1))) ++state_.first;
+    if (state_.first != first) {
+      At(state_.first) = std::exchange(At(first), HeapEntry());
+      places_.InRun(At(state_.first).slot(), RunPlace::At(state_.first & mask_));
+    }
+    return &At(state_.first + 1);
+  }
 
   // True if the entry can be appended.
   bool Takes(const HeapEntry& entry) const {

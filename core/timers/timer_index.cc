@@ -241,6 +241,33 @@ const HeapEntry* TimerIndex::EarliestAgreed(uint8_t axis) {
   }
 }
 
+// The near entry after the earliest one, or nullptr.
+const HeapEntry* TimerIndex::SecondNear(uint8_t axis) {
+  const Heap heap = this->heap(axis);
+  Run run = this->run(axis);
+  const auto earlier = [](const HeapEntry* a, const HeapEntry* b) {
+    return a == nullptr || (b != nullptr && *b < *a) ? b : a;
+  };
+  const HeapEntry* const in_heap = heap.empty() ? nullptr : &heap.top();
+  const HeapEntry* const in_run = run.empty() ? nullptr : &run.first();
+  if (in_run != nullptr && earlier(in_heap, in_run) == in_run)
+    return earlier(in_heap, run.Second());
+  return earlier(heap.Second(), in_run);
+}
+
+Nanoseconds TimerIndex::SecondAgreed(uint8_t axis) {
+  for (;;) {
+    const HeapEntry* second;
+    while ((second = SecondNear(axis)) != nullptr &&
+           !Agrees(axis, *second, SlotTable::At(second->slot()).word.axis_deadline())) {
+      Reindex(second->slot());
+    }
+    const Nanoseconds deadline = second == nullptr ? 0 : second->deadline();
+    if (!far(axis).ReachedBy(deadline == 0 ? kLatest : deadline)) return deadline;
+    CascadeUntil(axis, far(axis).start());
+  }
+}
+
 unsigned TimerIndex::CountNear() {
   unsigned count = 0;
   for (uint32_t i = 0; i < axis_count_; ++i) {

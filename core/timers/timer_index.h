@@ -139,6 +139,10 @@ class TimerIndex {
   // The earliest entry of all, with which its word agrees, or nullptr.
   const HeapEntry* EarliestAgreed(uint8_t axis);
 
+  // The deadline after that of the earliest entry, with which a word agrees; 0: there is none.
+  // Called after EarliestAgreed.
+  Nanoseconds SecondAgreed(uint8_t axis);
+
   // True if the word wants what the entry says.
   static bool Agrees(uint8_t axis, const HeapEntry& entry, AxisDeadline wanted) {
     return wanted.deadline() == entry.deadline() &&
@@ -275,6 +279,8 @@ class TimerIndex {
     return deadline.on_monotonic_axis() ? kMonotonicAxis
                                         : timer.axis.load(std::memory_order_relaxed);
   }
+
+  const HeapEntry* SecondNear(uint8_t axis);
 
   int Grow(uint8_t axis);
   Nanoseconds PlaceOnAxis(uint32_t slot, TimerSlot& timer, uint8_t axis, Nanoseconds deadline);

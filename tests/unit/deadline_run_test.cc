@@ -66,6 +66,14 @@ TEST(DeadlineRun, AgreesWithAList) {
     ASSERT_EQ(run.empty(), list.empty());
     if (list.empty()) continue;
     ASSERT_EQ(run.first().slot(), list.front().slot());
+    if (random() % 4 == 0) {
+      const HeapEntry* const second = run.Second();
+      ASSERT_EQ(second == nullptr, list.size() == 1);
+      if (second != nullptr) {
+        ASSERT_EQ(second->slot(), list[1].slot());
+      }
+      ASSERT_EQ(run.first().slot(), list.front().slot());
+    }
     size_t i = 0;
     run.ForEach([&](const HeapEntry& entry) {
       EXPECT_EQ(entry.slot(), list[i].slot());

@@ -327,6 +327,9 @@ class IndexLife {
       const HeapEntry* const agreed = index_.EarliestAgreed(axis);
       ASSERT_EQ(agreed == nullptr ? 0 : agreed->deadline(), earliest) << "axis " << int{axis};
       ASSERT_EQ(index_.Earliest(axis), agreed);
+      if (Below(2) == 0) {
+        ASSERT_EQ(index_.SecondAgreed(axis), Second(axis)) << "axis " << int{axis};
+      }
     }
     for (const ModelTimer& timer : timers_) ASSERT_EQ(index_.IsDue(timer.slot), IsDue(timer));
     const auto due = static_cast<unsigned>(Due().size());
@@ -401,6 +404,15 @@ class IndexLife {
       if (earliest == 0 || timer.deadline < earliest) earliest = timer.deadline;
     }
     return earliest;
+  }
+
+  // Of timers with one deadline, too.
+  uint64_t Second(uint8_t axis) const {
+    std::multiset<uint64_t> deadlines;
+    for (const ModelTimer& timer : timers_) {
+      if (timer.deadline_axis == axis && timer.deadline != 0) deadlines.insert(timer.deadline);
+    }
+    return deadlines.size() < 2 ? 0 : *std::next(deadlines.begin());
   }
 
   // Those that were deleted are members until the index has found out.
