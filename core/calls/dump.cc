@@ -66,6 +66,14 @@ const char* NameOf(AxisKind kind) {
   return "?";
 }
 
+void WriteMomentOrNothing(LineWriter& out, Nanoseconds moment) {
+  if (moment != 0) {
+    WriteMoment(out, moment);
+  } else {
+    out << "nothing";
+  }
+}
+
 void DumpTimer(LineWriter& out, const KernelTimer& timer) {
   const AxisKind kind = timer.kind.load();
   if (kind == AxisKind::kUnused) return;
@@ -73,11 +81,7 @@ void DumpTimer(LineWriter& out, const KernelTimer& timer) {
   out << "  ";
   WriteClock(out, timer.clock.load());
   out << ": " << NameOf(kind) << " " << timer.source.load() - 1 << ", armed for ";
-  if (const Nanoseconds moment = DeadlineOf(armed.value()); moment != 0) {
-    WriteMoment(out, moment);
-  } else {
-    out << "nothing";
-  }
+  WriteMomentOrNothing(out, DeadlineOf(armed.value()));
   out << (armed.told() ? "" : " (the kernel is not told yet)");
   Nanoseconds now;
   if (sys::Now(timer.clock.load(), &now) == 0) {
@@ -98,6 +102,14 @@ void Doorbell::Dump(LineWriter& out) const {
     out << "  the kernel refuses to be told of deadlines: error " << -refusal << "\n";
   }
   for (uint32_t i = 0; i < timer_count(); ++i) DumpTimer(out, timers_[i]);
+  second_.Dump(out);
+}
+
+void SecondTimer::Dump(LineWriter& out) const {
+  if (!exists()) return;
+  out << "  CLOCK_MONOTONIC: second timerfd " << number() << ", armed for ";
+  WriteMomentOrNothing(out, told());
+  out << "\n";
 }
 
 void Queue::Dump(LineWriter& out) {

@@ -22,7 +22,7 @@
 namespace kevent::core {
 
 // The role of an internal number in its queue: one of these, or the number of the axis whose
-// timerfd it is.
+// timerfd it is, the first one if there are two.
 enum : uint16_t {
   kRoleEpoll = 0x100,
   kRoleAlwaysReady = 0x101,
@@ -34,6 +34,7 @@ enum : uint16_t {
   kRoleMadeAndLeft = 0x107,  // as kRoleLeft, for a descriptor that was just made and has no mark
                              // yet
   kRoleTable = 0x108,        // of no queue: the pipe of one that was closed, kept for its lock
+  kRoleSecondTimer = 0x109,  // the second timerfd on the monotonic clock
 };
 
 class Registration {

@@ -23,7 +23,8 @@ class KeventHost {
   uint32_t number() const;
   int epoll() const;
   int always_ready() const;
-  uint32_t axis_count() const;
+  // The most members of the queue's epoll that are the engine's own.
+  uint32_t own_members() const;
   // The number of the engine's own members that make the descriptor readable, as its collector has
   // told them and read the clocks.
   unsigned ReadableMembers() const;

@@ -123,7 +123,7 @@ bool EventSet::WaitsForNextTurn(uint32_t epoll_index, uint32_t turn, uint64_t to
   const uint32_t bit = 1u << epoll_index;
   if (token == kAnnouncedOnce) return false;
   if (token == 0 || token == kAnnounced) {
-    if (++unknown->nameless > queue_->axis_count() + 1) unknown->come_round = true;
+    if (++unknown->nameless > queue_->own_members()) unknown->come_round = true;
     return false;
   }
   const auto generation = static_cast<uint32_t>(token >> 32);

@@ -159,7 +159,7 @@ void Collector::ReadClocks() {
     const auto axis = static_cast<uint8_t>(i);
     KernelTimer& timer = queue_.doorbell_.timer(axis);
     index_.Skip(axis);
-    if (index_.empty(axis) && timer.armed.Load().value() == 0) continue;
+    if (index_.empty(axis) && !queue_.doorbell_.IsSet(axis)) continue;
     const clockid_t clock = timer.clock.load(std::memory_order_relaxed);
     Nanoseconds now = 0;
     int error = 0;
@@ -272,6 +272,7 @@ unsigned Queue::ReadableMembers() const {
     const auto axis = static_cast<uint8_t>(i);
     if (doorbell_.timer(axis).IsReadable(index_.now(axis))) ++count;
   }
+  if (doorbell_.second_timer().HasCome(index_.now(kMonotonicAxis))) ++count;
   return count;
 }
 
@@ -308,8 +309,12 @@ bool Collector::Settle() {
     for (uint32_t i = 0; i < index_.axis_count(); ++i) {
       const auto axis = static_cast<uint8_t>(i);
       const HeapEntry* const top = index_.Earliest(axis);
-      const Nanoseconds next = top == nullptr ? 0 : top->deadline();
-      if (queue_.doorbell_.Rearm(axis, next, index_.now(axis), found_nothing)) relaxed = true;
+      NextDeadlines next = {top == nullptr ? 0 : top->deadline(), 0};
+      const Nanoseconds now = index_.now(axis);
+      if (queue_.doorbell_.UsesSecondDeadline(axis, next.first, now)) {
+        next.second = index_.SecondAgreed(axis);
+      }
+      if (queue_.doorbell_.Rearm(axis, next, now, found_nothing)) relaxed = true;
     }
     // An armer may have relied on an announcement or deadline that was just withdrawn or put off:
     // it has marked its timer before it looked (model: INBOX_NOT_LOOKED_AT_AGAIN).

@@ -189,8 +189,8 @@ void Doorbell::TakeAnnouncement(Members members) {
   if (members == Members::kOthers) return SwitchOff();
   UntilUnmoved(always_ready_, [this] {
     if (!OwnsEpoll()) return;
-    epoll_event found[kMaxAxes + 1];
-    const int count = sys::EpollTake(epoll(), found, timer_count() + 1);
+    epoll_event found[kMaxAxes + 2];
+    const int count = sys::EpollTake(epoll(), found, own_members());
     bool taken = false;
     for (int i = 0; i < count; ++i) taken = taken || found[i].data.u64 == kAnnouncedOnce;
     if (!taken) sys::EpollDelete(epoll(), always_ready());
@@ -216,7 +216,21 @@ void Doorbell::Lower(uint8_t index, Nanoseconds deadline) {
   if (!timer.armed.Load().told()) TellArmed(index);
 }
 
-bool Doorbell::Rearm(uint8_t index, Nanoseconds next, Nanoseconds now, bool found_nothing) {
+// The second timer is set after the first: one of them is always no later than the next deadline.
+bool Doorbell::Rearm(uint8_t index, const NextDeadlines& next, Nanoseconds now,
+                     bool found_nothing) {
+  if (index != kMonotonicAxis || (second_.told() == 0 && next.second == 0)) {
+    return SetLater(index, next.first, now, found_nothing);
+  }
+  const bool one_has_come =
+      second_.HasCome(now) || KernelTimer::HasCome(timers_[index].armed.Load(), now);
+  const bool covered = second_.Covers(next);
+  const bool later = SetLater(index, covered ? next.second : next.first, now, found_nothing);
+  if (!covered && one_has_come) NoteRefusal(second_.SetAhead(queue_, next));
+  return later;
+}
+
+bool Doorbell::SetLater(uint8_t index, Nanoseconds next, Nanoseconds now, bool found_nothing) {
   KernelTimer& timer = timers_[index];
   const uint64_t wanted = Earliness(next);
   KernelRegister::State seen = timer.armed.Load();
@@ -225,7 +239,12 @@ bool Doorbell::Rearm(uint8_t index, Nanoseconds next, Nanoseconds now, bool foun
       timer.alarm_fired.exchange(false, std::memory_order_seq_cst)) {
     spent = true;
   }
-  if (!spent && found_nothing && seen.value() != 0) spent = timer.IsReadableInVain();
+  if (!spent && found_nothing && seen.value() != 0) {
+    // After a wake-up in vain by the second timer, there is to be none by the first: it is put off
+    // before it has come, which the caller is told (model: PUT_OFF_WITHOUT_LOOKING_AGAIN).
+    const bool in_vain = index == kMonotonicAxis && second_.HasCome(now);
+    spent = in_vain ? seen.value() != wanted : timer.IsReadableInVain();
+  }
 
   // Only a timerfd stays readable.
   const bool stays = timer.kind.load(std::memory_order_acquire) != AxisKind::kCpuTime;
@@ -346,7 +365,7 @@ const char* Doorbell::CheckTimers() const {
     if (timer.ended.load() && kind != AxisKind::kCpuTime)
       return "a clock has ended that is no thread's";
   }
-  return nullptr;
+  return second_.Check();
 }
 
 }  // namespace kevent::core

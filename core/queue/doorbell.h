@@ -7,7 +7,9 @@
 // - the pipe, which is always ready: while it is switched on the queue is readable.  It announces
 //   what can be collected and no kernel timer tells of;
 // - a KernelTimer (core/queue/kernel_timer.h) for each clock: the queue becomes readable when the
-//   earliest deadline on that clock has come.
+//   earliest deadline on that clock has come;
+// - a SecondTimer (core/queue/second_timer.h) that takes turns with the monotonic one, if there was
+//   a descriptor for it.
 //
 // Other members of the epoll are descriptors that kevents watch, which the doorbell does not touch.
 //
@@ -67,6 +69,7 @@
 #include "core/descriptors/registry.h"
 #include "core/queue/kernel_timer.h"
 #include "core/queue/lifetime.h"
+#include "core/queue/second_timer.h"
 #include "core/timers/axis.h"
 #include "core/timers/clocks.h"
 
@@ -154,7 +157,20 @@ class alignas(64) Doorbell {
   int FindOrMakeTimer(const ClockPlan& plan, uint8_t* index, bool* made);
   void DropTimer(uint8_t index);
 
-  // Lists the timerfds, for a leader that holds; returns their number.
+  // Makes the second timer if it is lacking and can be had.  For collectors.
+  void MakeSecondTimer() { second_.Make(queue_, epoll()); }
+  const SecondTimer& second_timer() const { return second_; }
+
+  // The most members of the epoll that are the engine's own.
+  uint32_t own_members() const { return timer_count() + 1 + (second_.exists() ? 1 : 0); }
+
+  // True if a kernel timer is set on this clock.  For collectors.
+  bool IsSet(uint8_t index) const {
+    return timers_[index].armed.Load().value() != 0 ||
+           (index == kMonotonicAxis && second_.told() != 0);
+  }
+
+  // Lists the timerfds that armers lower, for a leader that holds; returns their number.
   unsigned TimersToPoll(pollfd* descriptors) const;
 
   // ---- Armers ----
@@ -244,10 +260,20 @@ class alignas(64) Doorbell {
   // that finds the queue readable in vain again and again.
   void WithdrawInVain(Members members);
 
+  // True if Rearm on this clock asks for the second of the next deadlines.  For collectors.
+  bool UsesSecondDeadline(uint8_t index, Nanoseconds next, Nanoseconds now) const {
+    if (index != kMonotonicAxis || next == 0 || !second_.exists()) return false;
+    const bool is_turn = second_.told() == next || second_.HasCome(now) ||
+                         KernelTimer::HasCome(timers_[index].armed.Load(), now);
+    // The leader sleeps on the first timer (model: LEFT_WHILE_HELD).
+    return is_turn && !held_.load();
+  }
+
   // Sets a timer to the next deadline, if the moment that it is set to has come by now or is later
   // than that.  Otherwise it stays: one wake-up in vain is cheaper than telling the kernel of every
-  // timer that was put off.  True if it was set later.  For collectors.
-  bool Rearm(uint8_t index, Nanoseconds next, Nanoseconds now, bool found_nothing);
+  // timer that was put off.  On the monotonic clock the next deadline may be left to the second
+  // timer.  True if the timer was set later.  For collectors.
+  bool Rearm(uint8_t index, const NextDeadlines& next, Nanoseconds now, bool found_nothing);
 
   // Held: the leader sleeps on the timers.
   bool held() const { return held_.load(); }
@@ -273,6 +299,7 @@ class alignas(64) Doorbell {
   static constexpr uint64_t kToStay = 2;
 
   void Lower(uint8_t index, Nanoseconds deadline);
+  bool SetLater(uint8_t index, Nanoseconds next, Nanoseconds now, bool found_nothing);
   void TellArmed(uint8_t index);
   void ArmSource(uint8_t index, Nanoseconds deadline);
   void NoteRefusal(int result);
@@ -335,6 +362,7 @@ class alignas(64) Doorbell {
   const Lifetime* lifetime_;
   std::atomic<int>* monotonic_timerfd_;
 
+  SecondTimer second_;
   KernelTimer timers_[kMaxAxes];
 };
 

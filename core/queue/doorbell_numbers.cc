@@ -50,6 +50,7 @@ int Doorbell::Open() {
 void Doorbell::Close() {
   const uint32_t count = timer_count();
   for (uint32_t i = 0; i < count; ++i) CloseSource(static_cast<uint8_t>(i));
+  second_.Close(queue_);
   CloseAlwaysReady();
   CloseNumber(&epoll_, kRoleEpoll);
   // From here on a call of dup2 itself closes a number that it has left open.
@@ -78,6 +79,8 @@ std::atomic<int>* Doorbell::NumberOf(uint16_t role) {
       return &epoll_;
     case kRoleAlwaysReady:
       return &always_ready_;
+    case kRoleSecondTimer:
+      return second_.place_of_number();
     default:
       return role < kMaxAxes ? &timers_[role].source : nullptr;
   }
@@ -101,7 +104,7 @@ int Doorbell::BeginMove(int fd, uint16_t role, int* to) {
 // An epoll knows its members by number as well: a timerfd becomes a member under the new number
 // before the old one goes.
 int Doorbell::FinishMove(int fd, uint16_t role, int to, int error) {
-  if (role < kMaxAxes) error = sys::EpollAdd(epoll(), to, EPOLLIN);
+  if (role < kMaxAxes || role == kRoleSecondTimer) error = sys::EpollAdd(epoll(), to, EPOLLIN);
   if (error != 0) {
     ReleaseDescriptor(to, queue_, role);
     return EBUSY;

@@ -77,7 +77,7 @@ const Queue& Of(const KeventHost* host) { return *static_cast<const Queue*>(host
 uint32_t KeventHost::number() const { return Of(this).number(); }
 int KeventHost::epoll() const { return Of(this).epoll(); }
 int KeventHost::always_ready() const { return Of(this).always_ready(); }
-uint32_t KeventHost::axis_count() const { return Of(this).axis_count(); }
+uint32_t KeventHost::own_members() const { return Of(this).own_members(); }
 unsigned KeventHost::ReadableMembers() const { return Of(this).ReadableMembers(); }
 void KeventHost::Recall() { Of(this).Recall(); }
 void KeventHost::RecallAll() { Of(this).RecallAll(); }

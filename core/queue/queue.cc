@@ -154,6 +154,8 @@ int Queue::AddTimerLocked(const ClockPlan& plan, uint64_t cookie, uint16_t flags
   *handle = HandOut(slot, index, cookie, flags);
   // A holding leader sleeps only on the timerfds that there were before.
   if (made) Recall();
+  // Collecting makes no descriptors.
+  if (index_.members(kMonotonicAxis) > 1) doorbell_.MakeSecondTimer();
   return 0;
 }
 

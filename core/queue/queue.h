@@ -119,6 +119,7 @@ class Queue : public KeventHost {
   // told them and read the clocks.
   unsigned ReadableMembers() const;
   uint32_t axis_count() const { return doorbell_.timer_count(); }
+  uint32_t own_members() const { return doorbell_.own_members(); }
 
   // ---- Timers ----
 

@@ -41,8 +41,8 @@ int Queue::Hold() {
     return -ENOMEM;
   }
   for (uint32_t i = 0; i < axis_count(); ++i) {
-    doorbell_.Rearm(static_cast<uint8_t>(i), index_.NextNotDue(static_cast<uint8_t>(i)),
-                    index_.now(static_cast<uint8_t>(i)), true);
+    const auto axis = static_cast<uint8_t>(i);
+    doorbell_.Rearm(axis, {index_.NextNotDue(axis), 0}, index_.now(axis), true);
   }
   // An armer that saw the queue announced and not held has told the kernel nothing, but it has
   // marked its timer before (model: HOLDS_WITHOUT_LOOKING_AGAIN).

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // Doorbell against an obvious model: whether the queue is announced, whether it is held, and the
-// deadline that each timer is set to.  The kernel is simulated, and in any of its calls another
-// thread may come between: an armer, or, where an armer makes the call, a collector or a dup2.
+// deadline that each timer is set to, the second one included.  The kernel is simulated, and in any
+// of its calls another thread may come between: an armer, or, where an armer makes the call, a
+// collector or a dup2.
 
 #include "core/queue/doorbell.h"
 
@@ -29,6 +30,7 @@ using kevent::core::ClockPlan;
 using kevent::core::Doorbell;
 using kevent::core::kMonotonicAxis;
 using kevent::core::Lifetime;
+using kevent::core::NextDeadlines;
 using Members = Doorbell::Members;
 namespace sys = kevent::sys;
 
@@ -44,6 +46,8 @@ struct Model {
   bool timer_announces = false;
   bool held = false;
   std::vector<uint64_t> armed;  // of each timer; 0: not at all
+  bool has_second = false;      // timer on the monotonic clock
+  uint64_t second = 0;          // as armed
 };
 
 // A doorbell, and the queue's part that it needs.
@@ -203,17 +207,38 @@ class DoorbellLife {
     });
   }
 
+  // The next deadlines; often what the second timer is set to.
+  NextDeadlines SomeDeadlines(uint8_t index, uint64_t now) {
+    if (Below(4) == 0) return {0, 0};
+    uint64_t next = now + 1 + Below(kSecond);
+    if (index == kMonotonicAxis && model_.second > now && Below(2) == 0) next = model_.second;
+    if (!bell_.UsesSecondDeadline(index, next, now) || Below(8) == 0) return {next, 0};
+    EXPECT_TRUE(index == kMonotonicAxis && model_.has_second && !model_.held);
+    return {next, next + (Below(2) == 0 ? Below(60 * kMicrosecond) : Below(kSecond))};
+  }
+
   void Rearm() {
     const uint8_t index = SomeTimer();
     const uint64_t now = Now(index);
-    const uint64_t next = Below(4) == 0 ? 0 : now + 1 + Below(kSecond);
+    const NextDeadlines next = SomeDeadlines(index, now);
+    const bool found_nothing = Below(2) == 0;
     uint64_t& armed = model_.armed[index];
     const uint64_t before = armed;
-    const bool spent = armed != 0 && armed <= now;
-    armed = spent ? next : Earlier(armed, next);
-    if (index == kMonotonicAxis && model_.timer_announces) armed = 1;
-    const bool later = spent && (next == 0 || next > before);
-    EXPECT_EQ(bell_.Rearm(index, next, now, Below(2) == 0), later);
+    const bool monotonic = index == kMonotonicAxis;
+    const bool has_come = armed != 0 && armed <= now;
+    const bool second_has_come = monotonic && model_.second != 0 && model_.second <= now;
+    const bool apart = next.second >= next.first + 30 * kMicrosecond;
+    const bool covered = monotonic && apart && model_.second == next.first;
+    const uint64_t wanted = covered ? next.second : next.first;
+    const bool spent = has_come || (second_has_come && found_nothing && armed != 0);
+    armed = spent ? wanted : Earlier(armed, wanted);
+    if (monotonic && model_.timer_announces) armed = 1;
+    if (monotonic && model_.has_second && !covered && (has_come || second_has_come)) {
+      const bool in_vain = next.first == 0 || model_.second < next.first;
+      if (apart || in_vain) model_.second = apart ? next.second : 0;
+    }
+    const bool later = spent && wanted != before && (wanted == 0 || wanted > before);
+    EXPECT_EQ(bell_.Rearm(index, next, now, found_nothing), later);
   }
 
   void Hold() {
@@ -230,11 +255,12 @@ class DoorbellLife {
   // A dup2 takes one of the numbers.
   void Move() {
     const uint16_t roles[] = {kevent::core::kRoleEpoll, kevent::core::kRoleAlwaysReady,
-                              kMonotonicAxis};
-    const uint16_t role = roles[Below(3)];
-    const int fd = role == kMonotonicAxis             ? monotonic()
-                   : role == kevent::core::kRoleEpoll ? bell_.epoll()
-                                                      : bell_.always_ready();
+                              kMonotonicAxis, kevent::core::kRoleSecondTimer};
+    const uint16_t role = roles[Below(model_.has_second ? 4 : 3)];
+    const int fd = role == kMonotonicAxis                   ? monotonic()
+                   : role == kevent::core::kRoleSecondTimer ? bell_.second_timer().number()
+                   : role == kevent::core::kRoleEpoll       ? bell_.epoll()
+                                                            : bell_.always_ready();
     if (role == kevent::core::kRoleAlwaysReady) model_.timer_announces = false;
     EXPECT_EQ(bell_.Move(fd, role, [](int) { return 0; }), 0);
     left_.push_back(fd);
@@ -267,11 +293,27 @@ class DoorbellLife {
   }
 
   void Make() {
+    if (Below(4) == 0) return MakeSecond();
     uint8_t index;
     bool made;
     ASSERT_EQ(bell_.FindOrMakeTimer(kPlans[Below(std::size(kPlans))], &index, &made), 0);
     if (index == model_.armed.size()) model_.armed.push_back(0);
     if (made) model_.armed[index] = 0;
+    Compare();
+  }
+
+  // For lack of a descriptor, of memory or of a place in the epoll it is made another time.
+  void MakeSecond() {
+    const size_t before = Sim().open_descriptors();
+    const bool fails = !model_.has_second && Below(2) == 0;
+    if (fails) Sim().FailCall(1 + static_cast<int>(Below(5)), EMFILE);
+    bell_.MakeSecondTimer();
+    const bool failed = fails && !Sim().failure_pending();
+    Sim().FailCall(0, 0);
+    const bool exists = bell_.second_timer().exists();
+    ASSERT_TRUE(exists || failed);
+    ASSERT_EQ(Sim().open_descriptors(), before + (exists && !model_.has_second ? 1 : 0));
+    model_.has_second = exists;
     Compare();
   }
 
@@ -323,6 +365,16 @@ class DoorbellLife {
       if (armed != 0 && armed <= Now(i)) readable = true;
       ASSERT_EQ(bell_.timer(i).IsReadable(Now(i)), armed != 0 && armed <= Now(i));
     }
+    ASSERT_EQ(bell_.second_timer().exists(), model_.has_second);
+    ASSERT_EQ(bell_.second_timer().told(), model_.second);
+    ASSERT_EQ(bell_.own_members(), model_.armed.size() + (model_.has_second ? 2 : 1));
+    if (model_.has_second) {
+      const uint64_t second = model_.second;
+      ASSERT_EQ(Sim().File(bell_.second_timer().number())->moment, second);
+      const bool has_come = second != 0 && second <= Now(kMonotonicAxis);
+      ASSERT_EQ(bell_.second_timer().HasCome(Now(kMonotonicAxis)), has_come);
+      readable = readable || has_come;
+    }
     ASSERT_EQ(Sim().Readable(bell_.epoll()), readable);
     ASSERT_TRUE(Sim().violations.empty()) << Sim().violations.front();
   }
@@ -354,11 +406,11 @@ TEST(Doorbell, ATimerThatAnnouncesIsNotSetLater) {
   EXPECT_FALSE(Sim().failure_pending());
   EXPECT_TRUE(Sim().Readable(bell.epoll()));
   const uint64_t now = Sim().Now(CLOCK_MONOTONIC);
-  bell.Rearm(kMonotonicAxis, now + kSecond, now, false);
+  bell.Rearm(kMonotonicAxis, {now + kSecond, 0}, now, false);
   EXPECT_TRUE(Sim().Readable(bell.epoll()));
   EXPECT_EQ(bell.Check(), nullptr) << bell.Check();
   bell.Withdraw(Members::kOwn);
-  bell.Rearm(kMonotonicAxis, now + kSecond, now, false);
+  bell.Rearm(kMonotonicAxis, {now + kSecond, 0}, now, false);
   EXPECT_FALSE(Sim().Readable(bell.epoll()));
 }
 

@@ -205,7 +205,10 @@ void Simulation::ReplaceBehindBack(int fd) {
 void Simulation::Fork(bool run_handlers) {
   // The child has a table of its own, and shares the files with a parent that
   // is not simulated any further.
-  for (const auto& [number, file] : table_) file->parent_has_it = true;
+  for (const auto& [number, file] : table_) {
+    file->parent_has_it = true;
+    of_parents_.push_back(file);
+  }
   for (const Mapping& mapping : mappings_) {
     if (mapping.wiped) std::memset(mapping.pages, 0, mapping.bytes);
   }
@@ -454,6 +457,7 @@ int ArmTimerfd(int timerfd, uint64_t moment, bool until_clock_set) {
     Violation("arms a descriptor that is no timerfd");
     return -EINVAL;
   }
+  if (Sim().arming_refused != 0) return -Sim().arming_refused;
   const bool cancelled = file->clock_was_set && until_clock_set;
   file->moment = moment;
   file->until_clock_set = until_clock_set;

@@ -143,6 +143,7 @@ class Simulation {
   // The n-th call from now that can fail fails with this errno.
   void FailCall(int n, int error) { fail_in_ = n, fail_with_ = error; }
   bool failure_pending() const { return fail_in_ > 0; }
+  int arming_refused = 0;  // of timerfds, by a sandbox with this errno
   size_t mapped_bytes = 0;
   std::string written;                  // to whatever descriptor
   std::vector<std::string> violations;  // what no correct engine does
@@ -171,6 +172,8 @@ class Simulation {
     bool thread_ended = false;
   };
   std::map<int, std::shared_ptr<SimulatedFile>> table_;
+  // Epolls know them by their addresses, which no other file may get.
+  std::vector<std::shared_ptr<SimulatedFile>> of_parents_;
   std::vector<Mapping> mappings_;
   std::map<int, Alarm> alarms_;
   std::vector<int> fired_alarms_;

@@ -98,6 +98,10 @@ takes_all=("${watching[@]}" -DFIRST_OF_SECOND=2 -DMAX_NR=2)
 takes_one=("${watching[@]}" -DFIRST_OF_SECOND=1 -DMAX_NR=1)
 batch=(-DTIMERS=2 -DBATCH=1 -DFIRST_OF_SECOND=1 -DMAX_NR=1)
 later_first=(-DTIMERS=2 -DBATCH=2 -DFIRST_OF_SECOND=1)
+# Collectors have a second kernel timer.
+second=(-DSECOND_TIMER)
+second_and_two=("${second[@]}" -DBOTH -DTIMERS=2)
+second_while_held=("${second[@]}" -DTIMERS=2 -DBATCH=1 -DFIRST_OF_SECOND=2 -DMIN_NR=2 -DMAX_NR=2)
 two_to_come=(-DARMERS_OF_TWO -DTIMERS=2 -DFIRST_OF_SECOND=2 -DMIN_NR=2 -DMAX_NR=2)
 
 first() {
@@ -116,6 +120,9 @@ first() {
   finds MARK_IS_CLEARED_LAST "${thrice[@]}"
   holds watching_takes_all "${takes_all[@]}"
   finds WITHDRAWAL_IS_FORGOTTEN "${takes_all[@]}"
+  holds second_timer_one_armer_thrice "${second[@]}" "${thrice[@]}"
+  holds second_timer_close "${second[@]}" -DCLOSE
+  finds_deep LEFT_TO_A_TIMER_NOT_TOLD "${second[@]}" "${thrice[@]}"
 }
 
 second() {
@@ -133,6 +140,10 @@ second() {
   finds CLAIM_DOES_NOT_COMPARE -DDELETE
   finds LIFE_IS_NOT_ASKED_FOR -DDELETE
   finds DELETE_DOES_NOT_DISARM -DDELETE
+  holds second_timer_two_timers "${second_and_two[@]}"
+  holds second_timer_while_held "${second_while_held[@]}"
+  finds_deep PUT_OFF_WITHOUT_LOOKING_AGAIN "${second_and_two[@]}"
+  finds_deep LEFT_WHILE_HELD "${second_while_held[@]}"
 }
 
 # The largest, only where there is time.

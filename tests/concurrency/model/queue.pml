@@ -7,6 +7,9 @@
  *
  * Time is 1, then 2; a deadline 1 (past), 2 (to come), NEVER, or 0 (none).  Names
  * of steps are those of the functions in core/.
+ *
+ * With SECOND_TIMER collectors have a second timer, which they set and leave deadlines to
+ * whenever they like; time begins at 0 then, so that both timers may come one after the other.
  */
 
 #ifndef TIMERS
@@ -23,7 +26,11 @@
 #endif
 
 #define NEVER 3
+#ifdef SECOND_TIMER
+byte now = 0;
+#else
 byte now = 1;
+#endif
 
 /* core/timers/setting.h, core/timers/slot_table.h: the word, replaced by one swap; `life` is
  * odd while the timer lives. */
@@ -49,6 +56,7 @@ typedef Register {
 Register armed;     /* deadline; 0: none */
 Register announced; /* 1: the always-ready member is reported by the epoll */
 byte timerfd;
+byte ahead;  /* SecondTimer::told_: written under the lock, by a call to the kernel */
 bool member;
 
 bool held;
@@ -62,7 +70,8 @@ bool woken[COLLECTORS]; /* Sleeper::woken */
 bool deleted;     /* timer_delete of life 1 of slot 0 has returned */
 byte ended;       /* collectors that were told EBADF */
 
-#define READABLE (member || (timerfd != 0 && timerfd <= now))
+#define HAS_COME(deadline, at) ((deadline) != 0 && (deadline) <= (at))
+#define READABLE (member || HAS_COME(timerfd, now) || HAS_COME(ahead, now))
 #define EARLIER(a, b) ((a) != 0 && ((b) == 0 || (a) < (b)))
 
 /* A thread that a handler has interrupted makes no step until it returns. */
@@ -367,34 +376,102 @@ inline Claim(t) {
   fi
 }
 
+/* The deadline after that of the top, which is left to the second timer; if there is none, the
+ * engine leaves nothing to that. */
+inline After() {
+  d_step {
+    after = 0; i = 0;
+    do
+    :: i < TIMERS ->
+       if
+       :: i != top && slot[i].entry > clock && EARLIER(slot[i].entry, after) -> after = slot[i].entry
+       :: else
+       fi;
+       i++
+    :: else -> break
+    od;
+    i = 0
+  }
+}
+
+#ifdef LEFT_WHILE_HELD
+#define MAY_LEAVE true
+#else
+#define MAY_LEAVE !held
+#endif
+
+/* What the first timer is set to: the next deadline, or the one after that. */
+inline LeaveToSecond() {
+  in_vain = HAS_COME(ahead, clock) && claimed == 0;
+  second_came = HAS_COME(ahead, clock);
+  if
+  :: next != 0 && MAY_LEAVE ->
+     if
+#ifndef LEFT_TO_A_TIMER_NOT_TOLD
+     :: ahead = next; second_came = false
+#endif
+     :: skip
+     fi;
+     After();
+     if
+#ifdef LEFT_TO_A_TIMER_NOT_TOLD
+     :: true -> next = after
+#else
+     :: ahead == next -> next = after
+#endif
+     :: skip
+     fi
+  :: else
+  fi
+}
+
 inline Rearm() {
   if
   :: top == TIMERS -> next = 0
   :: else -> next = slot[top].entry
   fi;
+#ifdef SECOND_TIMER
+  LeaveToSecond();
+#endif
   do
-  :: atomic { value = armed.value; count = armed.count; spent = (value != 0 && value <= clock) }
+  :: atomic {
+       value = armed.value; count = armed.count; come = HAS_COME(value, clock);
+       spent = come;
+#ifdef SECOND_TIMER
+       spent = spent || (in_vain && value != 0 && value != next)
+#endif
+     }
      if
      :: !spent -> atomic { Raise(armed, next) } break
      :: else ->
         atomic {
           if
           :: armed.value == value && armed.count == count ->
-             armed.value = next; armed.told = false; armed.promised = true;
+             armed.value = next; armed.told = false; armed.promised = come;
              armed.count = (armed.count + 1) % 16; break
-          :: else
+          :: else -> in_vain = false
           fi
         }
      fi
   od;
   if
+#ifdef PUT_OFF_WITHOUT_LOOKING_AGAIN
+  :: come -> relaxed = true
+#else
   :: spent -> relaxed = true
+#endif
   :: else
   fi;
   if
   :: !armed.told -> TellArmed()
   :: else
+  fi;
+#ifdef SECOND_TIMER
+  if
+  :: second_came -> ahead = 0
+  :: else
   fi
+#endif
 }
 
 inline Withdraw() {
@@ -442,6 +519,7 @@ inline Settle() {
         :: else ->
            if
            :: armed.value != 0 && armed.told && armed.value <= clock
+           :: HAS_COME(ahead, clock)
            :: else -> Announce()
            fi
         fi;
@@ -565,7 +643,11 @@ mtype = { LOOKS, LEADS, HOLDS, FOLLOWS, ENDS };
 /* kevent_get_events again and again, each for `min` completions. */
 proctype Collector(byte me; byte min) {
   byte i, top, seen, value, count, old_deadline, old_setting, life_seen, claimed, clock, next, due;
-  bool spent, relaxed, withdrawn, taken, left, unmarked, marked, claim_failed;
+#ifdef SECOND_TIMER
+  byte after;
+  bool second_came;
+#endif
+  bool in_vain, come, spent, relaxed, withdrawn, taken, left, unmarked, marked, claim_failed;
   mtype role;
   do
   :: Lock();
@@ -642,6 +724,23 @@ proctype BatchArmer(byte first; byte second) {
   ArmedBoth(first, second)
 }
 
+/* Sets two timers, one after the other, disarms them, and sets the second anew. */
+proctype ArmerOfBoth() {
+  byte value, count, old_deadline, old_setting, t, d, step;
+  bool tell, lives;
+  bool interruptible = false;
+  do
+  :: step < 5 ->
+     d_step {
+       t = (step == 0 || step == 2 -> 0 : 1);
+       d = (step == 2 || step == 3 -> 0 : t + 1);
+       step++
+     }
+     SetTimer(t, d, 1)
+  :: else -> break
+  od
+}
+
 /* Sets the first timer to a moment that never comes, and is interrupted. */
 proctype InterruptedArmer() provided (!handler_runs && !victim_left) {
   byte value, count, old_deadline, old_setting;
@@ -665,7 +764,12 @@ proctype Handler() {
 
 proctype LeavingHandler() { atomic { !signals_blocked && !handler_runs -> victim_left = true } }
 
-proctype Clock() { now = 2 }
+proctype Clock() {
+#ifdef SECOND_TIMER
+  now = 1;
+#endif
+  now = 2
+}
 
 /* DropName: the last pin would close the numbers. */
 proctype Closer() {
@@ -729,6 +833,8 @@ init {
 #elif defined(ARMERS_OF_TWO)
     run Armer(0, 1, NO_MORE, NO_MORE);
     run Armer(1, FIRST_OF_SECOND, NO_MORE, NO_MORE);
+#elif defined(BOTH)
+    run ArmerOfBoth();
 #elif defined(BATCH)
     run BatchArmer(BATCH, FIRST_OF_SECOND);
 #elif defined(HANDLER)
