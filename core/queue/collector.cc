@@ -159,7 +159,7 @@ void Collector::ReadClocks() {
     const auto axis = static_cast<uint8_t>(i);
     KernelTimer& timer = queue_.doorbell_.timer(axis);
     index_.Skip(axis);
-    if (index_.empty(axis) && !queue_.doorbell_.IsSet(axis)) continue;
+    if (index_.empty(axis) && timer.armed.Load().value() == 0) continue;
     const clockid_t clock = timer.clock.load(std::memory_order_relaxed);
     Nanoseconds now = 0;
     int error = 0;

@@ -365,6 +365,9 @@ const char* Doorbell::CheckTimers() const {
     if (timer.ended.load() && kind != AxisKind::kCpuTime)
       return "a clock has ended that is no thread's";
   }
+  if (second_.told() != 0 && timers_[kMonotonicAxis].armed.Load().value() == 0) {
+    return "the second timer is set, and the first one is not";
+  }
   return second_.Check();
 }
 

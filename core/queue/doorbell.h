@@ -49,6 +49,7 @@
 // - the timer announces only what is announced, and then it is in the past;
 // - an open queue has epoll, pipe and monotonic timer, and each timer in use has a kernel object;
 // - `ended` is true only for a clock of CPU time;
+// - the second timer is set only while the first one is, so that a collector reads the clock;
 // - numbers that were closed are gone.
 //
 // No lock is taken here.  Unless its comment says that it is for collectors, a function is
@@ -163,12 +164,6 @@ class alignas(64) Doorbell {
 
   // The most members of the epoll that are the engine's own.
   uint32_t own_members() const { return timer_count() + 1 + (second_.exists() ? 1 : 0); }
-
-  // True if a kernel timer is set on this clock.  For collectors.
-  bool IsSet(uint8_t index) const {
-    return timers_[index].armed.Load().value() != 0 ||
-           (index == kMonotonicAxis && second_.told() != 0);
-  }
 
   // Lists the timerfds that armers lower, for a leader that holds; returns their number.
   unsigned TimersToPoll(pollfd* descriptors) const;

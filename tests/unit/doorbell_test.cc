@@ -503,6 +503,16 @@ TEST(Doorbell, ABrokenInvariantIsSeen) {
   EXPECT_STREQ(bell.Check(), "a timer is in use that is not counted");
   bell.timer(7).kind = AxisKind::kUnused;
 
+  bell.MakeSecondTimer();
+  const uint64_t now = Sim().Now(CLOCK_MONOTONIC);
+  bell.NotifyAt(kMonotonicAxis, now + 1);
+  bell.Rearm(kMonotonicAxis, {now + 2, now + kSecond}, now + 1, false);
+  EXPECT_NE(bell.second_timer().told(), 0u);
+  EXPECT_EQ(bell.Check(), nullptr);
+  timer.armed.Reset();
+  EXPECT_STREQ(bell.Check(), "the second timer is set, and the first one is not");
+  timer.armed.RaiseTo(kevent::core::Earliness(now + 2));
+
   Sim().FailCall(1, ENOMEM);
   bell.Announce();
   EXPECT_EQ(bell.Check(), nullptr);
