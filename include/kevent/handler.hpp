@@ -68,8 +68,11 @@ class SlotOwner {
   void renew() const noexcept {
     if (slot_ != nullptr) Slots::renew(*slot_);
   }
+  // The callback that this waits for may use the object: so what it reads is cleared afterwards.
   void reset(bool wait = true) noexcept {
-    if (slot_ != nullptr) Slots::give_up(*std::exchange(slot_, nullptr), wait);
+    if (slot_ == nullptr) return;
+    Slots::give_up(*slot_, wait);
+    slot_ = nullptr;
   }
 
  private:

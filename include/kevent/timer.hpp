@@ -69,14 +69,16 @@ class BasicTimer {
   BasicTimer(BasicTimer&& other) noexcept
       : id_(std::exchange(other.id_, detail::no_timer())), slot_(std::move(other.slot_)) {}
   BasicTimer& operator=(BasicTimer&& other) noexcept {
-    BasicTimer old(std::move(other));
-    std::swap(id_, old.id_);
-    std::swap(slot_, old.slot_);
+    if (this == &other) return *this;
+    remove(true);
+    id_ = std::exchange(other.id_, detail::no_timer());
+    slot_ = std::move(other.slot_);
     return *this;
   }
   // Waits while another thread runs its callback, and not in the callback itself.
   ~BasicTimer() { remove(true); }
-  // The same, but never waits: the callback is destroyed when it has returned.
+  // The same, but never waits: the callback is destroyed when it has returned, and must not use the
+  // timer meanwhile.
   void abandon() noexcept { remove(false); }
 
   timer_t id() const noexcept { return id_; }
@@ -206,8 +208,9 @@ class BasicTimer {
     return value;
   }
   void remove(bool wait) noexcept {
-    if (*this) kevent_timer_delete(std::exchange(id_, detail::no_timer()));
+    // First its callback, which may set the timer until it has returned.
     slot_.reset(wait);
+    if (*this) kevent_timer_delete(std::exchange(id_, detail::no_timer()));
   }
 
   timer_t id_ = detail::no_timer();

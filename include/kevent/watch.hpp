@@ -33,16 +33,18 @@ class Watch {
         forks_(other.forks_),
         slot_(std::move(other.slot_)) {}
   Watch& operator=(Watch&& other) noexcept {
-    Watch old(std::move(other));
-    std::swap(home_, old.home_);
-    std::swap(request_, old.request_);
-    std::swap(forks_, old.forks_);
-    std::swap(slot_, old.slot_);
+    if (this == &other) return *this;
+    remove(true);
+    home_ = std::move(other.home_);
+    request_ = other.request_;
+    forks_ = other.forks_;
+    slot_ = std::move(other.slot_);
     return *this;
   }
   // Waits while another thread runs its callback, and not in the callback itself.
   ~Watch() { remove(true); }
-  // The same, but never waits: the callback is destroyed when it has returned.
+  // The same, but never waits: the callback is destroyed when it has returned, and must not use the
+  // watch meanwhile.
   void abandon() noexcept { remove(false); }
 
   // True while the watch is registered, and after its only event was reported.
@@ -79,10 +81,11 @@ class Watch {
 
  private:
   void remove(bool wait) noexcept {
+    // First its callback, which may change the watch until it has returned.
+    slot_.reset(wait);
     // In a child of fork the kevent is gone with the parent's queue.
     if (home_ && forks_ == forks.load(std::memory_order_relaxed)) control(KEVENT_CTL_REMOVE);
     home_ = SlotsRef();
-    slot_.reset(wait);
   }
 
   std::uint32_t forks_ = 0;

@@ -4,6 +4,7 @@
 // the other events when a callback throws.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -442,6 +443,53 @@ TEST(Callbacks, AnExceptionLeavesItsObjectReady) {
   event.notify();
   EXPECT_EQ(queue.run_once() + queue.poll(), 1U);
   EXPECT_EQ(runs, 2);
+}
+
+// Another thread destroys the object meanwhile, or assigns to it: it waits, and what the callback
+// does to the object until it returns is no error.
+TEST(Callbacks, SetTheirOwnObjects) {
+  kevent::Queue queue;
+  std::atomic<int> calls{0};
+  std::atomic<int> errors{0};
+  std::vector<std::unique_ptr<kevent_test::Thread>> runners;
+  for (int i = 0; i < 3; ++i) {
+    runners.push_back(std::make_unique<kevent_test::Thread>([&] {
+      while (!queue.stopped()) {
+        try {
+          queue.run();
+        } catch (const std::exception&) {
+          ++errors;
+        }
+      }
+    }));
+  }
+  constexpr int kObjects = 2000;
+  std::array<int, 2> ends;
+  ASSERT_EQ(pipe(ends.data()), 0);
+  ASSERT_EQ(write(ends[1], "x", 1), 1);
+  for (int i = 0; i < kObjects; ++i) {
+    kevent::Timer timer(queue, [&] {
+      ++calls;
+      timer.expires_after(1us);
+    });
+    kevent::DescriptorWatch watch(
+        queue, ends[0], kevent::Interest::kRead,
+        [&] {
+          ++calls;
+          watch.modify(kevent::Interest::kRead);
+        },
+        kevent::Trigger::kOnce);
+    timer.expires_after(0us);
+    const int before = calls;
+    while (calls < before + i % 4) std::this_thread::yield();
+    if (i % 2 != 0) timer = kevent::Timer();
+    if (i % 3 != 0) watch = kevent::DescriptorWatch();
+  }
+  queue.stop();
+  runners.clear();
+  EXPECT_EQ(errors, 0);
+  EXPECT_GT(calls, kObjects);
+  for (const int end : ends) close(end);
 }
 
 TEST(Callbacks, MayRunTheQueue) {
