@@ -87,13 +87,14 @@ class AsioSource {
 
   // An exception of the function leaves io_context::run(), and the source goes on.
   static void Run(const std::shared_ptr<State>& state) {
+    int events;
     try {
-      kevent_drain_run(&state->drain);
+      events = kevent_drain_run(&state->drain);
     } catch (...) {
       if (state->drain.epoll_fd != -1) Wait(state);
       throw;
     }
-    if (state->drain.epoll_fd != -1) Wait(state);
+    if (events != -1 && state->drain.epoll_fd != -1) Wait(state);
   }
 
   static void Wait(const std::shared_ptr<State>& state) {

@@ -38,7 +38,7 @@ struct kevent_drain {
 };
 
 /* Opens a drain of the queue kev_fd, which stays the caller's and outlives it: 0, or -1 with the
- * errno of epoll_create1(2) or epoll_ctl(2). */
+ * errno of kevent_get_events(3), epoll_create1(2) or epoll_ctl(2). */
 static inline int kevent_drain_open(struct kevent_drain *drain, int kev_fd,
                                     kevent_batch_function *function, void *argument) {
   struct epoll_event interest;
@@ -47,6 +47,9 @@ static inline int kevent_drain_open(struct kevent_drain *drain, int kev_fd,
   drain->kev_fd = kev_fd;
   drain->function = function;
   drain->argument = argument;
+  drain->epoll_fd = -1;
+  /* Collects nothing: what is no queue is refused here, and not each time that it is readable. */
+  if (kevent_get_events(kev_fd, 0, 0, NULL, NULL, 0) == -1) return -1;
   drain->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   if (drain->epoll_fd == -1) return -1;
   if (epoll_ctl(drain->epoll_fd, EPOLL_CTL_ADD, kev_fd, &interest) == 0) return 0;
@@ -64,7 +67,8 @@ static inline int kevent_drain_fd(const struct kevent_drain *drain) { return dra
 
 /* Hands over what can be collected, in batches of 64, at most 16 of them: a loop is to come to its
  * other descriptors, and finds this one readable again.  Returns the number of events, which may be
- * 0, or -1 with the errno of kevent_get_events(3). */
+ * 0, or -1 with the errno of kevent_get_events(3): the queue is no more, and the loop is to cease
+ * to watch the drain, which would stay readable. */
 static inline int kevent_drain_run(struct kevent_drain *drain) {
   enum { batch = 64, batches = 16 };
   struct ukevent events[batch];

@@ -18,8 +18,8 @@ struct kevent_libev {
 
 static inline void kevent_libev_readable(struct ev_loop *loop, ev_io *io, int events) {
   struct kevent_libev *source = (struct kevent_libev *)io->data;
-  (void)loop, (void)events;
-  kevent_drain_run(&source->drain);
+  (void)events;
+  if (kevent_drain_run(&source->drain) == -1) ev_io_stop(loop, io);
 }
 
 /* Begins to hand over the events of the queue kev_fd, in the loop: 0, or -1 and errno. */

@@ -19,7 +19,7 @@ struct kevent_libevent {
 static inline void kevent_libevent_readable(evutil_socket_t fd, short events, void *argument) {
   struct kevent_libevent *source = (struct kevent_libevent *)argument;
   (void)fd, (void)events;
-  kevent_drain_run(&source->drain);
+  if (kevent_drain_run(&source->drain) == -1) event_del(source->event);
 }
 
 /* Ends what kevent_libevent_start has begun.  May be called by the function. */

@@ -20,7 +20,7 @@ struct kevent_uv {
 static inline void kevent_uv_readable(uv_poll_t *handle, int status, int events) {
   struct kevent_uv *source = (struct kevent_uv *)handle->data;
   (void)events;
-  if (status == 0) kevent_drain_run(&source->drain);
+  if (status == 0 && kevent_drain_run(&source->drain) == -1) uv_poll_stop(handle);
 }
 
 static inline void kevent_uv_closed(uv_handle_t *handle) {

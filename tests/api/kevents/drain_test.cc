@@ -119,6 +119,13 @@ TEST(Drain, SaysWhatIsWrong) {
   EXPECT_EQ(kevent_drain_open(&drain, -1, &Loop::Batch, nullptr), -1);
   EXPECT_EQ(errno, EBADF);
   EXPECT_EQ(drain.epoll_fd, -1);
+  // What is no queue would be readable for ever, and hand nothing over.
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  EXPECT_EQ(kevent_drain_open(&drain, ends[0], &Loop::Batch, nullptr), -1);
+  EXPECT_EQ(errno, EINVAL);
+  EXPECT_EQ(drain.epoll_fd, -1);
+  for (const int end : ends) close(end);
   Queue queue;
   ASSERT_EQ(kevent_drain_open(&drain, queue.fd(), &Loop::Batch, nullptr), 0);
   queue.Close();
