@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# kevrun.sh KEVRUN LIBRARY PROGRAM STATIC: kevrun runs what can be reached in its own place, with
+# kevrun.sh KEVRUN LIBRARY PROGRAM STATIC LINKED: kevrun runs what can be reached in its own place, with
 # the library beside what LD_PRELOAD has, and refuses the rest, with a reason and a status.
 # PROGRAM says "works" where it has the library.
 
 set -euo pipefail
 
-kevrun=$1 library=$2 program=$3 static=$4
+kevrun=$1 library=$2 program=$3 static=$4 linked=$5
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 chmod 755 "$directory"
@@ -59,9 +59,16 @@ PATH=$(dirname "$program"):$directory:$PATH
 run 0 '^works$' script
 run 0 '^works$' ./script_by_env
 run 0 "is a script, run by $program\$" --check script_by_script
+echo 'echo "by the shell: $0 $1"' >lineless
+chmod +x lineless
+run 0 '^by the shell: ./lineless one$' ./lineless one
+run 0 'is a script, run by /bin/sh$' --check lineless
 run 0 'calls POSIX timers: timer_create' --check "$program"
 run 0 "is reached by LD_PRELOAD=.*/libkevent.so" --check "$program"
 run 0 'timers in queues: yes' --check "$program"
+run 0 '^works$' "$linked"
+run 0 'is linked with libkevent' --check "$linked"
+run 0 'calls libkevent: kevent_' --check "$linked"
 
 # ---- LD_PRELOAD ----
 
@@ -90,12 +97,11 @@ fi
 refused 127 'no such program' ./nothing
 refused 127 'no such program' nothing_along_path
 refused 126 'cannot be run' "$directory/out"
+refused 126 'it is no file' "$directory"
 refused 126 'scripts without end' ./endless
 printf '#!/no/interpreter\n' >orphan
-echo 'words' >words
-chmod +x orphan words
+chmod +x orphan
 refused 127 'interpreter that is not there' ./orphan
-refused 125 'no ELF file' ./words
 refused 125 'linked statically' "$static"
 if command -v musl-gcc >/dev/null; then
   echo 'int main(void) { return 0; }' >main.c

@@ -31,6 +31,7 @@ struct Use {
 std::string BaseName(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 std::string KindOf(const std::string& function) {
+  if (absl::StartsWith(function, "kevent_")) return "libkevent";
   for (const char* prefix : {"aio_", "lio_"}) {
     if (absl::StartsWith(function, prefix)) return "asynchronous I/O";
   }
@@ -77,11 +78,13 @@ class Imports {
     Add(program.binary, program.elf);
     for (const std::string& object : ObjectsOf(program)) {
       const std::optional<ElfFile> elf = ReadElf(object);
-      if (elf && !IsOfTheCLibrary(*elf)) Add(object, *elf);
+      if (elf && IsLibkevent(*elf)) is_linked_ = true;
+      if (elf && !IsOfTheCLibrary(*elf) && !IsLibkevent(*elf)) Add(object, *elf);
     }
   }
 
   void Print() const {
+    if (is_linked_) std::printf("  is linked with libkevent\n");
     for (const auto& [kind, use] : uses_) {
       std::printf("  calls %s: %s (%s)\n", kind.c_str(), absl::StrJoin(use.functions, ", ").c_str(),
                   Short(use.objects).c_str());
@@ -99,7 +102,8 @@ class Imports {
   void Add(const std::string& path, const ElfFile& elf) {
     for (const Symbol& symbol : elf.imported) {
       if (symbol.name == "dlopen" || symbol.name == "dlmopen") loaders_.insert(BaseName(path));
-      if (interposed_.count(symbol.name) == 0) continue;
+      if (!absl::StartsWith(symbol.name, "kevent_") && interposed_.count(symbol.name) == 0)
+        continue;
       Use& use = uses_[KindOf(symbol.name)];
       use.functions.insert(symbol.name);
       use.objects.insert(BaseName(path));
@@ -107,6 +111,7 @@ class Imports {
   }
 
   const Names& interposed_;
+  bool is_linked_ = false;
   std::map<std::string, Use> uses_;
   Names loaders_;
 };

@@ -7,6 +7,7 @@
 #include <libelf.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <map>
 
@@ -123,6 +124,11 @@ void ReadSymbols(Elf* elf, Elf_Scn* section, const GElf_Shdr& header, const Vers
 }
 
 }  // namespace
+
+bool IsLibkevent(const ElfFile& elf) {
+  return std::any_of(elf.exported.begin(), elf.exported.end(),
+                     [](const Symbol& symbol) { return symbol.name == "kevent_get_events"; });
+}
 
 std::optional<ElfFile> ReadElf(const std::string& path) {
   const Reader reader(path);

@@ -28,6 +28,9 @@ struct ElfFile {
   std::vector<Symbol> exported;
 };
 
+// True for libkevent itself.
+bool IsLibkevent(const ElfFile& elf);
+
 // Reads the file; nothing if it is no ELF file, or cannot be read (errno says why, or is 0).
 std::optional<ElfFile> ReadElf(const std::string& path);
 

@@ -59,7 +59,7 @@ int StatusOf(Program::Obstacle obstacle) {
   if (setenv("LD_PRELOAD", objects.c_str(), 1) != 0) {
     Fail(kCannotPreload, "LD_PRELOAD", std::strerror(errno));
   }
-  execv(program.path.c_str(), command);
+  execvp(program.path.c_str(), command);  // which runs a file without a first line by the shell
   Fail(kCannotRun, program.path, std::strerror(errno));
 }
 

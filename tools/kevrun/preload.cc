@@ -68,9 +68,7 @@ bool IsSanitizer(const std::string& object) {
 
 bool IsLibkevent(const std::string& library) {
   const std::optional<ElfFile> elf = ReadElf(library);
-  return elf && std::any_of(elf->exported.begin(), elf->exported.end(), [](const Symbol& symbol) {
-           return symbol.name == "kevent_get_events";
-         });
+  return elf && IsLibkevent(*elf);
 }
 
 bool IsSameFile(const std::string& one, const std::string& other) {

@@ -36,6 +36,8 @@ void SetObstacle(Program* program, Obstacle obstacle, std::string why) {
 
 std::string BaseName(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
+bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
 bool IsFile(const std::string& path) {
   struct stat status;
   return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
@@ -43,7 +45,7 @@ bool IsFile(const std::string& path) {
 
 // A command with a slash is a path; others are looked for along PATH.  Empty if there is none.
 std::string FindCommand(const std::string& command) {
-  if (absl::StrContains(command, '/')) return IsFile(command) ? command : "";
+  if (absl::StrContains(command, '/')) return Exists(command) ? command : "";
   const char* const path = std::getenv("PATH");
   for (const absl::string_view directory :
        absl::StrSplit(path == nullptr ? "/bin:/usr/bin" : path, ':')) {
@@ -113,9 +115,10 @@ std::string RightsOf(const std::string& binary) {
 
 // True if the file may be run.  Otherwise the obstacle is set.
 bool MayRun(const std::string& file, Program* program) {
-  if (access(file.c_str(), X_OK) == 0) return true;
-  SetObstacle(program, Obstacle::kNotExecutable,
-              absl::StrCat(file, " cannot be run: ", std::strerror(errno)));
+  if (IsFile(file) && access(file.c_str(), X_OK) == 0) return true;
+  SetObstacle(
+      program, Obstacle::kNotExecutable,
+      absl::StrCat("it cannot be run: ", IsFile(file) ? std::strerror(errno) : "it is no file"));
   return false;
 }
 
@@ -125,12 +128,13 @@ bool FindBinary(Program* program) {
   for (int depth = 0; depth <= kMostScripts; ++depth) {
     if (!MayRun(file, program)) return false;
     const std::vector<std::string> line = FirstLineOf(file);
-    if (line.empty()) {
+    if (line.empty() && ReadElf(file)) {
       program->binary = file;
       return true;
     }
     program->scripts.push_back(file);
-    const std::string interpreter = InterpreterOf(line);
+    // A file of neither kind is taken for a script of the shell, as by execvp(3).
+    const std::string interpreter = line.empty() ? "/bin/sh" : InterpreterOf(line);
     if (interpreter.empty()) {
       SetObstacle(program, Obstacle::kNotFound,
                   absl::StrCat(file, " asks for an interpreter that is not there: ", line[0]));
