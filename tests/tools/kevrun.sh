@@ -59,7 +59,9 @@ PATH=$(dirname "$program"):$directory:$PATH
 run 0 '^works$' script
 run 0 '^works$' ./script_by_env
 run 0 "is a script, run by $program\$" --check script_by_script
-echo 'echo "by the shell: $0 $1"' >lineless
+cat >lineless <<'END'
+echo "by the shell: $0 $1"
+END
 chmod +x lineless
 run 0 '^by the shell: ./lineless one$' ./lineless one
 run 0 'is a script, run by /bin/sh$' --check lineless
