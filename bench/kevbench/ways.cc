@@ -16,23 +16,37 @@
 namespace kevbench {
 
 const std::vector<WayInfo>& Ways() {
-#ifndef KEVBENCH_LIBUV
-  constexpr std::unique_ptr<Way> (*MakeLibuv)(Recorder*) = nullptr;
+  // Of a library that was not there when this was built there is none.
+  using Maker = std::unique_ptr<Way> (*)(Recorder*);
+#ifdef KEVBENCH_LIBUV
+  constexpr Maker kMakeLibuv = MakeLibuv;
+#else
+  constexpr Maker kMakeLibuv = nullptr;
 #endif
-#ifndef KEVBENCH_LIBEVENT
-  constexpr std::unique_ptr<Way> (*MakeLibevent)(Recorder*) = nullptr;
+#ifdef KEVBENCH_LIBEVENT
+  constexpr Maker kMakeLibevent = MakeLibevent;
+#else
+  constexpr Maker kMakeLibevent = nullptr;
 #endif
-#ifndef KEVBENCH_LIBEV
-  constexpr std::unique_ptr<Way> (*MakeLibev)(Recorder*) = nullptr;
+#ifdef KEVBENCH_LIBEV
+  constexpr Maker kMakeLibev = MakeLibev;
+#else
+  constexpr Maker kMakeLibev = nullptr;
 #endif
-#ifndef KEVBENCH_ASIO
-  constexpr std::unique_ptr<Way> (*MakeAsio)(Recorder*) = nullptr;
+#ifdef KEVBENCH_ASIO
+  constexpr Maker kMakeAsio = MakeAsio;
+#else
+  constexpr Maker kMakeAsio = nullptr;
 #endif
-#ifndef KEVBENCH_DPDK
-  constexpr std::unique_ptr<Way> (*MakeRteTimer)(Recorder*) = nullptr;
+#ifdef KEVBENCH_DPDK
+  constexpr Maker kMakeRteTimer = MakeRteTimer;
+#else
+  constexpr Maker kMakeRteTimer = nullptr;
 #endif
-#ifndef KEVBENCH_IO_URING
-  constexpr std::unique_ptr<Way> (*MakeIoUring)(Recorder*) = nullptr;
+#ifdef KEVBENCH_IO_URING
+  constexpr Maker kMakeIoUring = MakeIoUring;
+#else
+  constexpr Maker kMakeIoUring = nullptr;
 #endif
   static const std::vector<WayInfo>* const kWays = new std::vector<WayInfo>{
       {"libkevent", "", Kind::kLibkevent, MakeKevent},
@@ -43,12 +57,12 @@ const std::vector<WayInfo>& Ways() {
       {"signalfd", "", Kind::kKernel, MakePosixSignalfd, "sigwaitinfo"},
       {"SIGEV_THREAD", "", Kind::kKernel, MakePosixThread},
       {"timerfd", "", Kind::kKernel, MakeTimerfdEpoll},
-      {"io_uring", "liburing-dev", Kind::kKernel, MakeIoUring},
-      {"libuv", "libuv1-dev", Kind::kLoop, MakeLibuv},
-      {"libevent", "libevent-dev", Kind::kLoop, MakeLibevent},
-      {"libev", "libev-dev", Kind::kLoop, MakeLibev},
-      {"Asio", "libasio-dev", Kind::kLoop, MakeAsio},
-      {"rte_timer", "libdpdk-dev", Kind::kPoller, MakeRteTimer},
+      {"io_uring", "liburing-dev", Kind::kKernel, kMakeIoUring},
+      {"libuv", "libuv1-dev", Kind::kLoop, kMakeLibuv},
+      {"libevent", "libevent-dev", Kind::kLoop, kMakeLibevent},
+      {"libev", "libev-dev", Kind::kLoop, kMakeLibev},
+      {"Asio", "libasio-dev", Kind::kLoop, kMakeAsio},
+      {"rte_timer", "libdpdk-dev", Kind::kPoller, kMakeRteTimer},
   };
   return *kWays;
 }
