@@ -41,7 +41,8 @@ void Pause(EventSet& set, uint32_t number) {
   set.queue().UnscheduleKeventTimer(Handle(set.At(number).handle), set.settings());
 }
 
-// The same by a command: the descriptor must not stay, or become, readable for it.
+// Pauses a timer by a command, after which the queue must not stay, or become, readable for that
+// timer: its caller looks anew at what is due.
 void PauseAndLook(EventSet& set, uint32_t number) {
   Pause(set, number);
   set.set_took_back();

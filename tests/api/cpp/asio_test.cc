@@ -7,6 +7,8 @@
 // Asio has fences, of which TSan knows nothing, as gcc says.
 #if __has_include(<asio.hpp>) && !defined(__SANITIZE_THREAD__)
 
+#include <unistd.h>
+
 #include <asio.hpp>
 #include <kevent/kevent.hpp>
 #include <kevent/loops/asio.hpp>
@@ -31,6 +33,23 @@ TEST(Asio, GoesOnAfterAnException) {
   event.notify();
   context.run_one();
   EXPECT_EQ(batches, 2);
+}
+
+// A queue whose number is closed, while another one keeps it open, cannot be collected any more.
+TEST(Asio, CeasesWithTheNumberOfItsQueue) {
+  const kevent_test::Watchdog watchdog;
+  asio::io_context context;
+  const int queue = kevent_init(nullptr, 0, 0);
+  const int copy = dup(queue);
+  ukevent ready = {};
+  ready.type = KEVENT_UNOTIFY;
+  ready.event = KEVENT_UNOTIFY_EVENT;
+  ready.req_flags = KEVENT_REQ_READY;
+  ASSERT_EQ(kevent_ctl(queue, KEVENT_CTL_ADD, 1, &ready), 0);
+  const kevent::loops::AsioSource source(context, queue, [](std::span<ukevent>) { ADD_FAILURE(); });
+  close(queue);
+  EXPECT_EQ(context.run(), 1U);
+  close(copy);
 }
 
 }  // namespace

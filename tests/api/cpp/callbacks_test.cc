@@ -252,45 +252,51 @@ TEST(Callbacks, WhatWasMergedIsForgottenByANewSetting) {
   EXPECT_EQ(runs, 1);
 }
 
-// What waits for the callback when the object is set anew is no part of what comes then.
-TEST(Callbacks, OnlyExpirationsOfOneSettingAreMerged) {
-  const kevent_test::Watchdog watchdog;
+// A timer that has expired, and whose callback stays inside, in a thread that runs it twice, until
+// it is let go.
+struct HeldTimer {
   kevent::Queue queue;
   std::vector<std::uint32_t> overruns;
   std::atomic<bool> inside{false};
   std::atomic<bool> go_on{false};
-  kevent::Timer timer(queue, [&](const kevent::Expiration& expiration) {
-    overruns.push_back(expiration.overruns);
-    inside = true;
-    while (!go_on) std::this_thread::yield();
-  });
-  timer.expires_after(0s);
-  kevent_test::Thread collector([&] { EXPECT_EQ(queue.run_once(), 2U); });
-  while (!inside) std::this_thread::yield();
+  kevent::Timer timer{queue, [this](const kevent::Expiration& expiration) {
+                        overruns.push_back(expiration.overruns);
+                        inside = true;
+                        while (!go_on) std::this_thread::yield();
+                      }};
+  std::optional<kevent_test::Thread> collector;
+
+  HeldTimer() {
+    timer.expires_after(0s);
+    collector.emplace([this] { EXPECT_EQ(queue.run_once(), 2U); });
+    while (!inside) std::this_thread::yield();
+  }
+  void LetGo() {
+    go_on = true;
+    collector->Join();
+  }
+};
+
+// What waits for the callback when the object is set anew is no part of what comes then.
+TEST(Callbacks, OnlyExpirationsOfOneSettingAreMerged) {
+  const kevent_test::Watchdog watchdog;
+  HeldTimer held;
+  kevent::Queue& queue = held.queue;
+  kevent::Timer& timer = held.timer;
   for (int i = 0; i < 3; ++i) {
     timer.expires_after(0s);
     EXPECT_EQ(queue.run_once(), 0U);
   }
-  go_on = true;
-  collector.Join();
-  EXPECT_EQ(overruns, (std::vector<std::uint32_t>{0, 0}));
+  held.LetGo();
+  EXPECT_EQ(held.overruns, (std::vector<std::uint32_t>{0, 0}));
 }
 
 // The old one comes last, from a batch that an exception has ended.
 TEST(Callbacks, AnExpirationOfAnOldSettingTakesNoneOfTheNewOneWithIt) {
   const kevent_test::Watchdog watchdog;
-  kevent::Queue queue;
-  std::vector<std::uint32_t> overruns;
-  std::atomic<bool> inside{false};
-  std::atomic<bool> go_on{false};
-  kevent::Timer timer(queue, [&](const kevent::Expiration& expiration) {
-    overruns.push_back(expiration.overruns);
-    inside = true;
-    while (!go_on) std::this_thread::yield();
-  });
-  timer.expires_after(0s);
-  kevent_test::Thread collector([&] { EXPECT_EQ(queue.run_once(), 2U); });
-  while (!inside) std::this_thread::yield();
+  HeldTimer held;
+  kevent::Queue& queue = held.queue;
+  kevent::Timer& timer = held.timer;
   kevent::UserEvent thrower(queue, [&] {
     timer.expires_after(0s);
     EXPECT_EQ(queue.run_once(), 0U);
@@ -302,9 +308,8 @@ TEST(Callbacks, AnExpirationOfAnOldSettingTakesNoneOfTheNewOneWithIt) {
   timer.expires_after(0s);
   ASSERT_EQ(queue.collect(std::span(batch).last(1)).size(), 1U);
   EXPECT_THROW(queue.dispatch(batch), int);
-  go_on = true;
-  collector.Join();
-  EXPECT_EQ(overruns, (std::vector<std::uint32_t>{0, 0}));
+  held.LetGo();
+  EXPECT_EQ(held.overruns, (std::vector<std::uint32_t>{0, 0}));
 }
 
 TEST(Callbacks, AnExceptionLosesNoOtherEvent) {

@@ -84,7 +84,7 @@ TEST(Drain, MayBeClosedByItsFunction) {
   EXPECT_EQ(Take(loop.queue.fd(), 0, 300).size(), 300 - 128);
 }
 
-// What the loop sets on the descriptor that it watches is not the queue's.
+// The kernel's member is the child's as well, so closing the drain alone leaves it in the epoll.
 TEST(Drain, IsClosedForItsLoopThoughAChildOfForkHasACopy) {
   Loop loop;
   loop.Fill(1);
@@ -108,6 +108,7 @@ TEST(Drain, IsClosedForItsLoopThoughAChildOfForkHasACopy) {
   EXPECT_EQ(status, 0);
 }
 
+// What the loop sets on the descriptor that it watches is not the queue's.
 TEST(Drain, KeepsTheQueuesStatusFlags) {
   const Loop loop;
   ASSERT_EQ(fcntl(kevent_drain_fd(&loop.drain), F_SETFL, O_NONBLOCK), 0);

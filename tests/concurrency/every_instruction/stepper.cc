@@ -31,7 +31,7 @@ struct Text {
 };
 
 Text FindText() {
-  // Not &kevent_init: in a program that may be the address of a stub.
+  // Not &kevent_init: in a program that may be the address of an entry of its own PLT.
   static uintptr_t s_inside;
   s_inside = reinterpret_cast<uintptr_t>(dlsym(RTLD_DEFAULT, "kevent_init"));
   Text text = {};
