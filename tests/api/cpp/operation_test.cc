@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <array>
@@ -138,7 +139,15 @@ TEST(Operation, MovesWhileInFlight) {
   close(ends[1]);
 }
 
-// A callback may own the buffer.
+// How many bytes a pipe holds.
+int Held(int end) {
+  int held = -1;
+  EXPECT_EQ(ioctl(end, FIONREAD, &held), 0);
+  return held;
+}
+
+// A callback may own the buffer.  Whether its operation has begun when it is destroyed is up to
+// the scheduler: one that has not is cancelled and reads nothing, and is tried again.
 TEST(Operation, EndsBeforeItsCallbackGoes) {
   const kevent_test::Watchdog watchdog;
   struct Buffer {
@@ -153,29 +162,32 @@ TEST(Operation, EndsBeforeItsCallbackGoes) {
   };
   kevent::Queue queue;
   for (const bool by_assignment : {false, true}) {
-    std::array<int, 2> ends = {};
-    ASSERT_EQ(pipe(ends.data()), 0);
-    std::atomic<bool> gone{false};
-    bool read = false;
-    auto owned = std::make_shared<Buffer>(gone, read);
-    const std::span<std::byte> room(owned->bytes);
-    std::optional<kevent::Operation> operation(
-        kevent::Operation::read(queue, ends[0], room, 0, [buffer = std::move(owned)] {}));
-    kevent_test::Thread writer([&] {
-      // As long as the operation goes on, so does the buffer.
-      for (int i = 0; i < 50 && !gone; ++i) std::this_thread::sleep_for(1ms);
-      EXPECT_EQ(write(ends[1], "x", 1), 1);
-    });
-    if (by_assignment) {
-      *operation = kevent::Operation();
-    } else {
-      operation.reset();
+    for (bool begun = false; !begun;) {
+      std::array<int, 2> ends = {};
+      ASSERT_EQ(pipe(ends.data()), 0);
+      std::atomic<bool> gone{false};
+      bool read = false;
+      auto owned = std::make_shared<Buffer>(gone, read);
+      const std::span<std::byte> room(owned->bytes);
+      std::optional<kevent::Operation> operation(
+          kevent::Operation::read(queue, ends[0], room, 0, [buffer = std::move(owned)] {}));
+      kevent_test::Thread writer([&] {
+        // As long as the operation goes on, so does the buffer.
+        for (int i = 0; i < 50 && !gone; ++i) std::this_thread::sleep_for(1ms);
+        EXPECT_EQ(write(ends[1], "x", 1), 1);
+      });
+      if (by_assignment) {
+        *operation = kevent::Operation();
+      } else {
+        operation.reset();
+      }
+      writer.Join();
+      EXPECT_TRUE(gone);
+      begun = Held(ends[0]) == 0;
+      EXPECT_EQ(read, begun);
+      close(ends[0]);
+      close(ends[1]);
     }
-    writer.Join();
-    EXPECT_TRUE(gone);
-    EXPECT_TRUE(read);
-    close(ends[0]);
-    close(ends[1]);
   }
 }
 
