@@ -5,11 +5,16 @@
 #include <aio.h>
 #include <kevent/kevent.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
+#include <deque>
 #include <mutex>
+#include <thread>
+#include <utility>
 
 #if KEVENT_HAVE_LIBURING
 #include <liburing.h>
@@ -186,6 +191,104 @@ void ByThread(Transfer& transfer) {
   }
 }
 
+// ---- A thread, bare -------------------------------------------------------------
+
+// What no library can go below that has a thread do the operations and tells a descriptor that can
+// be polled, as a queue can: the operations are handed over and handed back, and nothing is asked.
+class BareThread {
+ public:
+  explicit BareThread(Transfer& transfer)
+      : transfer_(transfer),
+        done_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+        epoll_(epoll_create1(EPOLL_CLOEXEC)),
+        thread_([this] { Run(); }) {
+    epoll_event event = {.events = EPOLLIN | EPOLLET, .data = {}};
+    Must(done_fd_ >= 0 && epoll_ctl(epoll_, EPOLL_CTL_ADD, done_fd_, &event) == 0, "epoll_ctl");
+  }
+  ~BareThread() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      ends_ = true;
+    }
+    begun_.notify_one();
+    thread_.join();
+    close(epoll_);
+    close(done_fd_);
+  }
+  BareThread(const BareThread&) = delete;
+  BareThread& operator=(const BareThread&) = delete;
+
+  void Start(size_t slot) {
+    const off_t place = transfer_.Place(slot);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      to_do_.push_back({slot, place});
+    }
+    begun_.notify_one();
+  }
+
+  // Sleeps until one has ended.
+  void Collect(std::vector<std::pair<size_t, ssize_t>>* ended) {
+    for (ended->clear();;) {
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        ended->swap(done_);
+      }
+      if (!ended->empty()) return;
+      epoll_event event;
+      Must(epoll_wait(epoll_, &event, 1, -1) == 1 || errno == EINTR, "epoll_wait");
+    }
+  }
+
+ private:
+  void Run() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      begun_.wait(lock, [this] { return ends_ || !to_do_.empty(); });
+      if (to_do_.empty()) return;
+      const auto [slot, place] = to_do_.front();
+      to_do_.pop_front();
+      lock.unlock();
+      void* const buffer = &transfer_.buffers[slot];
+      const ssize_t result = transfer_.job.operation == Operation::kWrite
+                                 ? pwrite(transfer_.fd(), buffer, kBlock, place)
+                                 : pread(transfer_.fd(), buffer, kBlock, place);
+      lock.lock();
+      done_.emplace_back(slot, result);
+      // A collector that is awake takes it along.
+      if (done_.size() == 1) Must(eventfd_write(done_fd_, 1) == 0, "eventfd_write");
+    }
+  }
+
+  Transfer& transfer_;
+  std::mutex mutex_;
+  std::condition_variable begun_;
+  std::deque<std::pair<size_t, off_t>> to_do_;
+  std::vector<std::pair<size_t, ssize_t>> done_;
+  bool ends_ = false;
+  const int done_fd_;
+  const int epoll_;
+  std::thread thread_;
+};
+
+void ByBareThread(Transfer& transfer) {
+  BareThread thread(transfer);
+  size_t started = 0;
+  for (; started < transfer.job.depth && started < transfer.job.count; ++started) {
+    thread.Start(started);
+  }
+  std::vector<std::pair<size_t, ssize_t>> ended;
+  for (size_t done = 0; done < transfer.job.count; done += ended.size()) {
+    thread.Collect(&ended);
+    for (const auto& [slot, result] : ended) {
+      transfer.Check(slot, result);
+      if (started >= transfer.job.count) continue;
+      thread.Start(slot);
+      ++started;
+    }
+  }
+}
+
 // ---- io_uring -------------------------------------------------------------------
 
 #if KEVENT_HAVE_LIBURING
@@ -245,6 +348,7 @@ std::vector<Way> Ways() {
       {"sigwaitinfo", Kind::kLibrarys, BySignal},
       {"aio_suspend", Kind::kLibrarys, BySuspend},
       {"SIGEV_THREAD", Kind::kLibrarys, ByThread},
+      {"a thread, bare", Kind::kFloor, ByBareThread},
   };
 #if KEVENT_HAVE_LIBURING
   if (HasRing()) {

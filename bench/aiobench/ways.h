@@ -10,7 +10,7 @@
 
 namespace aiobench {
 
-enum class Kind { kQueue, kQueueLists, kLibrarys, kRing, kRingBatches };
+enum class Kind { kQueue, kQueueLists, kLibrarys, kRing, kRingBatches, kFloor };
 
 struct Way {
   const char* name;
