@@ -116,7 +116,7 @@ class Imports {
   Names loaders_;
 };
 
-bool CheckProgram(const std::string& command, const std::string& library) {
+bool CheckProgram(const std::string& command, const std::vector<std::string>& objects) {
   const Program program = LookAt(command);
   std::printf("%s\n", program.path.empty() ? command.c_str() : program.path.c_str());
   if (!program.scripts.empty() && !program.binary.empty()) {
@@ -126,9 +126,9 @@ bool CheckProgram(const std::string& command, const std::string& library) {
     std::printf("  is not reached: %s\n", program.why.c_str());
     return false;
   }
-  const Imports imports(program, InterposedBy(library));
+  const Imports imports(program, InterposedBy(objects.back()));
   const std::string sanitizer = SanitizerOf(program.elf.needed);
-  std::printf("  is reached by LD_PRELOAD=%s\n", WithObject(library, sanitizer, "").c_str());
+  std::printf("  is reached by LD_PRELOAD=%s\n", WithObjects(objects, sanitizer, "").c_str());
   imports.Print();
   return true;
 }
@@ -146,9 +146,9 @@ bool CheckSystem(const std::string& library) {
 
 }  // namespace
 
-bool Check(const std::string& command, const std::string& library) {
-  const bool reached = CheckProgram(command, library);
-  const bool works = CheckSystem(library);
+bool Check(const std::string& command, const std::vector<std::string>& objects) {
+  const bool reached = CheckProgram(command, objects);
+  const bool works = CheckSystem(objects.back());
   return reached && works;
 }
 

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "tools/kevrun/check.h"
 #include "tools/kevrun/preload.h"
@@ -48,15 +49,34 @@ int StatusOf(Program::Obstacle obstacle) {
   }
 }
 
+// The adapters that options ask for, in the order of LD_PRELOAD: each calls those behind it.
+std::vector<std::string> Adapters() {
+  std::vector<std::string> names;
+  return names;
+}
+
+// What is put into LD_PRELOAD.
+std::vector<std::string> Objects(const std::string& library) {
+  std::vector<std::string> objects;
+  for (const std::string& name : Adapters()) {
+    std::string why;
+    objects.push_back(kevent::kevrun::FindAdapter(name, library, &why));
+    if (objects.back().empty()) Fail(kCannotPreload, "no adapter", why);
+  }
+  objects.push_back(library);
+  return objects;
+}
+
 [[noreturn]] void Run(char** command, const std::string& library) {
   const Program program = kevent::kevrun::LookAt(command[0]);
   if (program.obstacle != Program::Obstacle::kNone) {
     Fail(StatusOf(program.obstacle), command[0], program.why);
   }
   const char* const before = std::getenv("LD_PRELOAD");
-  const std::string objects = kevent::kevrun::WithObject(
-      library, kevent::kevrun::SanitizerOf(program.elf.needed), before == nullptr ? "" : before);
-  if (setenv("LD_PRELOAD", objects.c_str(), 1) != 0) {
+  const std::string preload = kevent::kevrun::WithObjects(
+      Objects(library), kevent::kevrun::SanitizerOf(program.elf.needed),
+      before == nullptr ? "" : before);
+  if (setenv("LD_PRELOAD", preload.c_str(), 1) != 0) {
     Fail(kCannotPreload, "LD_PRELOAD", std::strerror(errno));
   }
   execvp(program.path.c_str(), command);  // which runs a file without a first line by the shell
@@ -80,7 +100,7 @@ int main(int argc, char** argv) {
   if (library.empty()) Fail(kCannotPreload, "no library", why);
   if (absl::GetFlag(FLAGS_check)) {
     if (argc - first > 1) kevent::tools::Misused("--check takes one program");
-    return kevent::kevrun::Check(argv[first], library) ? EXIT_SUCCESS : EXIT_FAILURE;
+    return kevent::kevrun::Check(argv[first], Objects(library)) ? EXIT_SUCCESS : EXIT_FAILURE;
   }
   Run(argv + first, library);
 }

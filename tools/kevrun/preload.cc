@@ -107,18 +107,31 @@ std::string SanitizerOf(const std::vector<std::string>& needed) {
   return found == needed.end() ? "" : *found;
 }
 
-std::string WithObject(const std::string& object, const std::string& sanitizer,
-                       const std::string& before) {
+std::string FindAdapter(const std::string& name, const std::string& library, std::string* why) {
+  const std::string directory = DirectoryOf(library);
+  for (const char* const place : {"adapters", "kevent"}) {
+    std::string found = absl::StrCat(directory, "/", place, "/libkevent-", name, ".so");
+    if (access(found.c_str(), R_OK) == 0) return found;
+  }
+  *why = absl::StrCat("there is no libkevent-", name, ".so beside ", library);
+  return "";
+}
+
+std::string WithObjects(const std::vector<std::string>& objects, const std::string& sanitizer,
+                        const std::string& before) {
   std::vector<std::string> others =
       absl::StrSplit(before, absl::ByAnyChar(": "), absl::SkipEmpty());
   const auto sanitizers = std::stable_partition(others.begin(), others.end(), IsSanitizer);
-  std::vector<std::string> objects;
-  if (!sanitizer.empty() && sanitizers == others.begin()) objects.push_back(sanitizer);
-  objects.insert(objects.end(), others.begin(), sanitizers);
-  objects.push_back(object);
-  std::copy_if(sanitizers, others.end(), std::back_inserter(objects),
-               [&object](const std::string& other) { return !IsSameFile(other, object); });
-  return absl::StrJoin(objects, ":");
+  std::vector<std::string> all;
+  if (!sanitizer.empty() && sanitizers == others.begin()) all.push_back(sanitizer);
+  all.insert(all.end(), others.begin(), sanitizers);
+  all.insert(all.end(), objects.begin(), objects.end());
+  std::copy_if(sanitizers, others.end(), std::back_inserter(all), [&](const std::string& other) {
+    return std::none_of(objects.begin(), objects.end(), [&other](const std::string& object) {
+      return IsSameFile(other, object);
+    });
+  });
+  return absl::StrJoin(all, ":");
 }
 
 }  // namespace kevent::kevrun

@@ -18,9 +18,13 @@ std::string FindLibrary(const std::string& named, std::string* why);
 // program needs, or empty.
 std::string SanitizerOf(const std::vector<std::string>& needed);
 
-// The value of LD_PRELOAD with `object` in front of what is there, but for the runtimes of
+// The path of an adapter, libkevent-NAME.so: beside the library as a build or an installation has
+// it.  Empty if it is not there; *why says so.
+std::string FindAdapter(const std::string& name, const std::string& library, std::string* why);
+
+// The value of LD_PRELOAD with `objects` in front of what is there, but for the runtimes of
 // sanitizers, and `sanitizer` before all others; an object that is there is not put there again.
-std::string WithObject(const std::string& object, const std::string& sanitizer,
-                       const std::string& before);
+std::string WithObjects(const std::vector<std::string>& objects, const std::string& sanitizer,
+                        const std::string& before);
 
 }  // namespace kevent::kevrun
