@@ -46,8 +46,9 @@ int Both(int ours, int theirs) {
 // which may be any pointer if they are wrong.
 template <typename Libc, typename Control>
 int Sync(Libc libc, int operation, Control* control) {
-  const bool is_known = operation == O_SYNC || operation == O_DSYNC;
-  if (is_known && WantsQueue(Same(control))) {
+  const int plain = operation & ~KEVENT_AIO_ENGINE;
+  const bool is_known = plain == O_SYNC || plain == O_DSYNC;
+  if (is_known && (plain != operation || WantsQueue(Same(control)))) {
     return Finish(-core::StartSync(operation, Same(control)));
   }
   return Pass(libc, operation, control);
@@ -124,7 +125,7 @@ KEVENT_EXPORT int aio_suspend64(const aiocb64* const list[], int count, const ti
 
 KEVENT_EXPORT int lio_listio(int mode, aiocb* const list[], int count,
                              sigevent* notification) noexcept {
-  if (core::ListWantsQueue(mode, list, count, notification)) {
+  if (core::ListIsForEngine(mode, list, count, notification)) {
     return Finish(-core::StartList(mode, list, count, notification));
   }
   return Pass(KEVENT_LIBC(lio_listio), mode, list, count, notification);
@@ -132,11 +133,13 @@ KEVENT_EXPORT int lio_listio(int mode, aiocb* const list[], int count,
 
 KEVENT_EXPORT int lio_listio64(int mode, aiocb64* const list[], int count,
                                sigevent* notification) noexcept {
-  if (core::ListWantsQueue(mode, Same(list), count, notification)) {
+  if (core::ListIsForEngine(mode, Same(list), count, notification)) {
     return Finish(-core::StartList(mode, Same(list), count, notification));
   }
   return Pass(KEVENT_LIBC(lio_listio64), mode, list, count, notification);
 }
+
+KEVENT_EXPORT int kevent_aio_pending(int fd) noexcept { return core::AnyPending(fd) ? 1 : 0; }
 
 KEVENT_OWN_NAME(aio_read);
 KEVENT_OWN_NAME(aio_read64);

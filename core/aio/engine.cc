@@ -103,6 +103,12 @@ bool AioEngine::IsBeingWritten(const sys::Transfer& read) {
   return files_.IsBeingWritten(read);
 }
 
+bool AioEngine::IsInUse(int fd) {
+  const SignalsBlocked blocked;
+  const Locked locked(lock_);
+  return files_.Find(fd) != 0;
+}
+
 void AioEngine::Hand(IoOrdering::Runnable runnable) {
   bool ring = false;
   bool pool = false;
@@ -154,7 +160,11 @@ int64_t Total(const Operation& operation, int64_t result) {
 // Stores the result where the C library's aio_error and aio_return read it.  With the last store
 // the control block is the program's own again, which may begin it anew at once, with the C library
 // perhaps: so before that it is no longer the library's.
+//
+// An operation that cannot be notified of by its signal has failed, as in the C library, whatever
+// it has done.
 void AioEngine::SetResult(Operation* operation, int64_t result) {
+  if (operation->notifies_in_vain) result = -EINVAL;
   const int error = result < 0 ? static_cast<int>(-result) : 0;
   const int64_t value = result < 0 ? -1 : result;
   operation->data[0] = static_cast<uint32_t>(value);

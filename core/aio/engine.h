@@ -57,6 +57,9 @@ class AioEngine {
   // SetResult completes an operation, as the program sees it; Finish makes the notifications.
   static void SetResult(Operation* operation, int64_t result);
   void Finish(IoOrdering::Runnable* done);
+  // True if operations by this descriptor number are in flight.
+  bool IsInUse(int fd) ABSL_LOCKS_EXCLUDED(lock_);
+
   // Counts one member less of a list in flight.
   static void FinishMember(uint32_t list);
 

@@ -261,6 +261,8 @@ int StartWrite(aiocb* control) {
 }
 
 int StartSync(int operation, aiocb* control) {
+  operation &= ~KEVENT_AIO_ENGINE;
+  if (const int error = Process::Start(); error != 0) return EAGAIN;
   if (!Process::SharesTable() || FlagsOf(control->aio_fildes) < 0) return EBADF;
   control->aio_reqprio = 0;  // a value out of range is no error, either
   Call call;
@@ -277,6 +279,10 @@ bool IsOurs(const aiocb* control) {
   // The operation may just be ending: no longer the library's, and still in progress.
   if (AioEngine::any_in_flight()) Aio().AwaitRetired();
   return false;
+}
+
+bool AnyPending(int fd) {
+  return Operations::Find(0) != nullptr && Process::SharesTable() && Aio().IsInUse(fd);
 }
 
 int CancelOperations(int fd, const aiocb* control) {

@@ -21,6 +21,9 @@ int StartRead(aiocb* control);
 int StartWrite(aiocb* control);
 int StartSync(int operation, aiocb* control);  // O_SYNC or O_DSYNC
 
+// True if operations by this descriptor number are in flight in the engine.
+bool AnyPending(int fd);
+
 // True if an operation is in flight, and the library's.  If not, and it is in progress, it is the C
 // library's, or of no library.
 bool IsOurs(const aiocb* control);
@@ -37,8 +40,9 @@ using Suspend = int (*)(const aiocb* const list[], int count, const timespec* ti
 bool AnyOurs(const aiocb* const list[], int count);
 int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Suspend others);
 
-// True if the list or one of its entries completes into a queue, and lio_listio knows the mode.
-bool ListWantsQueue(int mode, aiocb* const list[], int count, const sigevent* notification);
+// True if the engine is asked for (KEVENT_AIO_ENGINE in the mode), or the list or one of its entries
+// completes into a queue, and lio_listio knows the mode.
+bool ListIsForEngine(int mode, aiocb* const list[], int count, const sigevent* notification);
 int StartList(int mode, aiocb* const list[], int count, const sigevent* notification);
 
 // A descriptor is about to be closed: operations that have not begun with it end with ECANCELED

@@ -52,18 +52,30 @@ int AwaitMembers(uint32_t number) {
   return result;
 }
 
+bool Notifies(int mode, const sigevent* notification) {
+  return mode == LIO_NOWAIT && notification != nullptr && notification->sigev_notify != SIGEV_NONE;
+}
+
 // Plans the list as an operation: the notification of the call, if any, is the only one.
 int PlanList(int mode, const sigevent* notification, Operation* list) {
   sigevent none = {};
   none.sigev_notify = SIGEV_NONE;
-  const bool notifies = mode == LIO_NOWAIT && notification != nullptr;
-  return PlanNotification(notifies ? *notification : none, list);
+  return PlanNotification(Notifies(mode, notification) ? *notification : none, list);
+}
+
+// A list of one that nobody waits for, and that is not notified, needs no record.
+int StartAlone(aiocb* control) {
+  Call call;
+  return IsMember(control) ? StartOperation(KindOf(control), control, &call) : 0;
 }
 
 }  // namespace
 
-bool ListWantsQueue(int mode, aiocb* const list[], int count, const sigevent* notification) {
+bool ListIsForEngine(int mode, aiocb* const list[], int count, const sigevent* notification) {
+  const bool is_asked_for = (mode & KEVENT_AIO_ENGINE) != 0;
+  mode &= ~KEVENT_AIO_ENGINE;
   if (mode != LIO_WAIT && mode != LIO_NOWAIT) return false;
+  if (is_asked_for) return true;
   if (mode == LIO_NOWAIT && IsKeventNotification(notification)) return true;
   for (int i = 0; i < count; ++i) {
     if (IsMember(list[i]) && IsKeventNotification(&list[i]->aio_sigevent)) return true;
@@ -72,10 +84,12 @@ bool ListWantsQueue(int mode, aiocb* const list[], int count, const sigevent* no
 }
 
 int StartList(int mode, aiocb* const list[], int count, const sigevent* notification) {
+  mode &= ~KEVENT_AIO_ENGINE;
   // This comes before any operation begins, which would find no memory for the list.
   if (const int error = Process::Start(); error != 0) return EAGAIN;
   // Entries that name no queue would be done with the process's descriptors.
   if (!Process::SharesTable()) return EBADF;
+  if (mode == LIO_NOWAIT && count == 1 && !Notifies(mode, notification)) return StartAlone(list[0]);
   uint32_t number;
   if (Operations::Allocate(&number) != 0) return EAGAIN;
   Operation& all = Operations::At(number);

@@ -34,7 +34,8 @@ struct Operation {
   uint64_t id;
   uint64_t cookie;
   uint32_t data[2];
-  sigevent elsewhere;  // the notification that the C library would make: a signal or a thread
+  bool notifies_in_vain;  // by a signal that is none
+  sigevent elsewhere;     // the notification that the C library would make: a signal or a thread
 
   // `list`: the list that the operation belongs to.  A list counts its operations that have not
   // completed, and those that have failed.

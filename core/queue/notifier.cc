@@ -14,6 +14,8 @@ namespace kevent::core {
 
 int PlanNotification(const sigevent& notification, Operation* operation) {
   operation->notify = Operation::Notify::kNobody;
+  operation->notifies_in_vain = notification.sigev_notify == SIGEV_SIGNAL &&
+                                (notification.sigev_signo < 0 || notification.sigev_signo >= NSIG);
   if (notification.sigev_notify == SIGEV_SIGNAL || notification.sigev_notify == SIGEV_THREAD) {
     operation->notify = Operation::Notify::kElsewhere;
     operation->elsewhere = notification;

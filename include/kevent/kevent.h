@@ -129,6 +129,10 @@
 
 #define KEVENT_AIO_BIO 0x1 /* a POSIX aio operation has completed */
 
+/* In lio_listio's mode and aio_fsync's operation: libkevent does what is asked for, whichever
+ * notification it has. */
+#define KEVENT_AIO_ENGINE 0x40000000
+
 #define KEVENT_SIGNAL_DELIVERY 0x1
 #define KEVENT_SIGNAL_NOMASK 0x8000000000000000ULL /* in kevent_id.raw_u64 */
 
@@ -400,6 +404,15 @@ int kevent_settime(unsigned int num, struct kevent_setting *settings) __THROW KE
  * EBADF, EINVAL  as kevent_get_events; and what write says of fd.
  */
 int kevent_dump(int kev_fd, int fd) KEVENT_FUNCTION;
+
+/*
+ * 1 if libkevent has operations of asynchronous I/O in flight that were asked for by the
+ * descriptor number fd, else 0, also when fd is not open.  Those of the C library, and those of a
+ * call that has not returned, do not count; nor does one that has ended and is being notified of.
+ *
+ * Thread-safe and async-signal-safe, as close.
+ */
+int kevent_aio_pending(int fd) __THROW KEVENT_FUNCTION;
 
 /* The version of the library that runs, "MAJOR.MINOR.PATCH": a static string.
  * KEVENT_VERSION is that of the header.  Async-signal-safe. */

@@ -17,6 +17,9 @@
 #include "tools/kevrun/program.h"
 #include "tools/support/command_line.h"
 
+ABSL_FLAG(bool, aio, false,
+          "have the POSIX asynchronous I/O of descriptors that are only read, or have O_DIRECT, "
+          "done by libkevent's engine, with whatever notification the program asks for");
 ABSL_FLAG(bool, check, false,
           "do not run the program: say whether libkevent reaches it, which functions it calls, "
           "and what the system lacks; status 0 if it is reached, else 1");
@@ -52,6 +55,7 @@ int StatusOf(Program::Obstacle obstacle) {
 // The adapters that options ask for, in the order of LD_PRELOAD: each calls those behind it.
 std::vector<std::string> Adapters() {
   std::vector<std::string> names;
+  if (absl::GetFlag(FLAGS_aio)) names.emplace_back("aio");
   return names;
 }
 
