@@ -11,10 +11,10 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "adapters/aio/barrier.h"
 #include "adapters/aio/errno_kept.h"
 #include "adapters/aio/exported.h"
 #include "adapters/aio/sides.h"
-#include "adapters/aio/two_parts.h"
 
 namespace kevent::aio_adapter {
 namespace {
@@ -82,10 +82,15 @@ class Apart {
   bool is_there() const { return members_ != nullptr; }
   List members(Side side) const { return members_ + (side == Side::kLibrary ? count_ : 0); }
   int count(Side side) const { return counts_[static_cast<unsigned>(side)]; }
-  void Leave() const {
+  int count() const { return counts_[0] + counts_[1]; }
+  template <typename Visit>
+  void ForEach(Visit visit) const {
     for (const Side side : {Side::kEngine, Side::kLibrary}) {
-      LeaveAll(members(side), count(side), side);
+      for (int i = 0; i < count(side); ++i) visit(members(side)[i], side);
     }
+  }
+  void LeaveAll() const {
+    ForEach([](const aiocb* member, Side side) { Leave(member->aio_fildes, side); });
   }
 
  private:
@@ -95,46 +100,48 @@ class Apart {
 };
 
 // Begins both parts; 0, or what the first refused one has failed with.
-int BeginBoth(const Apart& apart, int mode, sigevent* notification) {
+int BeginBoth(const Apart& apart, int mode) {
   int error = 0;
   for (const Side side : {Side::kLibrary, Side::kEngine}) {
     const int part_mode = side == Side::kEngine ? mode : LIO_NOWAIT;
-    if (BeginOn(side, part_mode, apart.members(side), apart.count(side), notification) != 0) {
+    if (BeginOn(side, part_mode, apart.members(side), apart.count(side), nullptr) != 0) {
       error = error == 0 ? errno : error;
     }
   }
   return error;
 }
 
-// Waits for members that are the C library's: 0, EINTR, or EIO if one has failed.
+// Waits for members that are the C library's: 0, EINTR, or EIO if one has failed.  The C library
+// ends an operation and notifies of it under a lock that aio_suspend takes: when this returns, both
+// are done.
 int Await(List members, int count) {
   int error = 0;
   for (int i = 0; i < count; ++i) {
     const aiocb* const one[] = {members[i]};
-    while (aio_error(members[i]) == EINPROGRESS) {
+    do {
       if (kevent_aio_suspend(one, 1, nullptr) != 0 && errno == EINTR) return EINTR;
-    }
+    } while (aio_error(members[i]) == EINPROGRESS);
     if (aio_error(members[i]) != 0) error = EIO;
   }
   return error;
 }
 
-int BeginApart(int mode, List list, int count, sigevent* notification) {
-  const Apart apart(list, count);
-  if (!apart.is_there()) return EAGAIN;
-  sigevent of_part;
-  const bool notifies =
-      mode == LIO_NOWAIT && notification != nullptr && notification->sigev_notify != SIGEV_NONE;
-  if (notifies && !TwoParts::Make(*notification, &of_part)) {
-    apart.Leave();
-    return EAGAIN;
+int WaitApart(const Apart& apart) {
+  const int error = BeginBoth(apart, LIO_WAIT);
+  if (error == EINTR) return EINTR;
+  const int other = Await(apart.members(Side::kLibrary), apart.count(Side::kLibrary));
+  return other == EINTR ? EINTR : error != 0 || other != 0 ? EIO : 0;
+}
+
+int NotifyApart(const Apart& apart, const sigevent* notification) {
+  if (notification == nullptr || notification->sigev_notify == SIGEV_NONE) {
+    return BeginBoth(apart, LIO_NOWAIT);
   }
-  int error = BeginBoth(apart, mode, notifies ? &of_part : nullptr);
-  if (mode == LIO_WAIT && error != EINTR) {
-    const int other = Await(apart.members(Side::kLibrary), apart.count(Side::kLibrary));
-    if (other != 0 || error != 0) error = other == EINTR ? EINTR : EIO;
-  }
-  apart.Leave();
+  Barrier* const barrier = Barrier::Make(*notification, apart.count());
+  if (barrier == nullptr) return EAGAIN;
+  const int error = BeginBoth(apart, LIO_NOWAIT);
+  apart.ForEach([barrier](const aiocb* member, Side side) { barrier->Add(*member, side); });
+  barrier->Complete();
   return error;
 }
 
@@ -152,7 +159,11 @@ int Begin(int mode, List list, int count, sigevent* notification) {
   int error;
   {
     const ErrnoKept kept;
-    error = BeginApart(mode, list, count, notification);
+    const Apart apart(list, count);
+    error = !apart.is_there()  ? EAGAIN
+            : mode == LIO_WAIT ? WaitApart(apart)
+                               : NotifyApart(apart, notification);
+    apart.LeaveAll();
   }
   if (error != 0) errno = error;
   return error == 0 ? 0 : -1;

@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -22,6 +23,7 @@
 #include "core/base/number_text.h"
 #include "core/system/system.h"
 #include "core/system/system_call.h"
+#include "core/system/thread_name.h"
 
 namespace kevent::sys {
 
@@ -211,6 +213,7 @@ namespace {
 struct Notification {
   void (*function)(sigval);
   sigval value;
+  const char* name;  // the thread's, as the C library's would have it, if not its maker's
   std::atomic<uint32_t> taken;
 };
 
@@ -218,6 +221,7 @@ void* RunNotification(void* argument) {
   auto* notification = static_cast<Notification*>(argument);
   const auto function = notification->function;
   const sigval value = notification->value;
+  if (notification->name[0] != 0) Call(SYS_prctl, PR_SET_NAME, notification->name);
   notification->taken.store(1, std::memory_order_release);
   FutexWake(&notification->taken);  // may be gone by now, and wakes no thread then
   RestoreSignals(0);                // unblocks what the maker has blocked
@@ -227,7 +231,7 @@ void* RunNotification(void* argument) {
 
 void StartNotification(const sigevent& event) {
   const ErrnoKept kept;
-  Notification notification = {event.sigev_notify_function, event.sigev_value, {0}};
+  Notification notification = {event.sigev_notify_function, event.sigev_value, MakersName(), {0}};
   pthread_attr_t detached;
   const pthread_attr_t* attributes = event.sigev_notify_attributes;
   if (attributes == nullptr) {

@@ -16,6 +16,7 @@
 #include "core/system/kernel_signals.h"
 #include "core/system/system.h"
 #include "core/system/system_call.h"
+#include "core/system/thread_name.h"
 
 namespace kevent::sys {
 
@@ -79,10 +80,13 @@ constinit Cpus g_cpus = {};
 
 __attribute__((constructor)) void NoteCpus() { GetCpus(0, &g_cpus); }
 
+constinit thread_local char t_makers_name[kThreadName] = {};
+
 // Gives the thread its name and the process's CPUs.  The thread that happens to make the first
 // timer of a kind may be pinned to other CPUs, and that is no reason to run this one there.
 // Nothing is set that is set already: sandboxes forbid these calls.
 void TakePlace(const char* name) {
+  Call(SYS_prctl, PR_GET_NAME, t_makers_name);
   Call(SYS_prctl, PR_SET_NAME, name);
   Cpus cpus;
   GetCpus(0, &cpus);
@@ -141,6 +145,8 @@ int Create(const pthread_attr_t& attributes, Start* start) {
 }
 
 }  // namespace
+
+const char* MakersName() { return t_makers_name; }
 
 int StartThread(void (*body)(void*), void* argument, const char* name) {
   const ErrnoKept kept;
