@@ -40,8 +40,8 @@ using Suspend = int (*)(const aiocb* const list[], int count, const timespec* ti
 bool AnyOurs(const aiocb* const list[], int count);
 int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Suspend others);
 
-// True if the engine is asked for (KEVENT_AIO_ENGINE in the mode), or the list or one of its entries
-// completes into a queue, and lio_listio knows the mode.
+// True if the engine is asked for (KEVENT_AIO_ENGINE in the mode), or the list or one of its
+// entries completes into a queue, and lio_listio knows the mode.
 bool ListIsForEngine(int mode, aiocb* const list[], int count, const sigevent* notification);
 int StartList(int mode, aiocb* const list[], int count, const sigevent* notification);
 

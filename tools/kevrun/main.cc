@@ -77,9 +77,9 @@ std::vector<std::string> Objects(const std::string& library) {
     Fail(StatusOf(program.obstacle), command[0], program.why);
   }
   const char* const before = std::getenv("LD_PRELOAD");
-  const std::string preload = kevent::kevrun::WithObjects(
-      Objects(library), kevent::kevrun::SanitizerOf(program.elf.needed),
-      before == nullptr ? "" : before);
+  const std::string preload =
+      kevent::kevrun::WithObjects(Objects(library), kevent::kevrun::SanitizerOf(program.elf.needed),
+                                  before == nullptr ? "" : before);
   if (setenv("LD_PRELOAD", preload.c_str(), 1) != 0) {
     Fail(kCannotPreload, "LD_PRELOAD", std::strerror(errno));
   }

@@ -127,9 +127,8 @@ std::string WithObjects(const std::vector<std::string>& objects, const std::stri
   all.insert(all.end(), others.begin(), sanitizers);
   all.insert(all.end(), objects.begin(), objects.end());
   std::copy_if(sanitizers, others.end(), std::back_inserter(all), [&](const std::string& other) {
-    return std::none_of(objects.begin(), objects.end(), [&other](const std::string& object) {
-      return IsSameFile(other, object);
-    });
+    return std::none_of(objects.begin(), objects.end(),
+                        [&other](const std::string& object) { return IsSameFile(other, object); });
   });
   return absl::StrJoin(all, ":");
 }
