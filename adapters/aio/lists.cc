@@ -71,7 +71,8 @@ class Apart {
   Apart(const Apart&) = delete;
   Apart& operator=(const Apart&) = delete;
   Apart(List list, int count)
-      : members_(static_cast<aiocb**>(std::malloc(sizeof(aiocb*) * 2 * count))), count_(count) {
+      : members_(static_cast<aiocb**>(std::calloc(static_cast<size_t>(count), 2 * sizeof(void*)))),
+        count_(count) {
     if (members_ == nullptr) return;
     for (int i = 0; i < count; ++i) {
       if (!IsMember(list[i])) continue;
