@@ -89,13 +89,13 @@ Barrier* Barrier::Make(const sigevent& notification, int count) {
 
 // In the C library a read of no bytes comes after all of the same priority that were asked for
 // before; in the engine a sync comes after all.
-void Barrier::Add(const aiocb& member, Side side) {
+void Barrier::Add(int fd, int priority, Side side) {
   aiocb* const control = &controls_[count_];
-  control->aio_fildes = member.aio_fildes;
+  control->aio_fildes = fd;
   control->aio_sigevent.sigev_notify = SIGEV_NONE;
   int result;
   if (side == Side::kLibrary) {
-    control->aio_reqprio = member.aio_reqprio;
+    control->aio_reqprio = priority;
     result = kevent_aio_read(control);
   } else {
     result = kevent_aio_fsync(O_DSYNC | KEVENT_AIO_ENGINE, control);

@@ -23,8 +23,8 @@ class Barrier {
   // For a list of so many operations; nullptr if there is no memory or no thread.
   static Barrier* Make(const sigevent& notification, int count);
 
-  // Adds an operation that has just begun, or could not.
-  void Add(const aiocb& member, Side side);
+  // Adds an operation of this descriptor and aio_reqprio that has just begun, or could not.
+  void Add(int fd, int priority, Side side);
   // All are added: afterwards the barrier is the thread's.
   void Complete() { sem_post(&complete_); }
 

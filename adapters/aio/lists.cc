@@ -12,7 +12,6 @@
 #include <cstdlib>
 
 #include "adapters/aio/barrier.h"
-#include "adapters/aio/errno_kept.h"
 #include "adapters/aio/exported.h"
 #include "adapters/aio/sides.h"
 
@@ -34,69 +33,110 @@ bool IsForQueue(int mode, List list, int count, const sigevent* notification) {
   });
 }
 
-Side SuitableForAll(List list, int count) {
-  int last = -1;
-  for (int i = 0; i < count; ++i) {
-    if (!IsMember(list[i]) || list[i]->aio_fildes == last) continue;
-    last = list[i]->aio_fildes;
-    if (Suitable(last) == Side::kLibrary) return Side::kLibrary;
+// The descriptors of a list.  A control block may be the program's own again, and changed, as soon
+// as its operation has begun, so their numbers are kept.
+class Numbers {
+ public:
+  Numbers(List list, int count) : all_(Room(count)) {
+    if (all_ == nullptr) return;
+    for (int i = 0; i < count; ++i) {
+      if (IsMember(list[i])) all_[count_++] = list[i]->aio_fildes;
+    }
   }
-  return Side::kEngine;
-}
+  ~Numbers() {
+    if (all_ != few_) std::free(all_);
+  }
+  Numbers(const Numbers&) = delete;
+  Numbers& operator=(const Numbers&) = delete;
+  bool is_there() const { return all_ != nullptr; }
 
-void LeaveAll(List list, int count, Side side) {
-  for (int i = 0; i < count; ++i) {
-    if (IsMember(list[i])) Leave(list[i]->aio_fildes, side);
+  Side SuitableForAll() const {
+    for (int i = 0; i < count_; ++i) {
+      const bool is_same = i > 0 && all_[i] == all_[i - 1];
+      if (!is_same && Suitable(all_[i]) == Side::kLibrary) return Side::kLibrary;
+    }
+    return Side::kEngine;
   }
-}
+  bool Enter(Side side) const {
+    for (int i = 0; i < count_; ++i) {
+      if (aio_adapter::Enter(all_[i], side)) continue;
+      Leave(side, i);
+      return false;
+    }
+    return true;
+  }
+  void Leave(Side side) const { Leave(side, count_); }
 
-bool EnterAll(List list, int count, Side side) {
-  for (int i = 0; i < count; ++i) {
-    if (!IsMember(list[i]) || Enter(list[i]->aio_fildes, side)) continue;
-    LeaveAll(list, i, side);
-    return false;
+ private:
+  static constexpr int kFew = 64;
+  int* Room(int count) {
+    if (count <= kFew) return few_;
+    return static_cast<int*>(std::calloc(static_cast<size_t>(count), sizeof(int)));
   }
-  return true;
-}
+  void Leave(Side side, int count) const {
+    for (int i = 0; i < count; ++i) aio_adapter::Leave(all_[i], side);
+  }
+
+  int few_[kFew];
+  int* const all_;
+  int count_ = 0;
+};
 
 int BeginOn(Side side, int mode, List list, int count, sigevent* notification) {
   if (side == Side::kEngine) mode |= KEVENT_AIO_ENGINE;
   return kevent_lio_listio(mode, list, count, notification);
 }
 
+// What a member has asked for.
+struct Asked {
+  int fd;
+  int priority;
+};
+
 // The members on the two sides, each in the order of the list.
 class Apart {
  public:
-  ~Apart() { std::free(members_); }
-  Apart(const Apart&) = delete;
-  Apart& operator=(const Apart&) = delete;
   Apart(List list, int count)
-      : members_(static_cast<aiocb**>(std::calloc(static_cast<size_t>(count), 2 * sizeof(void*)))),
-        count_(count) {
-    if (members_ == nullptr) return;
+      : members_(static_cast<aiocb**>(Room(count, sizeof(void*)))),
+        asked_(static_cast<Asked*>(Room(count, sizeof(Asked)))),
+        room_(count) {
+    if (!is_there()) return;
     for (int i = 0; i < count; ++i) {
       if (!IsMember(list[i])) continue;
-      const auto side = static_cast<unsigned>(EnterAny(list[i]->aio_fildes));
-      members_[side * count_ + counts_[side]++] = list[i];
+      const Asked asked = {list[i]->aio_fildes, list[i]->aio_reqprio};
+      const Side side = EnterAny(asked.fd);
+      const int place = First(side) + counts_[static_cast<unsigned>(side)]++;
+      members_[place] = list[i];
+      asked_[place] = asked;
     }
   }
-  bool is_there() const { return members_ != nullptr; }
-  List members(Side side) const { return members_ + (side == Side::kLibrary ? count_ : 0); }
+  ~Apart() {
+    if (is_there()) ForEach([](const Asked& asked, Side side) { Leave(asked.fd, side); });
+    std::free(members_);
+    std::free(asked_);
+  }
+  Apart(const Apart&) = delete;
+  Apart& operator=(const Apart&) = delete;
+  bool is_there() const { return members_ != nullptr && asked_ != nullptr; }
+  List members(Side side) const { return members_ + First(side); }
   int count(Side side) const { return counts_[static_cast<unsigned>(side)]; }
   int count() const { return counts_[0] + counts_[1]; }
   template <typename Visit>
   void ForEach(Visit visit) const {
     for (const Side side : {Side::kEngine, Side::kLibrary}) {
-      for (int i = 0; i < count(side); ++i) visit(members(side)[i], side);
+      for (int i = 0; i < count(side); ++i) visit(asked_[First(side) + i], side);
     }
-  }
-  void LeaveAll() const {
-    ForEach([](const aiocb* member, Side side) { Leave(member->aio_fildes, side); });
   }
 
  private:
+  static void* Room(int count, size_t each) {
+    return std::calloc(static_cast<size_t>(count) * 2, each);
+  }
+  int First(Side side) const { return side == Side::kLibrary ? room_ : 0; }
+
   aiocb** const members_;
-  const int count_;
+  Asked* const asked_;
+  const int room_;
   int counts_[2] = {0, 0};
 };
 
@@ -141,33 +181,40 @@ int NotifyApart(const Apart& apart, const sigevent* notification) {
   Barrier* const barrier = Barrier::Make(*notification, apart.count());
   if (barrier == nullptr) return EAGAIN;
   const int error = BeginBoth(apart, LIO_NOWAIT);
-  apart.ForEach([barrier](const aiocb* member, Side side) { barrier->Add(*member, side); });
+  apart.ForEach(
+      [barrier](const Asked& asked, Side side) { barrier->Add(asked.fd, asked.priority, side); });
   barrier->Complete();
   return error;
+}
+
+int BeginApart(int mode, List list, int count, const sigevent* notification) {
+  const Apart apart(list, count);
+  if (!apart.is_there()) return EAGAIN;
+  return mode == LIO_WAIT ? WaitApart(apart) : NotifyApart(apart, notification);
+}
+
+int Fail(int error) {
+  errno = error;
+  return -1;
 }
 
 int Begin(int mode, List list, int count, sigevent* notification) {
   if ((mode != LIO_WAIT && mode != LIO_NOWAIT) || IsForQueue(mode, list, count, notification)) {
     return kevent_lio_listio(mode, list, count, notification);
   }
-  const Side suitable = SuitableForAll(list, count);
+  const Numbers numbers(list, count);
+  if (!numbers.is_there()) return Fail(EAGAIN);
+  const Side suitable = numbers.SuitableForAll();
   for (const Side side : {suitable, Other(suitable)}) {
-    if (!EnterAll(list, count, side)) continue;
+    if (!numbers.Enter(side)) continue;
     const int result = BeginOn(side, mode, list, count, notification);
-    LeaveAll(list, count, side);
+    numbers.Leave(side);
     return result;
   }
-  int error;
-  {
-    const ErrnoKept kept;
-    const Apart apart(list, count);
-    error = !apart.is_there()  ? EAGAIN
-            : mode == LIO_WAIT ? WaitApart(apart)
-                               : NotifyApart(apart, notification);
-    apart.LeaveAll();
-  }
-  if (error != 0) errno = error;
-  return error == 0 ? 0 : -1;
+  const int before = errno;
+  const int error = BeginApart(mode, list, count, notification);
+  errno = before;
+  return error == 0 ? 0 : Fail(error);
 }
 
 // LIO_WAIT is no cancellation point in the C library, and is one in libkevent.

@@ -90,7 +90,7 @@ Side Suitable(int fd) {
 
 bool Enter(int fd, Side side) {
   std::atomic<uint64_t>* const word = WordOf(fd);
-  if (word == nullptr) return side == (fd < 0 ? Side::kEngine : Side::kLibrary);
+  if (word == nullptr) return fd < 0 || side == Side::kLibrary;
   State state = State::Of(word->load());
   for (;;) {
     State next = state;

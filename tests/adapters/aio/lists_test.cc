@@ -187,6 +187,42 @@ TEST_P(AioLists, WithoutNotificationAreBegunOnBothSides) {
   ExpectBytes();
 }
 
+// As soon as an operation has ended its control block may be used for something else, by a handler
+// that comes before lio_listio has returned.
+TEST(AioControlBlocks, AreTheProgramsOwnBeforeTheCallReturns) {
+  static aiocb* s_control;
+  static std::atomic<int> s_handled;
+  const Stream stream(Stream::kWritable);
+  std::string name = testing::TempDir() + "/block.XXXXXX";
+  const int written = mkstemp(name.data());
+  ASSERT_EQ(write(written, "a", 1), 1);
+  const int fd = open(name.c_str(), O_RDONLY | O_CLOEXEC);
+  unlink(name.c_str());
+  struct sigaction action = {};
+  action.sa_handler = [](int) {
+    std::memset(s_control, 0x7f, sizeof *s_control);
+    ++s_handled;
+  };
+  sigaction(SIGUSR1, &action, nullptr);
+  Read read(fd);
+  s_control = &read.control;
+  read.control.aio_sigevent.sigev_notify = SIGEV_SIGNAL;
+  read.control.aio_sigevent.sigev_signo = SIGUSR1;
+  aiocb* const list[] = {&read.control};
+  ASSERT_EQ(lio_listio(LIO_NOWAIT, list, 1, nullptr), 0) << std::strerror(errno);
+  while (s_handled == 0) sched_yield();
+  EXPECT_EQ(read.byte, 'a');
+  // The descriptor may go over to the other side, as no call is in it any more.
+  ASSERT_EQ(dup2(stream.fd(), fd), fd);
+  Read next(fd);
+  next.Begin();
+  EXPECT_EQ(PendingInEngine(fd), 0);
+  stream.Put("b");
+  EXPECT_EQ(next.Await(), 'b');
+  close(fd);
+  close(written);
+}
+
 INSTANTIATE_TEST_SUITE_P(, AioLists, testing::Bool(), [](const auto& param) {
   return param.param ? "WithOthersInFlight" : "Alone";
 });
