@@ -106,7 +106,7 @@ class Read {
 inline void BeginOn(bool in_engine, const Stream& stream, Read* read) {
   for (int i = 0; i < 1'000; ++i) {
     read->Begin();
-    if ((PendingInEngine(stream.fd()) == 1) == in_engine) return;
+    if ((PendingInEngine(read->control.aio_fildes) == 1) == in_engine) return;
     stream.Put("z");
     EXPECT_EQ(read->Await(), 'z');
   }
