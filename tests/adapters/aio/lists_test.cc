@@ -206,6 +206,7 @@ TEST(AioControlBlocks, AreTheProgramsOwnBeforeTheCallReturns) {
   sigaction(SIGUSR1, &action, nullptr);
   Read read(fd);
   s_control = &read.control;
+  s_handled = 0;
   read.control.aio_sigevent.sigev_notify = SIGEV_SIGNAL;
   read.control.aio_sigevent.sigev_signo = SIGUSR1;
   aiocb* const list[] = {&read.control};
