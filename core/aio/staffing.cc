@@ -14,6 +14,7 @@
 #include "core/aio/engine.h"
 #include "core/descriptors/kept_table.h"
 #include "core/system/system.h"
+#include "core/system/thread_name.h"
 
 namespace kevent::core {
 
@@ -139,7 +140,7 @@ int AioEngine::StartOne(SingleThread* thread, const char* name) {
 int AioEngine::StartRing() { return StartOne<&AioEngine::RunRing>(&ring_thread_, "kevent-ring"); }
 
 int AioEngine::StartTelling() {
-  return StartOne<&AioEngine::RunTelling>(&telling_thread_, "kevent-tell");
+  return StartOne<&AioEngine::RunTelling>(&telling_thread_, sys::kTellingThread);
 }
 
 void AioEngine::RunAddedThread() {

@@ -80,13 +80,13 @@ constinit Cpus g_cpus = {};
 
 __attribute__((constructor)) void NoteCpus() { GetCpus(0, &g_cpus); }
 
-constinit thread_local char t_makers_name[kThreadName] = {};
+constinit char g_name_of_tellers_maker[kThreadName] = {};
 
 // Gives the thread its name and the process's CPUs.  The thread that happens to make the first
 // timer of a kind may be pinned to other CPUs, and that is no reason to run this one there.
 // Nothing is set that is set already: sandboxes forbid these calls.
 void TakePlace(const char* name) {
-  Call(SYS_prctl, PR_GET_NAME, t_makers_name);
+  if (std::strcmp(name, kTellingThread) == 0) Call(SYS_prctl, PR_GET_NAME, g_name_of_tellers_maker);
   Call(SYS_prctl, PR_SET_NAME, name);
   Cpus cpus;
   GetCpus(0, &cpus);
@@ -146,7 +146,11 @@ int Create(const pthread_attr_t& attributes, Start* start) {
 
 }  // namespace
 
-const char* MakersName() { return t_makers_name; }
+const char* MakersName() {
+  char own[kThreadName];
+  Call(SYS_prctl, PR_GET_NAME, own);
+  return std::strcmp(own, kTellingThread) == 0 ? g_name_of_tellers_maker : "";
+}
 
 int StartThread(void (*body)(void*), void* argument, const char* name) {
   const ErrnoKept kept;

@@ -9,8 +9,11 @@ namespace kevent::sys {
 
 constexpr size_t kThreadName = 16;  // Linux: TASK_COMM_LEN
 
-// The name of the thread of the program that has made the calling thread of the library's own; ""
-// in any other thread.
+// The one thread of a process that makes threads for the library which notify (SIGEV_THREAD).
+inline constexpr char kTellingThread[] = "kevent-tell";
+
+// In that thread the name of the thread of the program that has made it, in any other "".  Not in
+// thread-local storage, of which a library that is loaded late has little.
 const char* MakersName();
 
 }  // namespace kevent::sys
