@@ -147,4 +147,16 @@ run 125 'colon or a space' --library='with space/libkevent.so' "$program"
 run 125 'is no library of libkevent' --library=other.so --check "$program"
 run 125 'is no library of libkevent' --library=other.so "$program"
 
+# ---- Adapters ----
+
+run 0 '/adapters/libkevent-threads.so:[^:]*/libkevent.so[.0-9]*$' --threads printenv LD_PRELOAD
+run 0 'is reached by LD_PRELOAD=[^:]*/libkevent-threads.so:' --threads --check "$program"
+run 0 '^works$' --threads "$program"
+run 125 'there is no libkevent-threads.so beside ' --threads --library=libother.so "$program"
+mkdir -p lib/kevent
+cp "$library" lib/libkevent.so.0
+cp "$(dirname "$library")/adapters/libkevent-threads.so" lib/kevent
+run 0 "^$directory/lib/kevent/libkevent-threads.so:$directory/lib/libkevent.so.0\$" \
+  --threads --library=lib/libkevent.so.0 printenv LD_PRELOAD
+
 [[ $failures -eq 0 ]] && echo "kevrun runs what it reaches, and says why not otherwise"

@@ -26,6 +26,9 @@ ABSL_FLAG(bool, check, false,
 ABSL_FLAG(std::string, library, "",
           "preload this file; otherwise the library beside kevrun, the installed one, or the one "
           "that the loader finds");
+ABSL_FLAG(bool, threads, false,
+          "make the program's SIGEV_THREAD callbacks on threads that are used again, instead of a "
+          "new one for each");
 
 namespace {
 
@@ -55,6 +58,7 @@ int StatusOf(Program::Obstacle obstacle) {
 // The adapters that options ask for, in the order of LD_PRELOAD: each calls those behind it.
 std::vector<std::string> Adapters() {
   std::vector<std::string> names;
+  if (absl::GetFlag(FLAGS_threads)) names.emplace_back("threads");
   if (absl::GetFlag(FLAGS_aio)) names.emplace_back("aio");
   return names;
 }
