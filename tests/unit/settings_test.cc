@@ -227,8 +227,7 @@ TEST_F(Settings, AFailureIsOfItsEntry) {
 
 TEST_F(Settings, AThreadThatHasEnded) {
   constexpr clockid_t kThread = -10;
-  std::vector<kevent_setting> settings;
-  for (int i = 0; i < 3; ++i) settings.push_back(Entry(Make(kThread), TIMER_ABSTIME, kSecond));
+  auto settings = Entries(3, [&] { return Entry(Make(kThread), TIMER_ABSTIME, kSecond); });
   const Handle other = Make();
   settings.push_back(Entry(other, 0, kSecond));
   Sim().EndThread(kThread);

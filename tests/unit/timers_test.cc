@@ -568,6 +568,7 @@ TEST_F(Timers, ManyAreMadeWithoutTheQueuesLock) {
   const int queue = kevent::core::InitQueue(nullptr, 0, 0);
   const uint32_t number = Registry::Get(queue).queue();
   std::vector<Handle> timers;
+  timers.reserve(kMany);
   for (int i = 0; i < kMany; ++i) timers.push_back(Create(queue, CLOCK_MONOTONIC));
   ASSERT_EQ(SetIn(timers[0], kMillisecond), 0);
   ASSERT_EQ(SetIn(timers[1], kSecond), 0);

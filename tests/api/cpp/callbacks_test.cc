@@ -456,9 +456,9 @@ TEST(Callbacks, SetTheirOwnObjects) {
   kevent::Queue queue;
   std::atomic<int> calls{0};
   std::atomic<int> errors{0};
-  std::vector<std::unique_ptr<kevent_test::Thread>> runners;
-  for (int i = 0; i < 3; ++i) {
-    runners.push_back(std::make_unique<kevent_test::Thread>([&] {
+  std::vector<std::unique_ptr<kevent_test::Thread>> runners(3);
+  for (auto& runner : runners) {
+    runner = std::make_unique<kevent_test::Thread>([&] {
       while (!queue.stopped()) {
         try {
           queue.run();
@@ -466,7 +466,7 @@ TEST(Callbacks, SetTheirOwnObjects) {
           ++errors;
         }
       }
-    }));
+    });
   }
   constexpr int kObjects = 2000;
   std::array<int, 2> ends;
