@@ -27,9 +27,12 @@ absl::string_view BaseName(absl::string_view path) { return path.substr(path.rfi
 
 bool IsSwitch(const absl::CommandLineFlag& flag) { return flag.IsOfType<bool>(); }
 
+bool MayBeAlone(const absl::CommandLineFlag& flag) { return flag.IsOfType<OptionalText>(); }
+
 // The flag and its value, as they are to be given.
 std::string Form(const absl::CommandLineFlag& flag) {
   if (IsSwitch(flag)) return absl::StrCat("--", flag.Name());
+  if (MayBeAlone(flag)) return absl::StrCat("--", flag.Name(), "[=TEXT]");
   return absl::StrCat("--", flag.Name(), flag.IsOfType<std::string>() ? "=TEXT" : "=N");
 }
 
@@ -88,6 +91,8 @@ void ParseOption(int argc, char** argv, int* i) {
     value = argument.substr(equals + 1);
   } else if (IsSwitch(*flag)) {
     value = "true";
+  } else if (MayBeAlone(*flag)) {
+    value = "";
   } else if (*i + 1 < argc) {
     value = argv[++*i];
   } else {
@@ -101,6 +106,13 @@ void ParseOption(int argc, char** argv, int* i) {
 }
 
 }  // namespace
+
+bool AbslParseFlag(absl::string_view text, OptionalText* value, std::string*) {
+  *value = {true, std::string(text)};
+  return true;
+}
+
+std::string AbslUnparseFlag(const OptionalText& value) { return value.text; }
 
 void Misused(absl::string_view why) {
   const std::string name(BaseName(g_program));

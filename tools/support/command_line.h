@@ -6,10 +6,20 @@
 
 #include <absl/strings/string_view.h>
 
+#include <string>
+
 namespace kevent::tools {
 
+// The value of a flag that may be given alone, or with a text: --name or --name=text.
+struct OptionalText {
+  bool is_given = false;
+  std::string text;
+};
+bool AbslParseFlag(absl::string_view text, OptionalText* value, std::string* error);
+std::string AbslUnparseFlag(const OptionalText& value);
+
 // Sets the program's flags, those of ABSL_FLAG, from its arguments: --name=value or
-// --name value, and for a switch --name; a name may be written with - for _.
+// --name value, and for a switch or an OptionalText --name; a name may be written with - for _.
 //
 // --help prints `what`, sentences on what the program does, then each flag with its help
 // and default, and ends the program with status 0.  An argument that is no flag, or that
