@@ -3,18 +3,30 @@
 // kevrun: runs a program with libkevent preloaded; see the usage below.
 
 #include <absl/flags/flag.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "adapters/observe/file.h"
+#include "adapters/report/table.h"
+#include "adapters/trace/rings.h"
 #include "tools/kevrun/check.h"
+#include "tools/kevrun/folder.h"
+#include "tools/kevrun/output.h"
 #include "tools/kevrun/preload.h"
 #include "tools/kevrun/program.h"
+#include "tools/kevrun/report.h"
+#include "tools/kevrun/supervise.h"
+#include "tools/kevrun/trace.h"
 #include "tools/support/command_line.h"
 
 ABSL_FLAG(bool, aio, false,
@@ -29,6 +41,18 @@ ABSL_FLAG(std::string, library, "",
 ABSL_FLAG(bool, threads, false,
           "make the program's SIGEV_THREAD callbacks on threads that are used again, instead of a "
           "new one for each");
+
+ABSL_FLAG(
+    kevent::tools::OptionalText, report, {},
+    "when the program has ended, say what its timers, asynchronous operations and queues have "
+    "done: a table on the standard error, or in this file; as JSON if its name ends in .json");
+ABSL_FLAG(
+    std::string, report_of, "",
+    "run nothing: print the report of the process of this number, which runs with --report or "
+    "has ended without kevrun; with --report=FILE into the file");
+ABSL_FLAG(std::string, trace, "",
+          "write to this file when the program's timers were set, expired and were collected: JSON "
+          "that ui.perfetto.dev and chrome://tracing open");
 
 namespace {
 
@@ -58,6 +82,8 @@ int StatusOf(Program::Obstacle obstacle) {
 // The adapters that options ask for, in the order of LD_PRELOAD: each calls those behind it.
 std::vector<std::string> Adapters() {
   std::vector<std::string> names;
+  if (absl::GetFlag(FLAGS_report).is_given) names.emplace_back("report");
+  if (!absl::GetFlag(FLAGS_trace).empty()) names.emplace_back("trace");
   if (absl::GetFlag(FLAGS_threads)) names.emplace_back("threads");
   if (absl::GetFlag(FLAGS_aio)) names.emplace_back("aio");
   return names;
@@ -75,6 +101,66 @@ std::vector<std::string> Objects(const std::string& library) {
   return objects;
 }
 
+using kevent::kevrun::Observed;
+using kevent::kevrun::Output;
+
+bool WantsReport() { return absl::GetFlag(FLAGS_report).is_given; }
+bool WantsTrace() { return !absl::GetFlag(FLAGS_trace).empty(); }
+
+Output OpenOutput(const std::string& file, std::FILE* otherwise) {
+  std::string why;
+  auto output = Output::Open(file, otherwise, &why);
+  if (!output) Fail(kCannotPreload, file, why);
+  return std::move(*output);
+}
+
+bool WriteReport(Output& output, const std::vector<Observed>& files,
+                 const kevent::kevrun::Ended& ended) {
+  const auto reports = kevent::kevrun::ReadReports(files, ended.pid, ended.time);
+  return output.Write(output.IsJson() ? kevent::kevrun::ReportJson(reports)
+                                      : kevent::kevrun::ReportText(reports));
+}
+
+void WriteTrace(Output& output, const std::string& folder) {
+  uint64_t dropped = 0;
+  output.Write(kevent::kevrun::TraceJson(kevent::kevrun::ObservedIn(folder, kevent::trace::kPrefix),
+                                         &dropped));
+  if (dropped != 0) {
+    std::fprintf(stderr, "kevrun: the trace lacks the oldest %ju records, for want of room\n",
+                 static_cast<uintmax_t>(dropped));
+  }
+}
+
+// Runs the program in a child, and says in the end what was seen.
+[[noreturn]] void Observe(const std::function<void()>& execute) {
+  Output output = OpenOutput(
+      WantsTrace() ? absl::GetFlag(FLAGS_trace) : absl::GetFlag(FLAGS_report).text, stderr);
+  std::string why;
+  const std::string folder = kevent::kevrun::MakeRunFolder(&why);
+  if (folder.empty()) Fail(kCannotPreload, "no folder for what is seen", why);
+  if (setenv(kevent::observe::kFolderVariable, folder.c_str(), 1) != 0) {
+    Fail(kCannotPreload, "the environment", std::strerror(errno));
+  }
+  const kevent::kevrun::Ended ended = kevent::kevrun::RunAndWait(execute);
+  if (WantsTrace()) {
+    WriteTrace(output, folder);
+  } else {
+    WriteReport(output, kevent::kevrun::ObservedIn(folder, kevent::report::kPrefix), ended);
+  }
+  kevent::kevrun::RemoveEnded(folder);
+  kevent::kevrun::EndAs(ended.status);
+}
+
+int ReportOf(pid_t pid) {
+  Output output = OpenOutput(absl::GetFlag(FLAGS_report).text, stdout);
+  const auto files = kevent::kevrun::ObservedOf(pid, kevent::report::kPrefix);
+  if (files.empty()) {
+    Fail(EXIT_FAILURE, absl::StrCat("process ", pid),
+         "it does not run with --report, or has made nothing yet to report of");
+  }
+  return WriteReport(output, files, {}) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 [[noreturn]] void Run(char** command, const std::string& library) {
   const Program program = kevent::kevrun::LookAt(command[0]);
   if (program.obstacle != Program::Obstacle::kNone) {
@@ -87,8 +173,14 @@ std::vector<std::string> Objects(const std::string& library) {
   if (setenv("LD_PRELOAD", preload.c_str(), 1) != 0) {
     Fail(kCannotPreload, "LD_PRELOAD", std::strerror(errno));
   }
-  execvp(program.path.c_str(), command);  // which runs a file without a first line by the shell
-  Fail(kCannotRun, program.path, std::strerror(errno));
+  // execvp runs a file without a first line by the shell.
+  const auto execute = [&] {
+    execvp(program.path.c_str(), command);
+    Fail(kCannotRun, program.path, std::strerror(errno));
+  };
+  if (WantsReport() || WantsTrace()) Observe(execute);
+  execute();
+  std::abort();
 }
 
 }  // namespace
@@ -102,6 +194,16 @@ int main(int argc, char** argv) {
       "by it.  Ends with the program's status; with 125 if libkevent cannot be put into it, 126 "
       "if\n"
       "it cannot be run, 127 if it is not found.");
+  const std::string of = absl::GetFlag(FLAGS_report_of);
+  if (!of.empty()) {
+    pid_t pid = 0;
+    if (!absl::SimpleAtoi(of, &pid)) kevent::tools::Misused("--report-of takes a process number");
+    if (first < argc) kevent::tools::Misused("--report-of takes no command");
+    return ReportOf(pid);
+  }
+  if (WantsReport() && WantsTrace()) {
+    kevent::tools::Misused("--report and --trace are not used together");
+  }
   if (first == argc) kevent::tools::Misused("no command is given");
   std::string why;
   const std::string library = kevent::kevrun::FindLibrary(absl::GetFlag(FLAGS_library), &why);

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * known MODE: a program that knows what its timers, operations and queues do, for report.sh. Counts
+ * that depend on the moment it prints, as "name number".
+ */
+#define _GNU_SOURCE
+#include <aio.h>
+#include <fcntl.h>
+#include <kevent/kevent.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/check.h"
+
+static const struct itimerspec far_off = {{0, 0}, {1000, 0}};
+static const struct itimerspec at_once = {{0, 0}, {0, 1}};
+static const struct itimerspec disarmed = {{0, 0}, {0, 0}};
+
+static int queue;
+
+static timer_t queue_timer(void) {
+  struct sigevent notification;
+  kevent_sigevent(&notification, queue, NULL);
+  timer_t timer;
+  CHECK(timer_create(CLOCK_MONOTONIC, &notification, &timer) == 0);
+  return timer;
+}
+
+static timer_t timer_of(int notify) {
+  struct sigevent notification = {.sigev_notify = notify};
+  timer_t timer;
+  CHECK(timer_create(CLOCK_MONOTONIC, &notification, &timer) == 0);
+  return timer;
+}
+
+static void set(timer_t timer, const struct itimerspec *value) {
+  CHECK(timer_settime(timer, 0, value, NULL) == 0);
+}
+
+static void collect(unsigned number) {
+  struct ukevent events[16];
+  const struct timespec patience = {60, 0};
+  CHECK(kevent_get_events(queue, number, number, &patience, events, 0) == (int)number);
+}
+
+static void wait_until_over(timer_t timer) {
+  struct itimerspec left;
+  do {
+    CHECK(timer_gettime(timer, &left) == 0);
+  } while (left.it_value.tv_sec != 0 || left.it_value.tv_nsec != 0);
+}
+
+static void replaced_in_queue(void) {
+  const timer_t timer = queue_timer();
+  for (int i = 0; i < 1000; ++i) set(timer, &far_off);
+  set(timer, &disarmed);
+  set(timer, &far_off);
+}
+
+static void expired_in_queue(void) {
+  const timer_t timer = queue_timer();
+  for (int i = 0; i < 50; ++i) {
+    set(timer, &at_once);
+    collect(1);
+  }
+}
+
+static void deleted_in_queue(void) {
+  const timer_t timer = queue_timer();
+  set(timer, &far_off);
+  CHECK(timer_settime(timer, 0, &(struct itimerspec){{0, 0}, {0, 1000000000}}, NULL) == -1);
+  CHECK(timer_delete(timer) == 0);
+  CHECK(timer_settime(timer, 0, &far_off, NULL) == -1);
+}
+
+static void many_at_a_time(void) {
+  struct kevent_setting settings[7];
+  for (int i = 0; i < 7; ++i) {
+    settings[i] = (struct kevent_setting){.timer = queue_timer(), .value = far_off};
+  }
+  for (int i = 0; i < 3; ++i) CHECK(kevent_settime(7, settings) == 7);
+}
+
+static void replaced_silently(void) {
+  const timer_t timer = timer_of(SIGEV_NONE);
+  for (int i = 0; i < 10; ++i) set(timer, &far_off);
+  struct itimerspec old;
+  CHECK(timer_settime(timer, 0, &far_off, &old) == 0 && old.it_value.tv_sec > 0);
+}
+
+static void expired_silently(void) {
+  const timer_t timer = timer_of(SIGEV_NONE);
+  for (int i = 0; i < 5; ++i) {
+    set(timer, &at_once);
+    wait_until_over(timer);
+  }
+}
+
+static void counts(void) {
+  replaced_in_queue();
+  expired_in_queue();
+  deleted_in_queue();
+  many_at_a_time();
+  replaced_silently();
+  expired_silently();
+  struct ukevent event;
+  for (int i = 0; i < 3; ++i) CHECK(kevent_get_events(queue, 0, 1, NULL, &event, 0) == 0);
+}
+
+static void thousand(void) {
+  static timer_t timers[1000];
+  for (int i = 0; i < 1000; ++i) timers[i] = queue_timer();
+  for (int turn = 0; turn < 5; ++turn) {
+    for (int i = 0; i < 1000; ++i) set(timers[i], &far_off);
+  }
+}
+
+enum { kThreads = 4, kShared = 8, kTurns = 20000 };
+static timer_t shared[kShared];
+
+static void *set_shared(void *unused) {
+  for (int turn = 0; turn < kTurns; ++turn) {
+    for (int i = 0; i < kShared; ++i) set(shared[i], &far_off);
+  }
+  return unused;
+}
+
+static void threads(void) {
+  for (int i = 0; i < kShared; ++i) shared[i] = queue_timer();
+  pthread_t all[kThreads];
+  for (int i = 0; i < kThreads; ++i) CHECK(pthread_create(&all[i], NULL, set_shared, NULL) == 0);
+  for (int i = 0; i < kThreads; ++i) CHECK(pthread_join(all[i], NULL) == 0);
+}
+
+static atomic_long handled;
+static void set_in_handler(int signal) {
+  (void)signal;
+  timer_settime(shared[0], 0, &far_off, NULL);
+  atomic_fetch_add(&handled, 1);
+}
+
+/* A timer of the kernel interrupts settings of the same timer that its handler sets. */
+static void handler(void) {
+  shared[0] = queue_timer();
+  signal(SIGRTMIN, set_in_handler);
+  struct sigevent notification = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+  timer_t ticking;
+  CHECK(timer_create(CLOCK_MONOTONIC, &notification, &ticking) == 0);
+  set(ticking, &(struct itimerspec){{0, 50000}, {0, 50000}});
+  long settings = 0;
+  while (atomic_load(&handled) < 2000) {
+    set(shared[0], &far_off);
+    ++settings;
+  }
+  sigset_t ticks;
+  sigemptyset(&ticks);
+  sigaddset(&ticks, SIGRTMIN);
+  sigprocmask(SIG_BLOCK, &ticks, NULL);
+  printf("settings %ld\n", settings + atomic_load(&handled));
+}
+
+/* Until three of them run at the same time. */
+static atomic_int inside;
+static atomic_int called;
+static void callback(union sigval value) {
+  (void)value;
+  atomic_fetch_add(&inside, 1);
+  while (atomic_load(&inside) < 3) usleep(100);
+  atomic_fetch_add(&called, 1);
+  if (atomic_load(&called) % 2 == 0) pthread_exit(NULL);
+}
+
+static void callbacks(void) {
+  struct sigevent notification = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = callback};
+  timer_t timer;
+  CHECK(timer_create(CLOCK_MONOTONIC, &notification, &timer) == 0);
+  set(timer, &(struct itimerspec){{0, 1000000}, {0, 1000000}});
+  while (atomic_load(&called) < 20) usleep(1000);
+  set(timer, &disarmed);
+  /* The last ones have begun when no further one does. */
+  int before;
+  do {
+    before = atomic_load(&inside);
+    usleep(100000);
+  } while (atomic_load(&inside) != before || atomic_load(&called) != before);
+  printf("callbacks %d\n", before);
+}
+
+static void again(void) {
+  const struct rlimit none = {0, 0};
+  CHECK(setrlimit(RLIMIT_SIGPENDING, &none) == 0);
+  timer_t timer;
+  for (int i = 0; i < 3; ++i) CHECK(timer_create(CLOCK_MONOTONIC, NULL, &timer) == -1);
+  CHECK(errno == EAGAIN);
+  CHECK(timer_create((clockid_t)77, NULL, &timer) == -1 && errno == EINVAL);
+}
+
+static void forked(void) {
+  set(queue_timer(), &far_off);
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    const timer_t one = queue_timer();
+    set(one, &at_once);
+    set(one, &at_once);
+    collect(1);
+    queue_timer();
+    _exit(0);
+  }
+  CHECK(waitpid(child, NULL, 0) == child);
+}
+
+static void finish(struct aiocb *control, ssize_t wanted) {
+  const struct aiocb *const list[] = {control};
+  while (aio_error(control) == EINPROGRESS) aio_suspend(list, 1, NULL);
+  CHECK(aio_return(control) == wanted);
+}
+
+static void operations(void) {
+  static char bytes[4096];
+  char name[] = "known-XXXXXX";
+  const int file = mkstemp(name);
+  CHECK(file >= 0 && unlink(name) == 0);
+  struct aiocb control = {.aio_fildes = file,
+                          .aio_buf = bytes,
+                          .aio_nbytes = sizeof bytes,
+                          .aio_lio_opcode = LIO_WRITE};
+  control.aio_sigevent.sigev_notify = SIGEV_NONE;
+  for (int i = 0; i < 3; ++i) {
+    CHECK(aio_write(&control) == 0);
+    finish(&control, sizeof bytes);
+  }
+  CHECK(aio_fsync(O_SYNC, &control) == 0);
+  finish(&control, 0);
+  /* Through a queue, and shorter than asked. */
+  kevent_sigevent(&control.aio_sigevent, queue, NULL);
+  control.aio_offset = 1096;
+  for (int i = 0; i < 2; ++i) {
+    CHECK(aio_read(&control) == 0);
+    collect(1);
+    CHECK(aio_return(&control) == 3000);
+  }
+  struct aiocb second = {.aio_fildes = file, .aio_buf = bytes, .aio_nbytes = 100};
+  second.aio_lio_opcode = LIO_READ;
+  second.aio_sigevent.sigev_notify = SIGEV_NONE;
+  struct aiocb third = second;
+  struct aiocb *const list[] = {&second, NULL, &third};
+  CHECK(lio_listio(LIO_WAIT, list, 3, NULL) == 0);
+  finish(&second, 100);
+  finish(&third, 100);
+  CHECK(aio_fsync(77, &control) == -1);
+}
+
+static void ring(void) {
+  struct kevent_ring *const memory = calloc(1, sizeof *memory + 4 * sizeof(struct ukevent));
+  close(queue);
+  queue = kevent_init(memory, 4, 0);
+  CHECK(queue >= 0);
+  const timer_t timer = queue_timer();
+  unsigned index = 0;
+  for (int i = 0; i < 9; ++i) {
+    set(timer, &at_once);
+    const struct timespec patience = {60, 0};
+    CHECK(kevent_wait(queue, 4, index, &patience, 0) == 1);
+    index = memory->ring_kidx;
+    CHECK(kevent_commit(queue, index, memory->ring_over) == 1);
+  }
+}
+
+/* For docs/trace.svg: a periodic timer, one that is put off again and again, one of the kernel's.
+ */
+static void timeline(void) {
+  const timer_t periodic = queue_timer();
+  const timer_t put_off = queue_timer();
+  set(timer_of(SIGEV_NONE), &(struct itimerspec){{0, 0}, {0, 9000000}});
+  set(periodic, &(struct itimerspec){{0, 3000000}, {0, 3000000}});
+  for (int i = 0; i < 4; ++i) {
+    set(put_off, &(struct itimerspec){{0, 0}, {0, 5000000}});
+    collect(1);
+  }
+  collect(1);
+  collect(1);
+}
+
+static void one_after_the_other(void) {
+  for (int i = 0; i < 200000; ++i) {
+    const timer_t timer = queue_timer();
+    set(timer, &far_off);
+    CHECK(timer_delete(timer) == 0);
+  }
+}
+
+static void too_many(void) {
+  for (int i = 0; i < 70000; ++i) set(queue_timer(), &far_off);
+}
+
+/* Goes on when its parent has ended, and writes its number into a file when all is set. */
+static void daemonized(void) {
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child != 0) return;
+  setsid();
+  const timer_t timer = queue_timer();
+  for (int i = 0; i < 12345; ++i) set(timer, &far_off);
+  FILE *const file = fopen("daemon.new", "w");
+  CHECK(file != NULL && fprintf(file, "%d\n", getpid()) > 0 && fclose(file) == 0);
+  CHECK(rename("daemon.new", "daemon") == 0);
+  for (;;) pause();
+}
+
+static void killed(void) {
+  const timer_t timer = queue_timer();
+  for (int i = 0; i < 3; ++i) set(timer, &far_off);
+  raise(SIGKILL);
+}
+
+static void terminated(int signal) { _exit(signal == SIGTERM ? 15 : 1); }
+static void waits(void) {
+  CHECK(signal(SIGTERM, terminated) != SIG_ERR);
+  queue_timer();
+  const int file = open("waits", O_CREAT | O_WRONLY, 0600);
+  CHECK(file >= 0);
+  for (;;) pause();
+}
+
+int main(int argc, char **argv) {
+  static const struct {
+    const char *name;
+    void (*run)(void);
+  } modes[] = {
+      {"counts", counts},
+      {"thousand", thousand},
+      {"threads", threads},
+      {"handler", handler},
+      {"callbacks", callbacks},
+      {"again", again},
+      {"forked", forked},
+      {"operations", operations},
+      {"ring", ring},
+      {"too_many", too_many},
+      {"daemonized", daemonized},
+      {"killed", killed},
+      {"waits", waits},
+      {"timeline", timeline},
+      {"one_after_the_other", one_after_the_other},
+  };
+  CHECK(argc >= 2);
+  queue = kevent_init(NULL, 0, 0);
+  CHECK(queue >= 0);
+  if (strcmp(argv[1], "executed") == 0) {
+    set(queue_timer(), &far_off);
+    execl("/proc/self/exe", argv[0], "thousand", (char *)NULL);
+  }
+  for (size_t i = 0; i < sizeof modes / sizeof *modes; ++i) {
+    if (strcmp(argv[1], modes[i].name) != 0) continue;
+    modes[i].run();
+    return EXIT_SUCCESS;
+  }
+  return EXIT_FAILURE;
+}

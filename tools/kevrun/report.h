@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+//
+// kevrun --report: what the timers, operations and queues of processes have done.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapters/report/table.h"
+#include "tools/kevrun/folder.h"
+
+namespace kevent::kevrun {
+
+// All timers of one place of the program.
+struct TimersOfPlace {
+  const report::Site* site = nullptr;
+  std::string name;                          // of it: PlaceName
+  std::vector<const report::Timer*> timers;  // that have rows, in the order of their creation
+  std::unique_ptr<report::Sums> sums;        // of these and of all others
+};
+
+// The counts of one process, read at one moment.
+class Report {
+ public:
+  // Nothing if it is no file of libkevent-report.so of this version; *why says so.
+  // `seen_end`: ns on CLOCK_MONOTONIC at which the process was seen to have ended, or 0.
+  // `is_last`: no later program of the same process has a file.
+  static std::optional<Report> Read(const Observed& file, bool is_last, uint64_t seen_end,
+                                    std::string* why);
+
+  const report::Table& table() const { return *table_; }
+  const std::vector<TimersOfPlace>& places() const { return places_; }
+  pid_t pid() const { return static_cast<pid_t>(table_->file.pid); }
+  bool runs() const { return runs_; }
+
+  // ns on CLOCK_MONOTONIC at which the counts end: now, or with the process; 0: that is not known.
+  uint64_t end() const { return end_; }
+
+  uint64_t Settings(const report::Timer& timer) const;
+  uint64_t Replaced(const report::Timer& timer) const;
+  // With those of a setting that was not yet over: computed from its clock, if that is no clock of
+  // CPU time.
+  uint64_t Expirations(const report::Timer& timer) const;
+  // Whether expirations are counted rather than computed.
+  static bool AreCounted(const report::Site& site);
+
+ private:
+  struct Free {
+    void operator()(report::Table* table) const;
+  };
+
+  Report() = default;
+  void FindEnd(bool is_last, uint64_t seen_end);
+  void Collect();
+
+  std::unique_ptr<report::Table, Free> table_;
+  std::vector<TimersOfPlace> places_;
+  bool runs_ = false;
+  uint64_t end_ = 0;
+};
+
+// Of several files; what cannot be read is told to the standard error.  `ended` is the process that
+// was seen to end, or 0.
+std::vector<Report> ReadReports(const std::vector<Observed>& files, pid_t ended, uint64_t seen_end);
+
+// For people, and for programs: one JSON object for each process, in an array.
+std::string ReportText(const std::vector<Report>& reports);
+std::string ReportJson(const std::vector<Report>& reports);
+
+// What both say.
+std::string ClockName(int clock);
+std::string NotifyName(const report::Site& site);
+std::string PlaceName(const observe::Place& place);  // "function+0x12 (object)"
+// The upper bound of the cell of a histogram that has the middle one of what it counts.
+template <size_t kCells>
+uint64_t MedianOf(const report::Histogram<kCells>& histogram) {
+  uint64_t all = 0;
+  for (const report::Count& cell : histogram.cells) all += cell;
+  uint64_t below = 0;
+  for (size_t i = 0; i < kCells; ++i) {
+    below += histogram.cells[i];
+    if (below * 2 >= all) return (uint64_t{1} << i) - 1;
+  }
+  return 0;
+}
+
+}  // namespace kevent::kevrun

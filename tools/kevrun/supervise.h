@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+//
+// A program that kevrun starts and waits for, as something is to be said in the end.
+
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+
+namespace kevent::kevrun {
+
+struct Ended {
+  pid_t pid = 0;
+  int status = 0;     // of wait(2)
+  uint64_t time = 0;  // ns on CLOCK_MONOTONIC
+};
+
+// Runs `program` in a child of this process, and waits until it has ended, however that comes
+// about. Signals that other processes send to this one go on to the child.  `program` executes the
+// program, or ends the process.
+Ended RunAndWait(const std::function<void()>& program);
+
+// Ends this process as that one has ended: with its status, or by the same signal.
+[[noreturn]] void EndAs(int status);
+
+}  // namespace kevent::kevrun
