@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "core/aio/aiocb_access.h"
+#include "core/base/probe.h"
 #include "core/descriptors/kept_table.h"
 #include "core/descriptors/process_state.h"
 #include "core/operations/completions.h"
@@ -170,6 +171,7 @@ void AioEngine::SetResult(Operation* operation, int64_t result) {
   operation->data[0] = static_cast<uint32_t>(value);
   operation->data[1] = static_cast<uint32_t>(error);
   aiocb* control = operation->control.exchange(nullptr, std::memory_order_seq_cst);
+  KEVENT_PROBE(aio_end, control, value, error);
   control->__return_value = value;
   std::atomic_ref(control->__error_code).store(error, std::memory_order_seq_cst);
 }

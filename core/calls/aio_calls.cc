@@ -12,6 +12,7 @@
 #include <climits>
 
 #include "core/aio/aiocb_access.h"
+#include "core/base/probe.h"
 #include "core/base/timespec.h"
 #include "core/descriptors/internal_descriptors.h"
 #include "core/descriptors/process_state.h"
@@ -227,6 +228,7 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
   control->__return_value = 0;
   std::atomic_ref(control->__error_code).store(EINPROGRESS, std::memory_order_release);
 
+  KEVENT_PROBE(aio_begin, control, control->aio_fildes, control->aio_offset, control->aio_nbytes);
   AioEngine& engine = Aio();
   const int64_t result = AtOnce(&operation, call);
   if (result == kWithOthers) {

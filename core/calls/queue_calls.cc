@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "core/base/probe.h"
 #include "core/base/timespec.h"
 #include "core/calls/descriptor_calls.h"
 #include "core/descriptors/internal_descriptors.h"
@@ -84,7 +85,10 @@ int GetEvents(int kev_fd, const Queue::Request& request) {
     queue->Unpin();
     return -error;
   }
-  return queue->GetEvents(request);
+  KEVENT_PROBE(collect_begin, kev_fd, request.min_nr, request.max_nr);
+  const int count = queue->GetEvents(request);
+  KEVENT_PROBE(collect_end, kev_fd, count);
+  return count;
 }
 
 int WaitForRing(int kev_fd, unsigned num, unsigned old_uidx, const timespec* timeout,
@@ -97,7 +101,10 @@ int WaitForRing(int kev_fd, unsigned num, unsigned old_uidx, const timespec* tim
     queue->Unpin();
     return -EINVAL;
   }
-  return queue->GetEvents(request);
+  KEVENT_PROBE(collect_begin, kev_fd, request.min_nr, request.max_nr);
+  const int count = queue->GetEvents(request);
+  KEVENT_PROBE(collect_end, kev_fd, count);
+  return count;
 }
 
 int CommitRing(int kev_fd, unsigned new_uidx, unsigned over) {

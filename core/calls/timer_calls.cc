@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "core/base/probe.h"
 #include "core/base/timespec.h"
 #include "core/calls/new_setting.h"
 #include "core/queue/queue.h"
@@ -53,8 +54,10 @@ int CreateTimer(clockid_t clock, const sigevent& notification, timer_t* timer) {
   const auto cookie = reinterpret_cast<uint64_t>(notification.sigev_value.sival_ptr);
   const int error = queue->AddTimer(plan, cookie, &handle);
   queue->Unpin();
-  if (error == 0) *timer = reinterpret_cast<timer_t>(handle.bits());
-  return error;
+  if (error != 0) return error;
+  *timer = reinterpret_cast<timer_t>(handle.bits());
+  KEVENT_PROBE(timer_create, handle.bits(), clock, notification.sigev_kevent_fd, cookie);
+  return 0;
 }
 
 int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_value) {
@@ -66,6 +69,8 @@ int SetTimer(Handle handle, int flags, const itimerspec* value, itimerspec* old_
   if (error != 0) return error;
   Queue& queue = *setting.queue;
   const TimerSlot& timer = *setting.timer;
+  KEVENT_PROBE(timer_set, handle.bits(), setting.after.low(), setting.after.high(),
+               setting.before.low());
   if (setting.arms()) queue.Armed(handle.slot(), timer, setting.deadline());
   if (old_value != nullptr) *old_value = Report(timer, queue, setting.before.Unpack());
   return 0;
@@ -100,6 +105,7 @@ int DeleteTimer(Handle handle) {
   Queue* queue = QueueOf(*timer);
   if (const int error = SlotTable::End(handle); error != 0) return error;
   queue->DeletedTimer(handle.slot());
+  KEVENT_PROBE(timer_delete, handle.bits());
   return 0;
 }
 

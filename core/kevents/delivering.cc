@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "core/base/probe.h"
 #include "core/kevents/event_set.h"
 #include "core/system/signals_blocked.h"
 
@@ -128,6 +129,7 @@ void EventSet::Describe(const Kevent& record, ukevent* event) {
   event->ret_data[0] = record.found_data[0];
   event->ret_data[1] = record.found_data[1];
   event->ptr = reinterpret_cast<void*>(record.key.cookie);
+  KEVENT_PROBE(kevent_collected, record.key.type, record.key.id, record.key.cookie);
 }
 
 bool EventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t lateness, ukevent* event) {

@@ -2,6 +2,8 @@
 
 #include "core/operations/completions.h"
 
+#include "core/base/probe.h"
+
 namespace kevent::core {
 
 void Completions::Post(uint32_t operation) {
@@ -56,6 +58,7 @@ unsigned Completions::Deliver(unsigned max, ukevent* events) {
     event.ret_data[0] = operation.data[0];
     event.ret_data[1] = operation.data[1];
     event.ptr = reinterpret_cast<void*>(operation.cookie);
+    KEVENT_PROBE(completion_collected, operation.type, operation.id, operation.cookie);
     Operations::Free(number);
   }
   return count;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/probe.h"
 #include "core/system/system.h"
 
 namespace kevent::core {
@@ -237,6 +238,7 @@ bool Collector::Claim(uint8_t axis, ukevent* event) {
   }
 
   const uint32_t lateness = Saturate(now - expired.last, UINT32_MAX);
+  KEVENT_PROBE(timer_collected, entry.slot(), generation, overruns, lateness);
   if (ABSL_PREDICT_FALSE(of_kevent)) {
     return kevents_->DeliverTimer(static_cast<uint32_t>(cookie), overruns, lateness, event);
   }
