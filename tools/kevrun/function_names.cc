@@ -63,7 +63,9 @@ FunctionName FunctionAt(const std::string& object, uint64_t in_object) {
   return found;
 }
 
+// Names of types are mangled as single letters, which functions of C may be called.
 std::string Demangled(const std::string& name) {
+  if (name.substr(0, 2) != "_Z") return name;
   int status = 0;
   char* const text = abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status);
   std::string demangled = text == nullptr ? name : text;

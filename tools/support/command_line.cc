@@ -31,9 +31,10 @@ bool MayBeAlone(const absl::CommandLineFlag& flag) { return flag.IsOfType<Option
 
 // The flag and its value, as they are to be given.
 std::string Form(const absl::CommandLineFlag& flag) {
-  if (IsSwitch(flag)) return absl::StrCat("--", flag.Name());
-  if (MayBeAlone(flag)) return absl::StrCat("--", flag.Name(), "[=TEXT]");
-  return absl::StrCat("--", flag.Name(), flag.IsOfType<std::string>() ? "=TEXT" : "=N");
+  const std::string name = absl::StrReplaceAll(flag.Name(), {{"_", "-"}});
+  if (IsSwitch(flag)) return absl::StrCat("--", name);
+  if (MayBeAlone(flag)) return absl::StrCat("--", name, "[=TEXT]");
+  return absl::StrCat("--", name, flag.IsOfType<std::string>() ? "=TEXT" : "=N");
 }
 
 // The text in lines, each but the first behind the column of the flags' names.
