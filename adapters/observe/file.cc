@@ -33,12 +33,21 @@ void LookForFolder() {
   if (length < sizeof g_folder) std::memcpy(g_folder, named, length + 1);
 }
 
-__attribute__((constructor)) void LookEarly() { LookForFolder(); }
+// Tells kevrun that this process may use the folder.
+void MapInUse() {
+  char path[PATH_MAX + sizeof kInUse + 1];
+  std::snprintf(path, sizeof path, "%s/%s", g_folder, kInUse);
+  const int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return;
+  mmap(nullptr, 1, PROT_NONE, MAP_SHARED, fd, 0);
+  close(fd);
+}
 
-uint64_t NanosecondsOf(clockid_t clock) {
-  timespec now = {};
-  clock_gettime(clock, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+__attribute__((constructor)) void LookEarly() {
+  const int before = errno;
+  LookForFolder();
+  if (g_folder[0] != '\0') MapInUse();
+  errno = before;
 }
 
 // A file beyond the limit of the process would have it ended by SIGXFSZ.
@@ -47,14 +56,27 @@ bool MayBeAsLong(size_t size) {
   return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= size;
 }
 
-int OpenNewFile(const char* prefix) {
-  char path[PATH_MAX + 64];
-  for (int program = 0; program < 1000; ++program) {
-    std::snprintf(path, sizeof path, "%s/%s.%d.%d", g_folder, prefix, getpid(), program);
-    const int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+struct Path {
+  Path(const char* prefix, const char* behind, uint32_t program) {
+    std::snprintf(text, sizeof text, "%s/%s%s.%d.%u", g_folder, prefix, behind, getpid(), program);
+  }
+  char text[PATH_MAX + 64];
+};
+
+// *program becomes the number in the file's name.
+int OpenNewFile(const char* prefix, uint32_t* program) {
+  for (*program = 0; *program < 1000; ++*program) {
+    const Path path(prefix, "", *program);
+    const int fd = open(path.text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd >= 0 || errno != EEXIST) return fd;
   }
   return -1;
+}
+
+void SayWithout(const char* prefix) {
+  const Path path(prefix, kWithout, 0);
+  const int fd = open(path.text, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd >= 0) close(fd);
 }
 
 bool Populate(const void* begin, size_t size) {
@@ -77,21 +99,31 @@ void* MapFile(int fd, size_t size) {
 
 }  // namespace
 
+uint64_t NanosecondsOf(clockid_t clock) {
+  timespec now = {};
+  clock_gettime(clock, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
 FileHeader* MapNewFile(const char* prefix, size_t size, uint32_t version) {
   LookForFolder();
+  if (g_folder[0] == '\0') return nullptr;
   const int before = errno;
   FileHeader* file = nullptr;
-  if (g_folder[0] != '\0' && MayBeAsLong(size)) {
-    const int fd = OpenNewFile(prefix);
-    if (fd >= 0) {
-      file = static_cast<FileHeader*>(MapFile(fd, size));
-      close(fd);
-    }
+  uint32_t program = 0;
+  const int fd = MayBeAsLong(size) ? OpenNewFile(prefix, &program) : -1;
+  if (fd >= 0) {
+    file = static_cast<FileHeader*>(MapFile(fd, size));
+    close(fd);
+    if (file == nullptr) unlink(Path(prefix, "", program).text);
   }
-  if (file != nullptr) {
+  if (file == nullptr) {
+    SayWithout(prefix);
+  } else {
     file->version = version;
     file->pid = static_cast<uint32_t>(getpid());
     file->parent = static_cast<uint32_t>(getppid());
+    file->number = program;
     file->size = size;
     file->started = StartOf(getpid());
     file->began = NanosecondsOf(CLOCK_MONOTONIC);
@@ -105,6 +137,41 @@ FileHeader* MapNewFile(const char* prefix, size_t size, uint32_t version) {
 
 void Publish(FileHeader* file, uint64_t magic) {
   __atomic_store_n(&file->magic, magic, __ATOMIC_RELEASE);
+}
+
+void Discard(FileHeader* file, const char* prefix, Reason reason) {
+  const int before = errno;
+  unlink(Path(prefix, "", file->number).text);
+  munmap(file, file->size);
+  if (reason == Reason::kNoMemory) SayWithout(prefix);
+  errno = before;
+}
+
+// Threads that have made a file each at the same time leave gaps in the numbers.
+void EndEarlier(const char* prefix) {
+  constexpr uint32_t kMostMissing = 64;
+  LookForFolder();
+  if (g_folder[0] == '\0') return;
+  const int before = errno;
+  const uint64_t now = NanosecondsOf(CLOCK_MONOTONIC);
+  uint32_t missing = 0;
+  for (uint32_t program = 0; missing < kMostMissing; ++program) {
+    const int fd = open(Path(prefix, "", program).text, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+      ++missing;
+      continue;
+    }
+    missing = 0;
+    FileHeader header = {};
+    const bool is_open = pread(fd, &header, sizeof header, 0) == sizeof header &&
+                         header.ended == 0 && header.started == StartOf(getpid());
+    if (is_open) {
+      [[maybe_unused]] const ssize_t written =
+          pwrite(fd, &now, sizeof now, offsetof(FileHeader, ended));
+    }
+    close(fd);
+  }
+  errno = before;
 }
 
 bool HaveMemory(const void* begin, size_t size) {

@@ -6,6 +6,8 @@
 #ifndef KEVENT_ADAPTERS_OBSERVE_FILE_H_
 #define KEVENT_ADAPTERS_OBSERVE_FILE_H_
 
+#include <time.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +20,14 @@ static_assert(Count::is_always_lock_free, "another process reads them");
 // The environment variable that names the folder.
 inline constexpr char kFolderVariable[] = "KEVENT_OBSERVE";
 
+// A file in it that each observed process maps from its start on, and so has open for writing: as
+// long as one does, F_SETLEASE with F_RDLCK fails with EAGAIN (fcntl(2)).  A mapping takes no
+// descriptor, and the child of a fork inherits it.
+inline constexpr char kInUse[] = "in-use";
+
+// Behind the PREFIX of a process for whose file there was no room: an empty file.
+inline constexpr char kWithout[] = "-without";
+
 // Each file begins so.  Its name is PREFIX.PID.N, N counting from 0 the programs that the process
 // has executed.
 struct FileHeader {
@@ -25,11 +35,12 @@ struct FileHeader {
   uint32_t version;  // of the layout
   uint32_t pid;
   uint32_t parent;
-  uint32_t reserved;
+  uint32_t number;      // N
   uint64_t size;        // of the file
   uint64_t started;     // when the process began, as proc(5) has it in /proc/PID/stat
   uint64_t began;       // the file: ns on CLOCK_MONOTONIC
   uint64_t began_real;  // the same on CLOCK_REALTIME
+  Count ended;          // ns on CLOCK_MONOTONIC: exit handlers ran, or execve; 0: neither was seen
   char program[256];    // its path, cut if it is longer
 };
 
@@ -41,6 +52,14 @@ uint64_t StartOf(int pid);
 // where no folder is named or no file can be had.  Not async-signal-safe.  Leaves errno alone.
 FileHeader* MapNewFile(const char* prefix, size_t size, uint32_t version);
 void Publish(FileHeader* file, uint64_t magic);
+// Instead of Publish: unmaps the file and removes it.
+enum class Reason { kNoMemory, kAnotherIsThere };
+void Discard(FileHeader* file, const char* prefix, Reason reason);
+
+// For the start of a program: what this process did before execve ends now, as its timers have.
+void EndEarlier(const char* prefix);
+
+uint64_t NanosecondsOf(clockid_t clock);
 
 // Has the system give memory for this part of a mapped file, without which a full file system would
 // end the process by SIGBUS at the first access.  False if there is none.

@@ -19,19 +19,26 @@ Table* MakeTable() {
   if (Table* const table = CurrentTable(); table != nullptr) return table;
   std::atomic<observe::FileHeader*>* const place = observe::FilePlace();
   if (place == nullptr) return nullptr;
-  // Two threads that are first at the same time make two files, and the second one stays empty and
-  // without its magic number.
+  // Threads that are first at the same time make a file each, and the first file stays.
   observe::FileHeader* const file = observe::MapNewFile(kPrefix, sizeof(Table), kVersion);
-  if (file == nullptr || !observe::HaveMemory(file, offsetof(Table, timers))) return nullptr;
+  if (file == nullptr) return nullptr;
   observe::FileHeader* nothing = nullptr;
+  if (!observe::HaveMemory(file, offsetof(Table, timers))) {
+    observe::Discard(file, kPrefix, observe::Reason::kNoMemory);
+    return nullptr;
+  }
   if (place->compare_exchange_strong(nothing, file, std::memory_order_acq_rel)) {
     observe::Publish(file, kMagic);
+  } else {
+    observe::Discard(file, kPrefix, observe::Reason::kAnotherIsThere);
   }
   g_table_place.store(place, std::memory_order_release);
   return CurrentTable();
 }
 
 namespace {
+
+__attribute__((constructor)) void EndEarlier() { observe::EndEarlier(kPrefix); }
 
 template <size_t kRows, typename Row>
 bool HaveRow(Count& has, std::array<Row, kRows>& rows, size_t row) {

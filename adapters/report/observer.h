@@ -14,6 +14,7 @@
 
 #include <cerrno>
 
+#include "adapters/observe/callers.h"
 #include "adapters/observe/next.h"
 #include "adapters/report/live_table.h"
 
@@ -100,18 +101,21 @@ class Observer {
   static int InitQueue(decltype(&kevent_init) next, kevent_ring* ring, unsigned num, unsigned flags,
                        const void* caller);
   static int Control(decltype(&kevent_ctl) next, int kev_fd, unsigned command, unsigned num,
-                     ukevent* arg);
+                     ukevent* arg, const void* caller);
   // With the signal mask of kevent_pget_events or without.
   template <typename Next, typename... Mask>
-  static int GetEvents(Next next, int kev_fd, unsigned min_nr, unsigned max_nr,
+  static int GetEvents(Next next, const void* caller, int kev_fd, unsigned min_nr, unsigned max_nr,
                        const timespec* timeout, ukevent* events, unsigned flags, Mask... mask) {
+    if (IsAdapter(caller)) {
+      return next(kev_fd, min_nr, max_nr, timeout, events, flags, mask...);
+    }
     const Collection collection(kev_fd, min_nr > 0, timeout);
     const int result = next(kev_fd, min_nr, max_nr, timeout, events, flags, mask...);
     collection.Returned(result, events);
     return result;
   }
   static int WaitForRing(decltype(&kevent_wait) next, int kev_fd, unsigned num, unsigned old_uidx,
-                         const timespec* timeout, unsigned flags);
+                         const timespec* timeout, unsigned flags, const void* caller);
 
  private:
   // A call that collects.

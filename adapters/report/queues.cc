@@ -41,7 +41,7 @@ void CountTimerEvent(Table* table, const ukevent& event) {
 int Observer::InitQueue(decltype(&kevent_init) next, kevent_ring* ring, unsigned num,
                         unsigned flags, const void* caller) {
   const int result = next(ring, num, flags);
-  Table* const table = result >= 0 ? report::MakeTable() : nullptr;
+  Table* const table = result >= 0 && !IsAdapter(caller) ? report::MakeTable() : nullptr;
   if (table == nullptr) return result;
   const int before = errno;
   Queue* const queue = report::FindQueue(table, result);
@@ -59,10 +59,10 @@ int Observer::InitQueue(decltype(&kevent_init) next, kevent_ring* ring, unsigned
 }
 
 int Observer::Control(decltype(&kevent_ctl) next, int kev_fd, unsigned command, unsigned num,
-                      ukevent* arg) {
+                      ukevent* arg, const void* caller) {
   const int result = next(kev_fd, command, num, arg);
   Table* const table = report::CurrentTable();
-  if (result < 0 || table == nullptr) return result;
+  if (result < 0 || table == nullptr || IsAdapter(caller)) return result;
   Queue* const queue = report::FindQueue(table, kev_fd);
   const unsigned kind = command & ~(KEVENT_CTL_REPLACE | KEVENT_CTL_BY_ID);
   if (queue != nullptr && kind < queue->commands.size()) {
@@ -118,7 +118,8 @@ void Observer::CountEvents(Table* table, Queue* queue, const ukevent* events, un
 // The events that a call has moved lie before ring_kidx, unless another thread has moved more
 // since.
 int Observer::WaitForRing(decltype(&kevent_wait) next, int kev_fd, unsigned num, unsigned old_uidx,
-                          const timespec* timeout, unsigned flags) {
+                          const timespec* timeout, unsigned flags, const void* caller) {
+  if (IsAdapter(caller)) return next(kev_fd, num, old_uidx, timeout, flags);
   const Collection collection(kev_fd, true, timeout);
   const int result = next(kev_fd, num, old_uidx, timeout, flags);
   collection.Returned(result, nullptr);

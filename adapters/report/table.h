@@ -24,7 +24,7 @@ using observe::Count;
 
 inline constexpr char kPrefix[] = "report";
 inline constexpr uint64_t kMagic = 0x74726f706572766b;  // "kvreport"
-inline constexpr uint32_t kVersion = 1;
+inline constexpr uint32_t kVersion = 2;
 
 inline constexpr size_t kTimers = 65536;
 inline constexpr size_t kSites = 1024;
@@ -170,10 +170,10 @@ struct Flying {
 struct Table {
   observe::FileHeader file;
 
-  Count ended;  // ns on CLOCK_MONOTONIC: exit handlers have run
+  Count settled;  // 1: exit handlers have, what the C library's timers have done
   Count dropped_timers;
   Count dropped_sites;
-  Count dropped_queues;
+  Count dropped_queues;  // whose descriptors have no row
   Count dropped_operations;
   Count dropped_callbacks;  // timers whose callbacks are not counted
   Count most_signals;       // RLIMIT_SIGPENDING when timer_create failed with EAGAIN; 0: it has not

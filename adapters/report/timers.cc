@@ -273,7 +273,8 @@ __attribute__((destructor)) void SettleAll() {
     if (report::Nanoseconds(left.it_value) != 0 && report::Now(site.clock) < first) continue;
     Settle(site, timer, left);
   }
-  table->ended = static_cast<uint64_t>(report::Now(CLOCK_MONOTONIC));
+  table->settled = 1;
+  table->file.ended = NanosecondsOf(CLOCK_MONOTONIC);
 }
 
 }  // namespace

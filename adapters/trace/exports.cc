@@ -166,7 +166,7 @@ class Observer {
   static int InitQueue(Next next, kevent_ring* ring, unsigned num, unsigned flags,
                        const void* caller) {
     const int result = next(ring, num, flags);
-    if (result < 0) return result;
+    if (result < 0 || IsAdapter(caller)) return result;
     const KeepErrno keep;
     kevent::trace::Begin();
     if (static_cast<unsigned>(result) < g_rings.size()) {
@@ -179,16 +179,21 @@ class Observer {
   }
 
   template <typename Next>
-  static int Control(Next next, int kev_fd, unsigned command, unsigned num, ukevent* arg) {
+  static int Control(Next next, int kev_fd, unsigned command, unsigned num, ukevent* arg,
+                     const void* caller) {
     const uint64_t time = Now();
     const int result = next(kev_fd, command, num, arg);
-    if (result >= 0) Note(What::kKevents, time, static_cast<uint64_t>(kev_fd), command, num);
+    if (result < 0 || IsAdapter(caller)) return result;
+    Note(What::kKevents, time, static_cast<uint64_t>(kev_fd), command, num);
     return result;
   }
 
   template <typename Next, typename... Mask>
-  static int GetEvents(Next next, int kev_fd, unsigned min_nr, unsigned max_nr,
+  static int GetEvents(Next next, const void* caller, int kev_fd, unsigned min_nr, unsigned max_nr,
                        const timespec* timeout, ukevent* events, unsigned flags, Mask... mask) {
+    if (IsAdapter(caller)) {
+      return next(kev_fd, min_nr, max_nr, timeout, events, flags, mask...);
+    }
     Note(What::kCollectBegin, Now(), static_cast<uint64_t>(kev_fd), min_nr, max_nr);
     const int result = next(kev_fd, min_nr, max_nr, timeout, events, flags, mask...);
     const uint64_t time = Now();
@@ -199,7 +204,8 @@ class Observer {
 
   template <typename Next>
   static int WaitForRing(Next next, int kev_fd, unsigned num, unsigned old_uidx,
-                         const timespec* timeout, unsigned flags) {
+                         const timespec* timeout, unsigned flags, const void* caller) {
+    if (IsAdapter(caller)) return next(kev_fd, num, old_uidx, timeout, flags);
     Note(What::kCollectBegin, Now(), static_cast<uint64_t>(kev_fd), 1, num);
     const int result = next(kev_fd, num, old_uidx, timeout, flags);
     const uint64_t time = Now();

@@ -46,6 +46,14 @@ Ring* TakeRing(Rings* rings) {
   return nullptr;
 }
 
+void NameWithoutRing(Rings* rings) {
+  const auto self = static_cast<uint32_t>(gettid());
+  for (std::atomic<uint32_t>& named : rings->without_ring) {
+    uint32_t found = 0;
+    if (named.compare_exchange_strong(found, self) || found == self) return;
+  }
+}
+
 Ring* OwnRing() {
   Rings* const rings = CurrentRings();
   if (rings == nullptr) return nullptr;
@@ -54,7 +62,10 @@ Ring* OwnRing() {
     t_ring = TakeRing(rings);
     t_rings = rings;
     errno = before;
-    if (t_ring == nullptr) rings->dropped.fetch_add(1, std::memory_order_relaxed);
+    if (t_ring == nullptr) {
+      rings->dropped.fetch_add(1, std::memory_order_relaxed);
+      NameWithoutRing(rings);
+    }
   }
   return t_ring;
 }
@@ -66,13 +77,17 @@ void Begin() {
   std::atomic<observe::FileHeader*>* const place = observe::FilePlace();
   if (place == nullptr) return;
   observe::FileHeader* const file = observe::MapNewFile(kPrefix, sizeof(Rings), kVersion);
-  if (file == nullptr || !observe::HaveMemory(file, offsetof(Rings, rings) + sizeof(Ring))) {
-    return;
+  if (file == nullptr) return;
+  if (!observe::HaveMemory(file, offsetof(Rings, rings) + sizeof(Ring))) {
+    return observe::Discard(file, kPrefix, observe::Reason::kNoMemory);
   }
+  // Threads that are first at the same time make a file each, and the first file stays.
   reinterpret_cast<Rings*>(file)->rings[0].thread = kAllThreads;
   observe::FileHeader* nothing = nullptr;
   if (place->compare_exchange_strong(nothing, file, std::memory_order_acq_rel)) {
     observe::Publish(file, kMagic);
+  } else {
+    observe::Discard(file, kPrefix, observe::Reason::kAnotherIsThere);
   }
   g_place.store(place, std::memory_order_release);
 }
@@ -96,13 +111,15 @@ uint32_t PlaceOf(const void* caller) {
   return 0;
 }
 
-uint64_t Now() {
-  timespec now = {};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
+uint64_t Now() { return observe::NanosecondsOf(CLOCK_MONOTONIC); }
 
 namespace {
+
+__attribute__((constructor)) void EndEarlier() { observe::EndEarlier(kPrefix); }
+
+__attribute__((destructor)) void SayEnd() {
+  if (Rings* const rings = CurrentRings(); rings != nullptr) rings->file.ended = Now();
+}
 
 // A signal handler or a thread that comes in between takes the next record.
 void Write(Ring& ring, const Record& content, uint64_t time) {

@@ -20,12 +20,13 @@ using observe::Count;
 
 inline constexpr char kPrefix[] = "trace";
 inline constexpr uint64_t kMagic = 0x65636172746b766b;  // "kvktrace"
-inline constexpr uint32_t kVersion = 1;
+inline constexpr uint32_t kVersion = 2;
 
 inline constexpr size_t kRings = 64;
 inline constexpr size_t kRecords = 16384;  // in each
 inline constexpr uint32_t kAllThreads = UINT32_MAX;
 inline constexpr size_t kPlaces = 256;
+inline constexpr size_t kNamedThreads = 64;
 
 enum class What : uint32_t {
   kNothing,
@@ -70,6 +71,7 @@ struct PlaceEntry {
 struct Rings {
   observe::FileHeader file;
   Count dropped;  // records of threads that found no ring
+  std::array<std::atomic<uint32_t>, kNamedThreads> without_ring;  // some of them; 0: none
   std::array<PlaceEntry, kPlaces> places;
   alignas(4096) std::array<Ring, kRings> rings;
 };

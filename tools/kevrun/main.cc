@@ -5,6 +5,7 @@
 #include <absl/flags/flag.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -49,7 +50,8 @@ ABSL_FLAG(
 ABSL_FLAG(
     std::string, report_of, "",
     "run nothing: print the report of the process of this number, which runs with --report or "
-    "has ended without kevrun; with --report=FILE into the file");
+    "goes on after it, or of all processes of the kevrun of this number; with --report=FILE into "
+    "the file");
 ABSL_FLAG(std::string, trace, "",
           "write to this file when the program's timers were set, expired and were collected: JSON "
           "that ui.perfetto.dev and chrome://tracing open");
@@ -101,64 +103,94 @@ std::vector<std::string> Objects(const std::string& library) {
   return objects;
 }
 
-using kevent::kevrun::Observed;
+using kevent::kevrun::Ended;
 using kevent::kevrun::Output;
+using kevent::kevrun::Report;
 
 bool WantsReport() { return absl::GetFlag(FLAGS_report).is_given; }
 bool WantsTrace() { return !absl::GetFlag(FLAGS_trace).empty(); }
 
-Output OpenOutput(const std::string& file, std::FILE* otherwise) {
+Output OpenOutput(const std::string& file, std::FILE* otherwise, int status) {
   std::string why;
   auto output = Output::Open(file, otherwise, &why);
-  if (!output) Fail(kCannotPreload, file, why);
+  if (!output) Fail(status, file, why);
   return std::move(*output);
 }
 
-bool WriteReport(Output& output, const std::vector<Observed>& files,
-                 const kevent::kevrun::Ended& ended) {
-  const auto reports = kevent::kevrun::ReadReports(files, ended.pid, ended.time);
-  return output.Write(output.IsJson() ? kevent::kevrun::ReportJson(reports)
-                                      : kevent::kevrun::ReportText(reports));
+bool WriteReport(Output& output, const std::vector<Report>& reports,
+                 const std::vector<pid_t>& without) {
+  return output.Write(output.IsJson() ? kevent::kevrun::ReportJson(reports, without)
+                                      : kevent::kevrun::ReportText(reports, without));
 }
 
-void WriteTrace(Output& output, const std::string& folder) {
-  uint64_t dropped = 0;
-  output.Write(kevent::kevrun::TraceJson(kevent::kevrun::ObservedIn(folder, kevent::trace::kPrefix),
-                                         &dropped));
-  if (dropped != 0) {
+// What is told beside the trace.
+void SayWhatLacks(const kevent::kevrun::Dropped& dropped, const std::vector<pid_t>& without) {
+  if (dropped.oldest != 0) {
     std::fprintf(stderr, "kevrun: the trace lacks the oldest %ju records, for want of room\n",
-                 static_cast<uintmax_t>(dropped));
+                 static_cast<uintmax_t>(dropped.oldest));
   }
+  if (dropped.without_ring != 0) {
+    std::fprintf(stderr,
+                 "kevrun: the trace lacks %ju records of threads that found no ring, as %zu have "
+                 "one at a time: %s%s\n",
+                 static_cast<uintmax_t>(dropped.without_ring), kevent::trace::kRings - 1,
+                 absl::StrJoin(dropped.threads, ", ").c_str(),
+                 dropped.threads.size() < kevent::trace::kNamedThreads ? "" : " and maybe others");
+  }
+  for (const pid_t pid : without) {
+    std::fprintf(
+        stderr,
+        "kevrun: the trace lacks process %d: no file could be made, for want of room or by "
+        "RLIMIT_FSIZE\n",
+        static_cast<int>(pid));
+  }
+}
+
+bool WriteTrace(Output& output, const std::string& folder, const Ended& ended) {
+  const std::string prefix = kevent::trace::kPrefix;
+  const auto without = kevent::kevrun::WithoutFile(folder, prefix);
+  kevent::kevrun::Dropped dropped;
+  const bool is_written = output.Write(kevent::kevrun::TraceJson(
+      kevent::kevrun::ObservedIn(folder, prefix), without, ended, &dropped));
+  SayWhatLacks(dropped, without);
+  return is_written;
 }
 
 // Runs the program in a child, and says in the end what was seen.
 [[noreturn]] void Observe(const std::function<void()>& execute) {
-  Output output = OpenOutput(
-      WantsTrace() ? absl::GetFlag(FLAGS_trace) : absl::GetFlag(FLAGS_report).text, stderr);
+  Output output =
+      OpenOutput(WantsTrace() ? absl::GetFlag(FLAGS_trace) : absl::GetFlag(FLAGS_report).text,
+                 stderr, kCannotPreload);
   std::string why;
   const std::string folder = kevent::kevrun::MakeRunFolder(&why);
   if (folder.empty()) Fail(kCannotPreload, "no folder for what is seen", why);
   if (setenv(kevent::observe::kFolderVariable, folder.c_str(), 1) != 0) {
     Fail(kCannotPreload, "the environment", std::strerror(errno));
   }
-  const kevent::kevrun::Ended ended = kevent::kevrun::RunAndWait(execute);
-  if (WantsTrace()) {
-    WriteTrace(output, folder);
-  } else {
-    WriteReport(output, kevent::kevrun::ObservedIn(folder, kevent::report::kPrefix), ended);
-  }
-  kevent::kevrun::RemoveEnded(folder);
+  const Ended ended = kevent::kevrun::RunAndWait(execute);
+  const std::string prefix = kevent::report::kPrefix;
+  const bool is_written = WantsTrace()
+                              ? WriteTrace(output, folder, ended)
+                              : WriteReport(output,
+                                            kevent::kevrun::ReadReports(
+                                                kevent::kevrun::ObservedIn(folder, prefix), ended),
+                                            kevent::kevrun::WithoutFile(folder, prefix));
+  kevent::kevrun::RemoveUnused(folder);
+  if (!is_written && ended.status == 0) std::exit(kCannotPreload);
   kevent::kevrun::EndAs(ended.status);
 }
 
+// What is in the file that the report goes to stays where there is none.
 int ReportOf(pid_t pid) {
-  Output output = OpenOutput(absl::GetFlag(FLAGS_report).text, stdout);
-  const auto files = kevent::kevrun::ObservedOf(pid, kevent::report::kPrefix);
-  if (files.empty()) {
+  const auto reports =
+      kevent::kevrun::ReadReports(kevent::kevrun::ObservedOf(pid, kevent::report::kPrefix), {});
+  if (reports.empty()) {
     Fail(EXIT_FAILURE, absl::StrCat("process ", pid),
-         "it does not run with --report, or has made nothing yet to report of");
+         "it does not run with --report by this user and with the same XDG_RUNTIME_DIR, or has "
+         "made nothing yet to report of");
   }
-  return WriteReport(output, files, {}) ? EXIT_SUCCESS : EXIT_FAILURE;
+  Output output = OpenOutput(absl::GetFlag(FLAGS_report).text, stdout, EXIT_FAILURE);
+  return WriteReport(output, reports, {}) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 [[noreturn]] void Run(char** command, const std::string& library) {

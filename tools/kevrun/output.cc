@@ -22,9 +22,12 @@ std::optional<Output> Output::Open(const std::string& file, std::FILE* otherwise
   return std::nullopt;
 }
 
+// Some file systems tell only when the file is closed.
 bool Output::Write(const std::string& text) {
-  const bool is_written =
-      std::fputs(text.c_str(), stream_.get()) >= 0 && std::fflush(stream_.get()) == 0;
+  bool is_written = std::fputs(text.c_str(), stream_.get()) >= 0 && std::fflush(stream_.get()) == 0;
+  std::FILE* const stream = stream_.release();
+  const bool is_own = stream != stderr && stream != stdout;
+  if (is_own && std::fclose(stream) != 0) is_written = false;
   if (!is_written) std::fprintf(stderr, "kevrun: %s: %s\n", name_.c_str(), std::strerror(errno));
   return is_written;
 }

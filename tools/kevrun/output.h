@@ -20,7 +20,7 @@ class Output {
   static std::optional<Output> Open(const std::string& file, std::FILE* otherwise,
                                     std::string* why);
 
-  // False if not all could be written, which is told to the standard error.
+  // Once.  False if not all could be written, which is told to the standard error.
   bool Write(const std::string& text);
 
   // Whether the name of the file asks for JSON.

@@ -50,7 +50,7 @@ void Report::Free::operator()(Table* table) const {
   ::operator delete (table, std::align_val_t{alignof(Table)});
 }
 
-std::optional<Report> Report::Read(const Observed& file, bool is_last, uint64_t seen_end,
+std::optional<Report> Report::Read(const Observed& file, bool is_last, const Ended& ended,
                                    std::string* why) {
   const int fd = open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) {
@@ -63,25 +63,17 @@ std::optional<Report> Report::Read(const Observed& file, bool is_last, uint64_t 
   const bool is_whole = ReadAll(fd, static_cast<char*>(memory), sizeof(Table));
   close(fd);
   const observe::FileHeader& header = found.table_->file;
+  if (is_whole && header.magic == 0) {
+    why->clear();
+    return std::nullopt;
+  }
   if (!is_whole || header.magic != report::kMagic || header.version != report::kVersion) {
     *why = absl::StrCat(file.path, " is no table of this version");
     return std::nullopt;
   }
-  found.FindEnd(is_last, seen_end);
+  found.end_ = EndOf(header, file.path, is_last, ended);
   found.Collect();
   return found;
-}
-
-// Of a process that has ended, or executed another program, without telling, the end is not known.
-void Report::FindEnd(bool is_last, uint64_t seen_end) {
-  runs_ = is_last && Runs(pid(), table_->file.started);
-  if (table_->ended != 0) {
-    end_ = table_->ended;
-  } else if (runs_) {
-    end_ = static_cast<uint64_t>(Now(CLOCK_MONOTONIC));
-  } else if (is_last) {
-    end_ = seen_end;
-  }
 }
 
 void Report::Collect() {
@@ -93,6 +85,7 @@ void Report::Collect() {
     place.site = &site;
     place.name = PlaceName(site.place);
     place.sums = std::make_unique<report::Sums>();
+    place.expirations = site.ended.expirations.load();
     const report::Sums& ended = site.ended;
     report::Sums& sums = *place.sums;
     const auto copy = [&](auto member) { (sums.*member).store((ended.*member).load()); };
@@ -112,7 +105,12 @@ void Report::Collect() {
     place->second.timers.push_back(&timer);
     report::Sums& sums = *place->second.sums;
     AddTo(sums, table_->hot[row], timer);
-    sums.expirations += Expirations(timer) - timer.expirations;
+    const std::optional<uint64_t> expirations = Expirations(timer);
+    if (!expirations || !place->second.expirations) {
+      place->second.expirations.reset();
+    } else {
+      *place->second.expirations += *expirations;
+    }
   }
   for (auto& [number, place] : places) {
     std::sort(place.timers.begin(), place.timers.end(),
@@ -127,17 +125,15 @@ void Report::Collect() {
             [&](const TimersOfPlace& a, const TimersOfPlace& b) { return first(a) < first(b); });
 }
 
-std::vector<Report> ReadReports(const std::vector<Observed>& files, pid_t ended,
-                                uint64_t seen_end) {
+std::vector<Report> ReadReports(const std::vector<Observed>& files, const Ended& ended) {
   std::vector<Report> reports;
   for (size_t i = 0; i < files.size(); ++i) {
     const bool is_last = i + 1 == files.size() || files[i + 1].pid != files[i].pid;
     std::string why;
-    std::optional<Report> found =
-        Report::Read(files[i], is_last, files[i].pid == ended ? seen_end : 0, &why);
+    std::optional<Report> found = Report::Read(files[i], is_last, ended, &why);
     if (found) {
       reports.push_back(std::move(*found));
-    } else {
+    } else if (!why.empty()) {
       std::fprintf(stderr, "kevrun: %s\n", why.c_str());
     }
   }
@@ -156,15 +152,17 @@ uint64_t Report::Replaced(const Timer& timer) const {
 
 bool Report::AreCounted(const Site& site) { return site.notify == Notify::kKevent; }
 
-uint64_t Report::Expirations(const Timer& timer) const {
+std::optional<uint64_t> Report::Expirations(const Timer& timer) const {
   const uint64_t before = timer.expirations;
   const Site& site = table_->sites[timer.site];
   const int64_t first = timer.first;
+  if (first == 0) return before;
   // A negative clock is one of CPU time.  The others have gone on together since the end.
   const bool has_clock = site.clock >= 0 && site.clock != CLOCK_PROCESS_CPUTIME_ID &&
                          site.clock != CLOCK_THREAD_CPUTIME_ID;
-  if (first == 0 || !has_clock || end_ == 0) return before;
-  const int64_t since = Now(CLOCK_MONOTONIC) - static_cast<int64_t>(end_);
+  if (!has_clock && table_->settled != 0) return before;
+  if (!has_clock || end_.time == 0) return std::nullopt;
+  const int64_t since = Now(CLOCK_MONOTONIC) - static_cast<int64_t>(end_.time);
   const int64_t now = Now(site.clock) - since;
   if (now < first) return before;
   const int64_t interval = timer.setting.interval;

@@ -21,30 +21,31 @@ struct TimersOfPlace {
   std::string name;                          // of it: PlaceName
   std::vector<const report::Timer*> timers;  // that have rows, in the order of their creation
   std::unique_ptr<report::Sums> sums;        // of these and of all others
+  std::optional<uint64_t> expirations;       // in these sums, if they are known
 };
 
 // The counts of one process, read at one moment.
 class Report {
  public:
   // Nothing if it is no file of libkevent-report.so of this version; *why says so.
-  // `seen_end`: ns on CLOCK_MONOTONIC at which the process was seen to have ended, or 0.
+  // *why is empty if there is nothing in the file yet.
   // `is_last`: no later program of the same process has a file.
-  static std::optional<Report> Read(const Observed& file, bool is_last, uint64_t seen_end,
+  static std::optional<Report> Read(const Observed& file, bool is_last, const Ended& ended,
                                     std::string* why);
 
   const report::Table& table() const { return *table_; }
   const std::vector<TimersOfPlace>& places() const { return places_; }
   pid_t pid() const { return static_cast<pid_t>(table_->file.pid); }
-  bool runs() const { return runs_; }
+  bool runs() const { return end_.runs; }
 
   // ns on CLOCK_MONOTONIC at which the counts end: now, or with the process; 0: that is not known.
-  uint64_t end() const { return end_; }
+  uint64_t end() const { return end_.time; }
 
   uint64_t Settings(const report::Timer& timer) const;
   uint64_t Replaced(const report::Timer& timer) const;
-  // With those of a setting that was not yet over: computed from its clock, if that is no clock of
-  // CPU time.
-  uint64_t Expirations(const report::Timer& timer) const;
+  // With those of a setting that was not yet over: computed from its clock.  Nothing if that is a
+  // clock of CPU time, or the end is not known.
+  std::optional<uint64_t> Expirations(const report::Timer& timer) const;
   // Whether expirations are counted rather than computed.
   static bool AreCounted(const report::Site& site);
 
@@ -54,22 +55,20 @@ class Report {
   };
 
   Report() = default;
-  void FindEnd(bool is_last, uint64_t seen_end);
   void Collect();
 
   std::unique_ptr<report::Table, Free> table_;
   std::vector<TimersOfPlace> places_;
-  bool runs_ = false;
-  uint64_t end_ = 0;
+  End end_;
 };
 
-// Of several files; what cannot be read is told to the standard error.  `ended` is the process that
-// was seen to end, or 0.
-std::vector<Report> ReadReports(const std::vector<Observed>& files, pid_t ended, uint64_t seen_end);
+// Of several files; what cannot be read is told to the standard error.
+std::vector<Report> ReadReports(const std::vector<Observed>& files, const Ended& ended);
 
-// For people, and for programs: one JSON object for each process, in an array.
-std::string ReportText(const std::vector<Report>& reports);
-std::string ReportJson(const std::vector<Report>& reports);
+// For people, and for programs: one JSON object for each process, in an array.  `without` are the
+// processes that had no room for a table.
+std::string ReportText(const std::vector<Report>& reports, const std::vector<pid_t>& without);
+std::string ReportJson(const std::vector<Report>& reports, const std::vector<pid_t>& without);
 
 // What both say.
 std::string ClockName(int clock);

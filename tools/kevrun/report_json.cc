@@ -4,6 +4,7 @@
 #include <absl/strings/str_join.h>
 
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,10 @@ using report::Timer;
 
 namespace {
 
+std::string NumberOrNull(const std::optional<uint64_t>& number) {
+  return number ? absl::StrCat(*number) : "null";
+}
+
 std::string OfPlace(const observe::Place& place, const std::string& name) {
   return JsonObject()
       .Add("name", name)
@@ -33,7 +38,7 @@ std::string OfPlace(const observe::Place& place, const std::string& name) {
 std::string OfTimer(const Report& report, const Site& site, const Timer& timer) {
   JsonObject object;
   object.Add("serial", timer.serial)
-      .Add("timer", timer.timer)
+      .Add("timer", absl::StrCat(timer.timer))
       .Add("live", timer.state == State::kLive)
       .Add("value_ns", timer.setting.value.load())
       .Add("interval_ns", timer.setting.interval.load())
@@ -41,7 +46,7 @@ std::string OfTimer(const Report& report, const Site& site, const Timer& timer) 
       .Add("settings", report.Settings(timer))
       .Add("disarmings", timer.disarmings)
       .Add("replaced", report.Replaced(timer))
-      .Add("expirations", report.Expirations(timer))
+      .AddText("expirations", NumberOrNull(report.Expirations(timer)))
       .Add("overruns", timer.overruns);
   if (timer.queue >= 0) {
     object.Add("queue", int64_t{timer.queue})
@@ -80,7 +85,7 @@ std::string OfTimers(const Report& report, const TimersOfPlace& place) {
       .Add("settings", sums.settings)
       .Add("disarmings", sums.disarmings)
       .Add("replaced", sums.replaced)
-      .Add("expirations", sums.expirations)
+      .AddText("expirations", NumberOrNull(place.expirations))
       .Add("expirations_are_computed", !Report::AreCounted(site))
       .Add("overruns", sums.overruns)
       .Add("collections", sums.collections)
@@ -173,7 +178,9 @@ std::string OfProcess(const Report& report) {
       .Add("program", table.file.program)
       .Add("runs", report.runs())
       .Add("began_realtime_ns", table.file.began_real);
-  if (report.end() != 0) object.Add("lasted_ns", report.end() - table.file.began);
+  const std::optional<uint64_t> lasted =
+      report.end() == 0 ? std::nullopt : std::optional(report.end() - table.file.began);
+  object.AddText("lasted_ns", NumberOrNull(lasted));
   return object.Add("rlimit_sigpending_at_eagain", table.most_signals)
       .AddText("timers", absl::StrCat("[", absl::StrJoin(places, ",\n"), "]"))
       .AddText("queues", absl::StrCat("[", absl::StrJoin(queues, ",\n"), "]"))
@@ -184,11 +191,12 @@ std::string OfProcess(const Report& report) {
 
 }  // namespace
 
-std::string ReportJson(const std::vector<Report>& reports) {
+std::string ReportJson(const std::vector<Report>& reports, const std::vector<pid_t>& without) {
   std::vector<std::string> processes;
   processes.reserve(reports.size());
   for (const Report& report : reports) processes.push_back(OfProcess(report));
-  return absl::StrCat("{\"version\":1,\"processes\":[", absl::StrJoin(processes, ",\n"), "]}\n");
+  return absl::StrCat("{\"version\":1,\"processes\":[", absl::StrJoin(processes, ",\n"),
+                      "],\"processes_without_table\":[", absl::StrJoin(without, ","), "]}\n");
 }
 
 }  // namespace kevent::kevrun

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -88,8 +89,8 @@ std::string SettingOf(const TimersOfPlace& place) {
 }
 
 // A `~` says that it was computed.
-std::string Expirations(const Site& site, uint64_t count) {
-  return absl::StrCat(Report::AreCounted(site) ? "" : "~", count);
+std::string Expirations(const Site& site, const std::optional<uint64_t>& count) {
+  return count ? absl::StrCat(Report::AreCounted(site) ? "" : "~", *count) : "-";
 }
 
 std::string Lateness(const Site& site, const report::Sums& sums) {
@@ -108,7 +109,7 @@ std::string Timers(const Report& report) {
     grid.Add(
         {place.name, ClockName(site.clock), NotifyName(site), absl::StrCat(sums.timers.load()),
          SettingOf(place), absl::StrCat(sums.settings.load()), absl::StrCat(sums.replaced.load()),
-         Expirations(site, sums.expirations), absl::StrCat(sums.overruns.load()),
+         Expirations(site, place.expirations), absl::StrCat(sums.overruns.load()),
          Lateness(site, sums),
          is_thread ? absl::StrCat(sums.callbacks.load(), " (", sums.most_at_once.load(), ")") : "-",
          absl::StrCat(site.failed.load())});
@@ -208,7 +209,8 @@ std::string Dropped(const Table& table) {
   say(table.dropped_timers, "timers");
   say(table.dropped_sites, "timers of further places");
   say(table.dropped_callbacks, "timers' callbacks");
-  say(table.dropped_queues, "queues");
+  const std::string queues = absl::StrCat("queues of descriptors from ", report::kQueues, " on");
+  say(table.dropped_queues, queues.c_str());
   say(table.dropped_operations, "operations' times");
   return text;
 }
@@ -227,9 +229,15 @@ std::string Head(const Report& report) {
 
 }  // namespace
 
-std::string ReportText(const std::vector<Report>& reports) {
-  if (reports.empty()) return "No process made a timer, an asynchronous operation or a queue.\n";
+std::string ReportText(const std::vector<Report>& reports, const std::vector<pid_t>& without) {
   std::string text;
+  for (const pid_t pid : without) {
+    absl::StrAppend(&text, "Process ", pid, " is not in this report: no table could be made, ",
+                    "for want of room or by RLIMIT_FSIZE.\n");
+  }
+  if (reports.empty()) {
+    return text + "kevrun saw no timer, asynchronous operation or queue in any process.\n";
+  }
   bool is_computed = false;
   for (const Report& report : reports) {
     const Table& table = report.table();

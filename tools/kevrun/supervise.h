@@ -4,18 +4,11 @@
 
 #pragma once
 
-#include <sys/types.h>
-
-#include <cstdint>
 #include <functional>
 
-namespace kevent::kevrun {
+#include "tools/kevrun/folder.h"
 
-struct Ended {
-  pid_t pid = 0;
-  int status = 0;     // of wait(2)
-  uint64_t time = 0;  // ns on CLOCK_MONOTONIC
-};
+namespace kevent::kevrun {
 
 // Runs `program` in a child of this process, and waits until it has ended, however that comes
 // about. Signals that other processes send to this one go on to the child.  `program` executes the

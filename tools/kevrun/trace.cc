@@ -56,9 +56,12 @@ RingsPointer ReadRings(const Observed& file) {
   RingsPointer rings(static_cast<Rings*>(memory));
   const bool is_whole = ReadAll(fd, static_cast<char*>(memory), sizeof(Rings));
   close(fd);
-  const bool is_known =
-      is_whole && rings->file.magic == trace::kMagic && rings->file.version == trace::kVersion;
-  return is_known ? std::move(rings) : nullptr;
+  if (is_whole && rings->file.magic == 0) return nullptr;  // it never began
+  if (!is_whole || rings->file.magic != trace::kMagic || rings->file.version != trace::kVersion) {
+    std::fprintf(stderr, "kevrun: %s is no trace of this version\n", file.path.c_str());
+    return nullptr;
+  }
+  return rings;
 }
 
 // What a timer does from one moment to the next, and what it is known by.
@@ -91,17 +94,18 @@ std::string Duration(int64_t nanoseconds) {
 // and one for each timer, with numbers that no thread has.
 class Process {
  public:
-  Process(const Rings& rings, std::vector<std::string>* events, uint64_t* arrows)
-      : rings_(rings), events_(*events), arrows_(*arrows) {}
+  // `ids` is the last number of an arrow or an operation of those that were written before.
+  Process(const Rings& rings, uint64_t end, std::vector<std::string>* events, uint64_t* ids)
+      : rings_(rings), end_(end), events_(*events), ids_(*ids) {}
 
   void Write() {
     std::vector<const Record*> records = InOrder();
     NameProcess();
     for (const Record* const record : records) Follow(*record);
-    const uint64_t end = records.empty() ? 0 : records.back()->time.load();
+    const uint64_t end = std::max(end_, records.empty() ? 0 : records.back()->time.load());
     for (auto& [id, timer] : timers_) EndSetting(timer, end, "still set");
     for (const auto& [thread, begin] : collecting_) {
-      Slice(thread, begin->time, end, absl::StrCat("kevent_get_events, queue ", begin->id), "");
+      Slice(thread, begin->time, end, absl::StrCat("collect, queue ", begin->id), "");
     }
     for (const auto& [control, operation] : operations_) EndOperation(operation, end, "in flight");
   }
@@ -296,7 +300,7 @@ class Process {
     const std::string arguments =
         JsonObject().Add("lateness_ns", lateness).Add("overruns", record.second).Text();
     Slice(timer.track, expired, time, "late", arguments);
-    const uint64_t arrow = ++arrows_;
+    const uint64_t arrow = ++ids_;
     JsonObject from = Event("s", timer.track, expired, "collected");
     Put(from.Add("cat", "timer").Add("id", arrow));
     JsonObject to = Event("f", Thread(record.thread), time, "collected");
@@ -329,7 +333,7 @@ class Process {
     if (before != operations_.end())
       EndOperation(before->second, record.time, "result not asked for");
     static constexpr const char* kNames[] = {"aio_read", "aio_write", "aio_fsync"};
-    const Operation operation = {record.time, ++operation_count_, kNames[record.first % 3]};
+    const Operation operation = {record.time, ++ids_, kNames[record.first % 3]};
     operations_[record.id] = operation;
     JsonObject event = Event("b", Thread(record.thread), record.time, operation.name);
     event.Add("cat", "aio").Add("id", operation.number);
@@ -350,37 +354,61 @@ class Process {
   }
 
   const Rings& rings_;
+  const uint64_t end_;
   std::vector<std::string>& events_;
-  uint64_t& arrows_;
+  uint64_t& ids_;
   std::map<uint64_t, Timer> timers_;
   uint64_t timer_count_ = 0;
   std::map<uint64_t, const Record*> collecting_;  // by thread
   std::map<uint64_t, Operation> operations_;
-  uint64_t operation_count_ = 0;
   std::map<uint32_t, bool> threads_;
 };
 
+void CountDropped(const Rings& rings, Dropped* dropped) {
+  dropped->without_ring += rings.dropped;
+  for (const trace::Ring& ring : rings.rings) {
+    if (ring.written > trace::kRecords) dropped->oldest += ring.written - trace::kRecords;
+  }
+  for (const std::atomic<uint32_t>& thread : rings.without_ring) {
+    if (thread != 0) dropped->threads.push_back(thread);
+  }
+}
+
+// Where the end of a process is not known, its trace ends when it is written.
+uint64_t LastMoment(const Rings& rings, const Observed& file, bool is_last, const Ended& ended) {
+  const uint64_t end = EndOf(rings.file, file.path, is_last, ended).time;
+  if (end != 0) return end;
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(report::Nanoseconds(now));
+}
+
+std::string List(const auto& numbers) {
+  return absl::StrCat("[", absl::StrJoin(numbers, ","), "]");
+}
+
 }  // namespace
 
-std::string TraceJson(const std::vector<Observed>& files, uint64_t* dropped) {
+std::string TraceJson(const std::vector<Observed>& files, const std::vector<pid_t>& without,
+                      const Ended& ended, Dropped* dropped) {
   std::vector<std::string> events;
-  uint64_t arrows = 0;
-  *dropped = 0;
-  for (const Observed& file : files) {
-    const RingsPointer rings = ReadRings(file);
-    if (rings == nullptr) {
-      std::fprintf(stderr, "kevrun: %s is no trace of this version\n", file.path.c_str());
-      continue;
-    }
-    *dropped += rings->dropped;
-    for (const trace::Ring& ring : rings->rings) {
-      if (ring.written > trace::kRecords) *dropped += ring.written - trace::kRecords;
-    }
-    Process(*rings, &events, &arrows).Write();
+  uint64_t ids = 0;
+  *dropped = {};
+  for (size_t i = 0; i < files.size(); ++i) {
+    const RingsPointer rings = ReadRings(files[i]);
+    if (rings == nullptr) continue;
+    const bool is_last = i + 1 == files.size() || files[i + 1].pid != files[i].pid;
+    CountDropped(*rings, dropped);
+    Process(*rings, LastMoment(*rings, files[i], is_last, ended), &events, &ids).Write();
   }
-  return absl::StrCat("{\"displayTimeUnit\":\"ns\",\"otherData\":",
-                      JsonObject().Add("dropped_records", *dropped).Text(), ",\"traceEvents\":[\n",
-                      absl::StrJoin(events, ",\n"), "\n]}\n");
+  const JsonObject other = JsonObject()
+                               .Add("dropped_records", dropped->oldest + dropped->without_ring)
+                               .Add("dropped_oldest_records", dropped->oldest)
+                               .Add("dropped_records_of_threads", dropped->without_ring)
+                               .AddText("threads_without_ring", List(dropped->threads))
+                               .AddText("processes_without_trace", List(without));
+  return absl::StrCat("{\"displayTimeUnit\":\"ns\",\"otherData\":", other.Text(),
+                      ",\"traceEvents\":[\n", absl::StrJoin(events, ",\n"), "\n]}\n");
 }
 
 }  // namespace kevent::kevrun

@@ -50,7 +50,11 @@ process = processes[-1]
 for one in processes:
     if mode != "too_many":
         check("dropped", set(one["dropped"].values()), {0})
+    assert one["lasted_ns"] is None or one["lasted_ns"] > 0
     for place in one["timers"]:
+        for timer in place["each"]:
+            # Beyond 2^53 a number is not exact everywhere.
+            assert isinstance(timer["timer"], str) and int(timer["timer"]) >= 0
         check("object", place["created_in"]["object"].split("/")[-1][:5], "known")
 
 if mode == "counts":
@@ -98,12 +102,20 @@ elif mode == "forked":
                            [other["pid"] for other in processes])
     check("child of", child["parent"], parent["pid"])
     check("parent's", numbers(each(parent), "settings", "expirations"), [(1, 0)])
-    check("child's", numbers(each(child), "settings", "replaced", "expirations"), [(2, 1, 1), (0, 0, 0)])
+    # That one ends by _exit, at a moment that nobody sees.
+    check("child's", numbers(each(child), "settings", "replaced", "expirations"),
+          [(2, 1, 1), (0, 0, 0), (1, 0, None)])
+    check("lasted", (child["lasted_ns"], parent["lasted_ns"] is None), (None, False))
+    check("unknown", sum(place["expirations"] is None for place in child["timers"]), 1)
 elif mode == "executed":
     no_more_processes(2)
     check("process", processes[0]["pid"], processes[1]["pid"])
-    check("before", numbers(each(processes[0]), "settings"), [(1,)])
-    check("after", numbers(each(processes[1]), "settings"), 1000 * [(5,)])
+    check("before", numbers(each(processes[0]), "settings"), [(1,), (1,)])
+    check("after", numbers(each(processes[1]), "settings"), [(1,)])
+    # Its timers have ended with the program.
+    most = processes[0]["lasted_ns"] // 10**6 + 1
+    check(f"at most {most} expirations", each(processes[0])[1]["expirations"] <= most, True)
+    check("lasts", processes[1]["lasted_ns"] >= 200 * 10**6, True)
 elif mode == "operations":
     aio = process["aio"]
     names = ("started", "failed", "finished", "errors", "bytes_asked", "bytes_done")
@@ -117,6 +129,12 @@ elif mode == "ring":
     check("timer", numbers(each(process), "settings", "replaced", "collections"), [(9, 0, 9)])
     (queue,) = process["queues"]
     check("queue", (queue["made"], queue["collections"], queue["events"]), (2, 9, 9))
+elif mode == "called_in_turn":
+    check("timer", numbers(each(process), "settings", "expirations", "callbacks"), [(20, 20, 20)])
+    check("queues", [queue["collections"] for queue in process["queues"]], [0])
+elif mode == "first_together":
+    no_more_processes(1)
+    check("each", numbers(each(process), "settings"), 16 * [(3,)])
 elif mode == "too_many":
     kept = total(process, "timers")
     check("timers", kept + process["dropped"]["timers"], 70000)

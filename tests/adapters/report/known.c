@@ -208,10 +208,65 @@ static void forked(void) {
     set(one, &at_once);
     collect(1);
     queue_timer();
+    set(timer_of(SIGEV_NONE), &far_off);
     _exit(0);
   }
   CHECK(waitpid(child, NULL, 0) == child);
 }
+
+/* By a thread of its own or not, one callback after the other. */
+static void count_call(union sigval value) {
+  (void)value;
+  atomic_fetch_add(&called, 1);
+}
+
+static void called_in_turn(void) {
+  struct sigevent notification = {.sigev_notify = SIGEV_THREAD,
+                                  .sigev_notify_function = count_call};
+  timer_t timer;
+  CHECK(timer_create(CLOCK_MONOTONIC, &notification, &timer) == 0);
+  for (int i = 0; i < 20; ++i) {
+    set(timer, &at_once);
+    while (atomic_load(&called) == i) usleep(100);
+  }
+}
+
+static void stays(void) {
+  set(timer_of(SIGEV_NONE), &far_off);
+  usleep(200000);
+}
+
+/* Functions of C whose names would be those of types. */
+__attribute__((noinline)) static void v(void) { set(queue_timer(), &far_off); }
+__attribute__((noinline)) static timer_t i(void) {
+  timer_t timer;
+  CHECK(timer_create(CLOCK_MONOTONIC, NULL, &timer) == 0);
+  return timer;
+}
+static void names(void) {
+  v();
+  CHECK(timer_delete(i()) == 0);
+}
+
+enum { kMany = 70 };
+static pthread_barrier_t all_here;
+static void *set_own(void *unused) {
+  pthread_barrier_wait(&all_here);
+  const timer_t timer = timer_of(SIGEV_NONE);
+  for (int turn = 0; turn < 3; ++turn) set(timer, &far_off);
+  pthread_barrier_wait(&all_here);
+  return unused;
+}
+
+/* None of them has made anything before. */
+static void together(int count) {
+  pthread_t all[kMany];
+  CHECK(pthread_barrier_init(&all_here, NULL, (unsigned)count) == 0);
+  for (int one = 0; one < count; ++one) CHECK(pthread_create(&all[one], NULL, set_own, NULL) == 0);
+  for (int one = 0; one < count; ++one) CHECK(pthread_join(all[one], NULL) == 0);
+}
+static void first_together(void) { together(16); }
+static void many_threads(void) { together(kMany); }
 
 static void finish(struct aiocb *control, ssize_t wanted) {
   const struct aiocb *const list[] = {control};
@@ -252,6 +307,15 @@ static void operations(void) {
   finish(&second, 100);
   finish(&third, 100);
   CHECK(aio_fsync(77, &control) == -1);
+}
+
+static void two_readers(void) {
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  operations();
+  if (child == 0) _exit(0);
+  int status;
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
 static void ring(void) {
@@ -298,17 +362,31 @@ static void too_many(void) {
 }
 
 /* Goes on when its parent has ended, and writes its number into a file when all is set. */
-static void daemonized(void) {
-  const pid_t child = fork();
-  CHECK(child >= 0);
-  if (child != 0) return;
-  setsid();
+static void go_on(void) {
   const timer_t timer = queue_timer();
   for (int i = 0; i < 12345; ++i) set(timer, &far_off);
   FILE *const file = fopen("daemon.new", "w");
   CHECK(file != NULL && fprintf(file, "%d\n", getpid()) > 0 && fclose(file) == 0);
   CHECK(rename("daemon.new", "daemon") == 0);
   for (;;) pause();
+}
+
+static void daemonized(void) {
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child != 0) return;
+  setsid();
+  go_on();
+}
+
+/* The same, but it makes nothing before there is a file "go". */
+static void daemonized_late(void) {
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child != 0) return;
+  setsid();
+  while (access("go", F_OK) != 0) usleep(10000);
+  go_on();
 }
 
 static void killed(void) {
@@ -342,17 +420,28 @@ int main(int argc, char **argv) {
       {"ring", ring},
       {"too_many", too_many},
       {"daemonized", daemonized},
+      {"daemonized_late", daemonized_late},
+      {"called_in_turn", called_in_turn},
+      {"stays", stays},
+      {"names", names},
+      {"many_threads", many_threads},
+      {"two_readers", two_readers},
       {"killed", killed},
       {"waits", waits},
       {"timeline", timeline},
       {"one_after_the_other", one_after_the_other},
   };
   CHECK(argc >= 2);
+  if (strcmp(argv[1], "first_together") == 0) {
+    first_together();
+    return EXIT_SUCCESS;
+  }
   queue = kevent_init(NULL, 0, 0);
   CHECK(queue >= 0);
   if (strcmp(argv[1], "executed") == 0) {
     set(queue_timer(), &far_off);
-    execl("/proc/self/exe", argv[0], "thousand", (char *)NULL);
+    set(timer_of(SIGEV_NONE), &(struct itimerspec){{0, 1000000}, {0, 1000000}});
+    execl("/proc/self/exe", argv[0], "stays", (char *)NULL);
   }
   for (size_t i = 0; i < sizeof modes / sizeof *modes; ++i) {
     if (strcmp(argv[1], modes[i].name) != 0) continue;

@@ -19,6 +19,7 @@ trap 'rm -rf "$directory"' EXIT
 cd "$directory"
 unset LD_PRELOAD
 failures=0
+options=()
 
 fail() {
   echo "FAILED: $*"
@@ -29,15 +30,23 @@ fail() {
 expect() {
   local status=0
   rm -f report.json
-  "$kevrun" --report=report.json "$known" "$1" >out || status=$?
+  { "$kevrun" "${options[@]}" --report=report.json "$known" "$1" >out 2>err || status=$?; } 2>killed
+  grep -v '^Killed' err >&2 || true
   [[ $status -eq ${2:-0} ]] || fail "$known $1: status $status"
   python3 "$script" report.json "$1" out || fail "$known $1: the report above"
 }
 
 for known in "$@"; do
   for mode in counts thousand threads handler callbacks again forked operations ring too_many \
-    one_after_the_other executed; do
+    one_after_the_other executed called_in_turn; do
     expect "$mode"
+  done
+  options=(--threads)
+  for mode in called_in_turn callbacks; do expect "$mode"; done
+  options=()
+  for _ in {1..10}; do
+    expect first_together
+    [[ ! -s err ]] || fail "$known first_together says: $(cat err)"
   done
   expect killed 137
 done
@@ -56,7 +65,34 @@ while [[ -e /proc/$daemon/exe ]]; do sleep 0.05; done
 "$kevrun" --report-of="$daemon" --report=dead.json
 python3 "$script" dead.json daemonized out || fail "--report-of a process that was killed"
 "$kevrun" --report-of 1 >out 2>&1 && fail "there is a report of a stranger"
-grep -q 'process 1: it does not run' out || fail "--report-of 1 says: $(cat out)"
+grep -q 'process 1: it does not run.*this user.*XDG_RUNTIME_DIR' out ||
+  fail "--report-of 1 says: $(cat out)"
+echo before >kept
+status=0
+"$kevrun" --report-of 1 --report=kept 2>/dev/null || status=$?
+[[ $status -eq 1 && $(cat kept) == before ]] || fail "--report-of 1: status $status, $(cat kept)"
+
+# One that makes its first timer when kevrun has ended keeps the folder, which later runs remove.
+mkdir runtime
+export XDG_RUNTIME_DIR=$directory/runtime
+rm -f daemon go
+"$kevrun" --report=report.json "$known" daemonized_late
+touch go
+until [[ -e daemon ]]; do sleep 0.05; done
+daemon=$(cat daemon)
+"$kevrun" --report-of "$daemon" --report=live.json || fail "--report-of a process that was late"
+python3 "$script" live.json daemonized out || fail "--report-of a process that was late"
+touch -d '2 days ago' runtime/kevrun/run-*
+"$kevrun" --report=table.txt true
+[[ $(ls runtime/kevrun) == run-* ]] || fail "the folder of a process that runs is gone"
+kill -9 "$daemon"
+while [[ -e /proc/$daemon/exe ]]; do sleep 0.05; done
+"$kevrun" --report=table.txt true
+"$kevrun" --report-of "$daemon" >/dev/null || fail "the report of a process is gone at once"
+touch -d '2 days ago' runtime/kevrun/run-*
+"$kevrun" --report=table.txt true
+[[ -z $(ls runtime/kevrun) ]] || fail "left behind: $(ls -R runtime/kevrun)"
+unset XDG_RUNTIME_DIR
 
 # ---- The table, and where it goes ----
 
@@ -67,7 +103,7 @@ grep -q '~' table || fail "the table does not say what is computed: $(cat table)
 grep -q '^timers' table.txt || fail "the file has no table: $(cat table.txt)"
 [[ ! -s err ]] || fail "with a file it says: $(cat err)"
 "$kevrun" --report true 2>table
-grep -q 'No process' table || fail "of a program without timers it says: $(cat table)"
+grep -q 'kevrun saw no timer' table || fail "of a program without timers it says: $(cat table)"
 status=0
 "$kevrun" --report=nothing/report touch ran 2>err || status=$?
 [[ $status -eq 125 && ! -e ran ]] || fail "a file that cannot be written: status $status"
@@ -78,8 +114,24 @@ status=0
 # shellcheck disable=SC2016 # for the inner shell to expand
 [[ $("$kevrun" --report=table.txt sh -c 'echo "$0"; exit 0' word) == word ]] || fail "no words"
 
-# Where there is no room for what is counted, the program runs without.
-(ulimit -f 1 && exec "$kevrun" --report=/dev/null "$known" counts) || fail "with a limit of files"
+"$kevrun" --report=table.txt "$known" names || fail "names"
+for name in v i; do
+  grep -q "^  $name+0x\|^  queue_timer+0x.*queue" table.txt || fail "$name is not named: $(cat table.txt)"
+done
+"$kevrun" --help | grep -q -- '--report-of=TEXT' || fail "--help has no --report-of"
+
+# Where there is no room for what is counted, the program runs without, which is told.
+(ulimit -f 1 && exec "$kevrun" --report "$known" counts 2>err) || fail "with a limit of files"
+grep -q 'Process [0-9]* is not in this report: .*RLIMIT_FSIZE' err ||
+  fail "with a limit of files it says: $(cat err)"
+
+# A report that cannot be written in the end is a failure of kevrun's, but not before the command's.
+for status_of in "125 0" "3 3"; do
+  status=0
+  "$kevrun" --report=/dev/full sh -c "exit ${status_of#* }" 2>err || status=$?
+  [[ $status -eq ${status_of% *} ]] || fail "a full file after exit ${status_of#* }: status $status"
+  grep -q '/dev/full: No space' err || fail "a full file: $(cat err)"
+done
 
 # ---- Signals to kevrun ----
 
@@ -87,6 +139,7 @@ rm -f waits
 "$kevrun" --report=report.json "$known" waits &
 supervisor=$!
 until [[ -e waits ]]; do sleep 0.05; done
+"$kevrun" --report-of "$supervisor" | grep -q 'known.*: runs' || fail "--report-of kevrun's number"
 kill -TERM "$supervisor"
 status=0
 wait "$supervisor" || status=$?

@@ -45,7 +45,7 @@ for event in events:
     elif event["ph"] in "sf":
         arrows[event["id"]].append(event)
     elif event["ph"] in "be":
-        operations[event["pid"], event["cat"], event["id"], event["name"]].append(event)
+        operations[event["cat"], event["id"]].append(event)
 for track, found in slices.items():
     open_ends = []
     for begin, end in sorted(found, key=lambda one: (one[0], -one[1])):
@@ -61,6 +61,7 @@ for number, both in arrows.items():
         check(f"arrow {number}: {event['ph']} is at a slice", inside, True)
 for name, both in operations.items():
     check(f"operation {name}", [event["ph"] for event in both], ["b", "e"])
+    check(f"operation {name}: the same", len({(event["pid"], event["name"]) for event in both}), 1)
 named = {(event["pid"], event["tid"]) for event in events if event["ph"] == "M" and event["name"] == "thread_name"}
 check("tracks with names", set(slices) <= named, True)
 
@@ -87,6 +88,23 @@ if mode == "counts":
     check("events", sum(event["args"]["events"] for event in events if event["ph"] == "C"), 50)
 elif mode == "operations":
     check("operations", len(operations), 3 + 1 + 2 + 2 + 1)
+elif mode == "two_readers":
+    check("operations", len(operations), 2 * (3 + 1 + 2 + 2 + 1))
+    check("processes", len({event["pid"] for event in events}), 2)
+elif mode == "called_in_turn":
+    check("computed", count(": expired (computed)"), 20)
+    check("late", names["late"], 0)
+    check("collections", sum(number for name, number in names.items() if "queue" in name), 1)
+elif mode == "stays":
+    (slice_of_timer,) = [event for event in events if event["name"].endswith(": still set")]
+    check("still set", nanoseconds(slice_of_timer, "dur") >= 200 * 10**6, True)
+elif mode == "many_threads":
+    other = trace["otherData"]
+    lacking = len(other["threads_without_ring"])
+    check("oldest", other["dropped_oldest_records"], 0)
+    check("threads", 70 - 63 <= lacking <= 70, True)
+    check("records", other["dropped_records_of_threads"], 3 * lacking)
+    check("all", other["dropped_records"], 3 * lacking)
 elif mode == "forked":
     check("processes", len({event["pid"] for event in events}), 2)
 elif mode == "threads":

@@ -18,6 +18,7 @@ trap 'rm -rf "$directory"' EXIT
 cd "$directory"
 unset LD_PRELOAD
 failures=0
+options=()
 
 fail() {
   echo "FAILED: $*"
@@ -27,18 +28,32 @@ fail() {
 # expect MODE [STATUS]
 expect() {
   local status=0
-  { "$kevrun" --trace=trace.json "$known" "$1" >out 2>err || status=$?; } 2>killed
+  { "$kevrun" "${options[@]}" --trace=trace.json "$known" "$1" >out 2>err || status=$?; } 2>killed
   [[ $status -eq ${2:-0} ]] || fail "$known $1: status $status"
   python3 "$script" trace.json "$1" || fail "$known $1: the trace above"
 }
 
 for known in "$@"; do
   for mode in counts operations forked threads ring handler; do expect "$mode"; done
+  for mode in two_readers stays many_threads called_in_turn; do expect "$mode"; done
+  options=(--threads)
+  expect called_in_turn
+  options=()
   expect killed 137
 done
 
 expect threads
 grep -q 'lacks the oldest [0-9]* records' err || fail "what is dropped is not told: $(cat err)"
+expect many_threads
+grep -q 'lacks [0-9]* records of threads that found no ring, as 63 have one at a time: [0-9]' err ||
+  fail "what threads have no ring is not told: $(cat err)"
+(ulimit -f 1 && exec "$kevrun" --trace=/dev/null "$known" counts 2>err) || fail "with a limit of files"
+grep -q 'lacks process [0-9]*: no file' err || fail "with a limit of files it says: $(cat err)"
+for status_of in "125 0" "3 3"; do
+  status=0
+  "$kevrun" --trace=/dev/full sh -c "exit ${status_of#* }" 2>err || status=$?
+  [[ $status -eq ${status_of% *} ]] || fail "a full file after exit ${status_of#* }: status $status"
+done
 status=0
 "$kevrun" --trace=nothing/trace touch ran 2>err || status=$?
 [[ $status -eq 125 && ! -e ran ]] || fail "a file that cannot be written: status $status"
