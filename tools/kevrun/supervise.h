@@ -11,8 +11,8 @@
 namespace kevent::kevrun {
 
 // Runs `program` in a child of this process, and waits until it has ended, however that comes
-// about. Signals that other processes send to this one go on to the child.  `program` executes the
-// program, or ends the process.
+// about. Signals that other processes send to this one alone go on to the child.  `program`
+// executes the program, or ends the process.
 Ended RunAndWait(const std::function<void()>& program);
 
 // Ends this process as that one has ended: with its status, or by the same signal.

@@ -404,6 +404,19 @@ static void waits(void) {
   for (;;) pause();
 }
 
+/* Until SIGUSR2 comes. */
+static void signals(void) {
+  sigset_t both;
+  sigemptyset(&both);
+  sigaddset(&both, SIGUSR1);
+  sigaddset(&both, SIGUSR2);
+  CHECK(sigprocmask(SIG_BLOCK, &both, NULL) == 0);
+  CHECK(open("waits", O_CREAT | O_WRONLY, 0600) >= 0);
+  int first = 0;
+  for (int signal; sigwait(&both, &signal) == 0 && signal == SIGUSR1;) ++first;
+  printf("signals %d\n", first);
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *name;
@@ -428,6 +441,7 @@ int main(int argc, char **argv) {
       {"two_readers", two_readers},
       {"killed", killed},
       {"waits", waits},
+      {"signals", signals},
       {"timeline", timeline},
       {"one_after_the_other", one_after_the_other},
   };
