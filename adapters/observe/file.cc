@@ -39,7 +39,7 @@ void MapInUse() {
   std::snprintf(path, sizeof path, "%s/%s", g_folder, kInUse);
   const int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return;
-  mmap(nullptr, 1, PROT_NONE, MAP_SHARED, fd, 0);
+  [[maybe_unused]] void* const mapping = mmap(nullptr, 1, PROT_NONE, MAP_SHARED, fd, 0);
   close(fd);
 }
 

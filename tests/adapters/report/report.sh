@@ -53,6 +53,9 @@ done
 
 # ---- Of a process that goes on without kevrun, and of one that was killed ----
 
+# All that remains is removed with the directory.
+mkdir runtime
+export XDG_RUNTIME_DIR=$directory/runtime
 rm -f daemon
 "$kevrun" --report=report.json "$known" daemonized
 until [[ -e daemon ]]; do sleep 0.05; done
@@ -73,9 +76,7 @@ status=0
 [[ $status -eq 1 && $(cat kept) == before ]] || fail "--report-of 1: status $status, $(cat kept)"
 
 # One that makes its first timer when kevrun has ended keeps the folder, which later runs remove.
-mkdir runtime
-export XDG_RUNTIME_DIR=$directory/runtime
-rm -f daemon go
+rm -rf daemon go runtime/kevrun
 "$kevrun" --report=report.json "$known" daemonized_late
 touch go
 until [[ -e daemon ]]; do sleep 0.05; done
