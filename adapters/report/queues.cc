@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "adapters/observe/callers.h"
+#include "adapters/observe/rings.h"
 #include "adapters/report/observer.h"
 #include "adapters/report/sums.h"
 
@@ -15,10 +16,6 @@ using report::Table;
 using report::Timer;
 
 namespace {
-
-// The rings of queues, by descriptor: only kevent_wait needs one.
-constinit std::array<std::atomic<kevent_ring*>, report::kQueues> g_rings = {};
-constinit std::array<std::atomic<unsigned>, report::kQueues> g_ring_sizes = {};
 
 void CountTimerEvent(Table* table, const ukevent& event) {
   Timer* const found = report::FindTimer(table, event.id.raw_u64);
@@ -45,14 +42,13 @@ int Observer::InitQueue(decltype(&kevent_init) next, kevent_ring* ring, unsigned
   if (table == nullptr) return result;
   const int before = errno;
   Queue* const queue = report::FindQueue(table, result);
+  KeepRing(result, ring, num);
   if (queue == nullptr) {
     Add(table->dropped_queues);
   } else {
     FindPlace(caller, &queue->place);
     queue->known = 1;
     Add(queue->queues);
-    g_rings[result] = ring;
-    g_ring_sizes[result] = num;
   }
   errno = before;
   return result;
@@ -115,8 +111,6 @@ void Observer::CountEvents(Table* table, Queue* queue, const ukevent* events, un
   }
 }
 
-// The events that a call has moved lie before ring_kidx, unless another thread has moved more
-// since.
 int Observer::WaitForRing(decltype(&kevent_wait) next, int kev_fd, unsigned num, unsigned old_uidx,
                           const timespec* timeout, unsigned flags, const void* caller) {
   if (IsAdapter(caller)) return next(kev_fd, num, old_uidx, timeout, flags);
@@ -125,12 +119,10 @@ int Observer::WaitForRing(decltype(&kevent_wait) next, int kev_fd, unsigned num,
   collection.Returned(result, nullptr);
   Table* const table = report::CurrentTable();
   Queue* const queue = result > 0 && table != nullptr ? report::FindQueue(table, kev_fd) : nullptr;
-  kevent_ring* const ring = queue == nullptr ? nullptr : g_rings[kev_fd].load();
-  if (ring == nullptr) return result;
-  const unsigned size = g_ring_sizes[kev_fd];
-  const unsigned end = __atomic_load_n(&ring->ring_kidx, __ATOMIC_ACQUIRE);
+  if (queue == nullptr) return result;
   for (auto i = static_cast<unsigned>(result); i > 0; --i) {
-    CountEvents(table, queue, &ring->event[(end + size - i) % size], 1);
+    ukevent event;
+    if (CopyFromRing(kev_fd, i, &event)) CountEvents(table, queue, &event, 1);
   }
   return result;
 }

@@ -5,12 +5,11 @@
 #include <aio.h>
 #include <kevent/kevent.h>
 
-#include <array>
-#include <atomic>
 #include <cerrno>
 
 #include "adapters/observe/callers.h"
 #include "adapters/observe/next.h"
+#include "adapters/observe/rings.h"
 #include "adapters/trace/recorder.h"
 
 namespace {
@@ -55,21 +54,10 @@ void NoteEvents(uint64_t time, const ukevent* events, int count) {
   }
 }
 
-// The rings of queues, by descriptor: only kevent_wait needs one.
-struct RingOfQueue {
-  std::atomic<kevent_ring*> ring;
-  std::atomic<unsigned> size;
-};
-constinit std::array<RingOfQueue, 4096> g_rings = {};
-
 void NoteRing(uint64_t time, int kev_fd, int count) {
-  if (static_cast<unsigned>(kev_fd) >= g_rings.size()) return;
-  const kevent_ring* const ring = g_rings[kev_fd].ring;
-  const unsigned size = g_rings[kev_fd].size;
-  if (ring == nullptr) return;
-  const unsigned end = __atomic_load_n(&ring->ring_kidx, __ATOMIC_ACQUIRE);
   for (auto i = static_cast<unsigned>(count); i > 0; --i) {
-    NoteEvents(time, &ring->event[(end + size - i) % size], 1);
+    ukevent event;
+    if (kevent::observe::CopyFromRing(kev_fd, i, &event)) NoteEvents(time, &event, 1);
   }
 }
 
@@ -169,10 +157,7 @@ class Observer {
     if (result < 0 || IsAdapter(caller)) return result;
     const KeepErrno keep;
     kevent::trace::Begin();
-    if (static_cast<unsigned>(result) < g_rings.size()) {
-      g_rings[result].ring = ring;
-      g_rings[result].size = num;
-    }
+    kevent::observe::KeepRing(result, ring, num);
     kevent::trace::NoteMade(What::kQueueMade, Now(), static_cast<uint64_t>(result), 0, 0,
                             kevent::trace::PlaceOf(caller));
     return result;

@@ -126,9 +126,9 @@ elif mode == "operations":
     check("at once", aio["most_at_once"], 2)
     check("time", min(aio[kind]["time_ns"] for kind in ("read", "write", "fsync")) > 0, True)
 elif mode == "ring":
-    check("timer", numbers(each(process), "settings", "replaced", "collections"), [(9, 0, 9)])
-    (queue,) = process["queues"]
-    check("queue", (queue["made"], queue["collections"], queue["events"]), (2, 9, 9))
+    check("timer", numbers(each(process), "settings", "replaced", "collections"), [(10, 0, 9)])
+    queues = [(queue["made"], queue["collections"], queue["events"]) for queue in process["queues"]]
+    check("queues", queues, [(2, 9, 9), (1, 1, 1)])
 elif mode == "called_in_turn":
     check("timer", numbers(each(process), "settings", "expirations", "callbacks"), [(20, 20, 20)])
     check("queues", [queue["collections"] for queue in process["queues"]], [0])

@@ -9,6 +9,7 @@
 #include <kevent/kevent.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -332,6 +333,15 @@ static void ring(void) {
     index = memory->ring_kidx;
     CHECK(kevent_commit(queue, index, memory->ring_over) == 1);
   }
+  /* The number of a queue whose ring is no more becomes a copy of this one. */
+  const size_t bytes = 65536;
+  void *const gone = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(gone != MAP_FAILED);
+  const int copy = kevent_init(gone, 4, 0);
+  CHECK(copy >= 0 && close(copy) == 0 && munmap(gone, bytes) == 0);
+  CHECK(dup2(queue, copy) == copy);
+  set(timer, &at_once);
+  CHECK(kevent_wait(copy, 4, index, &(struct timespec){60, 0}, 0) == 1);
 }
 
 /* For docs/trace.svg: a periodic timer, one that is put off again and again, one of the kernel's.
