@@ -28,16 +28,6 @@ constexpr time_t kDay = 24 * 60 * 60;
 
 std::string RunPrefix(pid_t kevrun) { return absl::StrCat("run-", kevrun, "-"); }
 
-// The folders of this user, one in each file system that may serve.
-std::vector<std::string> PrivateFolders() {
-  std::vector<std::string> folders;
-  const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (runtime != nullptr && runtime[0] == '/') folders.push_back(absl::StrCat(runtime, "/kevrun"));
-  folders.push_back(absl::StrCat("/dev/shm/kevrun-", geteuid()));
-  folders.push_back(absl::StrCat("/tmp/kevrun-", geteuid()));
-  return folders;
-}
-
 // Others may have made something of that name before, in a folder that all may write to.
 bool IsPrivate(const std::string& folder, std::string* why) {
   struct stat status = {};
@@ -50,6 +40,20 @@ bool IsPrivate(const std::string& folder, std::string* why) {
     return false;
   }
   return true;
+}
+
+// The folders of this user, one in each file system that may serve.  The runtime folder of another
+// user, which su(1) leaves in the environment, is none: its owner could put others in their places.
+std::vector<std::string> PrivateFolders() {
+  std::vector<std::string> folders;
+  const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
+  std::string why;
+  if (runtime != nullptr && runtime[0] == '/' && IsPrivate(runtime, &why)) {
+    folders.push_back(absl::StrCat(runtime, "/kevrun"));
+  }
+  folders.push_back(absl::StrCat("/dev/shm/kevrun-", geteuid()));
+  folders.push_back(absl::StrCat("/tmp/kevrun-", geteuid()));
+  return folders;
 }
 
 std::vector<std::string> NamesIn(const std::string& folder) {
@@ -119,7 +123,7 @@ void RemoveOld(const std::string& folder) {
   for (const std::string& run : NamesIn(folder)) {
     const std::string path = absl::StrCat(folder, "/", run);
     struct stat status = {};
-    if (stat(path.c_str(), &status) != 0) continue;
+    if (lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) continue;
     if (IsUsed(path)) {
       utimensat(AT_FDCWD, path.c_str(), nullptr, 0);
     } else if (status.st_mtime + kDay < std::time(nullptr)) {

@@ -22,8 +22,9 @@ struct Observed {
   int number = 0;  // of the program that the process has executed
 };
 
-// Makes a folder for this run in $XDG_RUNTIME_DIR, /dev/shm or /tmp, the first that serves, and
-// removes those that no process was seen to use for a day.  Empty if there is none; *why says so.
+// Makes a folder for this run in $XDG_RUNTIME_DIR, if only this user can enter that, /dev/shm or
+// /tmp, the first that serves, and removes those that no process was seen to use for a day.  Empty
+// if there is none; *why says so.
 std::string MakeRunFolder(std::string* why);
 
 // Those with this prefix, in the order of their processes and programs.

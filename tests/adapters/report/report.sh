@@ -54,7 +54,7 @@ done
 # ---- Of a process that goes on without kevrun, and of one that was killed ----
 
 # All that remains is removed with the directory.
-mkdir runtime
+mkdir -m 0700 runtime
 export XDG_RUNTIME_DIR=$directory/runtime
 rm -f daemon
 "$kevrun" --report=report.json "$known" daemonized
@@ -177,5 +177,8 @@ XDG_RUNTIME_DIR=$directory "$kevrun" --report=table.txt "$known" counts
 [[ -d kevrun && -z $(ls -A kevrun) ]] || fail "left behind: $(ls -R kevrun)"
 chmod 755 kevrun
 XDG_RUNTIME_DIR=$directory "$kevrun" --report=table.txt "$known" counts || fail "no other folder is taken"
+mkdir -m 0777 theirs
+XDG_RUNTIME_DIR=$directory/theirs "$kevrun" --report=table.txt "$known" counts || fail "no other folder is taken"
+[[ -z $(ls -A theirs) ]] || fail "a runtime folder that others may write to is taken"
 
 [[ $failures -eq 0 ]] && echo "the reports say what the program knows"
