@@ -21,6 +21,7 @@ normalise() { awk -F';' 'NF > 50 { print $5, $6, $47; next } { print }'; }
 verify() {
   same fio --name=verify --filename="$directory/file" --size=4M --bs=4k --ioengine=posixaio \
     --rw="$1" --direct="$direct" --iodepth="$2" --fsync=64 --verify=crc32c --verify_fatal=1 \
+    --verify_state_save=0 \
     --output-format=terse --terse-version=3
 }
 
