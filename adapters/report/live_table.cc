@@ -178,10 +178,11 @@ Queue* FindQueue(Table* table, int descriptor) {
 }
 
 Flying* FindFlying(Table* table, const void* control, uint64_t expected, uint64_t wanted) {
-  if (!HaveRow(table->has_in_flight, table->in_flight, 0)) return nullptr;
   const auto address = reinterpret_cast<uint64_t>(control);
   for (size_t i = 0; i < kMostRows; ++i) {
-    Flying& flying = table->in_flight[((address >> 4) + i) % kOperations];
+    const size_t row = ((address >> 4) + i) % kOperations;
+    if (!HaveRow(table->has_in_flight, table->in_flight, row)) return nullptr;
+    Flying& flying = table->in_flight[row];
     uint64_t found = expected;
     if (flying.control.compare_exchange_strong(found, wanted)) return &flying;
   }

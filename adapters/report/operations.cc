@@ -77,16 +77,22 @@ void Observer::BeforeList(aiocb* const list[], int count, const void* caller) {
   }
 }
 
-// With EIO and EINTR the operations have begun, and aio_return says of each what became of it;
-// with other errors none has.
+// With EIO and EINTR the operations have begun, and aio_return says of each what became of it. With
+// other errors some have: those that have not have the call's error.  A control block whose result
+// the program has seen already may be gone, and is not looked at.
 void Observer::AfterList(aiocb* const list[], int count, int result, const void* caller) {
   Table* const table = report::CurrentTable();
   if (list == nullptr || table == nullptr || IsAdapter(caller)) return;
   Add(table->lists);
-  if (result == 0 || errno == EIO || errno == EINTR) return;
+  const int error = errno;
+  if (result == 0 || error == EIO || error == EINTR) return;
   for (int i = 0; i < count; ++i) {
-    if (IsOperation(list[i])) NotStarted(KindOf(list[i]), list[i], list[i]->aio_nbytes);
+    const auto address = reinterpret_cast<uint64_t>(list[i]);
+    if (address == 0 || report::FindFlying(table, list[i], address, address) == nullptr) continue;
+    if (!IsOperation(list[i]) || aio_error(list[i]) != error) continue;
+    NotStarted(KindOf(list[i]), list[i], list[i]->aio_nbytes);
   }
+  errno = error;
 }
 
 // Async-signal-safe, as aio_return is.

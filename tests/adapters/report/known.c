@@ -308,6 +308,10 @@ static void operations(void) {
   finish(&second, 100);
   finish(&third, 100);
   CHECK(aio_fsync(77, &control) == -1);
+  /* One that cannot begin, beside one that does. */
+  third.aio_reqprio = -1;
+  CHECK(lio_listio(LIO_NOWAIT, list, 3, NULL) == -1 && errno == EINVAL);
+  finish(&second, 100);
 }
 
 static void two_readers(void) {

@@ -87,9 +87,9 @@ if mode == "counts":
     check("collections", sum(number for name, number in names.items() if name.startswith("collect, queue")), 53)
     check("events", sum(event["args"]["events"] for event in events if event["ph"] == "C"), 50)
 elif mode == "operations":
-    check("operations", len(operations), 3 + 1 + 2 + 2 + 1)
+    check("operations", len(operations), 3 + 1 + 2 + 2 + 2 + 1)
 elif mode == "two_readers":
-    check("operations", len(operations), 2 * (3 + 1 + 2 + 2 + 1))
+    check("operations", len(operations), 2 * (3 + 1 + 2 + 2 + 2 + 1))
     check("processes", len({event["pid"] for event in events}), 2)
 elif mode == "called_in_turn":
     check("computed", count(": expired (computed)"), 20)
