@@ -19,6 +19,11 @@ constinit std::atomic<std::atomic<observe::FileHeader*>*> g_place{&g_no_rings};
 constinit thread_local Rings* t_rings = nullptr;
 constinit thread_local Ring* t_ring = nullptr;
 
+// To look for a ring that has become free is a system call for each: a thread without one does that
+// with one record of so many.
+constexpr unsigned kLooksAgain = 1024;
+constinit thread_local unsigned t_without = 0;  // records
+
 Rings* CurrentRings() {
   return reinterpret_cast<Rings*>(
       g_place.load(std::memory_order_acquire)->load(std::memory_order_acquire));
@@ -28,15 +33,24 @@ bool IsGone(uint32_t thread) {
   return tgkill(getpid(), static_cast<pid_t>(thread), 0) != 0 && errno == ESRCH;
 }
 
+// Whether the ring has memory; those before it do.
+bool HaveRing(Rings* rings, size_t number) {
+  if (number < rings->have.load(std::memory_order_acquire)) return true;
+  if (!observe::HaveMemory(&rings->rings[number], sizeof(Ring))) return false;
+  uint64_t have = number;
+  rings->have.compare_exchange_strong(have, number + 1, std::memory_order_acq_rel);
+  return true;
+}
+
 // A ring that no thread has, or the thread that had it no longer runs.
 Ring* TakeRing(Rings* rings) {
   const auto self = static_cast<uint32_t>(gettid());
   for (const bool may_be_anothers : {false, true}) {
-    for (Ring& ring : rings->rings) {
+    for (size_t i = 0; i < kRings; ++i) {
+      if (!HaveRing(rings, i)) return nullptr;
+      Ring& ring = rings->rings[i];
       uint32_t thread = 0;
-      if (!may_be_anothers) {
-        if (!observe::HaveMemory(&ring, sizeof(Ring))) return nullptr;
-      } else {
+      if (may_be_anothers) {
         thread = ring.thread.load();
         if (thread == kAllThreads || (thread != self && !IsGone(thread))) continue;
       }
@@ -57,16 +71,14 @@ void NameWithoutRing(Rings* rings) {
 Ring* OwnRing() {
   Rings* const rings = CurrentRings();
   if (rings == nullptr) return nullptr;
-  if (t_rings != rings || t_ring == nullptr) {
+  if (t_rings != rings || (t_ring == nullptr && ++t_without % kLooksAgain == 0)) {
     const int before = errno;
     t_ring = TakeRing(rings);
     t_rings = rings;
     errno = before;
-    if (t_ring == nullptr) {
-      rings->dropped.fetch_add(1, std::memory_order_relaxed);
-      NameWithoutRing(rings);
-    }
+    if (t_ring == nullptr) NameWithoutRing(rings);
   }
+  if (t_ring == nullptr) rings->dropped.fetch_add(1, std::memory_order_relaxed);
   return t_ring;
 }
 

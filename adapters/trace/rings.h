@@ -20,7 +20,7 @@ using observe::Count;
 
 inline constexpr char kPrefix[] = "trace";
 inline constexpr uint64_t kMagic = 0x65636172746b766b;  // "kvktrace"
-inline constexpr uint32_t kVersion = 2;
+inline constexpr uint32_t kVersion = 3;
 
 inline constexpr size_t kRings = 64;
 inline constexpr size_t kRecords = 16384;  // in each
@@ -71,6 +71,7 @@ struct PlaceEntry {
 struct Rings {
   observe::FileHeader file;
   Count dropped;  // records of threads that found no ring
+  Count have;     // rings from the first one on that have memory
   std::array<std::atomic<uint32_t>, kNamedThreads> without_ring;  // some of them; 0: none
   std::array<PlaceEntry, kPlaces> places;
   alignas(4096) std::array<Ring, kRings> rings;

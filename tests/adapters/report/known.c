@@ -269,6 +269,34 @@ static void together(int count) {
 static void first_together(void) { together(16); }
 static void many_threads(void) { together(kMany); }
 
+/* More threads than have a ring, of which the last one goes on when the others have ended. */
+static void *set_when_alone(void *others) {
+  const timer_t timer = timer_of(SIGEV_NONE);
+  pthread_barrier_wait(&all_here);
+  set(timer, &far_off);
+  pthread_barrier_wait(&all_here);
+  for (int one = 0; one < kMany; ++one) {
+    CHECK(pthread_join(((pthread_t *)others)[one], NULL) == 0);
+  }
+  for (int turn = 0; turn < 5000; ++turn) set(timer, &far_off);
+  return NULL;
+}
+static void *set_once(void *unused) {
+  const timer_t timer = timer_of(SIGEV_NONE);
+  set(timer, &far_off);
+  pthread_barrier_wait(&all_here);
+  pthread_barrier_wait(&all_here);
+  return unused;
+}
+static void one_is_left(void) {
+  pthread_t all[kMany];
+  pthread_t last;
+  CHECK(pthread_barrier_init(&all_here, NULL, kMany + 1) == 0);
+  for (int one = 0; one < kMany; ++one) CHECK(pthread_create(&all[one], NULL, set_once, NULL) == 0);
+  CHECK(pthread_create(&last, NULL, set_when_alone, all) == 0);
+  CHECK(pthread_join(last, NULL) == 0);
+}
+
 static void finish(struct aiocb *control, ssize_t wanted) {
   const struct aiocb *const list[] = {control};
   while (aio_error(control) == EINPROGRESS) aio_suspend(list, 1, NULL);
@@ -452,6 +480,7 @@ int main(int argc, char **argv) {
       {"stays", stays},
       {"names", names},
       {"many_threads", many_threads},
+      {"one_is_left", one_is_left},
       {"two_readers", two_readers},
       {"killed", killed},
       {"waits", waits},

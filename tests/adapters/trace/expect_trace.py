@@ -105,6 +105,11 @@ elif mode == "many_threads":
     check("threads", 70 - 63 <= lacking <= 70, True)
     check("records", other["dropped_records_of_threads"], 3 * lacking)
     check("all", other["dropped_records"], 3 * lacking)
+elif mode == "one_is_left":
+    # It looks for a ring once in 1024 records.
+    other = trace["otherData"]
+    check("without a ring", len(other["threads_without_ring"]), 71 - 63)
+    check("records", other["dropped_records_of_threads"], 71 - 63 - 1 + 1024)
 elif mode == "forked":
     check("processes", len({event["pid"] for event in events}), 2)
 elif mode == "threads":
