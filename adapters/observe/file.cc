@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -73,16 +74,41 @@ int OpenNewFile(const char* prefix, uint32_t* program) {
   return -1;
 }
 
-void SayWithout(const char* prefix) {
+// What the kernel wipes in the child of a fork.
+struct ProcessFile {
+  std::atomic<FileHeader*> file;
+  std::atomic<bool> has_failed;
+};
+
+ProcessFile* FileOfProcess() {
+  static constinit std::atomic<ProcessFile*> place{nullptr};
+  ProcessFile* found = place.load(std::memory_order_acquire);
+  if (found != nullptr) return found;
+  void* const page = mmap(nullptr, sizeof(ProcessFile), PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return nullptr;
+  if (madvise(page, sizeof(ProcessFile), MADV_WIPEONFORK) != 0) {
+    munmap(page, sizeof(ProcessFile));
+    return nullptr;
+  }
+  auto* const made = static_cast<ProcessFile*>(page);
+  if (place.compare_exchange_strong(found, made)) return made;
+  munmap(page, sizeof(ProcessFile));
+  return found;
+}
+
+// The process goes without a file from now on: the next calls try no more.
+void GoWithout(const char* prefix) {
+  if (ProcessFile* const process = FileOfProcess(); process != nullptr) process->has_failed = true;
   const Path path(prefix, kWithout, 0);
   const int fd = open(path.text, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd >= 0) close(fd);
 }
 
 bool Populate(const void* begin, size_t size) {
-  constexpr uintptr_t kPage = 4096;
-  const auto first = reinterpret_cast<uintptr_t>(begin) & ~(kPage - 1);
-  const uintptr_t end = (reinterpret_cast<uintptr_t>(begin) + size + kPage - 1) & ~(kPage - 1);
+  const uintptr_t page = getauxval(AT_PAGESZ);
+  const auto first = reinterpret_cast<uintptr_t>(begin) & ~(page - 1);
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(begin) + size + page - 1) & ~(page - 1);
   return madvise(reinterpret_cast<void*>(first), end - first, MADV_POPULATE_WRITE) == 0;
 }
 
@@ -109,6 +135,8 @@ FileHeader* MapNewFile(const char* prefix, size_t size, uint32_t version) {
   LookForFolder();
   if (g_folder[0] == '\0') return nullptr;
   const int before = errno;
+  const ProcessFile* const process = FileOfProcess();
+  if (process != nullptr && process->has_failed) return nullptr;
   FileHeader* file = nullptr;
   uint32_t program = 0;
   const int fd = MayBeAsLong(size) ? OpenNewFile(prefix, &program) : -1;
@@ -118,7 +146,7 @@ FileHeader* MapNewFile(const char* prefix, size_t size, uint32_t version) {
     if (file == nullptr) unlink(Path(prefix, "", program).text);
   }
   if (file == nullptr) {
-    SayWithout(prefix);
+    GoWithout(prefix);
   } else {
     file->version = version;
     file->pid = static_cast<uint32_t>(getpid());
@@ -143,7 +171,7 @@ void Discard(FileHeader* file, const char* prefix, Reason reason) {
   const int before = errno;
   unlink(Path(prefix, "", file->number).text);
   munmap(file, file->size);
-  if (reason == Reason::kNoMemory) SayWithout(prefix);
+  if (reason == Reason::kNoMemory) GoWithout(prefix);
   errno = before;
 }
 
@@ -182,21 +210,8 @@ bool HaveMemory(const void* begin, size_t size) {
 }
 
 std::atomic<FileHeader*>* FilePlace() {
-  static constinit std::atomic<std::atomic<FileHeader*>*> place{nullptr};
-  std::atomic<FileHeader*>* found = place.load(std::memory_order_acquire);
-  if (found != nullptr) return found;
-  constexpr size_t kPage = 4096;
-  void* const page =
-      mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED) return nullptr;
-  if (madvise(page, kPage, MADV_WIPEONFORK) != 0) {
-    munmap(page, kPage);
-    return nullptr;
-  }
-  auto* const made = static_cast<std::atomic<FileHeader*>*>(page);
-  if (place.compare_exchange_strong(found, made)) return made;
-  munmap(page, kPage);
-  return found;
+  ProcessFile* const process = FileOfProcess();
+  return process == nullptr ? nullptr : &process->file;
 }
 
 }  // namespace kevent::observe

@@ -49,7 +49,9 @@ uint64_t StartOf(int pid);
 
 #ifdef KEVENT_OBSERVING
 // Maps a new file, all zeros but for its header, whose magic is still 0 (see Publish); nullptr
-// where no folder is named or no file can be had.  Not async-signal-safe.  Leaves errno alone.
+// where no folder is named or no file can be had.  Where one could not be had, or was discarded for
+// want of memory, the process goes without, and no further call tries: its counts would be of a
+// part of what it did.  Not async-signal-safe.  Leaves errno alone.
 FileHeader* MapNewFile(const char* prefix, size_t size, uint32_t version);
 void Publish(FileHeader* file, uint64_t magic);
 // Instead of Publish: unmaps the file and removes it.

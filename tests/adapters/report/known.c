@@ -297,6 +297,17 @@ static void one_is_left(void) {
   CHECK(pthread_join(last, NULL) == 0);
 }
 
+/* Files may be long again when the first thing that is made has been. */
+static void no_room_at_first(void) {
+  struct rlimit limit;
+  CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+  const struct rlimit little = {1024, limit.rlim_max};
+  CHECK(setrlimit(RLIMIT_FSIZE, &little) == 0);
+  set(timer_of(SIGEV_NONE), &far_off);
+  CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  for (int turn = 0; turn < 3; ++turn) set(timer_of(SIGEV_NONE), &far_off);
+}
+
 static void finish(struct aiocb *control, ssize_t wanted) {
   const struct aiocb *const list[] = {control};
   while (aio_error(control) == EINPROGRESS) aio_suspend(list, 1, NULL);
@@ -491,6 +502,10 @@ int main(int argc, char **argv) {
   CHECK(argc >= 2);
   if (strcmp(argv[1], "first_together") == 0) {
     first_together();
+    return EXIT_SUCCESS;
+  }
+  if (strcmp(argv[1], "no_room_at_first") == 0) {
+    no_room_at_first();
     return EXIT_SUCCESS;
   }
   queue = kevent_init(NULL, 0, 0);

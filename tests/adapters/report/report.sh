@@ -125,6 +125,10 @@ done
 (ulimit -f 1 && exec "$kevrun" --report "$known" counts 2>err) || fail "with a limit of files"
 grep -q 'Process [0-9]* is not in this report: .*RLIMIT_FSIZE' err ||
   fail "with a limit of files it says: $(cat err)"
+"$kevrun" --report "$known" no_room_at_first 2>err || fail "no_room_at_first"
+for said in 'Process [0-9]* is not in this report: .*RLIMIT_FSIZE' 'kevrun saw no timer'; do
+  grep -q "$said" err || fail "with no room at first, half a report: $(cat err)"
+done
 
 # A report that cannot be written in the end is a failure of kevrun's, but not before the command's.
 for status_of in "125 0" "3 3"; do

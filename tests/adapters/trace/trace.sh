@@ -49,6 +49,8 @@ grep -q 'lacks [0-9]* records of threads that found no ring, as 63 have one at a
   fail "what threads have no ring is not told: $(cat err)"
 (ulimit -f 1 && exec "$kevrun" --trace=/dev/null "$known" counts 2>err) || fail "with a limit of files"
 grep -q 'lacks process [0-9]*: no file' err || fail "with a limit of files it says: $(cat err)"
+"$kevrun" --trace=/dev/null "$known" no_room_at_first 2>err || fail "no_room_at_first"
+grep -q 'lacks process [0-9]*: no file' err || fail "with no room at first, half a trace: $(cat err)"
 for status_of in "125 0" "3 3"; do
   status=0
   "$kevrun" --trace=/dev/full sh -c "exit ${status_of#* }" 2>err || status=$?
