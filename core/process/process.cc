@@ -45,16 +45,22 @@ constinit std::atomic<bool> g_fork_handled{false};
 // The process's table of descriptors, counted: while nothing uses one, a thread with another table
 // may make the first queue, and the process has that table from then on.
 constinit std::atomic<uint32_t> g_table{1};
-// The table, by that count, that the thread is known to share.
-thread_local constinit uint32_t t_shared_table = 0;
 
 // Each request for a table of descriptors of a thread's own has a number.  The thread has such a
 // table only if others used the one that it had.
 constinit std::atomic<uint32_t> g_table_requests{0};
-// The number of the thread's last request, or 0; and that of the thread whose table is the
-// process's.  They are compared where no lock tells.
-thread_local constinit uint32_t t_table_request = 0;
+// The number of the last request of the thread whose table is the process's, or 0: compared with
+// the calling thread's where no lock tells.
 constinit std::atomic<uint32_t> g_makers_table_request{0};
+
+// What is known of the calling thread.  In one variable: each is aligned by itself where the linker
+// optimises.
+struct ThreadsTable {
+  uint32_t shared;   // the table, as it is counted, that the thread is known to share
+  uint32_t request;  // the number of its last request, or 0
+};
+thread_local constinit ThreadsTable t_table = {};
+
 // The thread that has made the table the process's; 0: it is not known.
 constinit std::atomic<int> g_maker{0};
 
@@ -147,7 +153,7 @@ void PrepareChild(bool of_fork) {
   }
   Lock::SetPassesPriority(of_fork);
   const bool shares = !of_fork && SharesTableWithParent();
-  t_table_request = 0;
+  t_table.request = 0;
   g_makers_table_request.store(0, std::memory_order_seq_cst);
   g_maker.store(sys::ThreadId(), std::memory_order_seq_cst);
   g_table.fetch_add(1, std::memory_order_seq_cst);
@@ -215,8 +221,8 @@ constinit std::atomic<bool> Process::any_asked_for_table_{false};
 void Process::AskedForTable() {
   int self = sys::ThreadId();
   g_maker.compare_exchange_strong(self, 0, std::memory_order_seq_cst);
-  t_table_request = g_table_requests.fetch_add(1, std::memory_order_seq_cst) + 1;
-  t_shared_table = 0;
+  t_table.request = g_table_requests.fetch_add(1, std::memory_order_seq_cst) + 1;
+  t_table.shared = 0;
   any_asked_for_table_.store(true, std::memory_order_seq_cst);
 }
 
@@ -247,7 +253,7 @@ Table CallersTable(bool* any_use) {
 // process's: most threads are, and for one that is not the library's numbers would be a stranger's,
 // which the program closes.
 bool HasMakersTable() {
-  if (t_table_request != g_makers_table_request.load(std::memory_order_seq_cst)) return false;
+  if (t_table.request != g_makers_table_request.load(std::memory_order_seq_cst)) return false;
   const int maker = g_maker.load(std::memory_order_seq_cst);
   return !Process::any_asked_for_table() || maker == 0 || !sys::HasAnotherTableThan(maker);
 }
@@ -265,13 +271,13 @@ bool Process::Owns() {
 // Without a use there is no table to differ from.
 bool Process::SharesTableNow() {
   const uint32_t process_table = g_table.load(std::memory_order_seq_cst);
-  if (t_shared_table == process_table) return true;
+  if (t_table.shared == process_table) return true;
   PrepareIfForked();
   bool any_use;
   const Table table = CallersTable(&any_use);
   if (table == Table::kUnknown) return !any_use || HasMakersTable();
   if (table == Table::kAnother) return false;
-  t_shared_table = process_table;
+  t_table.shared = process_table;
   return true;
 }
 
@@ -285,7 +291,7 @@ bool Process::TakesTable() {
   if (table == Table::kAnother) any_asked_for_table_.store(true, std::memory_order_seq_cst);
   if (table == Table::kUnknown && !any_use) {
     const uint32_t before =
-        g_makers_table_request.exchange(t_table_request, std::memory_order_seq_cst);
+        g_makers_table_request.exchange(t_table.request, std::memory_order_seq_cst);
     g_maker.store(sys::ThreadId(), std::memory_order_seq_cst);
     g_table.fetch_add(1, std::memory_order_seq_cst);
     table = CallersTable(&any_use);

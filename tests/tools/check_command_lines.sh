@@ -39,7 +39,7 @@ accepted() {
   fi
   {
     # Abseil's flags, getopt_long, and comparisons.
-    cat "$@" | tr '\n' ' ' | grep -oP 'ABSL_FLAG\([^,]+,\s*\K\w+' | sed 's/^/--/' || true
+    cat "$@" | tr '\n' ' ' | grep -oP 'ABSL_FLAG\([^,]+,\s*\K\w+' | sed 's/^/--/;s/_/-/g' || true
     cat "$@" | grep -oP '\{"\K[a-z_-]+(?=", (no|required|optional)_argument)' | sed 's/^/--/' || true
     cat "$@" | grep -oP '"\K--[a-z][a-z_-]*(?==?")' || true
   } | sort -u
