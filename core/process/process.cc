@@ -53,8 +53,8 @@ constinit std::atomic<uint32_t> g_table_requests{0};
 // the calling thread's where no lock tells.
 constinit std::atomic<uint32_t> g_makers_table_request{0};
 
-// What is known of the calling thread.  In one variable: each is aligned by itself where the linker
-// optimises.
+// What the library knows of the calling thread's table of descriptors.  One variable holds both
+// numbers, since link-time optimisation aligns each thread-local variable by itself.
 struct ThreadsTable {
   uint32_t shared;   // the table, as it is counted, that the thread is known to share
   uint32_t request;  // the number of its last request, or 0
