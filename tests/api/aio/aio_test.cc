@@ -88,7 +88,7 @@ TEST_F(Aio, WritesAndSyncs) {
 TEST_F(Aio, OneOfAPipeWaitsForItsData) {
   const Pipe pipe;
   Read(&control_, pipe.from(), buffer_.data(), buffer_.size());
-  EXPECT_EQ(aio_error(&control_), EINPROGRESS);
+  EXPECT_EQ(ErrorOf(control_), EINPROGRESS);
   ExpectNothing();
   pipe.Put("abc");
   ExpectCompletion(Next(), control_, 3);
@@ -214,7 +214,7 @@ TEST_F(Aio, WhatCannotBeCancelledAnyMoreHasItsResult) {
     do {
       result = aio_cancel(pipe.from(), &control_);
     } while (result == AIO_NOTCANCELED);
-    const int error = aio_error(&control_);
+    const int error = ErrorOf(control_);
     EXPECT_EQ(error, result == AIO_CANCELED ? ECANCELED : 0);
     if (error == 0) ++i;
     ExpectCompletion(Next(), control_, error == 0 ? 1 : -1, error);
@@ -328,7 +328,7 @@ TEST_F(Aio, ACallThatReplacesNothingEndsNothing) {
   EXPECT_EQ(dup3(pipe.from(), pipe.from(), 0), -1);
   EXPECT_EQ(dup3(-1, pipe.from(), 0), -1);
   EXPECT_EQ(dup3(stranger.from(), pipe.from(), ~O_CLOEXEC), -1);
-  EXPECT_EQ(aio_error(&waits), EINPROGRESS);
+  EXPECT_EQ(ErrorOf(waits), EINPROGRESS);
   pipe.Put("ab");
   ExpectCompletion(Next(), control_, 1);
   ExpectCompletion(Next(), waits, 1);

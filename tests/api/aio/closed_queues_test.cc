@@ -46,7 +46,7 @@ class ClosedQueues : public Aio {
   // One whose page has left the cache meanwhile is done by another thread.
   void AwaitEnd(const aiocb& control) {
     const std::array<const aiocb*, 1> list = {&control};
-    while (aio_error(&control) == EINPROGRESS) {
+    while (ErrorOf(control) == EINPROGRESS) {
       by_others_ = true;
       aio_suspend(list.data(), 1, nullptr);
     }

@@ -34,10 +34,6 @@ class EngineAskedFor : public testing::Test {
     aiocb* const list[] = {&control_};
     return lio_listio(mode | KEVENT_AIO_ENGINE, list, 1, notification);
   }
-  void AwaitEnd() {
-    const aiocb* const list[] = {&control_};
-    while (aio_error(&control_) == EINPROGRESS) aio_suspend(list, 1, nullptr);
-  }
   static sigevent BySignal(int signal, int value) {
     sigevent event = {};
     event.sigev_notify = SIGEV_SIGNAL;
@@ -65,7 +61,7 @@ TEST_F(EngineAskedFor, OneOperation) {
   EXPECT_EQ(kevent_aio_pending(pipe_.from()), 1);
   EXPECT_EQ(aio_cancel(pipe_.to(), nullptr), AIO_ALLDONE);
   pipe_.Put("a");
-  AwaitEnd();
+  AwaitEnd(control_);
   EXPECT_EQ(aio_return(&control_), 1);
   EXPECT_EQ(byte_, 'a');
   EXPECT_EQ(kevent_aio_pending(pipe_.from()), 0);
@@ -77,7 +73,7 @@ TEST_F(EngineAskedFor, ASignalForTheOperationAndOneForTheList) {
   ASSERT_EQ(Start(LIO_NOWAIT, &all), 0) << std::strerror(errno);
   pipe_.Put("a");
   EXPECT_EQ(NextSignal(), 1);
-  EXPECT_EQ(aio_error(&control_), 0);
+  EXPECT_EQ(ErrorOf(control_), 0);
   EXPECT_EQ(NextSignal(), 2);
 }
 
@@ -88,7 +84,7 @@ TEST_F(EngineAskedFor, WaitedFor) {
   control_.aio_fildes = -1;
   EXPECT_EQ(Start(LIO_WAIT), -1);
   EXPECT_EQ(errno, EIO);
-  EXPECT_EQ(aio_error(&control_), EBADF);
+  EXPECT_EQ(ErrorOf(control_), EBADF);
 }
 
 TEST_F(EngineAskedFor, Nothing) {
@@ -105,19 +101,18 @@ TEST_F(EngineAskedFor, Refused) {
   control_.aio_reqprio = 99;
   EXPECT_EQ(Start(LIO_NOWAIT), -1);
   EXPECT_EQ(errno, EINVAL);
-  EXPECT_EQ(aio_error(&control_), EINVAL);
+  EXPECT_EQ(ErrorOf(control_), EINVAL);
 }
 
 TEST_F(EngineAskedFor, ASync) {
   ASSERT_EQ(Start(LIO_NOWAIT), 0) << std::strerror(errno);
   aiocb sync = control_;
   ASSERT_EQ(aio_fsync(O_SYNC | KEVENT_AIO_ENGINE, &sync), 0) << std::strerror(errno);
-  EXPECT_EQ(aio_error(&sync), EINPROGRESS) << "it comes after the read";
+  EXPECT_EQ(ErrorOf(sync), EINPROGRESS) << "it comes after the read";
   pipe_.Put("a");
-  AwaitEnd();
-  const aiocb* const list[] = {&sync};
-  while (aio_error(&sync) == EINPROGRESS) aio_suspend(list, 1, nullptr);
-  EXPECT_EQ(aio_error(&sync), EINVAL) << "a pipe has no sync";
+  AwaitEnd(control_);
+  AwaitEnd(sync);
+  EXPECT_EQ(ErrorOf(sync), EINVAL) << "a pipe has no sync";
   EXPECT_EQ(aio_fsync(77 | KEVENT_AIO_ENGINE, &sync), -1);
   EXPECT_EQ(errno, EINVAL);
 }
@@ -130,7 +125,7 @@ TEST_F(EngineAskedFor, ASignalThatIsNoneIsAnError) {
     control_.aio_sigevent = BySignal(signal, 1);
     EXPECT_EQ(Start(LIO_WAIT), -1);
     EXPECT_EQ(errno, EIO);
-    EXPECT_EQ(aio_error(&control_), EINVAL);
+    EXPECT_EQ(ErrorOf(control_), EINVAL);
     EXPECT_EQ(aio_return(&control_), -1);
     EXPECT_EQ(byte_, 't');
   }
@@ -171,10 +166,7 @@ TEST_F(EngineAskedFor, AsManyAsThereAreRecords) {
   EXPECT_EQ(errno, EAGAIN);
   aio_cancel(pipe_.from(), nullptr);
   pipe_.Put("a");
-  for (const aiocb& control : controls) {
-    const aiocb* const list[] = {&control};
-    while (aio_error(&control) == EINPROGRESS) aio_suspend(list, 1, nullptr);
-  }
+  for (const aiocb& control : controls) AwaitEnd(control);
 }
 
 TEST_F(EngineAskedFor, PendingIsAnAnswerOfTheNumber) {
@@ -191,7 +183,7 @@ TEST_F(EngineAskedFor, PendingIsAnAnswerOfTheNumber) {
   ASSERT_EQ(dup2(pipe_.to(), pipe_.from()), pipe_.from());
   EXPECT_EQ(kevent_aio_pending(pipe_.from()), 0) << "the number is another file's";
   pipe_.Put("a");
-  AwaitEnd();
+  AwaitEnd(control_);
   close(other);
 }
 

@@ -207,7 +207,7 @@ class KindsOfFiles : public testing::TestWithParam<Kind> {
       return;
     }
     if (!nonblock && !IsAtOnce(plain)) {
-      if (aio_error(control) != EINPROGRESS) say("ended with", -aio_error(control));
+      if (ErrorOf(*control) != EINPROGRESS) say("ended with", -ErrorOf(*control));
       aio_cancel(fd, control);
       return;
     }
@@ -215,7 +215,7 @@ class KindsOfFiles : public testing::TestWithParam<Kind> {
     for (;;) {
       if (kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1 && event.ptr == control) break;
     }
-    const int error = aio_error(control);
+    const int error = ErrorOf(*control);
     const auto result = static_cast<int>(aio_return(control));
     if ((error != 0 ? -error : result) != plain) say("ended with", error != 0 ? -error : result);
   }

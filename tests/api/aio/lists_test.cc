@@ -74,8 +74,8 @@ TEST_F(Lists, TheListAloneIfTheEntriesAreSilent) {
   const std::vector<ukevent> events = Collect(queue_.fd(), 1, 10);
   ASSERT_EQ(events.size(), 1);
   ExpectList(events[0], kEntries, 1);
-  EXPECT_EQ(aio_error(&controls_[2]), EBADF);
-  EXPECT_EQ(aio_error(&controls_[3]), 0);
+  EXPECT_EQ(ErrorOf(controls_[2]), EBADF);
+  EXPECT_EQ(ErrorOf(controls_[3]), 0);
 }
 
 TEST_F(Lists, ItIsDoneWithItsLast) {
@@ -153,7 +153,7 @@ TEST_F(Lists, WaitReturnsWhenAllAreDoneAndIgnoresTheNotification) {
   list_[3]->aio_lio_opcode = LIO_NOP;
   list_[4] = nullptr;
   ASSERT_EQ(Start(LIO_WAIT, &all_), 0);
-  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(aio_error(&controls_[i]), 0);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(ErrorOf(controls_[i]), 0);
   const std::vector<ukevent> events = Collect(queue_.fd(), 0, 10);
   ASSERT_EQ(events.size(), 3);
   ExpectCompletions(events);

@@ -158,7 +158,7 @@ TEST_F(Pool, TakesNothingThatNobodyIsThereFor) {
     const int error = errno;
     CHILD_CHECK(setrlimit(RLIMIT_NPROC, &before) == 0);
     if (is_root) CHILD_CHECK(syscall(SYS_setresuid, 0, 0, 0) == 0);
-    CHILD_CHECK(begun == -1 && error == EAGAIN && aio_error(&reads[1]) == EAGAIN);
+    CHILD_CHECK(begun == -1 && error == EAGAIN && ErrorOf(reads[1]) == EAGAIN);
 
     // Nothing of it is left, and another time it is done.
     Prepare(&reads[1], queue.fd(), ready.ends[0], &bytes[1], 1);
@@ -200,7 +200,7 @@ TEST_F(Pool, HasOneThreadForTheBufferedWritesOfADescriptor) {
       CHILD_CHECK(ThreadsOfPool() == 1);
       CHILD_CHECK(Threads("kevent-ring") == 0);
       CHILD_CHECK(Collect(queue.fd(), 64, 64).size() == 64);
-      for (const aiocb& write : writes) CHILD_CHECK(aio_error(&write) == 0);
+      for (const aiocb& write : writes) CHILD_CHECK(ErrorOf(write) == 0);
     }
   });
 }
@@ -261,7 +261,7 @@ TEST_P(OfClosedNumbers, HasNoBufferedWrite) {
     // Some have begun, some have ended, and for some nobody has looked yet.
     for (int spins = round * 20; spins > 0; --spins) sched_yield();
     file.reset();
-    for (const aiocb& write : writes) EXPECT_NE(aio_error(&write), EINPROGRESS);
+    for (const aiocb& write : writes) EXPECT_NE(ErrorOf(write), EINPROGRESS);
     const TemporaryFile stranger;
     EXPECT_EQ(stranger.fd(), number);
     EXPECT_EQ(Collect(queue_.fd(), 3, 3).size(), writes.size());

@@ -63,7 +63,7 @@ class ReadLists : public testing::Test {
       const aiocb& control = read.control[0];
       std::array<char, kBlock> expected;
       const ssize_t bytes = pread(fd, expected.data(), control.aio_nbytes, control.aio_offset);
-      ASSERT_EQ(aio_error(&control), 0);
+      ASSERT_EQ(ErrorOf(control), 0);
       ASSERT_EQ(aio_return(const_cast<aiocb*>(&control)), bytes);
       ASSERT_EQ(std::memcmp(read.bytes.data(), expected.data(), static_cast<size_t>(bytes)), 0);
     }

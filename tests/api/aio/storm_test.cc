@@ -94,7 +94,7 @@ class Storm : public testing::Test {
       for (const ukevent& event : Collect(queue_.fd(), 1, 8)) {
         auto* request = static_cast<Request*>(event.ptr);
         EXPECT_EQ(event.id.raw_u64, reinterpret_cast<uint64_t>(request->control.data()));
-        EXPECT_EQ(aio_error(request->control.data()), static_cast<int>(event.ret_data[1]));
+        EXPECT_EQ(ErrorOf(*request->control.data()), static_cast<int>(event.ret_data[1]));
         EXPECT_TRUE(request->in_flight) << "completed twice";
         ++completed_;
         request->in_flight = false;

@@ -25,7 +25,7 @@ TEST_F(Aio, SuspendReturnsWhenOneIsDone) {
   EXPECT_EQ(errno, EAGAIN);
   Thread writer([&pipe] { pipe.Put("x"); });
   EXPECT_EQ(aio_suspend(list.data(), 2, nullptr), 0);
-  EXPECT_EQ(aio_error(&control_), 0);
+  EXPECT_EQ(ErrorOf(control_), 0);
   writer.Join();
   ExpectCompletion(Next(), control_, 1);
 }
@@ -150,8 +150,8 @@ TEST_F(Aio, SuspendSeesThoseOfTheCLibraryToo) {
     const std::array<const aiocb*, 2> list = {&control_, &other};
     Thread writer([&] { (ours_first ? ours : theirs).Put("x"); });
     EXPECT_EQ(aio_suspend(list.data(), 2, nullptr), 0);
-    EXPECT_EQ(aio_error(&control_), ours_first ? 0 : EINPROGRESS);
-    EXPECT_EQ(aio_error(&other), ours_first ? EINPROGRESS : 0);
+    EXPECT_EQ(ErrorOf(control_), ours_first ? 0 : EINPROGRESS);
+    EXPECT_EQ(ErrorOf(other), ours_first ? EINPROGRESS : 0);
     writer.Join();
     (ours_first ? theirs : ours).Put("x");
     const std::array<const aiocb*, 1> rest = {&other};
@@ -174,7 +174,7 @@ TEST_F(Aio, SuspendTakesACopyForOneInFlightBesideAnOperationOfAQueues) {
   EXPECT_EQ(errno, EAGAIN);
   ours.Put("x");
   EXPECT_EQ(aio_suspend(list.data(), 2, nullptr), 0);
-  EXPECT_EQ(aio_error(&control_), 0);
+  EXPECT_EQ(ErrorOf(control_), 0);
   ExpectCompletion(Next(), control_, 1);
 }
 

@@ -161,7 +161,7 @@ class Sources {
     Prepare(control, queue(), file_.fd(), &byte_, 1);
     control->aio_sigevent.sigev_value.sival_ptr = reinterpret_cast<void*>(kind);
     EXPECT_EQ(aio_read(control), 0);
-    while (aio_error(control) == EINPROGRESS) sched_yield();
+    while (ErrorOf(*control) == EINPROGRESS) sched_yield();
     // It has the result before it is reported, but both under the lock that this call takes.
     EXPECT_EQ(aio_cancel(file_.fd(), control), AIO_ALLDONE);
   }

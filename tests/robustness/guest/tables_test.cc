@@ -239,7 +239,7 @@ TEST_F(OwnTable, BeginsNoOperations) {
       Prepare(&control, queue, theirs.fd(), bytes.data(), bytes.size());
       const int result = begin(&control);
       const int error = errno;
-      while (result == 0 && aio_error(&control) == EINPROGRESS) std::this_thread::yield();
+      while (result == 0 && ErrorOf(control) == EINPROGRESS) std::this_thread::yield();
       EXPECT_EQ(own.Read(), "");
       errno = error;
       return result;
@@ -286,7 +286,7 @@ TEST_F(OwnTable, CancelsNoOperations) {
     EXPECT_EQ(aio_cancel(pipe.from(), nullptr), AIO_ALLDONE);
     EXPECT_EQ(aio_cancel(pipe.from(), &control), AIO_NOTCANCELED);
   }).join();
-  EXPECT_EQ(aio_error(&control), EINPROGRESS);
+  EXPECT_EQ(ErrorOf(control), EINPROGRESS);
   pipe.Put("here");
   const std::vector<ukevent> events = Collect(queue(), 1, 1);
   ASSERT_EQ(events.size(), 1);
@@ -378,10 +378,7 @@ class Outliving {
   Outliving(const Outliving&) = delete;
   Outliving& operator=(const Outliving&) = delete;
 
-  // As aio_error, in which TSan would not see that the block is this thread's again.
-  bool InFlight() const {
-    return std::atomic_ref(control_->__error_code).load(std::memory_order_acquire) == EINPROGRESS;
-  }
+  bool InFlight() const { return ErrorOf(*control_) == EINPROGRESS; }
   void End() {
     if (!InFlight()) return;
     pipe_.Put("done");
