@@ -9,11 +9,13 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <deque>
@@ -83,6 +85,12 @@ class Read {
     const aiocb* const list[] = {&control};
     while (IsInProgress()) aio_suspend(list, 1, nullptr);
     return aio_return(&control) == 1 ? byte : '\0';
+  }
+  // The same in a child of fork, where the lock that the C library's aio_error takes may for ever
+  // be that of a thread of the parent.
+  char AwaitInChild() const {
+    while (std::atomic_ref(control.__error_code).load() == EINPROGRESS) sched_yield();
+    return control.__return_value == 1 ? byte : '\0';
   }
   // Begins, so that it is no longer to be cancelled.
   void BeginRunning() {

@@ -170,7 +170,7 @@ TEST(AioSides, AChildBeginsAnew) {
     const bool is_engines = PendingInEngine(own.fd()) == 1;
     const bool is_new = PendingInEngine(stream.fd()) == 0;
     own.Put("c");
-    const bool has_read = read.Await() == 'c';
+    const bool has_read = read.AwaitInChild() == 'c';
     of_shared.Begin();
     const bool is_engines_too = PendingInEngine(librarys.fd()) == 1;
     _exit(is_engines && is_new && has_read && is_engines_too && !testing::Test::HasFailure() ? 0
