@@ -43,8 +43,8 @@ Site* FindSite(Table* table, const void* caller, clockid_t clock, const sigevent
 // The queue of this descriptor; nullptr: there is no row for the number.
 Queue* FindQueue(Table* table, int descriptor);
 
-// Claims a row of the operations in flight whose control block is at `expected`, and puts `wanted`
-// in its place; nullptr if there is none near by.  Address 0: free.
+// A row of the operations in flight, near those of the control block, whose `control` was
+// `expected` and has become `wanted`; nullptr if there is none near by.
 Flying* FindFlying(Table* table, const void* control, uint64_t expected, uint64_t wanted);
 
 inline void Raise(Count& most, uint64_t number) {

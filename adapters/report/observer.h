@@ -163,14 +163,15 @@ class Observer {
   static int Start(Kind kind, const aiocb* control, const void* caller, Call call) {
     // The C library looks at a control block only if it knows the operation.
     const uint64_t bytes = kind == Kind::kSync ? 0 : control->aio_nbytes;
-    const bool counts = BeforeStart(kind, control, caller, bytes);
+    const Started started = BeforeStart(kind, control, caller, bytes);
     const int result = call();
-    if (counts && result != 0) NotStarted(kind, control, bytes);
+    if (result != 0) NotStarted(started, kind, control, bytes);
     return result;
   }
-  // True if the call is the program's, and is counted.
-  static bool BeforeStart(Kind kind, const aiocb* control, const void* caller, uint64_t bytes);
-  static void NotStarted(Kind kind, const aiocb* control, uint64_t bytes);
+  // Whether the call is the program's and counted, and whether its end will be.
+  enum class Started : uint8_t { kUncounted, kCountedWithoutRow, kCounted };
+  static Started BeforeStart(Kind kind, const aiocb* control, const void* caller, uint64_t bytes);
+  static void NotStarted(Started started, Kind kind, const aiocb* control, uint64_t bytes);
   static void BeforeList(aiocb* const list[], int count, const void* caller);
   static void AfterList(aiocb* const list[], int count, int result, const void* caller);
   static void Finished(const void* control, ssize_t result);

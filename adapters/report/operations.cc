@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 
+#include <optional>
+
 #include "adapters/observe/callers.h"
 #include "adapters/report/observer.h"
 
@@ -16,24 +18,50 @@ namespace {
 
 Operations& Of(Table* table, Kind kind) { return table->operations[static_cast<size_t>(kind)]; }
 
-void TakeOff(Table* table, Kind kind, const aiocb* control) {
+// A row that is being written or read: the addresses of control blocks are even.  Who has claimed
+// it alone says what became of the operation, whether its callback, a signal handler and another
+// thread ask for the result at the same time or its call fails meanwhile.
+Flying* Claim(Table* table, const void* control, uint64_t expected) {
+  return report::FindFlying(table, control, expected, reinterpret_cast<uint64_t>(control) | 1);
+}
+
+// False: there is no row for it.
+bool TakeOff(Table* table, Kind kind, const aiocb* control) {
   // A control block that is used again was finished, although its result was never asked for.
   const auto address = reinterpret_cast<uint64_t>(control);
-  Flying* flying = report::FindFlying(table, control, address, address);
+  Flying* flying = Claim(table, control, address);
   const bool is_new = flying == nullptr;
-  if (is_new) flying = report::FindFlying(table, control, 0, address);
+  if (is_new) flying = Claim(table, control, 0);
   if (flying == nullptr) {
     Add(table->dropped_operations);
-    return;
+    return false;
   }
   flying->kind = kind;
   flying->begin = static_cast<uint64_t>(report::Now(CLOCK_MONOTONIC));
   if (is_new) Raise(table->most_flying, table->flying.fetch_add(1) + 1);
+  flying->control.store(address, std::memory_order_release);
+  return true;
 }
 
-void Land(Table* table, const void* control) {
-  const auto address = reinterpret_cast<uint64_t>(control);
-  if (report::FindFlying(table, control, address, 0) != nullptr) table->flying.fetch_sub(1);
+struct Flight {
+  Kind kind;
+  uint64_t begin;
+};
+
+// Nothing if its end was counted before.
+std::optional<Flight> Land(Table* table, const void* control) {
+  Flying* const flying = Claim(table, control, reinterpret_cast<uint64_t>(control));
+  if (flying == nullptr) return std::nullopt;
+  const Flight flight = {flying->kind, flying->begin};
+  table->flying.fetch_sub(1);
+  flying->control.store(0, std::memory_order_release);
+  return flight;
+}
+
+void CountNotStarted(Table* table, Kind kind, uint64_t bytes) {
+  Of(table, kind).started.fetch_sub(1);
+  Of(table, kind).asked.fetch_sub(bytes);
+  Add(Of(table, kind).failed);
 }
 
 bool IsOperation(const aiocb* control) {
@@ -49,25 +77,24 @@ Kind KindOf(const aiocb* control) {
 
 // Counted before the operation begins: it may be over, and its control block gone, before the call
 // returns.
-bool Observer::BeforeStart(Kind kind, const aiocb* control, const void* caller, uint64_t bytes) {
-  if (IsAdapter(caller)) return false;
+Observer::Started Observer::BeforeStart(Kind kind, const aiocb* control, const void* caller,
+                                        uint64_t bytes) {
+  if (IsAdapter(caller)) return Started::kUncounted;
   Table* const table = report::MakeTable();
-  if (table == nullptr) return false;
+  if (table == nullptr) return Started::kUncounted;
   const int before = errno;
-  TakeOff(table, kind, control);
   Add(Of(table, kind).started);
   Add(Of(table, kind).asked, bytes);
+  const bool has_row = TakeOff(table, kind, control);
   errno = before;
-  return true;
+  return has_row ? Started::kCounted : Started::kCountedWithoutRow;
 }
 
-void Observer::NotStarted(Kind kind, const aiocb* control, uint64_t bytes) {
+void Observer::NotStarted(Started started, Kind kind, const aiocb* control, uint64_t bytes) {
   Table* const table = report::CurrentTable();
-  if (table == nullptr) return;
-  Land(table, control);
-  Of(table, kind).started.fetch_sub(1);
-  Of(table, kind).asked.fetch_sub(bytes);
-  Add(Of(table, kind).failed);
+  if (table == nullptr || started == Started::kUncounted) return;
+  if (started == Started::kCounted && !Land(table, control)) return;
+  CountNotStarted(table, kind, bytes);
 }
 
 void Observer::BeforeList(aiocb* const list[], int count, const void* caller) {
@@ -90,7 +117,9 @@ void Observer::AfterList(aiocb* const list[], int count, int result, const void*
     const auto address = reinterpret_cast<uint64_t>(list[i]);
     if (address == 0 || report::FindFlying(table, list[i], address, address) == nullptr) continue;
     if (!IsOperation(list[i]) || aio_error(list[i]) != error) continue;
-    NotStarted(KindOf(list[i]), list[i], list[i]->aio_nbytes);
+    const Kind kind = KindOf(list[i]);
+    const uint64_t bytes = list[i]->aio_nbytes;
+    if (Land(table, list[i])) CountNotStarted(table, kind, bytes);
   }
   errno = error;
 }
@@ -99,12 +128,10 @@ void Observer::AfterList(aiocb* const list[], int count, int result, const void*
 void Observer::Finished(const void* control, ssize_t result) {
   Table* const table = report::CurrentTable();
   if (table == nullptr || table->flying == 0) return;
-  const auto address = reinterpret_cast<uint64_t>(control);
-  Flying* const flying = report::FindFlying(table, control, address, address);
-  if (flying == nullptr) return;
-  Operations& operations = Of(table, flying->kind);
-  const auto time = static_cast<uint64_t>(report::Now(CLOCK_MONOTONIC)) - flying->begin.load();
-  Land(table, control);
+  const std::optional<Flight> flight = Land(table, control);
+  if (!flight) return;
+  Operations& operations = Of(table, flight->kind);
+  const uint64_t time = static_cast<uint64_t>(report::Now(CLOCK_MONOTONIC)) - flight->begin;
   Add(operations.finished);
   Add(operations.time, time);
   Raise(operations.longest, time);

@@ -161,7 +161,7 @@ struct Operations {
 
 // An operation whose result the program has not seen.
 struct Flying {
-  Count control;  // the address of the aiocb
+  Count control;  // the address of the aiocb, plus 1 while the row is claimed; 0: free
   Count begin;    // ns, CLOCK_MONOTONIC
   std::atomic<Kind> kind;
   uint32_t reserved;

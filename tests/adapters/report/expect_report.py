@@ -126,6 +126,9 @@ elif mode == "operations":
     check("lists", aio["lists"], 2)
     check("at once", aio["most_at_once"], 2)
     check("time", min(aio[kind]["time_ns"] for kind in ("read", "write", "fsync")) > 0, True)
+elif mode == "asked_twice":
+    reads = process["aio"]["read"]
+    check("reads", [reads[name] for name in ("started", "failed", "finished", "errors")], [20000, 0, 20000, 0])
 elif mode == "ring":
     check("timer", numbers(each(process), "settings", "replaced", "collections"), [(10, 0, 9)])
     queues = [(queue["made"], queue["collections"], queue["events"]) for queue in process["queues"]]

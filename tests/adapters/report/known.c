@@ -351,6 +351,36 @@ static void operations(void) {
   finish(&second, 100);
 }
 
+/* Two threads ask for the result of each operation at the same time. */
+enum { kAskedTwice = 20000 };
+static struct aiocb asked_for;
+static atomic_int turns_begun;
+static atomic_int turns_over;
+static void *ask_as_well(void *unused) {
+  for (int turn = 1; turn <= kAskedTwice; ++turn) {
+    while (atomic_load(&turns_begun) < turn) sched_yield();
+    CHECK(aio_return(&asked_for) == 0);
+    atomic_store(&turns_over, turn);
+  }
+  return unused;
+}
+static void asked_twice(void) {
+  const int file = open("/dev/null", O_RDONLY);
+  CHECK(file >= 0);
+  asked_for = (struct aiocb){.aio_fildes = file};
+  asked_for.aio_sigevent.sigev_notify = SIGEV_NONE;
+  pthread_t other;
+  CHECK(pthread_create(&other, NULL, ask_as_well, NULL) == 0);
+  for (int turn = 1; turn <= kAskedTwice; ++turn) {
+    CHECK(aio_read(&asked_for) == 0);
+    while (aio_error(&asked_for) == EINPROGRESS) sched_yield();
+    atomic_store(&turns_begun, turn);
+    CHECK(aio_return(&asked_for) == 0);
+    while (atomic_load(&turns_over) < turn) sched_yield();
+  }
+  CHECK(pthread_join(other, NULL) == 0);
+}
+
 static void two_readers(void) {
   const pid_t child = fork();
   CHECK(child >= 0);
@@ -481,6 +511,7 @@ int main(int argc, char **argv) {
       {"again", again},
       {"forked", forked},
       {"operations", operations},
+      {"asked_twice", asked_twice},
       {"ring", ring},
       {"too_many", too_many},
       {"daemonized", daemonized},

@@ -38,11 +38,11 @@ expect() {
 
 for known in "$@"; do
   for mode in counts thousand threads handler callbacks again forked operations ring too_many \
-    one_after_the_other executed called_in_turn; do
+    one_after_the_other executed called_in_turn asked_twice; do
     expect "$mode"
   done
   options=(--threads)
-  for mode in called_in_turn callbacks; do expect "$mode"; done
+  for mode in called_in_turn callbacks asked_twice; do expect "$mode"; done
   options=()
   for _ in {1..10}; do
     expect first_together
