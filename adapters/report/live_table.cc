@@ -42,12 +42,11 @@ __attribute__((constructor)) void EndEarlier() { observe::EndEarlier(kPrefix); }
 
 template <size_t kRows, typename Row>
 bool HaveRow(Count& has, std::array<Row, kRows>& rows, size_t row) {
-  static_assert(kRows / kRowsAtOnce <= 64);
-  const size_t part = row / kRowsAtOnce;
-  const uint64_t bit = uint64_t{1} << part;
-  if ((has.load(std::memory_order_acquire) & bit) != 0) return true;
-  if (!observe::HaveMemory(&rows[part * kRowsAtOnce], kRowsAtOnce * sizeof(Row))) return false;
-  has.fetch_or(bit, std::memory_order_release);
+  if (HasMemory(has.load(std::memory_order_acquire), row, kRows)) return true;
+  constexpr size_t kRowsOfPart = kRows / kParts;
+  const size_t part = PartOf(row, kRows);
+  if (!observe::HaveMemory(&rows[part * kRowsOfPart], kRowsOfPart * sizeof(Row))) return false;
+  has.fetch_or(uint64_t{1} << part, std::memory_order_release);
   return true;
 }
 
@@ -109,8 +108,7 @@ Timer* FindTimer(Table* table, uint64_t timer) {
   for (size_t i = 0; i <= farthest; ++i) {
     const size_t row = (FirstRow(timer) + i) % kTimers;
     // Rows without memory are not looked at: that would take some.
-    const uint64_t has = table->has_timers.load(std::memory_order_acquire);
-    if ((has >> (row / kRowsAtOnce) & 1) == 0) continue;
+    if (!HasMemory(table->has_timers.load(std::memory_order_acquire), row, kTimers)) continue;
     if (table->timers[row].key.load(std::memory_order_acquire) == key) return &table->timers[row];
   }
   return nullptr;

@@ -24,7 +24,7 @@ using observe::Count;
 
 inline constexpr char kPrefix[] = "report";
 inline constexpr uint64_t kMagic = 0x74726f706572766b;  // "kvreport"
-inline constexpr uint32_t kVersion = 2;
+inline constexpr uint32_t kVersion = 3;
 
 inline constexpr size_t kTimers = 65536;
 inline constexpr size_t kSites = 1024;
@@ -126,8 +126,12 @@ struct alignas(64) Timer {
   std::atomic<int64_t> first;
 };
 
-// Rows of an array of this table have their memory by so many.
-inline constexpr size_t kRowsAtOnce = 1024;
+// The rows of an array have their memory in so many parts, each with a bit.
+inline constexpr size_t kParts = 64;
+constexpr size_t PartOf(size_t row, size_t rows) { return row / (rows / kParts); }
+constexpr bool HasMemory(uint64_t parts, size_t row, size_t rows) {
+  return (parts >> PartOf(row, rows) & 1) != 0;
+}
 
 struct alignas(64) Queue {
   Count calls;  // 0: free
@@ -182,7 +186,7 @@ struct Table {
   Count flying;
   Count most_flying;
   std::array<Operations, static_cast<size_t>(Kind::kCount)> operations;
-  // Whether the rows of the arrays have memory; a bit for each kRowsAtOnce.
+  // Which parts of the arrays have memory.
   Count has_timers;
   Count has_queues;
   Count has_in_flight;

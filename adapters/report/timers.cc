@@ -263,7 +263,7 @@ __attribute__((destructor)) void SettleAll() {
   const auto get = KEVENT_NEXT(timer_gettime);
   if (table == nullptr || get == nullptr) return;
   for (size_t row = 0; row < report::kTimers; ++row) {
-    if ((table->has_timers >> (row / report::kRowsAtOnce) & 1) == 0) continue;
+    if (!report::HasMemory(table->has_timers, row, report::kTimers)) continue;
     Timer& timer = table->timers[row];
     itimerspec left = {};
     const int64_t first = timer.first;

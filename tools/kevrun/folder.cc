@@ -8,6 +8,7 @@
 #include <absl/strings/str_split.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -113,10 +114,18 @@ bool IsInAnEnvironment(const std::string& folder) {
   return false;
 }
 
+bool IsLocked(const std::string& folder) {
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return false;
+  const bool is_locked = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(fd);
+  return is_locked;
+}
+
 // Between execve and the constructors of a program only the environment tells; a process may
 // overwrite that later.
 bool IsUsed(const std::string& folder) {
-  return IsMapped(folder) || IsInAnEnvironment(folder) || IsMapped(folder);
+  return IsLocked(folder) || IsMapped(folder) || IsInAnEnvironment(folder) || IsMapped(folder);
 }
 
 void RemoveOld(const std::string& folder) {
@@ -162,6 +171,12 @@ std::string MakeRunFolder(std::string* why) {
     *why = absl::StrCat(run, ": ", std::strerror(errno));
   }
   return "";
+}
+
+int LockFolder(const std::string& folder) {
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd >= 0) flock(fd, LOCK_SH);
+  return fd;
 }
 
 std::vector<Observed> ObservedIn(const std::string& folder, const std::string& prefix) {

@@ -27,6 +27,10 @@ struct Observed {
 // if there is none; *why says so.
 std::string MakeRunFolder(std::string* why);
 
+// Takes a lock on the folder, which neither another kevrun nor systemd-tmpfiles (tmpfiles.d(5))
+// removes while it is held: until the descriptor is closed.
+int LockFolder(const std::string& folder);
+
 // Those with this prefix, in the order of their processes and programs.
 std::vector<Observed> ObservedIn(const std::string& folder, const std::string& prefix);
 

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -105,7 +106,6 @@ std::vector<std::string> Objects(const std::string& library) {
 
 using kevent::kevrun::Ended;
 using kevent::kevrun::Output;
-using kevent::kevrun::Report;
 
 bool WantsReport() { return absl::GetFlag(FLAGS_report).is_given; }
 bool WantsTrace() { return !absl::GetFlag(FLAGS_trace).empty(); }
@@ -117,10 +117,16 @@ Output OpenOutput(const std::string& file, std::FILE* otherwise, int status) {
   return std::move(*output);
 }
 
-bool WriteReport(Output& output, const std::vector<Report>& reports,
-                 const std::vector<pid_t>& without) {
-  return output.Write(output.IsJson() ? kevent::kevrun::ReportJson(reports, without)
-                                      : kevent::kevrun::ReportText(reports, without));
+std::unique_ptr<kevent::kevrun::Rendering> Render(const std::vector<pid_t>& without) {
+  return Output::IsJson(absl::GetFlag(FLAGS_report).text) ? kevent::kevrun::RenderJson(without)
+                                                          : kevent::kevrun::RenderTables(without);
+}
+
+bool WriteReport(Output& output, const std::string& folder, const Ended& ended) {
+  const std::string prefix = kevent::report::kPrefix;
+  const auto rendering = Render(kevent::kevrun::WithoutFile(folder, prefix));
+  kevent::kevrun::AddReports(kevent::kevrun::ObservedIn(folder, prefix), ended, rendering.get());
+  return output.Write(rendering->Text());
 }
 
 // What is told beside the trace.
@@ -167,14 +173,11 @@ bool WriteTrace(Output& output, const std::string& folder, const Ended& ended) {
   if (setenv(kevent::observe::kFolderVariable, folder.c_str(), 1) != 0) {
     Fail(kCannotPreload, "the environment", std::strerror(errno));
   }
+  const int lock = kevent::kevrun::LockFolder(folder);
   const Ended ended = kevent::kevrun::RunAndWait(execute);
-  const std::string prefix = kevent::report::kPrefix;
-  const bool is_written = WantsTrace()
-                              ? WriteTrace(output, folder, ended)
-                              : WriteReport(output,
-                                            kevent::kevrun::ReadReports(
-                                                kevent::kevrun::ObservedIn(folder, prefix), ended),
-                                            kevent::kevrun::WithoutFile(folder, prefix));
+  const bool is_written =
+      WantsTrace() ? WriteTrace(output, folder, ended) : WriteReport(output, folder, ended);
+  if (lock >= 0) close(lock);
   kevent::kevrun::RemoveUnused(folder);
   if (!is_written && ended.status == 0) std::exit(kCannotPreload);
   kevent::kevrun::EndAs(ended.status);
@@ -182,15 +185,15 @@ bool WriteTrace(Output& output, const std::string& folder, const Ended& ended) {
 
 // What is in the file that the report goes to stays where there is none.
 int ReportOf(pid_t pid) {
-  const auto reports =
-      kevent::kevrun::ReadReports(kevent::kevrun::ObservedOf(pid, kevent::report::kPrefix), {});
-  if (reports.empty()) {
+  const auto rendering = Render({});
+  const auto files = kevent::kevrun::ObservedOf(pid, kevent::report::kPrefix);
+  if (kevent::kevrun::AddReports(files, {}, rendering.get()) == 0) {
     Fail(EXIT_FAILURE, absl::StrCat("process ", pid),
          "it does not run with --report by this user and with the same XDG_RUNTIME_DIR, or has "
          "made nothing yet to report of");
   }
   Output output = OpenOutput(absl::GetFlag(FLAGS_report).text, stdout, EXIT_FAILURE);
-  return WriteReport(output, reports, {}) ? EXIT_SUCCESS : EXIT_FAILURE;
+  return output.Write(rendering->Text()) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 [[noreturn]] void Run(char** command, const std::string& library) {

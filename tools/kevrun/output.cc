@@ -32,6 +32,6 @@ bool Output::Write(const std::string& text) {
   return is_written;
 }
 
-bool Output::IsJson() const { return absl::EndsWith(name_, ".json"); }
+bool Output::IsJson(const std::string& file) { return absl::EndsWith(file, ".json"); }
 
 }  // namespace kevent::kevrun

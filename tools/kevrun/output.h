@@ -23,8 +23,8 @@ class Output {
   // Once.  False if not all could be written, which is told to the standard error.
   bool Write(const std::string& text);
 
-  // Whether the name of the file asks for JSON.
-  bool IsJson() const;
+  // Whether the name of a file asks for JSON.
+  static bool IsJson(const std::string& file);
 
  private:
   struct Close {

@@ -3,13 +3,10 @@
 #include "tools/kevrun/report.h"
 
 #include <absl/strings/str_cat.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -33,45 +30,28 @@ int64_t Now(clockid_t clock) {
   return clock_gettime(clock, &now) == 0 ? report::Nanoseconds(now) : 0;
 }
 
-// Reading leaves the holes of the file as they are; a mapping would fill them.
-bool ReadAll(int fd, char* to, size_t size) {
-  while (size > 0) {
-    const ssize_t length = read(fd, to, size);
-    if (length <= 0) return false;
-    to += length;
-    size -= static_cast<size_t>(length);
+// Of a process that runs, the operations that were started are counted after those that have
+// finished: no more of them finish than have started.
+void ReadStartedAgain(const Observed& file, Table* table) {
+  std::string why;
+  const auto later = CopyData(file.path, offsetof(Table, sites), &why);
+  if (later == nullptr) return;
+  const auto& operations = static_cast<const Table*>(later.get())->operations;
+  for (size_t i = 0; i < operations.size(); ++i) {
+    table->operations[i].started = operations[i].started.load();
+    table->operations[i].asked = operations[i].asked.load();
   }
-  return true;
 }
 
 }  // namespace
 
-void Report::Free::operator()(Table* table) const {
-  ::operator delete (table, std::align_val_t{alignof(Table)});
-}
-
 std::optional<Report> Report::Read(const Observed& file, bool is_last, const Ended& ended,
                                    std::string* why) {
-  const int fd = open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) {
-    *why = absl::StrCat(file.path, ": ", std::strerror(errno));
-    return std::nullopt;
-  }
   Report found;
-  void* const memory = ::operator new (sizeof(Table), std::align_val_t{alignof(Table)});
-  found.table_.reset(static_cast<Table*>(memory));
-  const bool is_whole = ReadAll(fd, static_cast<char*>(memory), sizeof(Table));
-  close(fd);
-  const observe::FileHeader& header = found.table_->file;
-  if (is_whole && header.magic == 0) {
-    why->clear();
-    return std::nullopt;
-  }
-  if (!is_whole || header.magic != report::kMagic || header.version != report::kVersion) {
-    *why = absl::StrCat(file.path, " is no table of this version");
-    return std::nullopt;
-  }
-  found.end_ = EndOf(header, file.path, is_last, ended);
+  found.table_ = ReadObserved<Table>(file, report::kMagic, report::kVersion, why);
+  if (found.table_ == nullptr) return std::nullopt;
+  found.end_ = EndOf(found.table_->file, file.path, is_last, ended);
+  if (found.runs()) ReadStartedAgain(file, found.table_.get());
   found.Collect();
   return found;
 }
@@ -98,6 +78,7 @@ void Report::Collect() {
     }
   }
   for (size_t row = 0; row < report::kTimers; ++row) {
+    if (!report::HasMemory(table_->has_timers, row, report::kTimers)) continue;
     const Timer& timer = table_->timers[row];
     if (timer.state != State::kLive && timer.state != State::kEnded) continue;
     const auto place = places.find(timer.site);
@@ -125,19 +106,20 @@ void Report::Collect() {
             [&](const TimersOfPlace& a, const TimersOfPlace& b) { return first(a) < first(b); });
 }
 
-std::vector<Report> ReadReports(const std::vector<Observed>& files, const Ended& ended) {
-  std::vector<Report> reports;
+size_t AddReports(const std::vector<Observed>& files, const Ended& ended, Rendering* rendering) {
+  size_t count = 0;
   for (size_t i = 0; i < files.size(); ++i) {
     const bool is_last = i + 1 == files.size() || files[i + 1].pid != files[i].pid;
     std::string why;
-    std::optional<Report> found = Report::Read(files[i], is_last, ended, &why);
+    const std::optional<Report> found = Report::Read(files[i], is_last, ended, &why);
     if (found) {
-      reports.push_back(std::move(*found));
+      rendering->Add(*found);
+      ++count;
     } else if (!why.empty()) {
       std::fprintf(stderr, "kevrun: %s\n", why.c_str());
     }
   }
-  return reports;
+  return count;
 }
 
 uint64_t Report::Settings(const Timer& timer) const {

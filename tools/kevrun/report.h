@@ -12,6 +12,7 @@
 
 #include "adapters/report/table.h"
 #include "tools/kevrun/folder.h"
+#include "tools/kevrun/observed_file.h"
 
 namespace kevent::kevrun {
 
@@ -50,25 +51,34 @@ class Report {
   static bool AreCounted(const report::Site& site);
 
  private:
-  struct Free {
-    void operator()(report::Table* table) const;
-  };
-
   Report() = default;
   void Collect();
 
-  std::unique_ptr<report::Table, Free> table_;
+  std::unique_ptr<report::Table, Unmap> table_;
   std::vector<TimersOfPlace> places_;
   End end_;
 };
 
-// Of several files; what cannot be read is told to the standard error.
-std::vector<Report> ReadReports(const std::vector<Observed>& files, const Ended& ended);
+// What is said of processes, which are added one after the other: of no more than one the table is
+// in memory.
+class Rendering {
+ public:
+  Rendering() = default;
+  virtual ~Rendering() = default;
+  Rendering(const Rendering&) = delete;
+  Rendering& operator=(const Rendering&) = delete;
+  virtual void Add(const Report& report) = 0;
+  virtual std::string Text() const = 0;
+};
 
 // For people, and for programs: one JSON object for each process, in an array.  `without` are the
 // processes that had no room for a table.
-std::string ReportText(const std::vector<Report>& reports, const std::vector<pid_t>& without);
-std::string ReportJson(const std::vector<Report>& reports, const std::vector<pid_t>& without);
+std::unique_ptr<Rendering> RenderTables(const std::vector<pid_t>& without);
+std::unique_ptr<Rendering> RenderJson(const std::vector<pid_t>& without);
+
+// Adds the reports of these files; how many there were.  What cannot be read is told to the
+// standard error.
+size_t AddReports(const std::vector<Observed>& files, const Ended& ended, Rendering* rendering);
 
 // What both say.
 std::string ClockName(int clock);

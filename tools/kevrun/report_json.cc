@@ -4,6 +4,7 @@
 #include <absl/strings/str_join.h>
 
 #include <array>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -169,6 +170,7 @@ std::string OfProcess(const Report& report) {
   std::vector<std::string> queues;
   for (const TimersOfPlace& place : report.places()) places.push_back(OfTimers(report, place));
   for (size_t i = 0; i < report::kQueues; ++i) {
+    if (!report::HasMemory(table.has_queues, i, report::kQueues)) continue;
     const Queue& queue = table.queues[i];
     if (queue.queues != 0 || queue.calls != 0) queues.push_back(OfQueue(i, queue));
   }
@@ -189,14 +191,26 @@ std::string OfProcess(const Report& report) {
       .Text();
 }
 
+class Json final : public Rendering {
+ public:
+  explicit Json(const std::vector<pid_t>& without) : without_(absl::StrJoin(without, ",")) {}
+  void Add(const Report& report) override {
+    absl::StrAppend(&processes_, processes_.empty() ? "" : ",\n", OfProcess(report));
+  }
+  std::string Text() const override {
+    return absl::StrCat("{\"version\":1,\"processes\":[", processes_,
+                        "],\"processes_without_table\":[", without_, "]}\n");
+  }
+
+ private:
+  std::string processes_;
+  const std::string without_;
+};
+
 }  // namespace
 
-std::string ReportJson(const std::vector<Report>& reports, const std::vector<pid_t>& without) {
-  std::vector<std::string> processes;
-  processes.reserve(reports.size());
-  for (const Report& report : reports) processes.push_back(OfProcess(report));
-  return absl::StrCat("{\"version\":1,\"processes\":[", absl::StrJoin(processes, ",\n"),
-                      "],\"processes_without_table\":[", absl::StrJoin(without, ","), "]}\n");
+std::unique_ptr<Rendering> RenderJson(const std::vector<pid_t>& without) {
+  return std::make_unique<Json>(without);
 }
 
 }  // namespace kevent::kevrun

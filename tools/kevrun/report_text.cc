@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -160,6 +161,7 @@ std::string Queues(const Table& table) {
              "failed", "events a collection: how often"});
   bool is_any = false;
   for (size_t i = 0; i < report::kQueues; ++i) {
+    if (!report::HasMemory(table.has_queues, i, report::kQueues)) continue;
     const Queue& queue = table.queues[i];
     if (queue.queues == 0 && queue.calls == 0) continue;
     is_any = true;
@@ -227,28 +229,44 @@ std::string Head(const Report& report) {
   return absl::StrCat(text, "\n");
 }
 
-}  // namespace
-
-std::string ReportText(const std::vector<Report>& reports, const std::vector<pid_t>& without) {
-  std::string text;
-  for (const pid_t pid : without) {
-    absl::StrAppend(&text, "Process ", pid, " is not in this report: no table could be made, ",
-                    "for want of room or by RLIMIT_FSIZE.\n");
-  }
-  if (reports.empty()) {
-    return text + "kevrun saw no timer, asynchronous operation or queue in any process.\n";
-  }
-  bool is_computed = false;
-  for (const Report& report : reports) {
-    const Table& table = report.table();
-    absl::StrAppend(&text, text.empty() ? "" : "\n", Head(report), Timers(report), Limits(table),
-                    Queues(table), Operations(table), Dropped(table));
-    for (const TimersOfPlace& place : report.places()) {
-      is_computed = is_computed || !Report::AreCounted(*place.site);
+class Tables final : public Rendering {
+ public:
+  explicit Tables(const std::vector<pid_t>& without) {
+    for (const pid_t pid : without) {
+      absl::StrAppend(&without_, "Process ", pid,
+                      " is not in this report: no table could be made, ",
+                      "for want of room or by RLIMIT_FSIZE.\n");
     }
   }
-  if (is_computed) absl::StrAppend(&text, "\n~: computed from the settings and the clock\n");
-  return text;
+
+  void Add(const Report& report) override {
+    const Table& table = report.table();
+    absl::StrAppend(&tables_, tables_.empty() && without_.empty() ? "" : "\n", Head(report),
+                    Timers(report), Limits(table), Queues(table), Operations(table),
+                    Dropped(table));
+    for (const TimersOfPlace& place : report.places()) {
+      is_computed_ = is_computed_ || !Report::AreCounted(*place.site);
+    }
+  }
+
+  std::string Text() const override {
+    if (tables_.empty()) {
+      return without_ + "kevrun saw no timer, asynchronous operation or queue in any process.\n";
+    }
+    return absl::StrCat(without_, tables_,
+                        is_computed_ ? "\n~: computed from the settings and the clock\n" : "");
+  }
+
+ private:
+  std::string without_;
+  std::string tables_;
+  bool is_computed_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Rendering> RenderTables(const std::vector<pid_t>& without) {
+  return std::make_unique<Tables>(without);
 }
 
 }  // namespace kevent::kevrun

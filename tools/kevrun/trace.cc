@@ -5,23 +5,18 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-#include <fcntl.h>
 #include <kevent/kevent.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <ctime>
 #include <map>
-#include <memory>
-#include <new>
 #include <optional>
 
 #include "adapters/trace/rings.h"
 #include "tools/kevrun/json.h"
+#include "tools/kevrun/observed_file.h"
 #include "tools/kevrun/report.h"
 
 namespace kevent::kevrun {
@@ -31,38 +26,6 @@ using trace::Rings;
 using trace::What;
 
 namespace {
-
-struct Free {
-  void operator()(Rings* rings) const {
-    ::operator delete (rings, std::align_val_t{alignof(Rings)});
-  }
-};
-using RingsPointer = std::unique_ptr<Rings, Free>;
-
-bool ReadAll(int fd, char* to, size_t size) {
-  while (size > 0) {
-    const ssize_t length = read(fd, to, size);
-    if (length <= 0) return false;
-    to += length;
-    size -= static_cast<size_t>(length);
-  }
-  return true;
-}
-
-RingsPointer ReadRings(const Observed& file) {
-  const int fd = open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) return nullptr;
-  void* const memory = ::operator new (sizeof(Rings), std::align_val_t{alignof(Rings)});
-  RingsPointer rings(static_cast<Rings*>(memory));
-  const bool is_whole = ReadAll(fd, static_cast<char*>(memory), sizeof(Rings));
-  close(fd);
-  if (is_whole && rings->file.magic == 0) return nullptr;  // it never began
-  if (!is_whole || rings->file.magic != trace::kMagic || rings->file.version != trace::kVersion) {
-    std::fprintf(stderr, "kevrun: %s is no trace of this version\n", file.path.c_str());
-    return nullptr;
-  }
-  return rings;
-}
 
 // What a timer does from one moment to the next, and what it is known by.
 struct Timer {
@@ -395,7 +358,9 @@ std::string TraceJson(const std::vector<Observed>& files, const std::vector<pid_
   uint64_t ids = 0;
   *dropped = {};
   for (size_t i = 0; i < files.size(); ++i) {
-    const RingsPointer rings = ReadRings(files[i]);
+    std::string why;
+    const auto rings = ReadObserved<Rings>(files[i], trace::kMagic, trace::kVersion, &why);
+    if (!why.empty()) std::fprintf(stderr, "kevrun: %s\n", why.c_str());
     if (rings == nullptr) continue;
     const bool is_last = i + 1 == files.size() || files[i + 1].pid != files[i].pid;
     CountDropped(*rings, dropped);

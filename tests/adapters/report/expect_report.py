@@ -108,6 +108,10 @@ elif mode == "forked":
           [(2, 1, 1), (0, 0, 0), (1, 0, None)])
     check("lasted", (child["lasted_ns"], parent["lasted_ns"] is None), (None, False))
     check("unknown", sum(place["expirations"] is None for place in child["timers"]), 1)
+elif mode == "family":
+    no_more_processes(101)
+    check("without table", report["processes_without_table"], [])
+    check("settings", sum(total(one, "settings") for one in processes), 100)
 elif mode == "executed":
     no_more_processes(2)
     check("process", processes[0]["pid"], processes[1]["pid"])

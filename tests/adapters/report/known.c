@@ -213,6 +213,19 @@ static void forked(void) {
   CHECK(waitpid(child, NULL, 0) == child);
 }
 
+static void family(void) {
+  for (int one = 0; one < 100; ++one) {
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+      set(timer_of(SIGEV_NONE), &far_off);
+      _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+  }
+}
+
 /* By a thread of its own or not, one callback after the other. */
 static void count_call(union sigval value) {
   (void)value;
@@ -510,6 +523,7 @@ int main(int argc, char **argv) {
       {"callbacks", callbacks},
       {"again", again},
       {"forked", forked},
+      {"family", family},
       {"operations", operations},
       {"asked_twice", asked_twice},
       {"ring", ring},

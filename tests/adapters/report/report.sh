@@ -93,6 +93,25 @@ while [[ -e /proc/$daemon/exe ]]; do sleep 0.05; done
 touch -d '2 days ago' runtime/kevrun/run-*
 "$kevrun" --report=table.txt true
 [[ -z $(ls runtime/kevrun) ]] || fail "left behind: $(ls -R runtime/kevrun)"
+
+# Tables of children are there however long the command goes on without a table or the folder's name.
+rm -f waits go
+"$kevrun" --report=report.json sh -c \
+  "'$known' thousand; exec env -i sh -c 'touch waits; until test -e go; do sleep 0.05; done'" &
+supervisor=$!
+until [[ -e waits ]]; do sleep 0.05; done
+touch -d '2 days ago' runtime/kevrun/run-*
+"$kevrun" --report=table.txt true
+flock --nonblock runtime/kevrun/run-* true && fail "the folder of a run has no lock for systemd-tmpfiles"
+touch go
+wait "$supervisor" || fail "a long run: status $?"
+python3 "$script" report.json thousand out || fail "a long run"
+[[ -z $(ls runtime/kevrun) ]] || fail "left behind: $(ls -R runtime/kevrun)"
+
+# One table at a time is in kevrun's memory.
+rm -f report.json
+(ulimit -v 200000 && exec "$kevrun" --report=report.json "$known" family) || fail "family: status $?"
+python3 "$script" report.json family out || fail "family"
 unset XDG_RUNTIME_DIR
 
 # ---- The table, and where it goes ----
