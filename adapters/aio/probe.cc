@@ -16,10 +16,12 @@
 #include <cerrno>
 #include <cstring>
 
-#include "adapters/aio/errno_kept.h"
+#include "core/base/errno_kept.h"
 
 namespace kevent::aio_adapter {
 namespace {
+
+using core::ErrnoKept;
 
 // One that has not ended when its caller has waited for long enough is left in flight.
 struct Probe {

@@ -8,11 +8,13 @@
 
 #include <atomic>
 
-#include "adapters/aio/errno_kept.h"
 #include "adapters/aio/probe.h"
+#include "core/base/errno_kept.h"
 
 namespace kevent::aio_adapter {
 namespace {
+
+using core::ErrnoKept;
 
 // Numbers from here on are the C library's.
 constexpr int kNumbers = 1 << 16;

@@ -16,9 +16,12 @@
 
 #include "adapters/threads/fresh.h"
 #include "adapters/threads/gate.h"
-#include "adapters/threads/lock.h"
+#include "core/base/lock.h"
 
 namespace kevent::threads {
+
+using core::Lock;
+using core::Locked;
 
 class Pool;
 
@@ -83,7 +86,7 @@ class Callbacks {
   Callback* Find(void* cookie) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   uint32_t* BucketOf(timer_t timer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  Lock lock_;
+  Lock lock_;  // whoever holds it neither allocates nor runs code of the program
   uint32_t free_ ABSL_GUARDED_BY(lock_);
   uint32_t used_ ABSL_GUARDED_BY(lock_);      // numbers below were handed out once
   uint32_t messages_ ABSL_GUARDED_BY(lock_);  // the latest comes first

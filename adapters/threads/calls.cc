@@ -10,29 +10,19 @@
 #include "adapters/threads/next.h"
 #include "adapters/threads/process.h"
 #include "adapters/threads/submission.h"
+#include "core/base/errno_kept.h"
 
 #define KEVENT_EXPORT extern "C" __attribute__((__visibility__("default")))
 
 namespace {
 
+using kevent::core::ErrnoKept;
 using kevent::threads::Announced;
 using kevent::threads::Callback;
 using kevent::threads::Pool;
 using kevent::threads::Process;
 using kevent::threads::Submission;
 using kevent::threads::WantsThread;
-
-// A call that succeeds leaves the program's errno alone.
-class ErrnoKept {
- public:
-  ErrnoKept() : before_(errno) {}
-  ~ErrnoKept() { errno = before_; }
-  ErrnoKept(const ErrnoKept&) = delete;
-  ErrnoKept& operator=(const ErrnoKept&) = delete;
-
- private:
-  const int before_;
-};
 
 Announced Announce(Callback::Of of, const sigevent& notification) {
   const ErrnoKept kept;

@@ -9,9 +9,12 @@
 
 #include "adapters/threads/attributes.h"
 #include "adapters/threads/fresh.h"
-#include "adapters/threads/lock.h"
+#include "core/base/lock.h"
 
 namespace kevent::threads {
+
+using core::Lock;
+using core::Locked;
 
 // Zeroed memory is a pool that is not used.
 //

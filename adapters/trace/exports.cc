@@ -11,25 +11,15 @@
 #include "adapters/observe/next.h"
 #include "adapters/observe/rings.h"
 #include "adapters/trace/recorder.h"
+#include "core/base/errno_kept.h"
 
 namespace {
 
+using kevent::core::ErrnoKept;
 using kevent::observe::IsAdapter;
 using kevent::trace::Note;
 using kevent::trace::Now;
 using kevent::trace::What;
-
-// Leaves errno to the call that was made before.
-class KeepErrno {
- public:
-  KeepErrno() : errno_(errno) {}
-  ~KeepErrno() { errno = errno_; }
-  KeepErrno(const KeepErrno&) = delete;
-  KeepErrno& operator=(const KeepErrno&) = delete;
-
- private:
-  const int errno_;
-};
 
 uint64_t NumberOf(timer_t timer) { return reinterpret_cast<uint64_t>(timer); }
 
@@ -70,7 +60,7 @@ class Observer {
                          const void* caller) {
     const int result = next(clock, notification, timer);
     if (result != 0 || IsAdapter(caller)) return result;
-    const KeepErrno keep;
+    const ErrnoKept kept;
     kevent::trace::Begin();
     kevent::trace::NoteMade(What::kCreated, Now(), NumberOf(*timer), clock,
                             notification == nullptr ? SIGEV_SIGNAL : notification->sigev_notify,
@@ -155,7 +145,7 @@ class Observer {
                        const void* caller) {
     const int result = next(ring, num, flags);
     if (result < 0 || IsAdapter(caller)) return result;
-    const KeepErrno keep;
+    const ErrnoKept kept;
     kevent::trace::Begin();
     kevent::observe::KeepRing(result, ring, num);
     kevent::trace::NoteMade(What::kQueueMade, Now(), static_cast<uint64_t>(result), 0, 0,
@@ -209,7 +199,7 @@ class Observer {
     return result;
   }
   static void BeginOperation(Kind kind, const void* control, uint64_t bytes) {
-    const KeepErrno keep;
+    const ErrnoKept kept;
     kevent::trace::Begin();
     Note(What::kOperationBegin, Now(), reinterpret_cast<uint64_t>(control),
          static_cast<int64_t>(kind), static_cast<int64_t>(bytes));

@@ -11,21 +11,13 @@
 
 #include <cerrno>
 
+#include "core/base/errno_kept.h"
+
 namespace kevent::sys {
 
-// While the object lives, the C library may set errno: afterwards errno has its old value.  The C
-// library's functions for threads, which return an error number, set errno as well if a system call
-// of theirs fails.
-class ErrnoKept {
- public:
-  ErrnoKept() : before_(errno) {}
-  ~ErrnoKept() { errno = before_; }
-  ErrnoKept(const ErrnoKept&) = delete;
-  ErrnoKept& operator=(const ErrnoKept&) = delete;
-
- private:
-  const int before_;
-};
+// The C library's functions for threads, which return an error number, set errno as well if a
+// system call of theirs fails.
+using core::ErrnoKept;
 
 // Returns the result, or the negative errno; errno itself is left as it was.
 template <typename... Arguments>
