@@ -139,6 +139,18 @@ KEVENT_EXPORT int lio_listio64(int mode, aiocb64* const list[], int count,
   return Pass(KEVENT_LIBC(lio_listio64), mode, list, count, notification);
 }
 
+// A cancellation point, with LIO_WAIT.
+KEVENT_EXPORT int kevent_aio_start(int mode, aiocb* const list[], int count,
+                                   sigevent* notifications, sigevent* notification) {
+  return Finish(-core::StartListBeside(mode, list, count, notifications, notification));
+}
+
+KEVENT_EXPORT int kevent_aio_start_fsync(int operation, aiocb* control,
+                                         const sigevent* notification) noexcept {
+  if (operation != O_SYNC && operation != O_DSYNC) return Finish(-EINVAL);
+  return Finish(-core::StartSyncBeside(operation, control, *notification));
+}
+
 KEVENT_EXPORT int kevent_aio_pending(int fd) noexcept { return core::AnyPending(fd) ? 1 : 0; }
 
 KEVENT_OWN_NAME(aio_read);

@@ -59,10 +59,8 @@ Callback* Callbacks::Add(Callback::Of of, const sigevent& notification, Pool* po
   callback->value = notification.sigev_value;
   callback->pool = pool;
   callback->of = of;
-  callback->gate.Init();
   callback->next = 0;
   callback->timer = nullptr;
-  callback->control = nullptr;
   return callback;
 }
 
@@ -137,21 +135,13 @@ Pool* Callbacks::RemoveOldMessage(mqd_t queue, unsigned latest) {
 // ---- Events ----------------------------------------------------------------
 
 bool Callbacks::Begin(void* cookie, Begun* begun) {
-  for (;;) {
-    Callback* callback;
-    {
-      const Locked locked(lock_);
-      callback = Find(cookie);
-      if (callback == nullptr) return false;
-      if (callback->gate.is_open()) {
-        const bool is_the_only_one = callback->of != Callback::Of::kTimer;
-        *begun = {callback->function, callback->value, callback->signals(), is_the_only_one};
-        if (is_the_only_one) Free(callback);
-        return true;
-      }
-    }
-    callback->gate.Await();
-  }
+  const Locked locked(lock_);
+  Callback* const callback = Find(cookie);
+  if (callback == nullptr) return false;
+  const bool is_the_only_one = callback->of != Callback::Of::kTimer;
+  *begun = {callback->function, callback->value, callback->signals(), is_the_only_one};
+  if (is_the_only_one) Free(callback);
+  return true;
 }
 
 }  // namespace kevent::threads

@@ -7,7 +7,6 @@
 #ifndef KEVENT_ADAPTERS_THREADS_CALLBACKS_H_
 #define KEVENT_ADAPTERS_THREADS_CALLBACKS_H_
 
-#include <aio.h>
 #include <mqueue.h>
 #include <signal.h>
 #include <time.h>
@@ -15,7 +14,6 @@
 #include <cstdint>
 
 #include "adapters/threads/fresh.h"
-#include "adapters/threads/gate.h"
 #include "core/base/lock.h"
 
 namespace kevent::threads {
@@ -32,14 +30,11 @@ struct Callback {
   sigval value;
   Pool* pool;
   Of of;
-  Gate gate;
   uint32_t number;
   uint32_t generation;
   uint32_t next;  // number plus one: in the free list, a bucket of timers, or that of messages
   timer_t timer;  // of kTimer
-  mqd_t message_queue;         // of kMessage
-  aiocb* control;              // of an asynchronous operation
-  Callback* submitted_before;  // in the same call
+  mqd_t message_queue;  // of kMessage
 
   void* cookie() const {
     return reinterpret_cast<void*>(uint64_t{generation} << 32 | (number + 1));

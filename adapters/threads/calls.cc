@@ -4,6 +4,8 @@
 // through as it is.
 
 #include <fcntl.h>
+#include <kevent/kevent.h>
+#include <pthread.h>
 
 #include <cerrno>
 
@@ -19,79 +21,76 @@ namespace {
 using kevent::core::ErrnoKept;
 using kevent::threads::Announced;
 using kevent::threads::Callback;
+using kevent::threads::Notification;
+using kevent::threads::Notifications;
 using kevent::threads::Pool;
 using kevent::threads::Process;
-using kevent::threads::Submission;
 using kevent::threads::WantsThread;
-
-Announced Announce(Callback::Of of, const sigevent& notification) {
-  const ErrnoKept kept;
-  return Announced::Try(of, notification);
-}
 
 // The two structures are one where off_t has 64 bits.
 static_assert(sizeof(aiocb) == sizeof(aiocb64));
 aiocb* Same(aiocb64* control) { return reinterpret_cast<aiocb*>(control); }
-aiocb* Same(aiocb* control) { return control; }
 
-void Add(Submission* submission, aiocb* control) {
-  const ErrnoKept kept;
-  submission->Add(control);
-}
+// The program's control blocks may be its own again before the call returns, so libkevent gets the
+// notifications beside them, and nothing here touches a block once its operation may have begun.
+//
+// All operations are libkevent's, also those that want no thread: in the C library they would have
+// no order with those that do, and aio_fsync would not wait for these.
 
-template <typename Control, typename Submit>
-int SubmitOne(Control* control, Submit submit) {
-  Submission submission;
-  Add(&submission, Same(control));
-  const int result = submit();
-  if (result != 0) submission.TakeBack();
+template <typename Start>
+int StartOne(const aiocb* control, Start start) {
+  Notification notification;
+  notification.Announce(control->aio_sigevent);
+  const int result = start(notification.made());
+  if (result != 0) notification.TakeBack();
   return result;
 }
 
-// All operations are libkevent's, also those that want no thread: in the C library they would have
-// no order with those that do, and aio_fsync would not wait for these.  A transfer is a list of
-// one.
-template <typename Next, typename Control>
-int Transfer(Next next, int opcode, Control* control) {
+// A transfer is a list of one.
+int Transfer(int opcode, aiocb* control) {
   control->aio_lio_opcode = opcode;
-  return SubmitOne(control, [=] {
-    Control* const list[] = {control};
-    return next(LIO_NOWAIT | KEVENT_AIO_ENGINE, list, 1, nullptr);
+  return StartOne(control, [control](sigevent* notification) {
+    return kevent_aio_start(LIO_NOWAIT, &control, 1, notification, nullptr);
   });
-}
-
-bool IsMember(const aiocb* control) {
-  return control != nullptr && control->aio_lio_opcode != LIO_NOP;
-}
-
-// With LIO_WAIT a callback could not begin before the call ends, for which others may wait: such a
-// list is handed through.
-//
-// A call that fails does not say which of its operations it has begun, and whether the list's own
-// callback comes.  So the records of such a call may be kept in vain.
-template <typename Next, typename Control>
-int SubmitList(Next next, int mode, Control* const list[], int count, sigevent* notification) {
-  if (mode != LIO_WAIT && mode != LIO_NOWAIT) return next(mode, list, count, notification);
-  const bool waits = mode == LIO_WAIT;
-  mode |= KEVENT_AIO_ENGINE;
-  if (waits) return next(mode, list, count, notification);
-  Submission submission;
-  for (int i = 0; i < count; ++i) {
-    if (list[i] != nullptr && IsMember(Same(list[i]))) Add(&submission, Same(list[i]));
-  }
-  if (!WantsThread(notification)) return next(mode, list, count, notification);
-  const Announced all = Announce(Callback::Of::kOperation, *notification);
-  if (!all) return next(mode, list, count, notification);
-  sigevent to_queue = all.ToQueue();
-  return next(mode, list, count, &to_queue);
 }
 
 // The C library looks at the operation before it looks at the control block, which may be any
 // pointer if that is wrong.
-template <typename Next, typename Control>
-int Sync(Next next, int operation, Control* control) {
-  if (operation != O_SYNC && operation != O_DSYNC) return next(operation, control);
-  return SubmitOne(control, [=] { return next(operation | KEVENT_AIO_ENGINE, control); });
+int Sync(int operation, aiocb* control) {
+  if (operation != O_SYNC && operation != O_DSYNC) return kevent_aio_fsync(operation, control);
+  return StartOne(control, [=](const sigevent* notification) {
+    return kevent_aio_start_fsync(operation, control, notification);
+  });
+}
+
+int StartList(int mode, aiocb* const list[], int count, sigevent* notification) {
+  Notifications members(list, count);
+  if (!members.are_there()) {
+    errno = EAGAIN;
+    return -1;
+  }
+  Notification all;
+  const bool tells = mode == LIO_NOWAIT && notification != nullptr;
+  if (tells) all.Announce(*notification);
+  const int result =
+      kevent_aio_start(mode, list, count, members.made(), tells ? all.made() : nullptr);
+  if (result != 0) {
+    members.TakeBackWhatHasNotBegun();
+    if (all.made()->sigev_notify == SIGEV_NONE) all.TakeBack();
+  }
+  return result;
+}
+
+// LIO_WAIT is no cancellation point in the C library, and is one in libkevent.
+int StartListUncancelled(int mode, aiocb* const list[], int count, sigevent* notification) {
+  if (mode != LIO_WAIT && mode != LIO_NOWAIT) {
+    return kevent_lio_listio(mode, list, count, notification);
+  }
+  int before;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+  const int result = StartList(mode, list, count, notification);
+  pthread_setcancelstate(before, nullptr);
+  return result;
 }
 
 }  // namespace
@@ -101,7 +100,7 @@ int Sync(Next next, int operation, Control* control) {
 KEVENT_EXPORT int timer_create(clockid_t clock, sigevent* notification, timer_t* timer) noexcept {
   const auto next = KEVENT_NEXT(timer_create);
   if (!WantsThread(notification)) return next(clock, notification, timer);
-  Announced announced = Announce(Callback::Of::kTimer, *notification);
+  Announced announced = Announced::Try(Callback::Of::kTimer, *notification);
   if (!announced) return next(clock, notification, timer);
   const int before = errno;
   sigevent to_queue = announced.ToQueue();
@@ -152,7 +151,7 @@ KEVENT_EXPORT int mq_notify(mqd_t queue, const sigevent* notification) noexcept 
     if (result == 0 && notification == nullptr) RemoveOldMessages(queue, 0);
     return result;
   }
-  Announced announced = Announce(Callback::Of::kMessage, *notification);
+  Announced announced = Announced::Try(Callback::Of::kMessage, *notification);
   if (!announced) return next(queue, notification);
   const int before = errno;
   Process::Existing()->callbacks().NameMessageQueue(announced.callback(), queue);
@@ -168,38 +167,34 @@ KEVENT_EXPORT int mq_notify(mqd_t queue, const sigevent* notification) noexcept 
 
 // ---- Asynchronous I/O ------------------------------------------------------
 
-KEVENT_EXPORT int aio_read(aiocb* control) noexcept {
-  return Transfer(KEVENT_NEXT(lio_listio), LIO_READ, control);
-}
+KEVENT_EXPORT int aio_read(aiocb* control) noexcept { return Transfer(LIO_READ, control); }
 
 KEVENT_EXPORT int aio_read64(aiocb64* control) noexcept {
-  return Transfer(KEVENT_NEXT(lio_listio64), LIO_READ, control);
+  return Transfer(LIO_READ, Same(control));
 }
 
-KEVENT_EXPORT int aio_write(aiocb* control) noexcept {
-  return Transfer(KEVENT_NEXT(lio_listio), LIO_WRITE, control);
-}
+KEVENT_EXPORT int aio_write(aiocb* control) noexcept { return Transfer(LIO_WRITE, control); }
 
 KEVENT_EXPORT int aio_write64(aiocb64* control) noexcept {
-  return Transfer(KEVENT_NEXT(lio_listio64), LIO_WRITE, control);
+  return Transfer(LIO_WRITE, Same(control));
 }
 
 KEVENT_EXPORT int aio_fsync(int operation, aiocb* control) noexcept {
-  return Sync(KEVENT_NEXT(aio_fsync), operation, control);
+  return Sync(operation, control);
 }
 
 KEVENT_EXPORT int aio_fsync64(int operation, aiocb64* control) noexcept {
-  return Sync(KEVENT_NEXT(aio_fsync64), operation, control);
+  return Sync(operation, Same(control));
 }
 
 KEVENT_EXPORT int lio_listio(int mode, aiocb* const list[], int count,
                              sigevent* notification) noexcept {
-  return SubmitList(KEVENT_NEXT(lio_listio), mode, list, count, notification);
+  return StartListUncancelled(mode, list, count, notification);
 }
 
 KEVENT_EXPORT int lio_listio64(int mode, aiocb64* const list[], int count,
                                sigevent* notification) noexcept {
-  return SubmitList(KEVENT_NEXT(lio_listio64), mode, list, count, notification);
+  return StartListUncancelled(mode, reinterpret_cast<aiocb* const*>(list), count, notification);
 }
 
 // ---- Look-ups --------------------------------------------------------------
@@ -210,7 +205,7 @@ KEVENT_EXPORT int getaddrinfo_a(int mode, gaicb* list[], int count, sigevent* no
   if (mode != GAI_NOWAIT || !WantsThread(notification)) {
     return next(mode, list, count, notification);
   }
-  Announced announced = Announce(Callback::Of::kOperation, *notification);
+  Announced announced = Announced::Try(Callback::Of::kOperation, *notification);
   if (!announced) return next(mode, list, count, notification);
   sigevent to_queue = announced.ToQueue();
   const int result = next(mode, list, count, &to_queue);

@@ -6,7 +6,6 @@
 #ifndef KEVENT_ADAPTERS_THREADS_NEXT_H_
 #define KEVENT_ADAPTERS_THREADS_NEXT_H_
 
-#include <aio.h>
 #include <kevent/kevent.h>
 #include <mqueue.h>
 #include <netdb.h>
@@ -20,10 +19,6 @@ namespace kevent::threads {
   function(timer_create);                   \
   function(timer_delete);                   \
   function(mq_notify);                      \
-  function(aio_fsync);                      \
-  function(aio_fsync64);                    \
-  function(lio_listio);                     \
-  function(lio_listio64);                   \
   function(getaddrinfo_a)
 
 // The attributes of arguments (nonnull) are no part of a type.

@@ -4,11 +4,15 @@
 
 #include <kevent/kevent.h>
 
+#include <cstdlib>
+
 #include "adapters/threads/process.h"
+#include "core/base/errno_kept.h"
 
 namespace kevent::threads {
 
 Announced Announced::Try(Callback::Of of, const sigevent& notification) {
+  const core::ErrnoKept kept;
   Announced announced;
   Attributes attributes;
   if (!CanShare(notification.sigev_notify_attributes, &attributes)) return announced;
@@ -27,45 +31,52 @@ sigevent Announced::ToQueue() const {
 }
 
 void Announced::TakeBack() {
+  const core::ErrnoKept kept;
   Pool* const pool = callback_->pool;
   Process::Existing()->callbacks().Remove(callback_);
   pool->Forget();
   callback_ = nullptr;
 }
 
-void Submission::Add(aiocb* control) {
-  if (!WantsThread(&control->aio_sigevent)) return;
-  const Announced announced = Announced::Try(Callback::Of::kOperation, control->aio_sigevent);
-  if (!announced) return;
-  Callback* const callback = announced.callback();
-  callback->gate.Close();
-  callback->control = control;
-  callback->submitted_before = latest_;
-  latest_ = callback;
-  const sigevent to_queue = announced.ToQueue();
-  control->aio_sigevent.sigev_notify = to_queue.sigev_notify;
-  control->aio_sigevent.sigev_kevent_fd = to_queue.sigev_kevent_fd;
-  control->aio_sigevent.sigev_value = to_queue.sigev_value;
+namespace {
+
+// Zeroed memory is a notification of nobody, and a callback that was not announced.
+template <typename Element>
+Element* Room(int count, int few, Element* few_elements) {
+  if (count <= few) return few_elements;
+  return static_cast<Element*>(std::calloc(static_cast<size_t>(count), sizeof(Element)));
 }
 
-void Submission::TakeBack() { taken_back_ = true; }
+bool IsMember(const aiocb* control) {
+  return control != nullptr && control->aio_lio_opcode != LIO_NOP;
+}
 
-Submission::~Submission() {
-  for (Callback* callback = latest_; callback != nullptr;) {
-    // The callback may begin when the gate is open, and the record may be another's.
-    Callback* const before = callback->submitted_before;
-    sigevent& notification = callback->control->aio_sigevent;
-    notification.sigev_notify = SIGEV_THREAD;
-    notification.sigev_notify_function = callback->function;
-    notification.sigev_value = callback->value;
-    Pool* const pool = callback->pool;
-    callback->gate.Open();
-    if (taken_back_) {
-      Process::Existing()->callbacks().Remove(callback);
-      pool->Forget();
+}  // namespace
+
+Notifications::Notifications(const aiocb* const list[], int count)
+    : count_(count),
+      made_(Room(count, kFew, few_made_)),
+      announced_(Room(count, kFew, few_announced_)) {
+  if (!are_there()) return;
+  for (int i = 0; i < count; ++i) {
+    if (!IsMember(list[i])) continue;
+    const sigevent& programs = list[i]->aio_sigevent;
+    if (WantsThread(&programs)) {
+      announced_[i] = Announced::Try(Callback::Of::kOperation, programs);
     }
-    callback = before;
+    made_[i] = announced_[i] ? announced_[i].ToQueue() : programs;
   }
+}
+
+void Notifications::TakeBackWhatHasNotBegun() {
+  for (int i = 0; i < count_; ++i) {
+    if (announced_[i] && made_[i].sigev_notify == SIGEV_NONE) announced_[i].TakeBack();
+  }
+}
+
+Notifications::~Notifications() {
+  if (made_ != few_made_) std::free(made_);
+  if (announced_ != few_announced_) std::free(announced_);
 }
 
 }  // namespace kevent::threads

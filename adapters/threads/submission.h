@@ -19,37 +19,60 @@ inline bool WantsThread(const sigevent* notification) {
 // A callback that has to be made, and has a thread that will make it.
 class Announced {
  public:
-  // Not accepted: a pool can not make it, or there is none to be had.
+  // Not accepted: a pool can not make it, or there is none to be had.  Leaves errno alone.
   static Announced Try(Callback::Of of, const sigevent& notification);
 
   explicit operator bool() const { return callback_ != nullptr; }
   Callback* callback() const { return callback_; }
   // The notification that libkevent is to make.
   sigevent ToQueue() const;
+  // Leaves errno alone.
   void TakeBack();
 
  private:
   Callback* callback_ = nullptr;
 };
 
-// During a call that submits asynchronous operations, those that want a thread have libkevent's
-// kind of notification in their control blocks, from which libkevent copies it.
-class Submission {
+// The notification that libkevent is to make in place of the program's, which it is unless a
+// callback of it was announced.
+class Notification {
  public:
-  Submission() = default;
-  Submission(const Submission&) = delete;
-  Submission& operator=(const Submission&) = delete;
-  // Gives each control block its own notification back, and then lets the callbacks begin.
-  ~Submission();
-
-  void Add(aiocb* control);
-  bool any() const { return latest_ != nullptr; }
-  // The call has failed, and its only operation has not begun.
-  void TakeBack();
+  void Announce(const sigevent& programs) {
+    if (WantsThread(&programs)) announced_ = Announced::Try(Callback::Of::kOperation, programs);
+    made_ = announced_ ? announced_.ToQueue() : programs;
+  }
+  sigevent* made() { return &made_; }
+  void TakeBack() {
+    if (announced_) announced_.TakeBack();
+  }
 
  private:
-  Callback* latest_ = nullptr;
-  bool taken_back_ = false;
+  Announced announced_;
+  sigevent made_ = {};
+};
+
+// The notifications of a list's operations, beside their control blocks.
+class Notifications {
+ public:
+  Notifications(const aiocb* const list[], int count);
+  ~Notifications();
+  Notifications(const Notifications&) = delete;
+  Notifications& operator=(const Notifications&) = delete;
+
+  // False if there is no memory for them.
+  bool are_there() const { return made_ != nullptr && announced_ != nullptr; }
+  sigevent* made() { return made_; }
+  // The call has returned, and none is left of operations that have not begun.
+  void TakeBackWhatHasNotBegun();
+
+ private:
+  static constexpr int kFew = 16;
+
+  const int count_;
+  sigevent few_made_[kFew];
+  Announced few_announced_[kFew];
+  sigevent* const made_;
+  Announced* const announced_;
 };
 
 }  // namespace kevent::threads

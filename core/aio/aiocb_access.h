@@ -6,6 +6,7 @@
 #define KEVENT_CORE_AIO_AIOCB_ACCESS_H_
 
 #include <aio.h>
+#include <signal.h>
 
 #include <atomic>
 #include <cerrno>
@@ -40,6 +41,9 @@ inline Operation* MarkedBy(const aiocb* control) {
 // State that the operations of one call share: those of a list are often all of one file.
 struct Call {
   uint32_t list = 0;  // number plus one
+  // Their notifications, if not those of the control blocks: at the end of the call none is left of
+  // those that could not begin.
+  sigevent* beside = nullptr;
   int fd = -1;
   int status_flags = 0;     // of fd
   bool has_places = false;  // fd has places, as a read at once has shown
@@ -49,10 +53,17 @@ struct Call {
   // The operations of a list that cannot be done at once.
   IoOrdering::Runnable later = {};
   bool writes_later = false;
+
+  const sigevent& NotificationOf(const aiocb* control, uint32_t member) const {
+    return beside != nullptr ? beside[member] : control->aio_sigevent;
+  }
+  void TellNobodyOf(uint32_t member) const {
+    if (beside != nullptr) beside[member].sigev_notify = SIGEV_NONE;
+  }
 };
 
-// Begins one operation: 0 or an errno.  An operation of a list may be left for later.
-int StartOperation(sys::Transfer::Kind kind, aiocb* control, Call* call);
+// Begins one operation of the call: 0 or an errno.  An operation of a list may be left for later.
+int StartOperation(sys::Transfer::Kind kind, aiocb* control, uint32_t member, Call* call);
 // Does a list's reads that can be done at once; leaves the others for later.
 void DoReads(Call* call);
 // Begins the operations that were left for later; returns the number of those that could not be

@@ -134,18 +134,20 @@ int64_t AtOnce(Operation* operation, Call* call) {
 }
 
 // Fails the call, and stores the error in the control block, too.
-int Refuse(aiocb* control, int error) {
+int Refuse(aiocb* control, uint32_t member, const Call& call, int error) {
+  call.TellNobodyOf(member);
   control->__return_value = -1;
   control->__error_code = error;
   return error;
 }
 
 // Gives the record back, as the operation could not begin.
-int TakeBack(uint32_t number) {
+int TakeBack(uint32_t number, const Call& call) {
   Operation& operation = Operations::At(number);
   aiocb* control = operation.control.exchange(nullptr, std::memory_order_relaxed);
+  const uint32_t member = operation.member;
   Operations::Free(number);
-  return Refuse(control, EAGAIN);
+  return Refuse(control, member, call, EAGAIN);
 }
 
 }  // namespace
@@ -186,23 +188,25 @@ uint32_t BeginLater(Call* call) {
   call->writes_later = false;
   uint32_t count = 0;
   while (const uint32_t link = refused.Take()) {
-    TakeBack(link - 1);
+    TakeBack(link - 1, *call);
     ++count;
   }
   return count;
 }
 
-int StartOperation(Kind kind, aiocb* control, Call* call) {
+int StartOperation(Kind kind, aiocb* control, uint32_t member, Call* call) {
   if (control->aio_reqprio < 0 || control->aio_reqprio > kMaxPriorityDelta) {
-    return Refuse(control, EINVAL);
+    return Refuse(control, member, *call, EINVAL);
   }
   uint32_t number;
-  if (Operations::Allocate(&number) != 0) return Refuse(control, EAGAIN);
+  if (Operations::Allocate(&number) != 0) return Refuse(control, member, *call, EAGAIN);
   Operation& operation = Operations::At(number);
-  if (const int error = PlanNotification(control->aio_sigevent, &operation); error != 0) {
+  const int error = PlanNotification(call->NotificationOf(control, member), &operation);
+  if (error != 0) {
     Operations::Free(number);
-    return Refuse(control, error);
+    return Refuse(control, member, *call, error);
   }
+  operation.member = member;
   operation.type = KEVENT_AIO;
   operation.event = KEVENT_AIO_BIO;
   operation.id = reinterpret_cast<uint64_t>(control);
@@ -249,26 +253,30 @@ int StartOperation(Kind kind, aiocb* control, Call* call) {
     call->writes_later |= kind == Kind::kWrite;
     return 0;
   }
-  return engine.Begin(number) == 0 ? 0 : TakeBack(number);
+  return engine.Begin(number) == 0 ? 0 : TakeBack(number, *call);
 }
 
 int StartRead(aiocb* control) {
   Call call;
-  return StartOperation(Kind::kRead, control, &call);
+  return StartOperation(Kind::kRead, control, 0, &call);
 }
 
 int StartWrite(aiocb* control) {
   Call call;
-  return StartOperation(Kind::kWrite, control, &call);
+  return StartOperation(Kind::kWrite, control, 0, &call);
 }
 
 int StartSync(int operation, aiocb* control) {
+  return StartSyncBeside(operation, control, control->aio_sigevent);
+}
+
+int StartSyncBeside(int operation, aiocb* control, sigevent notification) {
   operation &= ~KEVENT_AIO_ENGINE;
   if (const int error = Process::Start(); error != 0) return EAGAIN;
   if (!Process::SharesTable() || FlagsOf(control->aio_fildes) < 0) return EBADF;
   control->aio_reqprio = 0;  // a value out of range is no error, either
-  Call call;
-  return StartOperation(operation == O_SYNC ? Kind::kSync : Kind::kSyncData, control, &call);
+  Call call = {.beside = &notification};
+  return StartOperation(operation == O_SYNC ? Kind::kSync : Kind::kSyncData, control, 0, &call);
 }
 
 // ---- What is in flight --------------------------------------------------------------

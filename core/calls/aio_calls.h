@@ -20,6 +20,7 @@ namespace kevent::core {
 int StartRead(aiocb* control);
 int StartWrite(aiocb* control);
 int StartSync(int operation, aiocb* control);  // O_SYNC or O_DSYNC
+int StartSyncBeside(int operation, aiocb* control, sigevent notification);
 
 // True if operations by this descriptor number are in flight in the engine.
 bool AnyPending(int fd);
@@ -44,6 +45,9 @@ int SuspendFor(const aiocb* const list[], int count, const timespec* timeout, Su
 // entries completes into a queue, and lio_listio knows the mode.
 bool ListIsForEngine(int mode, aiocb* const list[], int count, const sigevent* notification);
 int StartList(int mode, aiocb* const list[], int count, const sigevent* notification);
+// kevent_aio_start: the same with other notifications than those of the control blocks.
+int StartListBeside(int mode, aiocb* const list[], int count, sigevent* beside,
+                    sigevent* notification);
 
 // A descriptor is about to be closed: operations that have not begun with it end with ECANCELED
 // (POSIX close), lest they begin with a stranger's file.

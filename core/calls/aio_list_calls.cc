@@ -18,6 +18,7 @@ namespace kevent::core {
 namespace {
 
 using Kind = sys::Transfer::Kind;
+using List = aiocb* const*;
 
 bool IsMember(const aiocb* control) {
   return control != nullptr && control->aio_lio_opcode != LIO_NOP;
@@ -64,9 +65,78 @@ int PlanList(int mode, const sigevent* notification, Operation* list) {
 }
 
 // A list of one that nobody waits for, and that is not notified, needs no record.
-int StartAlone(aiocb* control) {
-  Call call;
-  return IsMember(control) ? StartOperation(KindOf(control), control, &call) : 0;
+bool NeedsRecord(int mode, int count, const sigevent* notification) {
+  return mode != LIO_NOWAIT || count != 1 || Notifies(mode, notification);
+}
+
+// What there has to be before an operation of the list begins: its record, if it needs one.
+int Prepare(int mode, List list, int count, const sigevent* notification, Call* call) {
+  // This comes before any operation begins, which would find no memory for the list.
+  if (const int error = Process::Start(); error != 0) return EAGAIN;
+  // Entries that name no queue would be done with the process's descriptors.
+  if (!Process::SharesTable()) return EBADF;
+  if (!NeedsRecord(mode, count, notification)) return 0;
+  uint32_t number;
+  if (Operations::Allocate(&number) != 0) return EAGAIN;
+  Operation& all = Operations::At(number);
+  if (const int error = PlanList(mode, notification, &all); error != 0) {
+    Operations::Free(number);
+    return error;
+  }
+  all.type = KEVENT_LIO;
+  all.event = KEVENT_LIO_DONE;
+  all.id = reinterpret_cast<uint64_t>(list);
+  all.list = 0;
+  all.data[0] = 0;
+  all.missing.store(1, std::memory_order_relaxed);
+  all.failed.store(0, std::memory_order_relaxed);
+  call->list = number + 1;
+  return 0;
+}
+
+int StartAlone(aiocb* control, Call* call) {
+  return IsMember(control) ? StartOperation(KindOf(control), control, 0, call) : 0;
+}
+
+// Begins the operations of a list that has a record, and waits for them where the mode says so.
+int StartMembers(int mode, List list, int count, Call* call) {
+  uint32_t number = call->list - 1;
+  Operation& all = Operations::At(number);
+  int refused = 0;
+  uint32_t not_begun = 0;
+  for (int i = 0; i < count; ++i) {
+    if (!IsMember(list[i])) continue;
+    all.missing.fetch_add(1, std::memory_order_relaxed);
+    // A read is not done before the writes that it may have to wait for are known.
+    if (KindOf(list[i]) == Kind::kRead && call->writes_later) not_begun += BeginLater(call);
+    const int error = StartOperation(KindOf(list[i]), list[i], static_cast<uint32_t>(i), call);
+    if (error == 0) {
+      ++all.data[0];
+    } else {
+      refused = error;
+      all.missing.fetch_sub(1, std::memory_order_relaxed);
+    }
+  }
+  not_begun += BeginLater(call);
+  if (not_begun != 0) {
+    refused = EAGAIN;
+    all.data[0] -= not_begun;
+    all.missing.fetch_sub(not_begun, std::memory_order_relaxed);
+  }
+  if (mode == LIO_NOWAIT) {
+    Drop(&number);
+    return refused;
+  }
+  if (all.data[0] == 0 && refused != 0) {
+    Drop(&number);
+    return refused;
+  }
+  const int error = AwaitMembers(number);
+  return error == 0 && refused != 0 ? EIO : error;
+}
+
+int StartPrepared(int mode, List list, int count, Call* call) {
+  return call->list == 0 ? StartAlone(list[0], call) : StartMembers(mode, list, count, call);
 }
 
 }  // namespace
@@ -85,58 +155,20 @@ bool ListIsForEngine(int mode, aiocb* const list[], int count, const sigevent* n
 
 int StartList(int mode, aiocb* const list[], int count, const sigevent* notification) {
   mode &= ~KEVENT_AIO_ENGINE;
-  // This comes before any operation begins, which would find no memory for the list.
-  if (const int error = Process::Start(); error != 0) return EAGAIN;
-  // Entries that name no queue would be done with the process's descriptors.
-  if (!Process::SharesTable()) return EBADF;
-  if (mode == LIO_NOWAIT && count == 1 && !Notifies(mode, notification)) return StartAlone(list[0]);
-  uint32_t number;
-  if (Operations::Allocate(&number) != 0) return EAGAIN;
-  Operation& all = Operations::At(number);
-  if (const int error = PlanList(mode, notification, &all); error != 0) {
-    Operations::Free(number);
-    return error;
-  }
-  all.type = KEVENT_LIO;
-  all.event = KEVENT_LIO_DONE;
-  all.id = reinterpret_cast<uint64_t>(list);
-  all.list = 0;
-  all.data[0] = 0;
-  all.missing.store(1, std::memory_order_relaxed);
-  all.failed.store(0, std::memory_order_relaxed);
+  Call call;
+  const int error = Prepare(mode, list, count, notification, &call);
+  return error != 0 ? error : StartPrepared(mode, list, count, &call);
+}
 
-  int refused = 0;
-  uint32_t not_begun = 0;
-  Call call = {.list = number + 1};
-  for (int i = 0; i < count; ++i) {
-    if (!IsMember(list[i])) continue;
-    all.missing.fetch_add(1, std::memory_order_relaxed);
-    // A read is not done before the writes that it may have to wait for are known.
-    if (KindOf(list[i]) == Kind::kRead && call.writes_later) not_begun += BeginLater(&call);
-    const int error = StartOperation(KindOf(list[i]), list[i], &call);
-    if (error == 0) {
-      ++all.data[0];
-    } else {
-      refused = error;
-      all.missing.fetch_sub(1, std::memory_order_relaxed);
-    }
-  }
-  not_begun += BeginLater(&call);
-  if (not_begun != 0) {
-    refused = EAGAIN;
-    all.data[0] -= not_begun;
-    all.missing.fetch_sub(not_begun, std::memory_order_relaxed);
-  }
-  if (mode == LIO_NOWAIT) {
-    Drop(&number);
-    return refused;
-  }
-  if (all.data[0] == 0 && refused != 0) {
-    Drop(&number);
-    return refused;
-  }
-  const int error = AwaitMembers(number);
-  return error == 0 && refused != 0 ? EIO : error;
+int StartListBeside(int mode, aiocb* const list[], int count, sigevent* beside,
+                    sigevent* notification) {
+  Call call = {.beside = beside};
+  const bool is_known = mode == LIO_WAIT || mode == LIO_NOWAIT;
+  const int error = is_known ? Prepare(mode, list, count, notification, &call) : EINVAL;
+  if (error == 0) return StartPrepared(mode, list, count, &call);
+  for (int i = 0; i < count; ++i) call.TellNobodyOf(static_cast<uint32_t>(i));
+  if (notification != nullptr) notification->sigev_notify = SIGEV_NONE;
+  return error;
 }
 
 }  // namespace kevent::core

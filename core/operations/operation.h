@@ -35,6 +35,7 @@ struct Operation {
   uint64_t cookie;
   uint32_t data[2];
   bool notifies_in_vain;  // by a signal that is none
+  uint32_t member;        // its place among the operations that its call begins
   sigevent elsewhere;     // the notification that the C library would make: a signal or a thread
 
   // `list`: the list that the operation belongs to.  A list counts its operations that have not

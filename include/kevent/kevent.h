@@ -414,6 +414,41 @@ int kevent_dump(int kev_fd, int fd) KEVENT_FUNCTION;
  */
 int kevent_aio_pending(int fd) __THROW KEVENT_FUNCTION;
 
+struct aiocb;
+struct aiocb64;
+struct gaicb;
+
+/*
+ * Begins the operations of the list as lio_listio does, whatever their notifications, which are
+ * those of an array beside the control blocks: notifications[i] is in place of
+ * list[i]->aio_sigevent, which is neither read nor written.  With NULL each block has its own.
+ *
+ * A control block is the caller's from the moment on at which aio_error says that its operation has
+ * ended, also if the call that began it has not returned.  Who has to know what becomes of a
+ * notification after the call, and may not look into the block, finds it in the array: where the
+ * operation could not begin, and in *sevp where none could, sigev_notify is SIGEV_NONE when the
+ * call returns.  All others are left as they are, and are made.
+ *
+ * The arrays and *sevp remain the caller's.  sevp may be NULL, and is ignored with LIO_WAIT.
+ *
+ * Thread-safe; not async-signal-safe.  With LIO_WAIT a cancellation point.
+ *
+ * The errors are those of lio_listio with SIGEV_KEVENT: EAGAIN, EBADF, EINTR, EINVAL, EIO.
+ */
+int kevent_aio_start(int mode, struct aiocb *const list[], int num, struct sigevent *notifications,
+                     struct sigevent *sevp) KEVENT_FUNCTION;
+
+/*
+ * As aio_fsync, with the notification that is given in place of control->aio_sigevent.  It is made
+ * if the result is 0, and only then.  The same safety.
+ *
+ * EAGAIN  as aio_fsync.
+ * EBADF   aio_fildes is not open, or as kevent_aio_start.
+ * EINVAL  operation is neither O_SYNC nor O_DSYNC.
+ */
+int kevent_aio_start_fsync(int operation, struct aiocb *control,
+                           const struct sigevent *notification) __THROW KEVENT_FUNCTION;
+
 /* The version of the library that runs, "MAJOR.MINOR.PATCH": a static string.
  * KEVENT_VERSION is that of the header.  Async-signal-safe. */
 const char *kevent_version(void) KEVENT_FUNCTION;
@@ -431,9 +466,6 @@ const char *kevent_version(void) KEVENT_FUNCTION;
  *
  * Those with 64 at the end take a struct aiocb64.  mqd_t is an int.
  */
-struct aiocb;
-struct aiocb64;
-struct gaicb;
 
 int kevent_timer_create(clockid_t clock, struct sigevent *notification,
                         timer_t *timer) __THROW KEVENT_FUNCTION;

@@ -119,7 +119,8 @@ TEST(Operations, ThatAListHasBegunAreNotDone) {
   aiocb control = {};
   control.aio_fildes = queue;  // any that is open
   kevent_sigevent(&control.aio_sigevent, queue, &control);
-  EXPECT_EQ(kevent::core::StartOperation(kevent::sys::Transfer::Kind::kWrite, &control, &call), 0);
+  EXPECT_EQ(kevent::core::StartOperation(kevent::sys::Transfer::Kind::kWrite, &control, 0, &call),
+            0);
   EXPECT_EQ(aio_error(&control), EINPROGRESS);
   EXPECT_EQ(kevent::core::CancelOperations(queue, &control), AIO_NOTCANCELED);
   EXPECT_EQ(kevent::core::BeginLater(&call), 0u);
