@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// aio_read, aio_write and aio_fsync.  What comes after them is not replaced: aio_error and
-// aio_return read the control block, and libkevent's aio_suspend and aio_cancel know the operations
-// of both sides.
+// aio_read, aio_write and aio_fsync.  Of what comes after them only aio_error is replaced
+// (adapters/errors/): aio_return reads the control block, and libkevent's aio_suspend and
+// aio_cancel know the operations of both sides.
 
 #include <aio.h>
 #include <fcntl.h>
@@ -12,9 +12,12 @@
 
 #include "adapters/aio/exported.h"
 #include "adapters/aio/sides.h"
+#include "adapters/errors/marks.h"
 
 namespace kevent::aio_adapter {
 namespace {
+
+using errors::Mark;
 
 struct Read {
   static constexpr int kOpcode = LIO_READ;
@@ -30,6 +33,7 @@ struct Write {
 // (glibc: __aio_enqueue_request).
 int InEngine(const auto& transfer, aiocb* control) {
   control->aio_lio_opcode = transfer.kOpcode;
+  Mark::AsLibkevents(control);
   return kevent_lio_listio(LIO_NOWAIT | KEVENT_AIO_ENGINE, &control, 1, nullptr);
 }
 
@@ -39,6 +43,7 @@ struct Sync {
 };
 
 int InEngine(const Sync& sync, aiocb* control) {
+  Mark::AsLibkevents(control);
   return kevent_aio_fsync(sync.operation | KEVENT_AIO_ENGINE, control);
 }
 
@@ -49,7 +54,10 @@ int Begin(const auto& operation, aiocb* control) {
   Side side = EnterAny(fd);
   int result = side == Side::kEngine ? InEngine(operation, control) : 0;
   if (result != 0 && errno == EAGAIN && GoOver(fd)) side = Side::kLibrary;
-  if (side == Side::kLibrary) result = operation.InLibrary(control);
+  if (side == Side::kLibrary) {
+    Mark::AsTheCLibrarys(control);
+    result = operation.InLibrary(control);
+  }
   Leave(fd, side);
   return result;
 }

@@ -14,10 +14,12 @@
 #include "adapters/aio/barrier.h"
 #include "adapters/aio/exported.h"
 #include "adapters/aio/sides.h"
+#include "adapters/errors/marks.h"
 
 namespace kevent::aio_adapter {
 namespace {
 
+using errors::Mark;
 using List = aiocb* const*;
 
 bool IsMember(const aiocb* control) {
@@ -83,6 +85,10 @@ class Numbers {
 };
 
 int BeginOn(Side side, int mode, List list, int count, sigevent* notification) {
+  const auto mark = side == Side::kEngine ? &Mark::AsLibkevents : &Mark::AsTheCLibrarys;
+  std::for_each(list, list + std::max(count, 0), [mark](aiocb* control) {
+    if (IsMember(control)) mark(control);
+  });
   if (side == Side::kEngine) mode |= KEVENT_AIO_ENGINE;
   return kevent_lio_listio(mode, list, count, notification);
 }

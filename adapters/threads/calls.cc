@@ -9,6 +9,7 @@
 
 #include <cerrno>
 
+#include "adapters/errors/marks.h"
 #include "adapters/threads/next.h"
 #include "adapters/threads/process.h"
 #include "adapters/threads/submission.h"
@@ -19,6 +20,7 @@
 namespace {
 
 using kevent::core::ErrnoKept;
+using kevent::errors::Mark;
 using kevent::threads::Announced;
 using kevent::threads::Callback;
 using kevent::threads::Notification;
@@ -49,6 +51,7 @@ int StartOne(const aiocb* control, Start start) {
 // A transfer is a list of one.
 int Transfer(int opcode, aiocb* control) {
   control->aio_lio_opcode = opcode;
+  Mark::AsLibkevents(control);
   return StartOne(control, [control](sigevent* notification) {
     return kevent_aio_start(LIO_NOWAIT, &control, 1, notification, nullptr);
   });
@@ -58,6 +61,7 @@ int Transfer(int opcode, aiocb* control) {
 // pointer if that is wrong.
 int Sync(int operation, aiocb* control) {
   if (operation != O_SYNC && operation != O_DSYNC) return kevent_aio_fsync(operation, control);
+  Mark::AsLibkevents(control);
   return StartOne(control, [=](const sigevent* notification) {
     return kevent_aio_start_fsync(operation, control, notification);
   });

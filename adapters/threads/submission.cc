@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 
+#include "adapters/errors/marks.h"
 #include "adapters/threads/process.h"
 #include "core/base/errno_kept.h"
 
@@ -53,13 +54,14 @@ bool IsMember(const aiocb* control) {
 
 }  // namespace
 
-Notifications::Notifications(const aiocb* const list[], int count)
+Notifications::Notifications(aiocb* const list[], int count)
     : count_(count),
       made_(Room(count, kFew, few_made_)),
       announced_(Room(count, kFew, few_announced_)) {
   if (!are_there()) return;
   for (int i = 0; i < count; ++i) {
     if (!IsMember(list[i])) continue;
+    errors::Mark::AsLibkevents(list[i]);
     const sigevent& programs = list[i]->aio_sigevent;
     if (WantsThread(&programs)) {
       announced_[i] = Announced::Try(Callback::Of::kOperation, programs);

@@ -54,7 +54,8 @@ class Notification {
 // The notifications of a list's operations, beside their control blocks.
 class Notifications {
  public:
-  Notifications(const aiocb* const list[], int count);
+  // Marks the blocks as those of operations that libkevent does.
+  Notifications(aiocb* const list[], int count);
   ~Notifications();
   Notifications(const Notifications&) = delete;
   Notifications& operator=(const Notifications&) = delete;
