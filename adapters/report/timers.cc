@@ -52,12 +52,29 @@ void AddTimer(Table* table, Site* site, timer_t number, const sigevent* notifica
   }
 }
 
+// A setting of one of the C library's timers.
+struct Arming {
+  int64_t first;  // expiration, on the timer's clock; 0: disarmed
+  int64_t interval;
+};
+
+int64_t FirstOf(int flags, const itimerspec& value, int64_t now) {
+  const int64_t first = report::Nanoseconds(value.it_value);
+  return first == 0 || (flags & TIMER_ABSTIME) != 0 ? first : first + now;
+}
+
+// The setting before gives way to the next in one step: a signal handler or another thread that
+// sets the timer in the same moment finds one of the two, and each is settled once.
+Arming Begin(Timer& timer, int64_t first) {
+  const int64_t interval = timer.setting.interval;
+  return {timer.first.exchange(first), interval};
+}
+
 // How often a timer of the C library's has expired since it was set, as what is left of the setting
 // and its clock say.
-void Settle(const Site& site, Timer& timer, const itimerspec& left) {
-  const int64_t first = timer.first.exchange(0);
+void Settle(const Site& site, Timer& timer, const Arming& ended, const itimerspec& left) {
+  const auto& [first, interval] = ended;
   if (first == 0) return;
-  const int64_t interval = timer.setting.interval;
   const int64_t remaining = report::Nanoseconds(left.it_value);
   if (interval <= 0) {
     Add(remaining == 0 ? timer.expirations : timer.replaced);
@@ -70,18 +87,10 @@ void Settle(const Site& site, Timer& timer, const itimerspec& left) {
   Add(count > 0 ? timer.expirations : timer.replaced, count > 0 ? static_cast<uint64_t>(count) : 1);
 }
 
-void Begin(Timer& timer, int64_t now) {
-  int64_t first = timer.setting.value;
-  if (first == 0) return;
-  if ((timer.setting.flags & TIMER_ABSTIME) == 0) first += now;
-  timer.first = first;
-}
-
 // The same by the clock alone, where reading it is no system call and asking the timer costs more.
-void SettleBy(int64_t now, Timer& timer) {
-  const int64_t first = timer.first.exchange(0);
+void SettleBy(int64_t now, Timer& timer, const Arming& ended) {
+  const auto& [first, interval] = ended;
   if (first == 0) return;
-  const int64_t interval = timer.setting.interval;
   if (now < first) {
     Add(timer.replaced);
   } else {
@@ -187,13 +196,13 @@ int Observer::SetOther(const std::atomic<SetCall>& entry, timer_t number, int fl
     CountSetting(table, *timer, flags, *value);
     Claim(table, *timer);
   } else {
+    const Arming ended = Begin(*timer, FirstOf(flags, *value, now));
     if (IsCheap(site.clock)) {
-      SettleBy(now, *timer);
+      SettleBy(now, *timer, ended);
     } else {
-      Settle(site, *timer, wants_left ? left : *old_value);
+      Settle(site, *timer, ended, wants_left ? left : *old_value);
     }
     CountSetting(table, *timer, flags, *value);
-    Begin(*timer, now);
   }
   errno = before;
   return result;
@@ -212,9 +221,10 @@ int Observer::SetTimers(decltype(&kevent_settime) next, unsigned num, kevent_set
     Timer* const timer =
         setting.error == 0 ? report::FindTimer(table, NumberOf(setting.timer)) : nullptr;
     if (timer == nullptr) continue;
-    timer->first = 0;
     CountSetting(table, *timer, setting.flags, setting.value);
-    if (!IsQueued(*timer)) Begin(*timer, report::Now(table->sites[timer->site].clock));
+    if (IsQueued(*timer)) continue;
+    const int64_t now = report::Now(table->sites[timer->site].clock);
+    Begin(*timer, FirstOf(setting.flags, setting.value, now));
   }
   errno = before;
   return result;
@@ -242,7 +252,7 @@ int Observer::DeleteTimer(TimerCall next, timer_t number, const void* caller) {
   itimerspec left = {};
   const auto get = KEVENT_NEXT(timer_gettime);
   if (!IsQueued(*timer) && get != nullptr && get(number, &left) == 0) {
-    Settle(table->sites[timer->site], *timer, left);
+    Settle(table->sites[timer->site], *timer, Begin(*timer, 0), left);
   }
   errno = before;
   report::CloseRow(table, timer);
@@ -271,7 +281,7 @@ __attribute__((destructor)) void SettleAll() {
     // A timer that still runs has not been replaced.
     const Site& site = table->sites[timer.site];
     if (report::Nanoseconds(left.it_value) != 0 && report::Now(site.clock) < first) continue;
-    Settle(site, timer, left);
+    Settle(site, timer, Begin(timer, 0), left);
   }
   table->settled = 1;
   table->file.ended = NanosecondsOf(CLOCK_MONOTONIC);

@@ -85,8 +85,9 @@ elif mode == "threads":
     check("each", numbers(each(process), "settings", "replaced"), 8 * [(80000, 79999)])
 elif mode == "handler":
     timers = each(process)
-    check("settings", timers[0]["settings"], printed["settings"])
-    check("at least", timers[1]["expirations"] >= 2000, True)
+    settings = printed["settings"]
+    check("settings, replaced", numbers(timers[:3], "settings", "replaced"), 3 * [(settings, settings - 1)])
+    check("at least", timers[3]["expirations"] >= 2000, True)
 elif mode == "callbacks":
     (timer,) = each(process)
     check("callbacks", timer["callbacks"], printed["callbacks"])

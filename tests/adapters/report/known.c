@@ -136,16 +136,28 @@ static void threads(void) {
   for (int i = 0; i < kThreads; ++i) CHECK(pthread_join(all[i], NULL) == 0);
 }
 
+/* A timer of the kernel interrupts settings of the same timers that its handler sets. */
+static const struct {
+  int notify;
+  clockid_t clock;
+} set_in_both[] = {{SIGEV_KEVENT, CLOCK_MONOTONIC},
+                   {SIGEV_NONE, CLOCK_MONOTONIC},
+                   {SIGEV_NONE, CLOCK_PROCESS_CPUTIME_ID}};
+enum { kInBoth = sizeof set_in_both / sizeof *set_in_both };
+
 static atomic_long handled;
 static void set_in_handler(int signal) {
   (void)signal;
-  timer_settime(shared[0], 0, &far_off, NULL);
+  for (int i = 0; i < kInBoth; ++i) timer_settime(shared[i], 0, &far_off, NULL);
   atomic_fetch_add(&handled, 1);
 }
 
-/* A timer of the kernel interrupts settings of the same timer that its handler sets. */
 static void handler(void) {
-  shared[0] = queue_timer();
+  for (int i = 0; i < kInBoth; ++i) {
+    struct sigevent notification = {.sigev_notify = set_in_both[i].notify};
+    if (notification.sigev_notify == SIGEV_KEVENT) kevent_sigevent(&notification, queue, NULL);
+    CHECK(timer_create(set_in_both[i].clock, &notification, &shared[i]) == 0);
+  }
   signal(SIGRTMIN, set_in_handler);
   struct sigevent notification = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
   timer_t ticking;
@@ -153,7 +165,7 @@ static void handler(void) {
   set(ticking, &(struct itimerspec){{0, 50000}, {0, 50000}});
   long settings = 0;
   while (atomic_load(&handled) < 2000) {
-    set(shared[0], &far_off);
+    for (int i = 0; i < kInBoth; ++i) set(shared[i], &far_off);
     ++settings;
   }
   sigset_t ticks;
