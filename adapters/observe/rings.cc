@@ -2,12 +2,10 @@
 
 #include "adapters/observe/rings.h"
 
-#include <sys/uio.h>
-#include <unistd.h>
-
 #include <array>
 #include <atomic>
-#include <cerrno>
+
+#include "adapters/observe/memory.h"
 
 namespace kevent::observe {
 namespace {
@@ -17,16 +15,6 @@ struct Ring {
   std::atomic<unsigned> events;
 };
 constinit std::array<Ring, 4096> g_rings = {};
-
-template <typename Value>
-bool Copy(const Value* from, Value* to) {
-  const int before = errno;
-  const iovec local = {to, sizeof *to};
-  const iovec remote = {const_cast<Value*>(from), sizeof *to};
-  const ssize_t copied = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-  errno = before;
-  return copied == static_cast<ssize_t>(sizeof *to);
-}
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "adapters/observe/callers.h"
+#include "adapters/observe/memory.h"
 #include "adapters/report/observer.h"
 
 namespace kevent::observe {
@@ -26,7 +27,7 @@ Flying* Claim(Table* table, const void* control, uint64_t expected) {
 }
 
 // False: there is no row for it.
-bool TakeOff(Table* table, Kind kind, const aiocb* control) {
+bool TakeOff(Table* table, Kind kind, const aiocb* control, uint64_t bytes) {
   // A control block that is used again was finished, although its result was never asked for.
   const auto address = reinterpret_cast<uint64_t>(control);
   Flying* flying = Claim(table, control, address);
@@ -37,22 +38,29 @@ bool TakeOff(Table* table, Kind kind, const aiocb* control) {
     return false;
   }
   flying->kind = kind;
+  flying->asked = bytes;
   flying->begin = static_cast<uint64_t>(report::Now(CLOCK_MONOTONIC));
   if (is_new) Raise(table->most_flying, table->flying.fetch_add(1) + 1);
   flying->control.store(address, std::memory_order_release);
   return true;
 }
 
+bool IsInFlight(Table* table, const aiocb* control) {
+  const auto address = reinterpret_cast<uint64_t>(control);
+  return report::FindFlying(table, control, address, address) != nullptr;
+}
+
 struct Flight {
   Kind kind;
   uint64_t begin;
+  uint64_t bytes;
 };
 
 // Nothing if its end was counted before.
 std::optional<Flight> Land(Table* table, const void* control) {
   Flying* const flying = Claim(table, control, reinterpret_cast<uint64_t>(control));
   if (flying == nullptr) return std::nullopt;
-  const Flight flight = {flying->kind, flying->begin};
+  const Flight flight = {flying->kind, flying->begin, flying->asked};
   table->flying.fetch_sub(1);
   flying->control.store(0, std::memory_order_release);
   return flight;
@@ -85,7 +93,7 @@ Observer::Started Observer::BeforeStart(Kind kind, const aiocb* control, const v
   const int before = errno;
   Add(Of(table, kind).started);
   Add(Of(table, kind).asked, bytes);
-  const bool has_row = TakeOff(table, kind, control);
+  const bool has_row = TakeOff(table, kind, control, bytes);
   errno = before;
   return has_row ? Started::kCounted : Started::kCountedWithoutRow;
 }
@@ -105,8 +113,8 @@ void Observer::BeforeList(aiocb* const list[], int count, const void* caller) {
 }
 
 // With EIO and EINTR the operations have begun, and aio_return says of each what became of it. With
-// other errors some have: those that have not have the call's error.  A control block whose result
-// the program has seen already may be gone, and is not looked at.
+// other errors some have: those that have not have the call's error, as has one that began and
+// failed by itself with the same.  A callback may have freed the list and control blocks by now.
 void Observer::AfterList(aiocb* const list[], int count, int result, const void* caller) {
   Table* const table = report::CurrentTable();
   if (list == nullptr || table == nullptr || IsAdapter(caller)) return;
@@ -114,12 +122,14 @@ void Observer::AfterList(aiocb* const list[], int count, int result, const void*
   const int error = errno;
   if (result == 0 || error == EIO || error == EINTR) return;
   for (int i = 0; i < count; ++i) {
-    const auto address = reinterpret_cast<uint64_t>(list[i]);
-    if (address == 0 || report::FindFlying(table, list[i], address, address) == nullptr) continue;
-    if (!IsOperation(list[i]) || aio_error(list[i]) != error) continue;
-    const Kind kind = KindOf(list[i]);
-    const uint64_t bytes = list[i]->aio_nbytes;
-    if (Land(table, list[i])) CountNotStarted(table, kind, bytes);
+    uintptr_t address;
+    if (!CopyMemory(&list[i], &address, sizeof address) || address == 0) continue;
+    const auto* const control = reinterpret_cast<const aiocb*>(address);
+    if (!IsInFlight(table, control)) continue;
+    aiocb copy;
+    if (!Copy(control, &copy) || aio_error(&copy) != error) continue;
+    const std::optional<Flight> flight = Land(table, control);
+    if (flight) CountNotStarted(table, flight->kind, flight->bytes);
   }
   errno = error;
 }

@@ -24,7 +24,7 @@ using observe::Count;
 
 inline constexpr char kPrefix[] = "report";
 inline constexpr uint64_t kMagic = 0x74726f706572766b;  // "kvreport"
-inline constexpr uint32_t kVersion = 3;
+inline constexpr uint32_t kVersion = 4;
 
 inline constexpr size_t kTimers = 65536;
 inline constexpr size_t kSites = 1024;
@@ -167,6 +167,7 @@ struct Operations {
 struct Flying {
   Count control;  // the address of the aiocb, plus 1 while the row is claimed; 0: free
   Count begin;    // ns, CLOCK_MONOTONIC
+  Count asked;    // bytes
   std::atomic<Kind> kind;
   uint32_t reserved;
 };

@@ -134,6 +134,9 @@ elif mode == "operations":
 elif mode == "asked_twice":
     reads = process["aio"]["read"]
     check("reads", [reads[name] for name in ("started", "failed", "finished", "errors")], [20000, 0, 20000, 0])
+elif mode == "freed_by_handler":
+    reads = process["aio"]["read"]
+    check("reads", [reads[name] for name in ("started", "failed", "finished", "bytes_asked")], [32000, 1000, 32000, 0])
 elif mode == "ring":
     check("timer", numbers(each(process), "settings", "replaced", "collections"), [(10, 0, 9)])
     queues = [(queue["made"], queue["collections"], queue["events"]) for queue in process["queues"]]

@@ -406,6 +406,41 @@ static void asked_twice(void) {
   CHECK(pthread_join(other, NULL) == 0);
 }
 
+/* Of lists that fail for their last member, while handlers give back the memory of the others. */
+enum { kFreedLists = 1000, kFreed = 32 };
+static atomic_int freed;
+static void free_control(int signal, siginfo_t *info, void *context) {
+  (void)signal;
+  (void)context;
+  struct aiocb *const control = info->si_value.sival_ptr;
+  CHECK(aio_return(control) == 0);
+  CHECK(munmap(control, sizeof *control) == 0);
+  atomic_fetch_add(&freed, 1);
+}
+static void freed_by_handler(void) {
+  const int file = open("/dev/null", O_RDONLY);
+  CHECK(file >= 0);
+  struct sigaction action = {.sa_sigaction = free_control, .sa_flags = SA_SIGINFO | SA_RESTART};
+  CHECK(sigaction(SIGRTMIN, &action, NULL) == 0);
+  struct aiocb last = {.aio_fildes = file, .aio_lio_opcode = LIO_READ, .aio_reqprio = -1};
+  last.aio_nbytes = 7;
+  struct aiocb *list[kFreed + 1];
+  list[kFreed] = &last;
+  for (int turn = 1; turn <= kFreedLists; ++turn) {
+    for (int i = 0; i < kFreed; ++i) {
+      list[i] =
+          mmap(NULL, sizeof *list[i], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      CHECK(list[i] != MAP_FAILED);
+      *list[i] = (struct aiocb){.aio_fildes = file, .aio_lio_opcode = LIO_READ};
+      list[i]->aio_sigevent.sigev_notify = SIGEV_SIGNAL;
+      list[i]->aio_sigevent.sigev_signo = SIGRTMIN;
+      list[i]->aio_sigevent.sigev_value.sival_ptr = list[i];
+    }
+    CHECK(lio_listio(LIO_NOWAIT, list, kFreed + 1, NULL) == -1 && errno == EINVAL);
+    while (atomic_load(&freed) < turn * kFreed) usleep(100);
+  }
+}
+
 static void two_readers(void) {
   const pid_t child = fork();
   CHECK(child >= 0);
@@ -538,6 +573,7 @@ int main(int argc, char **argv) {
       {"family", family},
       {"operations", operations},
       {"asked_twice", asked_twice},
+      {"freed_by_handler", freed_by_handler},
       {"ring", ring},
       {"too_many", too_many},
       {"daemonized", daemonized},
