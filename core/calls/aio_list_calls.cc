@@ -69,9 +69,10 @@ bool NeedsRecord(int mode, int count, const sigevent* notification) {
   return mode != LIO_NOWAIT || count != 1 || Notifies(mode, notification);
 }
 
-// What there has to be before an operation of the list begins: its record, if it needs one.
+// Takes the record of the list, if the list needs one, before any of its operations begins: 0 or an
+// errno.
 int Prepare(int mode, List list, int count, const sigevent* notification, Call* call) {
-  // This comes before any operation begins, which would find no memory for the list.
+  // An operation that has begun cannot be taken back for want of memory.
   if (const int error = Process::Start(); error != 0) return EAGAIN;
   // Entries that name no queue would be done with the process's descriptors.
   if (!Process::SharesTable()) return EBADF;

@@ -9,7 +9,6 @@
  */
 #define _GNU_SOURCE
 #include <aio.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -108,15 +107,6 @@ static void check_blocks(const char *kind) {
 }
 
 /* ---- Operations that do not begin ------------------------------------------ */
-
-static int count_threads(void) {
-  DIR *const directory = opendir("/proc/self/task");
-  CHECK(directory != NULL);
-  int count = -2;
-  while (readdir(directory) != NULL) ++count;
-  CHECK(closedir(directory) == 0);
-  return count;
-}
 
 /* The read is done in the call. */
 static void begin_one_and_refuse_others(void) {

@@ -3,7 +3,6 @@
  * pool SCENARIO: what only threads that are used again do.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -43,15 +42,6 @@ static void are_used_again(void) {
     await(&g_done);
   }
   CHECK(g_threads < 100);
-}
-
-static int count_threads(void) {
-  DIR *const directory = opendir("/proc/self/task");
-  CHECK(directory != NULL);
-  int count = -2;
-  while (readdir(directory) != NULL) ++count;
-  CHECK(closedir(directory) == 0);
-  return count;
 }
 
 static void leave(void) {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the programs of this folder make timers with.  They know nothing of libkevent.
+ * What the programs of this folder make timers and count threads with.  They know nothing of
+ * libkevent.
  */
 #ifndef KEVENT_TESTS_ADAPTERS_THREADS_SIGEV_THREAD_H_
 #define KEVENT_TESTS_ADAPTERS_THREADS_SIGEV_THREAD_H_
 
+#include <dirent.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -50,6 +52,16 @@ static __attribute__((__unused__)) int is_armed(timer_t timer) {
 static __attribute__((__unused__)) void await(sem_t *semaphore) {
   while (sem_wait(semaphore) != 0) {
   }
+}
+
+/* Of this process; the folder has two entries more. */
+static __attribute__((__unused__)) int count_threads(void) {
+  DIR *const directory = opendir("/proc/self/task");
+  CHECK(directory != NULL);
+  int count = -2;
+  while (readdir(directory) != NULL) ++count;
+  CHECK(closedir(directory) == 0);
+  return count;
 }
 
 #endif /* KEVENT_TESTS_ADAPTERS_THREADS_SIGEV_THREAD_H_ */
