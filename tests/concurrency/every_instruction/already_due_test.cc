@@ -41,12 +41,17 @@ class EdgePoller {
   EdgePoller& operator=(const EdgePoller&) = delete;
 
   // Whether there was an edge since it was asked last.
-  bool TakeEdge() const {
-    epoll_event event;
-    return epoll_wait(epoll_, &event, 1, 0) == 1;
-  }
+  bool TakeEdge() const { return TakeEdgeWithin(0); }
+  // Whether there is one, or will be: a timerfd that is set to the past becomes readable when the
+  // processor comes to its interrupt.
+  bool AwaitEdge() const { return TakeEdgeWithin(10'000); }
 
  private:
+  bool TakeEdgeWithin(int milliseconds) const {
+    epoll_event event;
+    return epoll_wait(epoll_, &event, 1, milliseconds) == 1;
+  }
+
   const int epoll_;
 };
 
@@ -115,7 +120,7 @@ void SettingDuringACollection(Head kind, Moment moment, bool indexed) {
     const bool collected = std::any_of(events.begin(), events.begin() + count, is_late);
     const bool left = stepper.interrupted() && !collected;
     if (left) {
-      EXPECT_TRUE(poller.TakeEdge());
+      EXPECT_TRUE(poller.AwaitEdge());
     }
     EXPECT_EQ(Readable(queue.fd()), left);
     EXPECT_EQ(CollectReady(queue.fd()),
