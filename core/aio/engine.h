@@ -49,7 +49,8 @@ class AioEngine {
   // Cancels, with `closing`, the operations of all descriptors in [first, last].
   void Lose(unsigned first, unsigned last);
 
-  static bool any_in_flight() { return in_flight_.load(std::memory_order_relaxed) != 0; }
+  // Who finds none sees all that operations have stored up to their end.
+  static bool any_in_flight() { return in_flight_.load(std::memory_order_acquire) != 0; }
 
   // Returns when aio_error, too, says that the operations which have ended by now have.
   void AwaitRetired() ABSL_LOCKS_EXCLUDED(lock_);

@@ -79,7 +79,7 @@ class IoOrdering {
   // True if this read must wait for a write in flight.
   bool IsBeingWritten(const sys::Transfer& read) const;
   // True if there is a write that a read may have to wait for.
-  static bool any_writes() { return writes_.load(std::memory_order_relaxed) != 0; }
+  static bool any_writes() { return writes_.load(std::memory_order_acquire) != 0; }
   static void Forget() { writes_.store(0, std::memory_order_relaxed); }
 
   // Calls visit(number) for each operation of a descriptor; visit may remove it.
