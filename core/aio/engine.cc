@@ -171,6 +171,7 @@ void AioEngine::SetResult(Operation* operation, int64_t result) {
   operation->data[0] = static_cast<uint32_t>(value);
   operation->data[1] = static_cast<uint32_t>(error);
   aiocb* control = operation->control.exchange(nullptr, std::memory_order_seq_cst);
+  if (control == nullptr) return;  // a file was read ahead
   KEVENT_PROBE(aio_end, control, value, error);
   control->__return_value = value;
   std::atomic_ref(control->__error_code).store(error, std::memory_order_seq_cst);

@@ -128,6 +128,7 @@ int64_t AtOnce(Operation* operation, Call* call) {
       return TransferAtOnce(operation, call);
     case Kind::kSync:
     case Kind::kSyncData:
+    case Kind::kReadAhead:
       break;
   }
   return kLater;

@@ -15,6 +15,7 @@ namespace kevent::core {
 // If completions and kevents both need room, each has half of it.
 unsigned EventSet::Deliver(unsigned max, ukevent* events) {
   HarvestInjected();
+  if (transfers_.any_news()) HarvestTransfers();
   completions_.Harvest();
   completions_first_ = !completions_first_;
   const unsigned half = max / 2 + (completions_first_ ? max % 2 : 0);

@@ -116,7 +116,8 @@ bool EventSet::StillWatches(uint32_t number) {
   return result == -EEXIST;
 }
 
-void EventSet::UnwatchFd(int fd) const {
+void EventSet::UnwatchFd(int fd) {
+  if (transfers_.any()) transfers_.LoseNumber();
   while (probing_.load(std::memory_order_seq_cst) != 0) sys::Pause();
   sys::EpollDelete(queue_->epoll(), fd);
   for (const std::atomic<int>& overflow : overflow_epolls_) {

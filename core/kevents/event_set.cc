@@ -31,6 +31,7 @@ void EventSet::Clear() {
   const SignalsBlocked blocked;
   const Locked locked(table_lock_);
   TakeInjected();
+  ForgetReaders();
   table_.ForEach([this](uint32_t number) {
     Kevent& record = At(number);
     Withdraw(number);
@@ -49,6 +50,9 @@ void EventSet::Clear() {
   waited_for_ = signals_pending_ = let_through_ = 0;
   std::fill_n(signal_first_, 64, 0);
   message_first_ = 0;
+  transfers_.sockets_.store(0, std::memory_order_relaxed);
+  transfers_.first_socket_ = 0;
+  transfers_.lost_.store(false, std::memory_order_relaxed);
   open_.store(false, std::memory_order_seq_cst);
 }
 

@@ -24,6 +24,7 @@
 #include "core/kevents/kevent_table.h"
 #include "core/kevents/ready_list.h"
 #include "core/kevents/source.h"
+#include "core/kevents/transfers.h"
 #include "core/operations/completions.h"
 #include "core/system/system.h"
 
@@ -94,8 +95,32 @@ class EventSet {
 
   // True if something was injected or completed since a collector has last looked.
   bool anything_new() const {
-    return injected_.load(std::memory_order_seq_cst) != 0 || completions_.any_posted();
+    return injected_.load(std::memory_order_seq_cst) != 0 || completions_.any_posted() ||
+           transfers_.any_news();
   }
+
+  // ---- Transfers on sockets (core/sources/transfer_source.cc) ----
+
+  Transfers& transfers() { return transfers_; }
+  // Begins a transfer: tries it, and puts it in line if it would wait.  0, or an errno and nothing.
+  int BeginTransfer(uint32_t operation);
+  // Ends transfers on a socket with ECANCELED: all, or those with this cookie.  Those whose file is
+  // just being read end later.
+  struct Cancelled {
+    bool any;
+    bool any_later;
+  };
+  Cancelled CancelTransfers(int socket, const uint64_t* cookie);
+  // The first of the readers that the caller begins without the lock (BeginReadsAhead), plus one,
+  // linked by line_after; or 0.
+  uint32_t TakeReadsAhead() {
+    if (transfers_.to_read_.load(std::memory_order_relaxed) == 0) return 0;
+    return transfers_.to_read_.exchange(0, std::memory_order_acquire);
+  }
+  // For the source alone.
+  void ListSocket(uint32_t number);
+  void UnlistSocket(uint32_t number);
+  void RunTransfers(uint32_t number, bool in, bool out);
 
   // ---- Collecting ----
 
@@ -158,7 +183,7 @@ class EventSet {
   int Nest(uint32_t number);
   // The program is about to close this number, and WatchedFds no longer has it.  Async-signal-safe:
   // waits for no more than two system calls of another thread.
-  void UnwatchFd(int fd) const;
+  void UnwatchFd(int fd);
   // The epoll events of a record that is watched for `events`: none while it is paused, and one
   // report if it pauses then.
   static uint32_t WatchedEvents(const Kevent& record, uint32_t events) {
@@ -240,6 +265,16 @@ class EventSet {
 
   void HarvestInjected();
   void TakeInjected();
+  void HarvestTransfers();
+  void TakeReader(uint32_t reader);
+  void DropClosedSockets();
+  void ForgetReaders();
+  uint32_t FindSocket(int socket);
+  int KeepFile(Operation* operation);
+  int WaitInLine(uint32_t link, uint32_t operation);
+  bool RunLine(uint32_t number, bool in);
+  void ReadAhead(uint32_t number);
+  bool HarvestEpolls(unsigned wanted);
   void HarvestSignals();
   bool HarvestEpoll(uint32_t epoll_index, unsigned wanted);
   int TakeReady(uint32_t epoll_index, epoll_event* found, unsigned room) const;
@@ -281,6 +316,7 @@ class EventSet {
   Lock table_lock_;
   KeventTable table_;
   Completions completions_;
+  Transfers transfers_;
   bool completions_first_;  // a place left over by halving is a completion's
   bool level_first_;        // a place left over by halving is for a level-triggered kevent
   bool sleeps_after_;       // the argument of BeginBatch

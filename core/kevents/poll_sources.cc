@@ -12,6 +12,7 @@
 #include "core/kevents/epoll_members.h"
 #include "core/kevents/event_set.h"
 #include "core/kevents/source.h"
+#include "core/system/signals_blocked.h"
 #include "core/system/system.h"
 
 namespace kevent::core {
@@ -28,6 +29,7 @@ void EventSet::BeginBatch(bool sleeps_after) {
     ForgetFound(At(number));
   }
   HarvestInjected();
+  if (transfers_.any_news()) HarvestTransfers();
   completions_.Harvest();
   ++round_;
   exhausted_ = begun_ = 0;
@@ -46,6 +48,15 @@ bool EventSet::Harvest(unsigned wanted) {
 // whichever epoll it is in.
 bool EventSet::HarvestMore(unsigned wanted) {
   if (wanted == 0 || watched_ == 0) return watched_ != 0;
+  if (!transfers_.any()) return HarvestEpolls(wanted);
+  // A handler that closes a socket would wait for the transfer that it has interrupted.
+  const SignalsBlocked blocked;
+  const bool more = HarvestEpolls(wanted);
+  completions_.Harvest();
+  return more;
+}
+
+bool EventSet::HarvestEpolls(unsigned wanted) {
   while (Missing(wanted) != 0) {
     if (IsExhausted(turn_)) {
       if (turn_ == 0 && (overflows_to_harvest_ & ~exhausted_) == 0) return false;

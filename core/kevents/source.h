@@ -103,6 +103,7 @@ struct Source {
   SOURCE(KEVENT_INODE, kInodeSource)     \
   SOURCE(KEVENT_TIMER, kTimerSource)     \
   SOURCE(KEVENT_POLL, kDescriptorSource) \
+  SOURCE(KEVENT_NAIO, kTransferSource)   \
   SOURCE(KEVENT_PIPE, kPipeSource)       \
   SOURCE(KEVENT_SIGNAL, kSignalSource)   \
   SOURCE(KEVENT_UNOTIFY, kUserSource)    \

@@ -25,7 +25,8 @@ struct Operation {
 
   // ---- Its completion ----
 
-  enum class Notify : uint8_t { kNobody, kQueue, kElsewhere };
+  // kTransfer: a file was read ahead for the transfer whose number is `id`.
+  enum class Notify : uint8_t { kNobody, kQueue, kElsewhere, kTransfer };
   Notify notify;
   uint32_t queue;
   uint32_t incarnation;  // of the queue named above
@@ -43,6 +44,22 @@ struct Operation {
   uint32_t list;
   std::atomic<uint32_t> missing;
   std::atomic<uint32_t> failed;
+
+  // ---- Of a transfer on a socket, under its queue's lock (core/sources/transfer_source.cc) ----
+
+  int flags;             // of recv or send
+  int source;            // the file to send, or -1
+  uint64_t source_file;  // tells the file from others
+  bool source_is_ours;   // the file is the engine's, and is closed at the end
+  // kWithAll: ends with its last byte; kWithSome: with the first that come, as a message does.
+  enum class Ends : uint8_t { kNotKnown, kWithAll, kWithSome };
+  Ends ends;
+  bool needs_reading;  // its file's next page is not in the page cache
+  bool reads_ahead;    // its file is being read into the page cache, by `reader`
+  uint32_t reader;     // number plus one; 0: none
+  uint32_t socket;     // the record in whose line it is, plus one; 0: in none
+  uint32_t last;       // of the first in its line: the last there, plus one
+  int64_t cached_end;  // the bytes of the file before this place are in the page cache
 
   // ---- Of asynchronous I/O, under its lock (core/aio/engine.h) ----
 

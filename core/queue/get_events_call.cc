@@ -42,6 +42,7 @@ class GetEventsCall {
   int StatusFlags() const;
   int SleepUntilEnough();
   int Look(unsigned min, Then then);
+  int LookLocked(unsigned min, Then then);
   int GiveUp();
   unsigned Collect(unsigned min, unsigned* due) ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
   bool OthersHaveConsumed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
@@ -149,7 +150,7 @@ int GetEventsCall::StatusFlags() const {
 // Collects if at least `min` events are due, and returns their number, or -EBADF when the queue
 // was closed.  A thread that has collected nothing takes a place among the sleepers, or gives up
 // the one it has, as `then` says.
-int GetEventsCall::Look(unsigned min, Then then) {
+int GetEventsCall::LookLocked(unsigned min, Then then) {
   Locked locked(queue_.lock_);
   if (!queue_.open()) {
     queue_.Leave(sleeper_);
@@ -180,6 +181,15 @@ int GetEventsCall::Look(unsigned min, Then then) {
   // may have withdrawn that.
   if (!queue_.open()) queue_.doorbell_.Ring();
   return static_cast<int>(claimed);
+}
+
+int GetEventsCall::Look(unsigned min, Then then) {
+  const int result = LookLocked(min, then);
+  EventSet* const set = queue_.kevents();
+  if (set != nullptr && set->transfers().any()) {
+    if (const uint32_t first = set->TakeReadsAhead(); first != 0) BeginReadsAhead(first);
+  }
+  return result;
 }
 
 // Returns without events from a call that has found none and has a place among the sleepers.

@@ -34,17 +34,15 @@ int PlanNotification(const sigevent& notification, Operation* operation) {
   return error != 0 ? EAGAIN : 0;
 }
 
-// False if the queue was closed meanwhile.
-bool Notifier::Post(const Operation& operation, uint32_t number) {
+// The queue's kevents, pinned until Wake; nullptr if the queue was closed meanwhile.
+EventSet* Notifier::SetOf(const Operation& operation) {
   Queue& queue = Queues::At(operation.queue);
   if (queue_ != &queue) {
     Wake();
-    if (!queue.Pin()) return false;
+    if (!queue.Pin()) return nullptr;
     queue_ = &queue;
   }
-  if (queue.incarnation() != operation.incarnation) return false;
-  queue.kevents()->completions().Post(number);
-  return true;
+  return queue.incarnation() == operation.incarnation ? queue.kevents() : nullptr;
 }
 
 void Notifier::Wake() {
@@ -58,8 +56,15 @@ void Notifier::Complete(uint32_t number) {
   const Operation& operation = Operations::At(number);
   switch (operation.notify) {
     case Operation::Notify::kQueue:
-      if (Post(operation, number)) return;
+      if (EventSet* const set = SetOf(operation); set != nullptr) {
+        return set->completions().Post(number);
+      }
       break;
+    case Operation::Notify::kTransfer:
+      if (EventSet* const set = SetOf(operation); set != nullptr) {
+        return set->transfers().Resume(number);
+      }
+      return Transfers::LetGo(static_cast<uint32_t>(operation.id));
     case Operation::Notify::kElsewhere:
       Wake();  // waking may sleep
       sys::Notify(operation.elsewhere);

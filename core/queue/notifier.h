@@ -13,6 +13,7 @@
 
 namespace kevent::core {
 
+class EventSet;
 class Queue;
 
 // Plans the notification of an operation: into the queue that the sigevent names, or as the C
@@ -32,7 +33,7 @@ class Notifier {
   void Complete(uint32_t operation);
 
  private:
-  bool Post(const Operation& operation, uint32_t number);
+  EventSet* SetOf(const Operation& operation);
   void Wake();
 
   Queue* queue_ = nullptr;  // pinned, and to be woken

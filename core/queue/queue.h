@@ -162,6 +162,13 @@ class Queue : public KeventHost {
     change();
   }
 
+  // Calls `change`, which begins or cancels transfers.
+  template <typename Change>
+  void WithTransfers(Change change) {
+    Locked locked(lock_);
+    change(*memory_->kevents.load(std::memory_order_relaxed));
+  }
+
   // Wakes a holding leader, as the descriptors that it sleeps on have changed.
   void Recall();
   // Wakes all sleepers, as the descriptors that any of them sleeps on have changed.

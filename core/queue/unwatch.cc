@@ -22,7 +22,10 @@ void TakeOut(Queue& queue, int fd) {
     const Queue::NumbersUsed used(queue);
     // If the program has closed the queue's epolls unseen, their numbers may be strangers'.
     if (queue.OwnsEpoll()) {
-      if (const EventSet* set = queue.kevents(); set != nullptr) set->UnwatchFd(fd);
+      if (EventSet* const set = queue.kevents(); set != nullptr) {
+        set->UnwatchFd(fd);
+        if (set->transfers().any_news()) queue.Wake();
+      }
     }
   }
   queue.Unpin();

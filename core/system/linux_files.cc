@@ -15,12 +15,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <tuple>
 
 #include "core/base/number_text.h"
+#include "core/system/broken_pipe.h"
 #include "core/system/system.h"
 #include "core/system/system_call.h"
 #include "core/system/thread_name.h"
@@ -43,8 +45,25 @@ int64_t Move(const Transfer& transfer) {
   return Call(read ? SYS_read : SYS_write, fd, buffer, bytes);
 }
 
+// Reads pages into the cache, by reading what is not used.
+int64_t ReadAhead(const Transfer& transfer) {
+  char unused[16384];
+  size_t moved = 0;
+  while (moved < transfer.bytes) {
+    const size_t bytes = std::min(sizeof unused, transfer.bytes - moved);
+    const long result = Call(SYS_pread64, transfer.fd, unused, bytes,
+                             transfer.offset + static_cast<int64_t>(moved));
+    if (result < 0) return result;
+    if (result == 0) break;
+    moved += static_cast<size_t>(result);
+  }
+  return static_cast<int64_t>(moved);
+}
+
 int64_t Try(const Transfer& transfer) {
   switch (transfer.kind) {
+    case Transfer::Kind::kReadAhead:
+      return ReadAhead(transfer);
     case Transfer::Kind::kNothing:
       return 0;
     case Transfer::Kind::kSync:
@@ -68,31 +87,10 @@ int64_t Perform(const Transfer& transfer) {
   return result;
 }
 
-namespace {
-
-constexpr SignalSet kBrokenPipe = SignalSet{1} << (SIGPIPE - 1);
-
-bool IsPending(SignalSet signals) {
-  SignalSet pending = 0;
-  Call(SYS_rt_sigpending, &pending, sizeof pending);
-  return (pending & signals) != 0;
-}
-
-}  // namespace
-
 // Signals are blocked, as in a thread of the library's own: job control sends none to a thread that
 // blocks them.
 int64_t PerformWithoutSignals(const Transfer& transfer) {
-  const SignalSet before = BlockAllSignals();
-  const bool was_pending = IsPending(kBrokenPipe);
-  const int64_t result = Perform(transfer);
-  if (result == -EPIPE && !was_pending) {
-    // The thread's own SIGPIPE is taken before one that was sent to the process meanwhile.
-    const timespec at_once = {0, 0};
-    Call(SYS_rt_sigtimedwait, &kBrokenPipe, nullptr, &at_once, sizeof kBrokenPipe);
-  }
-  RestoreSignals(before);
-  return result;
+  return WithoutBrokenPipe([&] { return Perform(transfer); });
 }
 
 int64_t ReadAtOnce(const Transfer& transfer) {

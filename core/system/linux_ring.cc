@@ -178,6 +178,7 @@ bool RingAdd(const Transfer& transfer, uint64_t token) {
   const auto offset = static_cast<uint64_t>(transfer.offset);
   switch (transfer.kind) {
     case Transfer::Kind::kNothing:
+    case Transfer::Kind::kReadAhead:  // is done in a thread
       io_uring_prep_nop(sqe);
       break;
     case Transfer::Kind::kRead:

@@ -152,10 +152,35 @@ int InotifyAdd(int inotify, int fd, uint32_t mask);
 void InotifyRemove(int inotify, int watch);
 int ReadInotify(int inotify, void* buffer, size_t bytes);
 
+// ---- Transfers on sockets ---------------------------------------------------
+
+// SO_TYPE, or -ENOTSOCK, -EBADF.
+int SocketType(int fd);
+
+// Receives or sends without waiting, whatever the socket's O_NONBLOCK, and without SIGPIPE: the
+// number of bytes, or a negative errno, -EAGAIN when it would wait.
+int64_t ReceiveAtOnce(int socket, void* buffer, size_t bytes, int flags);
+int64_t SendAtOnce(int socket, const void* buffer, size_t bytes, int flags);
+
+// Sends bytes of a file by a socket that has O_NONBLOCK; may read the file's device, for which it
+// waits.  Results as SendAtOnce; 0 at the end of the file.
+int64_t SendFileAtOnce(int socket, int file, int64_t offset, size_t bytes);
+
+// The number of bytes from this place on that are in the page cache, as far as that can be known
+// without reading them, or a negative errno.
+int64_t CachedBytes(int file, int64_t offset, size_t bytes);
+
+// What tells the file of a descriptor from others, if it can be sent; or 0, and a negative errno.
+uint64_t FileToSend(int fd, int* error);
+
+// Opens a file for reading: its descriptor, or a negative errno.  -EINVAL unless it has places.
+int OpenFile(const char* path);
+
 // ---- Asynchronous I/O ------------------------------------------------------
 
 struct Transfer {
-  enum class Kind : uint8_t { kNothing, kRead, kWrite, kSync, kSyncData };
+  // kReadAhead: into the page cache alone; there is no buffer.
+  enum class Kind : uint8_t { kNothing, kRead, kWrite, kSync, kSyncData, kReadAhead };
   Kind kind;
   int fd;
   void* buffer;

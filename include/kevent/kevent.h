@@ -20,8 +20,8 @@
  *
  * Types, constants and their values are those of the kevent patches posted to
  * linux-kernel in 2006 (takes 26 to 30); what libkevent adds has values that
- * they did not use, types from 32 upward.  KEVENT_NAIO is declared so that its
- * number stays reserved; KEVENT_AIO is what aio_read(3) and its kin report.
+ * they did not use, types from 32 upward.  KEVENT_AIO is what aio_read(3) and its
+ * kin report, KEVENT_NAIO what aio_recv and its kin do.
  *
  * Unless its comment says otherwise, a function may be called from any thread
  * at any time, is not async-signal-safe, sets errno when it fails and leaves
@@ -32,6 +32,7 @@
 
 #include <signal.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 /* A strict C standard (-std=c11) hides timer_t and struct sigevent unless POSIX is asked for. */
@@ -126,6 +127,14 @@
 #define KEVENT_POLL_POLLMSG 0x0400
 #define KEVENT_POLL_POLLREMOVE 0x1000
 #define KEVENT_POLL_POLLRDHUP 0x2000
+
+/* KEVENT_NAIO: the operation of a transfer (ukevent.event). */
+#define KEVENT_NAIO_RECV 0x1
+#define KEVENT_NAIO_SEND 0x2
+#define KEVENT_NAIO_SENDFILE 0x4
+#define KEVENT_NAIO_SENDFILE_PATH 0x8
+/* A flag of a receipt: it ends with the first bytes that come.  No flag of recv(2). */
+#define KEVENT_NAIO_SOME 0x80000000u
 
 #define KEVENT_AIO_BIO 0x1 /* a POSIX aio operation has completed */
 
@@ -449,6 +458,69 @@ int kevent_aio_start(int mode, struct aiocb *const list[], int num, struct sigev
 int kevent_aio_start_fsync(int operation, struct aiocb *control,
                            const struct sigevent *notification) __THROW KEVENT_FUNCTION;
 
+/* ---- Transfers on sockets ------------------------------------------------ */
+
+/* One transfer, for kevent_transfers. */
+struct kevent_transfer {
+  unsigned int operation; /* KEVENT_NAIO_RECV ... KEVENT_NAIO_SENDFILE_PATH */
+  int socket;
+  unsigned int flags; /* of recv(2) or send(2), and KEVENT_NAIO_SOME; 0 for files */
+  int error;          /* out: 0, or the errno for which it was not begun */
+  void *buffer;       /* KEVENT_NAIO_RECV, KEVENT_NAIO_SEND */
+  const char *path;   /* KEVENT_NAIO_SENDFILE_PATH */
+  size_t size;        /* bytes; more than 0x7ffff000 count as that many */
+  off_t offset;       /* into the file, in bytes */
+  int file;           /* KEVENT_NAIO_SENDFILE: a regular file or block device, for reading */
+  void *cookie;       /* ukevent.ptr of its event */
+};
+
+/*
+ * Begins num transfers on sockets; returns how many.  Each completes once, by an event of the
+ * queue kev_fd of the type KEVENT_NAIO: id.raw[0] is the socket, id.raw[1] the size, event the
+ * operation, ret_data[0] the number of bytes that were transferred, ret_data[1] 0 or an errno, ptr
+ * the cookie.  A transfer on a stream ends when all bytes were transferred, the other side has
+ * ended (no error), or an error has come; with KEVENT_NAIO_SOME a receipt ends with the first
+ * bytes that come.  On other sockets it is one message.
+ *
+ * A transfer is tried at once; what would wait goes on, in order for each socket and direction,
+ * while threads collect events of the queue (kevent_get_events, kevent_wait), whatever the
+ * socket's O_NONBLOCK.  There is no SIGPIPE.  The buffer is the library's until the event is
+ * collected.  A file may be closed when the call returns; its pages are read ahead by libkevent's
+ * asynchronous I/O, so that no collector waits for a device.
+ *
+ * close of the socket, or dup2 onto it, ends its transfers with ECANCELED; close of the queue ends
+ * them without an event; a child of fork has none.
+ *
+ * EBADF, EINVAL  kev_fd as kevent_get_events
+ * In transfers[i].error:
+ * EAGAIN  65 536 operations are in flight (a file's transfer counts as two), or memory is lacking
+ * EBADF, ENOTSOCK, EINVAL  the socket, the file, the operation, a flag or the offset
+ * EISDIR, ENOENT, ...      open(2) of the path
+ *
+ * Thread-safe; not async-signal-safe.
+ */
+int kevent_transfers(int kev_fd, unsigned int num,
+                     struct kevent_transfer *transfers) __THROW KEVENT_FUNCTION;
+
+/* The calls of 2006: one transfer each; 0, or -1 and errno as above.  ptr is buf, the path, or
+ * NULL. */
+int kevent_aio_recv(int kev_fd, int sock_fd, void *buf, size_t size,
+                    unsigned int flags) __THROW KEVENT_FUNCTION;
+int kevent_aio_send(int kev_fd, int sock_fd, const void *buf, size_t size,
+                    unsigned int flags) __THROW KEVENT_FUNCTION;
+long kevent_aio_sendfile(int kev_fd, int sock_fd, int in_fd, off_t offset,
+                         size_t count) __THROW KEVENT_FUNCTION;
+long kevent_aio_sendfile_path(int kev_fd, int sock_fd, const char *path, off_t offset,
+                              size_t count) __THROW KEVENT_FUNCTION;
+
+/*
+ * Cancels the transfers of a socket into this queue, or those with the cookie *cookie if cookie is
+ * not NULL: each completes with ECANCELED, and the bytes that it has transferred.  AIO_CANCELED;
+ * AIO_ALLDONE if there was none; AIO_NOTCANCELED if the file of one is just being read: it
+ * completes with ECANCELED after that.  Thread-safe; not async-signal-safe.
+ */
+int kevent_cancel_transfers(int kev_fd, int sock_fd, void *const *cookie) __THROW KEVENT_FUNCTION;
+
 /* The version of the library that runs, "MAJOR.MINOR.PATCH": a static string.
  * KEVENT_VERSION is that of the header.  Async-signal-safe. */
 const char *kevent_version(void) KEVENT_FUNCTION;
@@ -556,6 +628,8 @@ int kevent_unshare(int flags) __THROW KEVENT_FUNCTION;
 #else
 #define KEVENT_BIND(name, parameters, throws) \
   int name parameters KEVENT_NAMED("kevent_" #name, throws);
+#define KEVENT_BIND_LONG(name, parameters) \
+  long name parameters KEVENT_NAMED("kevent_" #name, __THROW);
 #define KEVENT_BIND_TIMER(name, parameters, arguments) KEVENT_BIND(name, parameters, __THROW)
 #endif
 
@@ -571,6 +645,14 @@ KEVENT_BIND_TIMER(timer_delete, (timer_t timer), (timer))
 
 #ifndef KEVENT_WEAK
 KEVENT_BIND(mq_notify, (int message_queue, const struct sigevent *notification), __THROW)
+/* The names of 2006, which are in no C library. */
+KEVENT_BIND(aio_recv, (int kev_fd, int sock_fd, void *buf, size_t size, unsigned int flags),
+            __THROW)
+KEVENT_BIND(aio_send, (int kev_fd, int sock_fd, const void *buf, size_t size, unsigned int flags),
+            __THROW)
+KEVENT_BIND_LONG(aio_sendfile, (int kev_fd, int sock_fd, int in_fd, off_t offset, size_t count))
+KEVENT_BIND_LONG(aio_sendfile_path,
+                 (int kev_fd, int sock_fd, const char *path, off_t offset, size_t count))
 KEVENT_BIND(getaddrinfo_a,
             (int mode, struct gaicb *list[], int count, struct sigevent *notification),
             KEVENT_THROWS)
@@ -606,6 +688,7 @@ KEVENT_BIND(lio_listio64,
             __THROW)
 #endif
 #undef KEVENT_BIND
+#undef KEVENT_BIND_LONG
 #endif /* KEVENT_WEAK */
 
 #undef KEVENT_BIND_TIMER

@@ -31,6 +31,16 @@ int64_t PerformWithoutSignals(const Transfer&) { return -EIO; }
 int64_t ReadAtOnce(const Transfer& transfer) {
   return Sim().files_are_cached ? static_cast<int64_t>(transfer.bytes) : -EAGAIN;
 }
+int SocketType(int) { return -ENOTSOCK; }
+int64_t ReceiveAtOnce(int, void*, size_t, int) { return -ENOTSOCK; }
+int64_t SendAtOnce(int, const void*, size_t, int) { return -ENOTSOCK; }
+int64_t SendFileAtOnce(int, int, int64_t, size_t) { return -ENOTSOCK; }
+int64_t CachedBytes(int, int64_t, size_t bytes) { return static_cast<int64_t>(bytes); }
+uint64_t FileToSend(int, int* error) {
+  *error = 0;
+  return 1;
+}
+int OpenFile(const char*) { return -ENOENT; }
 Nature NatureOf(const Transfer& transfer, int) {
   const bool is_stream = transfer.kind == Transfer::Kind::kWrite && !Sim().files_have_places;
   return {is_stream, !Sim().may_end_by_time};

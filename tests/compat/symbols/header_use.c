@@ -97,6 +97,18 @@ int main(void) {
   struct kevent_setting setting = {timer, 0, 0, {{0, 0}, {1, 0}}};
   n += kevent_settime(1, &setting);
   n += kevent_dump(kev_fd, 2);
+  char buffer[1];
+  n += kevent_aio_recv(kev_fd, -1, buffer, 1, 0) + kevent_aio_send(kev_fd, -1, buffer, 1, 0);
+  n += (int)kevent_aio_sendfile(kev_fd, -1, -1, 0, 1);
+  n += (int)kevent_aio_sendfile_path(kev_fd, -1, "", 0, 1);
+#if !defined(KEVENT_NO_BINDING) && !defined(KEVENT_WEAK)
+  n += aio_recv(kev_fd, -1, buffer, 1, 0) + aio_send(kev_fd, -1, buffer, 1, 0);
+  n += (int)aio_sendfile(kev_fd, -1, -1, 0, 1) + (int)aio_sendfile_path(kev_fd, -1, "", 0, 1);
+#endif
+  struct kevent_transfer transfer;
+  __builtin_memset(&transfer, 0, sizeof transfer);
+  transfer.operation = KEVENT_NAIO_RECV;
+  n += kevent_transfers(kev_fd, 1, &transfer) + kevent_cancel_transfers(kev_fd, -1, NULL);
   if (n > 0 && events[0].ptr == &kev_fd && events[0].id.raw_u64 != 0) return 2;
   return kevent_version()[0] == KEVENT_VERSION[0] ? 0 : 1;
 }

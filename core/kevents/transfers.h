@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+
+#ifndef KEVENT_CORE_KEVENTS_TRANSFERS_H_
+#define KEVENT_CORE_KEVENTS_TRANSFERS_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/operations/operation.h"
+
+namespace kevent::core {
+
+// Parts of files whose pages were in the page cache a moment ago: asking the kernel costs a tenth
+// of what sending them does, and it lets go of the pages first that were used longest ago.  Zeroed
+// memory knows none.
+class CachedParts {
+ public:
+  // The end of the part, or `place` if nothing is known.
+  int64_t EndAt(uint64_t file, int64_t place, uint64_t now) const {
+    const Part& part = parts_[SlotOf(file, place)];
+    const bool is_known =
+        part.file == file && part.begin <= place && place < part.end && now - part.when < kFresh;
+    return is_known ? part.end : place;
+  }
+  void Note(uint64_t file, int64_t begin, int64_t end, uint64_t now) {
+    parts_[SlotOf(file, begin)] = {file, begin, end, now};
+  }
+
+ private:
+  static constexpr uint64_t kFresh = 100'000'000;  // nanoseconds
+  static constexpr unsigned kSlots = 128;
+  struct Part {
+    uint64_t file;
+    int64_t begin;
+    int64_t end;
+    uint64_t when;
+  };
+  static unsigned SlotOf(uint64_t file, int64_t place) {
+    constexpr int kPartBits = 20;
+    return static_cast<unsigned>((file ^ static_cast<uint64_t>(place >> kPartBits)) % kSlots);
+  }
+  Part parts_[kSlots];
+};
+
+// What a set of kevents knows of transfers on sockets beside their records, which are kevents of
+// the type KEVENT_NAIO (core/sources/transfer_source.cc).  Zeroed memory has none.
+//
+// Links are numbers plus one; 0 ends a list.
+class Transfers {
+ public:
+  // True if a socket is watched for transfers.  Callable from any thread.
+  bool any() const { return sockets_.load(std::memory_order_seq_cst) != 0; }
+
+  // The file was read ahead for which the operation waits.  Callable from any thread.
+  void Resume(uint32_t operation) {
+    std::atomic<uint32_t>& next = Operations::At(operation).next;
+    uint32_t last = resumed_.load(std::memory_order_relaxed);
+    do {
+      next.store(last, std::memory_order_relaxed);
+    } while (!resumed_.compare_exchange_weak(last, operation + 1, std::memory_order_seq_cst));
+  }
+  // Of a closed queue, whose line and whose reader both let go of the operation, in either order:
+  // the last one frees the records.
+  static void LetGo(uint32_t operation) {
+    Operation& read_for = Operations::At(operation);
+    if (read_for.missing.fetch_add(1, std::memory_order_acq_rel) == 0) return;
+    Operations::Free(read_for.reader - 1);
+    Operations::Free(operation);
+  }
+  // A number was closed that may be a socket with transfers.  Async-signal-safe.
+  void LoseNumber() { lost_.store(true, std::memory_order_seq_cst); }
+  CachedParts& cached() { return cached_; }
+  // True if there is something that no descriptor tells of.
+  bool any_news() const {
+    return resumed_.load(std::memory_order_seq_cst) != 0 || lost_.load(std::memory_order_seq_cst);
+  }
+
+ private:
+  friend class EventSet;
+
+  std::atomic<uint32_t> sockets_;  // number of the records
+  uint32_t first_socket_;          // record; linked by next_watch and same_before
+  std::atomic<uint32_t> resumed_;  // readers that have ended, the latest first
+  std::atomic<bool> lost_;
+  CachedParts cached_;
+  std::atomic<uint32_t> to_read_;  // readers that are to begin; linked by line_after
+};
+
+// Has the engine of asynchronous I/O begin these readers.  No lock may be held.  Defined by
+// core/aio/read_ahead.cc.
+void BeginReadsAhead(uint32_t first);
+
+}  // namespace kevent::core
+
+#endif  // KEVENT_CORE_KEVENTS_TRANSFERS_H_

@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: MIT
+//
+// KEVENT_NAIO: transfers on sockets.  kevent_ctl does not take this type: a record is a socket, and
+// has two lines of operations, one for each direction, which are done in order.  epoll reports the
+// socket (level-triggered), the harvest of the collector does what can be done without waiting, and
+// an operation that has ended is a completion of the queue.
+//
+// A file's pages that are not in the page cache are read by the engine of asynchronous I/O before
+// they are sent, so that no collector waits for a disk.
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/descriptors/internal_descriptors.h"
+#include "core/kevents/epoll_members.h"
+#include "core/kevents/event_set.h"
+#include "core/kevents/watched_fds.h"
+#include "core/system/signals_blocked.h"
+#include "core/system/system.h"
+
+namespace kevent::core {
+namespace {
+
+using Kind = sys::Transfer::Kind;
+
+// The bytes that one socket may move in one direction before others have their turn.
+constexpr size_t kTurn = sys::Transfer::kMostAtOnce;
+// The bytes of a file that are read ahead at a time.
+constexpr size_t kAhead = sys::Transfer::kMostAtOnce;
+
+// ---- Lines ----------------------------------------------------------------------
+
+// The first of a socket's operations in each direction, plus one: the halves of record.handle.
+enum Direction : unsigned { kIn = 0, kOut = 32 };
+
+Direction DirectionOf(const Operation& operation) {
+  return operation.transfer.kind == Kind::kRead ? kIn : kOut;
+}
+
+uint32_t First(const Kevent& record, Direction line) {
+  return static_cast<uint32_t>(record.handle >> line);
+}
+
+void SetFirst(Kevent& record, Direction line, uint32_t link) {
+  record.handle = (record.handle & ~(uint64_t{UINT32_MAX} << line)) | uint64_t{link} << line;
+}
+
+void Append(Kevent& record, uint32_t number) {
+  const Direction line = DirectionOf(Operations::At(number));
+  const uint32_t first = First(record, line);
+  Operations::At(number).next.store(0, std::memory_order_relaxed);
+  if (first == 0) {
+    SetFirst(record, line, number + 1);
+    Operations::At(number).last = number + 1;
+    return;
+  }
+  uint32_t& last = Operations::At(first - 1).last;
+  Operations::At(last - 1).next.store(number + 1, std::memory_order_relaxed);
+  last = number + 1;
+}
+
+// Takes an operation out, which comes after `before`, or first if that is 0.
+void TakeOut(Kevent& record, Direction line, uint32_t before, uint32_t link) {
+  const uint32_t next = Operations::At(link - 1).next.load(std::memory_order_relaxed);
+  if (before != 0) {
+    Operations::At(before - 1).next.store(next, std::memory_order_relaxed);
+    uint32_t& last = Operations::At(First(record, line) - 1).last;
+    if (last == link) last = before;
+    return;
+  }
+  if (next != 0) Operations::At(next - 1).last = Operations::At(link - 1).last;
+  SetFirst(record, line, next);
+}
+
+// ---- One operation ----------------------------------------------------------------
+
+// kReads: the file's pages are to be read first.
+enum class State { kEnded, kWaits, kReads };
+
+State EndWith(Operation& operation, int64_t error) {
+  operation.data[1] = static_cast<uint32_t>(-error);
+  return State::kEnded;
+}
+
+int64_t Try(const Operation& operation, size_t bytes) {
+  const sys::Transfer& transfer = operation.transfer;
+  char* const place = static_cast<char*>(transfer.buffer) + operation.moved;
+  return transfer.kind == Kind::kRead
+             ? sys::ReceiveAtOnce(transfer.fd, place, bytes, operation.flags)
+             : sys::SendAtOnce(transfer.fd, place, bytes, operation.flags);
+}
+
+// True for an operation that ends with its last byte; false for one that ends with the first that
+// come, or that is of one message.
+bool IsWhole(Operation& operation) {
+  if (operation.ends == Operation::Ends::kNotKnown) {
+    const bool is_stream = sys::SocketType(operation.transfer.fd) == SOCK_STREAM;
+    operation.ends = is_stream ? Operation::Ends::kWithAll : Operation::Ends::kWithSome;
+  }
+  return operation.ends == Operation::Ends::kWithAll;
+}
+
+// Transfers up to `turn` bytes between a buffer and the socket.  A stream that takes or gives fewer
+// bytes than it was asked for has no more, as a rule: epoll reports it when it has.
+State MoveBytes(Operation& operation, size_t* turn) {
+  const size_t left = operation.transfer.bytes - operation.moved;
+  const bool in_parts = (left == 0 || left > *turn) && IsWhole(operation);
+  if (in_parts && left == 0) return State::kEnded;
+  const size_t bytes = in_parts ? *turn : left;
+  const int64_t result = Try(operation, bytes);
+  if (result == -EAGAIN) return State::kWaits;
+  if (result < 0) return EndWith(operation, result);
+  const auto moved = static_cast<size_t>(result);
+  operation.moved += moved;
+  *turn -= std::min(*turn, moved);
+  // The other side has ended, or an empty message has come.
+  const bool is_last = moved == 0 && operation.transfer.kind == Kind::kRead;
+  return moved >= left || is_last || !IsWhole(operation) ? State::kEnded : State::kWaits;
+}
+
+int64_t PlaceOf(const Operation& operation) {
+  return operation.transfer.offset + static_cast<int64_t>(operation.moved);
+}
+
+// Finds out which pages of the file are there: true if the next one is.
+bool IsCached(CachedParts& parts, Operation& operation) {
+  const int64_t place = PlaceOf(operation);
+  if (place < operation.cached_end) return true;
+  const uint64_t now = sys::MonotonicNow();
+  operation.cached_end = parts.EndAt(operation.source_file, place, now);
+  if (place < operation.cached_end) return true;
+  const size_t left = operation.transfer.bytes - operation.moved;
+  const size_t part = std::min(left, kAhead);
+  const int64_t cached = sys::CachedBytes(operation.source, place, part);
+  // A file that cannot be asked has nothing that could be waited for.
+  operation.cached_end = place + (cached < 0 ? static_cast<int64_t>(part) : cached);
+  if (cached == static_cast<int64_t>(part)) {
+    parts.Note(operation.source_file, place, operation.cached_end, now);
+  }
+  return cached != 0;
+}
+
+// Sends bytes of the file by a socket that may have the call wait: by a copy of pages in the cache.
+int64_t SendCopy(const Operation& operation, size_t bytes) {
+  char copy[16384];
+  const sys::Transfer part = {Kind::kRead, operation.source, copy, std::min(bytes, sizeof copy),
+                              PlaceOf(operation)};
+  int64_t result = sys::ReadAtOnce(part);
+  if (result == -EOPNOTSUPP || result == -ENOSYS || result == -EPERM) result = sys::Perform(part);
+  if (result <= 0) return result;
+  return sys::SendAtOnce(operation.transfer.fd, copy, static_cast<size_t>(result), 0);
+}
+
+State SendOnce(CachedParts& parts, Operation& operation, size_t* turn) {
+  const size_t left = operation.transfer.bytes - operation.moved;
+  if (left == 0) return State::kEnded;
+  if (!IsCached(parts, operation)) return State::kReads;
+  const auto cached = static_cast<size_t>(operation.cached_end - PlaceOf(operation));
+  const size_t bytes = std::min({left, *turn, cached});
+  const int status = sys::StatusFlags(operation.transfer.fd);
+  if (status < 0) return EndWith(operation, status);
+  const bool by_kernel = (status & O_NONBLOCK) != 0;
+  const int64_t result = by_kernel ? sys::SendFileAtOnce(operation.transfer.fd, operation.source,
+                                                         PlaceOf(operation), bytes)
+                                   : SendCopy(operation, bytes);
+  if (result == -EAGAIN) return State::kWaits;
+  if (result < 0) return EndWith(operation, result);
+  if (result == 0) return State::kEnded;  // the file has ended
+  const auto moved = static_cast<size_t>(result);
+  operation.moved += moved;
+  *turn -= std::min(*turn, moved);
+  if (moved == left) return State::kEnded;
+  return by_kernel && moved < bytes ? State::kWaits : State::kReads;
+}
+
+State SendFile(CachedParts& parts, Operation& operation, size_t* turn) {
+  for (;;) {
+    const State state = SendOnce(parts, operation, turn);
+    if (state != State::kReads) return state;
+    if (!IsCached(parts, operation)) return State::kReads;
+    if (*turn == 0) return State::kWaits;
+  }
+}
+
+State Advance(CachedParts& parts, Operation& operation, size_t* turn) {
+  if (operation.given_up) return EndWith(operation, -ECANCELED);
+  return operation.source >= 0 ? SendFile(parts, operation, turn) : MoveBytes(operation, turn);
+}
+
+// ---- Ends -------------------------------------------------------------------------
+
+void GiveBack(EventSet& set, uint32_t number) {
+  Operation& operation = Operations::At(number);
+  if (operation.source_is_ours) set.Abandon(operation.source);
+  operation.source = -1;
+  operation.source_is_ours = false;
+  if (operation.reader != 0) Operations::Free(operation.reader - 1);
+  operation.reader = 0;
+}
+
+// The operation is in no line any more, and its file is not being read.
+void End(EventSet& set, uint32_t number) {
+  Operation& operation = Operations::At(number);
+  GiveBack(set, number);
+  operation.data[0] = static_cast<uint32_t>(operation.moved);
+  set.completions().Post(number);
+}
+
+bool NamesNoSocket(const Operation& operation) {
+  return operation.data[1] == ENOTSOCK || operation.data[1] == EBADF;
+}
+
+// Ends those of a line with ECANCELED that `chosen` says, but for one whose file is being read.
+template <typename Chosen>
+EventSet::Cancelled EndChosen(EventSet& set, Kevent& record, Direction line, Chosen chosen) {
+  EventSet::Cancelled cancelled = {};
+  uint32_t before = 0;
+  for (uint32_t link = First(record, line); link != 0;) {
+    Operation& operation = Operations::At(link - 1);
+    const uint32_t next = operation.next.load(std::memory_order_relaxed);
+    if (chosen(operation) && operation.reads_ahead) {
+      operation.given_up = cancelled.any_later = true;
+      before = link;
+    } else if (chosen(operation)) {
+      TakeOut(record, line, before, link);
+      EndWith(operation, -ECANCELED);
+      End(set, link - 1);
+      cancelled.any = true;
+    } else {
+      before = link;
+    }
+    link = next;
+  }
+  return cancelled;
+}
+
+// Ends all of a socket's operations with ECANCELED.  One whose file is being read ends when it was
+// read, in no line any more.
+void EndAll(EventSet& set, Kevent& record) {
+  const auto all = [](const Operation&) { return true; };
+  for (const Direction line : {kIn, kOut}) {
+    EndChosen(set, record, line, all);
+    for (uint32_t link = First(record, line); link != 0;) {
+      Operation& left = Operations::At(link - 1);
+      left.socket = 0;
+      left.missing.store(1, std::memory_order_relaxed);  // no line will let go of it
+      link = left.next.load(std::memory_order_relaxed);
+    }
+    SetFirst(record, line, 0);
+  }
+}
+
+// ---- The source -------------------------------------------------------------------
+
+// What epoll is asked for is kept in `clock`; 0: the socket is muted.
+uint32_t Interest(const Kevent& record) { return static_cast<uint32_t>(record.clock); }
+
+void SetInterest(Kevent& record, uint32_t events) { record.clock = static_cast<int>(events); }
+
+uint32_t ReadinessOf(Direction line) { return line == kIn ? EPOLLIN : EPOLLOUT; }
+
+uint32_t OrMuted(uint32_t events) { return events == 0 ? kMuted : events; }
+
+uint32_t WantedBy(const Kevent& record) {
+  const uint32_t out = First(record, kOut);
+  const bool sends = out != 0 && !Operations::At(out - 1).reads_ahead;
+  return (First(record, kIn) != 0 ? EPOLLIN : 0u) | (sends ? EPOLLOUT : 0u);
+}
+
+int SetWanted(EventSet& set, uint32_t number, uint32_t events) {
+  if (Interest(set.At(number)) == events) return 0;
+  SetInterest(set.At(number), events);
+  return set.Rewatch(number, OrMuted(events));
+}
+
+int Attach(EventSet& set, uint32_t number, const ukevent&) {
+  Kevent& record = set.At(number);
+  record.handle = 0;
+  SetInterest(record, record.event);
+  const int fd = static_cast<int>(record.key.id);
+  const int result = set.Watch(number, fd, OrMuted(record.event));
+  if (result == 0) set.ListSocket(number);
+  return result;
+}
+
+// The socket was closed unseen, if there is anything in its lines.
+void Detach(EventSet& set, uint32_t number) {
+  Kevent& record = set.At(number);
+  if (record.handle != 0) {
+    EndAll(set, record);
+    set.set_took_back();
+  }
+  set.UnlistSocket(number);
+  set.Unwatch(number);
+}
+
+void Drop(EventSet& set, uint32_t number) {
+  EndAll(set, set.At(number));
+  set.Leave(number);
+}
+
+// After operations were done, or there were none: asks for what is waited for now.  A socket that
+// has just received goes on being watched for input, since a program that receives goes on
+// receiving; when it is reported in vain, it is watched no more.
+void Settle(EventSet& set, uint32_t number, bool any_done) {
+  Kevent& record = set.At(number);
+  uint32_t wanted = WantedBy(record);
+  if (any_done) wanted |= Interest(record) & EPOLLIN;
+  if (wanted == 0 && record.handle == 0) {
+    set.Leave(number);
+  } else if (SetWanted(set, number, wanted) < 0) {
+    Drop(set, number);  // the number is another file's by now
+  }
+}
+
+bool Harvest(EventSet& set, Kevent& record, uint32_t epoll_events) {
+  const bool ends = (epoll_events & (EPOLLERR | EPOLLHUP)) != 0;
+  const uint32_t number = set.NumberOf(record);
+  set.RunTransfers(number, ends || (epoll_events & EPOLLIN) != 0,
+                   ends || (epoll_events & EPOLLOUT) != 0);
+  return false;
+}
+
+void FreeAll(const Kevent& record, Direction line) {
+  for (uint32_t link = First(record, line); link != 0;) {
+    const uint32_t number = link - 1;
+    Operation& operation = Operations::At(number);
+    link = operation.next.load(std::memory_order_relaxed);
+    if (operation.reads_ahead) {
+      Transfers::LetGo(number);
+      continue;
+    }
+    if (operation.reader != 0) Operations::Free(operation.reader - 1);
+    Operations::Free(number);
+  }
+}
+
+void Forget(EventSet& set, uint32_t number) {
+  FreeAll(set.At(number), kIn);
+  FreeAll(set.At(number), kOut);
+}
+
+}  // namespace
+
+// ---- The set ------------------------------------------------------------------------
+
+void EventSet::ListSocket(uint32_t number) {
+  Kevent& record = At(number);
+  record.same_before = 0;
+  record.next_watch = transfers_.first_socket_;
+  if (record.next_watch != 0) At(record.next_watch - 1).same_before = number + 1;
+  transfers_.first_socket_ = number + 1;
+  transfers_.sockets_.fetch_add(1, std::memory_order_seq_cst);
+}
+
+void EventSet::UnlistSocket(uint32_t number) {
+  const Kevent& record = At(number);
+  if (record.next_watch != 0) At(record.next_watch - 1).same_before = record.same_before;
+  uint32_t& link =
+      record.same_before == 0 ? transfers_.first_socket_ : At(record.same_before - 1).next_watch;
+  link = record.next_watch;
+  transfers_.sockets_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+// Has the engine read the file ahead, when the lock was given up.
+void EventSet::ReadAhead(uint32_t number) {
+  Operation& operation = Operations::At(number);
+  const int64_t place = PlaceOf(operation);
+  const size_t left = operation.transfer.bytes - operation.moved;
+  Operation& reader = Operations::At(operation.reader - 1);
+  reader.transfer = {Kind::kReadAhead, operation.source, nullptr, std::min(left, kAhead), place};
+  reader.queue = operation.queue;
+  reader.incarnation = operation.incarnation;
+  reader.id = number;
+  operation.reads_ahead = true;
+  uint32_t first = transfers_.to_read_.load(std::memory_order_relaxed);
+  do {
+    reader.line_after = first;
+  } while (!transfers_.to_read_.compare_exchange_weak(first, operation.reader,
+                                                      std::memory_order_acq_rel));
+}
+
+// Does operations of one line as far as they do not wait: true if there were any.
+bool EventSet::RunLine(uint32_t number, bool in) {
+  Kevent& record = At(number);
+  const Direction line = in ? kIn : kOut;
+  size_t turn = kTurn;
+  bool any = false;
+  while (const uint32_t link = First(record, line)) {
+    Operation& operation = Operations::At(link - 1);
+    if (operation.reads_ahead) return true;
+    if (turn == 0) {
+      // The kernel is to tell of the socket anew: those who sleep for edges hear of it once.
+      Rewatch(number, OrMuted(Interest(record)));
+      return true;
+    }
+    any = true;
+    const State state = Advance(transfers_.cached(), operation, &turn);
+    if (state == State::kReads) ReadAhead(link - 1);
+    if (state == State::kWaits && turn == 0) continue;
+    if (state != State::kEnded) return true;
+    TakeOut(record, line, 0, link);
+    End(*this, link - 1);
+  }
+  return any;
+}
+
+// The number must not be closed, and given to another file, while the transfers are done: a thread
+// that is about to close it clears its entry in WatchedFds, and then waits until no thread probes.
+// Requires blocked signals, and a batch.
+void EventSet::RunTransfers(uint32_t number, bool in, bool out) {
+  probing_.fetch_add(1, std::memory_order_seq_cst);
+  const bool is_watched = WatchedFds::Is(At(number).fd, queue_->number());
+  bool any = is_watched && in && RunLine(number, true);
+  if (is_watched && out) any |= RunLine(number, false);
+  probing_.fetch_sub(1, std::memory_order_seq_cst);
+  if (is_watched) {
+    Settle(*this, number, any);
+  } else {
+    Drop(*this, number);
+  }
+}
+
+void EventSet::DropClosedSockets() {
+  for (uint32_t link = transfers_.first_socket_; link != 0;) {
+    const uint32_t number = link - 1;
+    link = At(number).next_watch;
+    if (!WatchedFds::Is(At(number).fd, queue_->number())) Drop(*this, number);
+  }
+}
+
+void EventSet::TakeReader(uint32_t number) {
+  const Operation& reader = Operations::At(number);
+  const auto reads_for = static_cast<uint32_t>(reader.id);
+  Operation& operation = Operations::At(reads_for);
+  operation.reads_ahead = false;
+  operation.cached_end = reader.transfer.offset + static_cast<int64_t>(reader.transfer.bytes);
+  if (reader.data[1] == EAGAIN) EndWith(operation, -EAGAIN), operation.given_up = true;
+  if (operation.socket != 0) {
+    RunTransfers(operation.socket - 1, false, true);
+  } else {
+    EndWith(operation, -ECANCELED);
+    End(*this, reads_for);
+  }
+}
+
+void EventSet::HarvestTransfers() {
+  const SignalsBlocked blocked;
+  if (transfers_.lost_.exchange(false, std::memory_order_seq_cst)) DropClosedSockets();
+  uint32_t link = transfers_.resumed_.exchange(0, std::memory_order_seq_cst);
+  while (link != 0) {
+    const uint32_t number = link - 1;
+    link = Operations::At(number).next.load(std::memory_order_relaxed);
+    TakeReader(number);
+  }
+}
+
+// The queue was closed, and with it what readers have ended for, or have not begun for.
+void EventSet::ForgetReaders() {
+  for (uint32_t link = TakeReadsAhead(); link != 0;) {
+    const uint32_t reader = link - 1;
+    link = Operations::At(reader).line_after;
+    Transfers::LetGo(static_cast<uint32_t>(Operations::At(reader).id));
+  }
+  for (uint32_t link = transfers_.resumed_.exchange(0, std::memory_order_seq_cst); link != 0;) {
+    const uint32_t reader = link - 1;
+    link = Operations::At(reader).next.load(std::memory_order_relaxed);
+    Transfers::LetGo(static_cast<uint32_t>(Operations::At(reader).id));
+  }
+}
+
+// ---- Beginning and cancelling ---------------------------------------------------------
+
+// The record of a socket, plus one; 0: there is none.  One whose number was closed since is
+// dropped.
+uint32_t EventSet::FindSocket(int socket) {
+  const uint32_t link = table_.FirstById(KEVENT_NAIO, static_cast<uint32_t>(socket));
+  if (link == 0 || WatchedFds::Is(socket, queue_->number())) return link;
+  const SignalsBlocked blocked;
+  const Locked locked(table_lock_);
+  Erase(link - 1);
+  return 0;
+}
+
+// Keeps the file that is to be sent, which the program may close from now on.
+int EventSet::KeepFile(Operation* operation) {
+  if (operation->source < 0 || operation->source_is_ours) return 0;
+  const int kept = Adopt([operation] { return sys::Duplicate(operation->source); });
+  if (kept < 0) return -kept;
+  operation->source = kept;
+  operation->source_is_ours = true;
+  return 0;
+}
+
+// Puts an operation that has been tried in its line.
+int EventSet::WaitInLine(uint32_t link, uint32_t operation) {
+  Operation& begun = Operations::At(operation);
+  if (const int error = KeepFile(&begun); error != 0) return error;
+  const Direction line = DirectionOf(begun);
+  const uint32_t event = begun.needs_reading ? 0 : ReadinessOf(line);
+  if (link == 0) {
+    const SignalsBlocked blocked;
+    const Locked locked(table_lock_);
+    const auto id = static_cast<uint32_t>(begun.transfer.fd);
+    if (const int error = AddInternal(KEVENT_NAIO, id, 0, event); error < 0) return -error;
+    link = table_.FirstById(KEVENT_NAIO, id);
+  } else if (SetWanted(*this, link - 1, Interest(At(link - 1)) | event) < 0) {
+    return EBADF;
+  }
+  Append(At(link - 1), operation);
+  begun.socket = link;
+  if (begun.needs_reading) ReadAhead(operation);
+  return 0;
+}
+
+// A socket that is watched for this direction, with nobody in line, is not tried: as a rule it has
+// nothing to give to a program that has just received, and if it has, epoll tells of it.
+int EventSet::BeginTransfer(uint32_t number) {
+  Operation& operation = Operations::At(number);
+  const Direction line = DirectionOf(operation);
+  const uint32_t link = FindSocket(operation.transfer.fd);
+  const bool is_first = link == 0 || First(At(link - 1), line) == 0;
+  const bool is_watched = link != 0 && (Interest(At(link - 1)) & ReadinessOf(line)) != 0;
+  operation.needs_reading = false;
+  if (is_first && !is_watched) {
+    size_t turn = kTurn;
+    const State state = Advance(transfers_.cached(), operation, &turn);
+    if (state == State::kEnded && operation.moved == 0 && NamesNoSocket(operation)) {
+      GiveBack(*this, number);
+      return static_cast<int>(operation.data[1]);
+    }
+    if (state == State::kEnded) return End(*this, number), 0;
+    operation.needs_reading = state == State::kReads;
+  }
+  const int error = WaitInLine(link, number);
+  if (error != 0) GiveBack(*this, number);
+  return error;
+}
+
+EventSet::Cancelled EventSet::CancelTransfers(int socket, const uint64_t* cookie) {
+  const uint32_t link = FindSocket(socket);
+  if (link == 0) return {};
+  const auto chosen = [cookie](const Operation& operation) {
+    return cookie == nullptr || operation.cookie == *cookie;
+  };
+  const Cancelled in = EndChosen(*this, At(link - 1), kIn, chosen);
+  const Cancelled out = EndChosen(*this, At(link - 1), kOut, chosen);
+  return {in.any || out.any, in.any_later || out.any_later};
+}
+
+constexpr Source kTransferSource = {
+    .events = 0, .attach = Attach, .detach = Detach, .forget = Forget, .harvest = Harvest};
+
+}  // namespace kevent::core
