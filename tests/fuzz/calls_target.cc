@@ -95,7 +95,7 @@ class Calls {
   explicit Calls(Bytes& bytes) : bytes_(bytes) {}
 
   void One() {
-    switch (Pick(18)) {
+    switch (Pick(20)) {
       case 0:
         return Init();
       case 1:
@@ -126,6 +126,9 @@ class Calls {
         return Poll();
       case 16:
         return Operate();
+      case 17:
+      case 18:
+        return TransferSome();
       default:
         return LookUp();
     }
@@ -534,6 +537,35 @@ class Calls {
         result = aio_read(&control);
     }
     begun_[which] = result == 0;
+  }
+
+  // On what may be a socket, from and to memory that stays.
+  void TransferSome() {
+    static char s_bytes[1 << 17];
+    if (Pick(4) == 0) {
+      void* cookie = Chance() ? s_bytes : nullptr;
+      kevent_cancel_transfers(AnyNumber(), AnyNumber(), Chance() ? &cookie : nullptr);
+      return;
+    }
+    const auto count = static_cast<unsigned>(Pick(Chance() ? 2 : 40));
+    kevent_transfer* transfers = kEdge.Room<kevent_transfer>(count);
+    for (unsigned i = 0; i < count; ++i) {
+      transfers[i] = {};
+      transfers[i].operation = Pick(12) == 0 ? static_cast<unsigned>(Pick(20)) : 1u << Pick(4);
+      transfers[i].socket = AnyNumber();
+      transfers[i].flags = Pick(4) == 0 ? 1u << Pick(32) : 0;
+      transfers[i].error = -1;
+      transfers[i].buffer = s_bytes;
+      transfers[i].path = Chance() ? "/proc/self/exe" : "/etc/passwd";
+      transfers[i].size = Pick(3) == 0 ? Pick(sizeof s_bytes) : 1 + Pick(8);
+      transfers[i].offset = Pick(4) == 0 ? static_cast<off_t>(Pick(64)) - 2 : 0;
+      transfers[i].file = AnyNumber();
+      transfers[i].cookie = Chance() ? s_bytes : nullptr;
+    }
+    const int begun = kevent_transfers(AnyNumber(), count, transfers);
+    int good = 0;
+    for (unsigned i = 0; i < count; ++i) good += transfers[i].error == 0 ? 1 : 0;
+    if (begun >= 0 && begun != good) Fail("kevent_transfers");
   }
 
   void LookUp() {

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include <fstream>
@@ -140,6 +141,82 @@ TEST(Limits, DescriptorsOfAQueuesFirstOperation) {
     CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
     CHILD_CHECK(event.ptr == &control && aio_return(&control) == 1);
   });
+}
+
+// A file that is kept takes one; a transfer that waits takes none.
+TEST(Limits, DescriptorsOfTransfers) {
+  ExpectChild([] {
+    int ends[2];
+    CHILD_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    const int queue = kevent_init(nullptr, 0, 0);
+    const int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    const std::set<int> before = OpenDescriptors();
+    const rlim_t all = LimitOf(RLIMIT_NOFILE);
+    char byte;
+    Limit(RLIMIT_NOFILE, 3);
+    CHILD_CHECK(kevent_aio_recv(queue, ends[0], &byte, 1, 0) == -1 && errno == EAGAIN);
+    Limit(RLIMIT_NOFILE, all);
+    CHILD_CHECK(OpenDescriptors() == before);
+    CHILD_CHECK(kevent_aio_recv(queue, ends[0], &byte, 1, 0) == 0);
+    const std::set<int> with_kevents = OpenDescriptors();
+    Limit(RLIMIT_NOFILE, 3);
+    CHILD_CHECK(kevent_aio_recv(queue, ends[0], &byte, 1, 0) == 0);
+    CHILD_CHECK(kevent_aio_sendfile_path(queue, ends[0], "/proc/self/exe", 0, 1) == -1);
+    CHILD_CHECK(errno == EMFILE);
+    // What the socket takes at once needs no descriptor.
+    CHILD_CHECK(kevent_aio_sendfile(queue, ends[0], file, 0, 1) == 0);
+    constexpr size_t kMore = size_t{1} << 30;
+    std::string text(1 << 20, 'x');
+    while (send(ends[0], text.data(), text.size(), MSG_DONTWAIT) > 0) {
+    }
+    CHILD_CHECK(kevent_aio_sendfile(queue, ends[0], file, 0, kMore) == -1 && errno == EMFILE);
+    Limit(RLIMIT_NOFILE, all);
+    CHILD_CHECK(OpenDescriptors() == with_kevents);
+    ukevent event;
+    CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
+    CHILD_CHECK(event.event == KEVENT_NAIO_SENDFILE && event.ret_data[0] == 1);
+    CHILD_CHECK(kevent_cancel_transfers(queue, ends[0], nullptr) == AIO_CANCELED);
+    for (int i = 0; i < 2; ++i) {
+      CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
+      CHILD_CHECK(event.ret_data[1] == ECANCELED);
+    }
+  });
+}
+
+// In a sandbox without the calls that ask for cached pages, and without sendfile's, files are sent
+// all the same, or the event says why not.
+TEST(Limits, CallsThatSendFilesMakeUse) {
+  struct {
+    unsigned call;
+    int error;
+    int socket_flags;
+    uint32_t result;
+  } const cases[] = {
+      {SYS_mincore, EPERM, SOCK_NONBLOCK, 0},
+      {SYS_mincore, ENOSYS, 0, 0},
+      {SYS_preadv2, ENOSYS, 0, 0},
+      {SYS_preadv2, EPERM, SOCK_NONBLOCK, 0},
+      {SYS_sendfile, EPERM, 0, 0},
+      {SYS_sendfile, EPERM, SOCK_NONBLOCK, EPERM},
+      {SYS_mmap, ENOMEM, SOCK_NONBLOCK, 0},
+  };
+  for (const auto& one : cases) {
+    ExpectChild([&one] {
+      int ends[2];
+      CHILD_CHECK(socketpair(AF_UNIX, SOCK_STREAM | one.socket_flags, 0, ends) == 0);
+      const int queue = kevent_init(nullptr, 0, 0);
+      const int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+      char byte;
+      CHILD_CHECK(kevent_aio_recv(queue, ends[0], &byte, 1, 0) == 0);  // makes room for kevents
+      Refuse(one.call, one.error);
+      CHILD_CHECK(kevent_aio_sendfile(queue, ends[0], file, 1, 3) == 0);
+      ukevent event;
+      CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
+      CHILD_CHECK(event.ret_data[1] == one.result);
+      char name[3];
+      CHILD_CHECK(one.result != 0 || (read(ends[1], name, 3) == 3 && name[0] == 'E'));
+    });
+  }
 }
 
 bool HasIoUring() {

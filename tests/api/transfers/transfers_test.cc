@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: MIT
+//
+// KEVENT_NAIO: transfers on sockets, by the calls of 2006 and by kevent_transfers.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/aio.h"
+#include "tests/support/process.h"
+#include "tests/support/queue.h"
+#include "tests/support/watchdog.h"
+
+namespace kevent_test {
+namespace {
+
+struct Pair {
+  explicit Pair(int type = SOCK_STREAM) {
+    EXPECT_EQ(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends), 0) << std::strerror(errno);
+  }
+  ~Pair() {
+    for (const int end : ends) {
+      if (end >= 0) close(end);
+    }
+  }
+  Pair(const Pair&) = delete;
+  Pair& operator=(const Pair&) = delete;
+  int ours() const { return ends[0]; }
+  int theirs() const { return ends[1]; }
+  void Put(const std::string& text) const {
+    EXPECT_EQ(write(theirs(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+  std::string Get(size_t bytes) const {
+    std::string text(bytes, '\0');
+    size_t got = 0;
+    while (got < bytes) {
+      const ssize_t count = read(theirs(), text.data() + got, bytes - got);
+      if (count <= 0) break;
+      got += static_cast<size_t>(count);
+    }
+    text.resize(got);
+    return text;
+  }
+  void CloseTheirs() {
+    close(ends[1]);
+    ends[1] = -1;
+  }
+  int ends[2];
+};
+
+std::string Pattern(size_t bytes) {
+  std::string text(bytes, '\0');
+  uint64_t state = 88172645463325252;
+  for (char& c : text) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    c = static_cast<char>(state);
+  }
+  return text;
+}
+
+class Transfers : public testing::Test {
+ protected:
+  ukevent Next() {
+    ukevent event = {};
+    const timespec patience = {30, 0};
+    EXPECT_EQ(kevent_get_events(queue_.fd(), 1, 1, &patience, &event, 0), 1)
+        << std::strerror(errno);
+    EXPECT_EQ(event.type, static_cast<uint32_t>(KEVENT_NAIO));
+    return event;
+  }
+  void ExpectNone() {
+    ukevent event;
+    EXPECT_EQ(kevent_get_events(queue_.fd(), 0, 1, nullptr, &event, 0), 0);
+  }
+  void ExpectEnd(const void* cookie, size_t bytes, int error = 0) {
+    const ukevent event = Next();
+    EXPECT_EQ(event.ptr, cookie);
+    EXPECT_EQ(event.ret_data[0], bytes);
+    EXPECT_EQ(event.ret_data[1], static_cast<uint32_t>(error));
+    EXPECT_EQ(event.ret_flags, static_cast<uint32_t>(KEVENT_RET_DONE));
+  }
+  int Receive(int socket, void* buffer, size_t bytes, unsigned flags = 0) {
+    return kevent_aio_recv(queue_.fd(), socket, buffer, bytes, flags);
+  }
+  int Send(int socket, const std::string& text, unsigned flags = 0) {
+    return kevent_aio_send(queue_.fd(), socket, text.data(), text.size(), flags);
+  }
+
+  const Watchdog watchdog_;
+  Queue queue_;
+  Pair pair_;
+};
+
+TEST_F(Transfers, WhatIsThereIsReceivedAtOnce) {
+  char buffer[4];
+  pair_.Put("text");
+  ASSERT_EQ(Receive(pair_.ours(), buffer, 4), 0);
+  const ukevent event = Next();
+  EXPECT_EQ(std::string(buffer, 4), "text");
+  EXPECT_EQ(event.id.raw[0], static_cast<uint32_t>(pair_.ours()));
+  EXPECT_EQ(event.id.raw[1], 4u);
+  EXPECT_EQ(event.event, static_cast<uint32_t>(KEVENT_NAIO_RECV));
+  EXPECT_EQ(event.ptr, buffer);
+  EXPECT_EQ(event.ret_data[0], 4u);
+  EXPECT_EQ(event.ret_data[1], 0u);
+}
+
+TEST_F(Transfers, TheWholeSizeIsAwaited) {
+  char buffer[4];
+  ASSERT_EQ(Receive(pair_.ours(), buffer, 4), 0);
+  ExpectNone();
+  pair_.Put("te");
+  ExpectNone();
+  pair_.Put("xt");
+  ExpectEnd(buffer, 4);
+  EXPECT_EQ(std::string(buffer, 4), "text");
+  ExpectNone();
+}
+
+TEST_F(Transfers, SomeEndsWithTheFirstBytes) {
+  char buffer[100];
+  ASSERT_EQ(Receive(pair_.ours(), buffer, 100, KEVENT_NAIO_SOME), 0);
+  pair_.Put("te");
+  ExpectEnd(buffer, 2);
+}
+
+TEST_F(Transfers, TheOtherSidesEndIsNoError) {
+  char buffer[4];
+  ASSERT_EQ(Receive(pair_.ours(), buffer, 4), 0);
+  pair_.Put("te");
+  pair_.CloseTheirs();
+  ExpectEnd(buffer, 2);
+}
+
+TEST_F(Transfers, OneAfterTheOtherInOrder) {
+  std::array<char, 6> buffer;
+  for (size_t i = 0; i < 3; ++i) ASSERT_EQ(Receive(pair_.ours(), &buffer[2 * i], 2), 0);
+  pair_.Put("abcdef");
+  for (size_t i = 0; i < 3; ++i) ExpectEnd(&buffer[2 * i], 2);
+  EXPECT_EQ(std::string(buffer.data(), 6), "abcdef");
+}
+
+TEST_F(Transfers, MoreThanASocketTakes) {
+  const std::string text = Pattern(8 << 20);
+  ASSERT_EQ(Send(pair_.ours(), text), 0);
+  ASSERT_EQ(Send(pair_.ours(), "end"), 0);
+  const pid_t child = fork();
+  if (child == 0) _exit(pair_.Get(text.size()) == text && pair_.Get(3) == "end" ? 0 : 1);
+  ExpectEnd(text.data(), text.size());
+  Next();
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+TEST_F(Transfers, BothDirectionsAndAKeventOfTheProgram) {
+  ukevent request = {};
+  request.type = KEVENT_SOCKET;
+  request.event = KEVENT_SOCKET_RECV;
+  request.req_flags = KEVENT_REQ_ALWAYS_QUEUE;
+  request.id.raw[0] = static_cast<uint32_t>(pair_.ours());
+  ASSERT_EQ(kevent_ctl(queue_.fd(), KEVENT_CTL_ADD, 1, &request), 0);
+  char buffer[2];
+  ASSERT_EQ(Receive(pair_.ours(), buffer, 2), 0);
+  ASSERT_EQ(Send(pair_.ours(), "out"), 0);
+  EXPECT_EQ(pair_.Get(3), "out");
+  EXPECT_EQ(Next().event, static_cast<uint32_t>(KEVENT_NAIO_SEND));
+  pair_.Put("in, and more");
+  unsigned received = 0;
+  unsigned reported = 0;
+  while (received == 0 || reported == 0) {
+    ukevent event = {};
+    ASSERT_EQ(kevent_get_events(queue_.fd(), 1, 1, nullptr, &event, 0), 1);
+    (event.type == KEVENT_NAIO ? received : reported) += 1;
+  }
+  EXPECT_EQ(received, 1u);
+}
+
+TEST_F(Transfers, MessagesStayWhole) {
+  const Pair messages(SOCK_SEQPACKET);
+  char buffer[10];
+  ASSERT_EQ(Receive(messages.ours(), buffer, 10), 0);
+  ASSERT_EQ(Receive(messages.ours(), buffer, 10), 0);
+  messages.Put("one");
+  ExpectEnd(buffer, 3);
+  messages.Put("other");
+  ExpectEnd(buffer, 5);
+  const Pair datagrams(SOCK_DGRAM);
+  ASSERT_EQ(Send(datagrams.ours(), ""), 0);
+  EXPECT_EQ(Next().ret_data[0], 0u);
+  char none;
+  EXPECT_EQ(recv(datagrams.theirs(), &none, 1, MSG_DONTWAIT), 0) << "an empty message";
+}
+
+TEST_F(Transfers, NoBytesOfAStreamEndAtOnceButInTurn) {
+  char buffer[2];
+  ASSERT_EQ(Receive(pair_.ours(), buffer, 0), 0);
+  ExpectEnd(buffer, 0);
+  ASSERT_EQ(Receive(pair_.ours(), buffer, 2), 0);
+  ASSERT_EQ(Receive(pair_.ours(), buffer + 1, 0), 0);
+  ExpectNone();
+  pair_.Put("ab");
+  ExpectEnd(buffer, 2);
+  ExpectEnd(buffer + 1, 0);
+}
+
+TEST_F(Transfers, ABrokenPipeIsAnErrorAndNoSignal) {
+  pair_.CloseTheirs();
+  const std::string text = "text";
+  ASSERT_EQ(Send(pair_.ours(), text), 0);
+  ExpectEnd(text.data(), 0, EPIPE);
+  const TemporaryFile file;
+  file.Write(text);
+  for (const int flags : {0, O_NONBLOCK}) {
+    fcntl(pair_.ours(), F_SETFL, flags);
+    ASSERT_EQ(kevent_aio_sendfile(queue_.fd(), pair_.ours(), file.fd(), 0, 4), 0);
+    ExpectEnd(nullptr, 0, EPIPE);
+  }
+  sigset_t pending;
+  sigpending(&pending);
+  EXPECT_EQ(sigismember(&pending, SIGPIPE), 0);
+}
+
+TEST_F(Transfers, WhatTheCallRefuses) {
+  char buffer[2];
+  const TemporaryFile file;
+  const auto refuses = [&](int error, int result) {
+    EXPECT_EQ(result, -1);
+    EXPECT_EQ(errno, error);
+  };
+  refuses(ENOTSOCK, Receive(file.fd(), buffer, 2));
+  refuses(EBADF, Receive(-1, buffer, 2));
+  refuses(EINVAL, Receive(pair_.ours(), buffer, 2, MSG_PEEK));
+  refuses(EBADF, kevent_aio_recv(-1, pair_.ours(), buffer, 2, 0));
+  refuses(EINVAL, kevent_aio_recv(file.fd(), pair_.ours(), buffer, 2, 0));
+  const auto refuses_file = [&](int error, long result) {
+    refuses(error, static_cast<int>(result));
+  };
+  const int q = queue_.fd();
+  refuses_file(EBADF, kevent_aio_sendfile(q, pair_.ours(), -1, 0, 4));
+  refuses_file(EINVAL, kevent_aio_sendfile(q, pair_.ours(), pair_.ours(), 0, 4));
+  refuses_file(EINVAL, kevent_aio_sendfile(q, pair_.ours(), file.fd(), -1, 4));
+  refuses_file(ENOTSOCK, kevent_aio_sendfile(q, file.fd(), file.fd(), 0, 4));
+  refuses_file(ENOENT, kevent_aio_sendfile_path(q, pair_.ours(), "/nowhere", 0, 4));
+  refuses_file(EISDIR, kevent_aio_sendfile_path(q, pair_.ours(), "/", 0, 4));
+  ExpectNone();
+}
+
+TEST_F(Transfers, TheSocketIsClosed) {
+  char buffers[2];
+  ASSERT_EQ(Receive(pair_.ours(), &buffers[0], 1), 0);
+  ASSERT_EQ(Receive(pair_.ours(), &buffers[1], 1), 0);
+  close(pair_.ends[0]);
+  ExpectEnd(&buffers[0], 0, ECANCELED);
+  ExpectEnd(&buffers[1], 0, ECANCELED);
+  pair_.ends[0] = -1;
+}
+
+TEST_F(Transfers, TheNumberBecomesAnothers) {
+  const Pair other;
+  char buffers[2];
+  ASSERT_EQ(Receive(pair_.ours(), &buffers[0], 1), 0);
+  ASSERT_EQ(dup2(other.ours(), pair_.ours()), pair_.ours());
+  ASSERT_EQ(Receive(pair_.ours(), &buffers[1], 1), 0);
+  other.Put("o");
+  ExpectEnd(&buffers[0], 0, ECANCELED);
+  ExpectEnd(&buffers[1], 1);
+  EXPECT_EQ(buffers[1], 'o');
+}
+
+TEST_F(Transfers, ClosedWhileAThreadSleeps) {
+  char buffer;
+  ASSERT_EQ(Receive(pair_.ours(), &buffer, 1), 0);
+  ASSERT_EQ(Receive(pair_.ours(), &buffer, 1), 0);
+  ukevent events[2];
+  std::thread collector(
+      [&] { EXPECT_EQ(kevent_get_events(queue_.fd(), 2, 2, nullptr, events, 0), 2); });
+  close(pair_.ends[0]);
+  pair_.ends[0] = -1;
+  collector.join();
+  EXPECT_EQ(events[0].ret_data[1], static_cast<uint32_t>(ECANCELED));
+}
+
+TEST_F(Transfers, Cancelled) {
+  char buffers[3];
+  EXPECT_EQ(kevent_cancel_transfers(queue_.fd(), pair_.ours(), nullptr), AIO_ALLDONE);
+  for (char& buffer : buffers) ASSERT_EQ(Receive(pair_.ours(), &buffer, 1), 0);
+  void* cookie = &buffers[1];
+  EXPECT_EQ(kevent_cancel_transfers(queue_.fd(), pair_.ours(), &cookie), AIO_CANCELED);
+  EXPECT_EQ(kevent_cancel_transfers(queue_.fd(), pair_.ours(), &cookie), AIO_ALLDONE);
+  ExpectEnd(&buffers[1], 0, ECANCELED);
+  pair_.Put("a");
+  ExpectEnd(&buffers[0], 1);
+  EXPECT_EQ(kevent_cancel_transfers(queue_.fd(), pair_.ours(), nullptr), AIO_CANCELED);
+  ExpectEnd(&buffers[2], 0, ECANCELED);
+  pair_.Put("b");
+  ASSERT_EQ(Receive(pair_.ours(), &buffers[0], 1), 0);
+  ExpectEnd(&buffers[0], 1);
+}
+
+TEST_F(Transfers, AChildHasNone) {
+  char buffer;
+  ASSERT_EQ(Receive(pair_.ours(), &buffer, 1), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    pair_.Put("c");
+    ukevent event;
+    const timespec now = {0, 0};
+    const bool none = kevent_get_events(queue_.fd(), 1, 1, &now, &event, 0) <= 0;
+    _exit(none ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  ExpectEnd(&buffer, 1);
+}
+
+TEST_F(Transfers, TheQueueIsClosedWithTransfersInFlight) {
+  for (int round = 0; round < 3; ++round) {
+    Queue other;
+    std::vector<std::unique_ptr<char>> buffers;
+    for (int i = 0; i < 30'000; ++i) {
+      buffers.push_back(std::make_unique<char>());
+      ASSERT_EQ(kevent_aio_recv(other.fd(), pair_.ours(), buffers.back().get(), 1, 0), 0);
+    }
+  }
+}
+
+TEST_F(Transfers, AsManyAsThereAreRecords) {
+  char buffer;
+  int count = 0;
+  while (Receive(pair_.ours(), &buffer, 1) == 0) ++count;
+  EXPECT_EQ(errno, EAGAIN);
+  EXPECT_EQ(count, 65'536);
+  EXPECT_EQ(kevent_cancel_transfers(queue_.fd(), pair_.ours(), nullptr), AIO_CANCELED);
+  std::array<ukevent, 256> events;
+  for (int got = 0; got < count;) {
+    got += kevent_get_events(queue_.fd(), 1, events.size(), nullptr, events.data(), 0);
+  }
+  ExpectNone();
+}
+
+class Files : public Transfers, public testing::WithParamInterface<int> {
+ protected:
+  Files() { fcntl(pair_.ours(), F_SETFL, GetParam()); }
+};
+
+TEST_P(Files, AreSentWhole) {
+  const std::string text = Pattern(6 << 20);
+  const TemporaryFile file;
+  file.Write(text);
+  const int kept = dup(file.fd());
+  ASSERT_EQ(kevent_aio_sendfile(queue_.fd(), pair_.ours(), kept, 0, text.size()), 0);
+  close(kept);
+  ASSERT_EQ(kevent_aio_sendfile(queue_.fd(), pair_.ours(), file.fd(), 100, 50), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    _exit(pair_.Get(text.size()) == text && pair_.Get(50) == text.substr(100, 50) ? 0 : 1);
+  }
+  ExpectEnd(nullptr, text.size());
+  ExpectEnd(nullptr, 50);
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+TEST_P(Files, EndWithTheFile) {
+  const TemporaryFile file;
+  file.Write("text");
+  ASSERT_EQ(kevent_aio_sendfile(queue_.fd(), pair_.ours(), file.fd(), 1, 1 << 30), 0);
+  ExpectEnd(nullptr, 3);
+  EXPECT_EQ(pair_.Get(3), "ext");
+  EXPECT_EQ(lseek(file.fd(), 0, SEEK_CUR), 0);
+}
+
+// A file of a disk, of which nothing is in the page cache if the file system lets go of it.
+class OnDisk {
+ public:
+  explicit OnDisk(const std::string& text) : file_(mkostemp(name_.data(), O_CLOEXEC)) {
+    EXPECT_GE(file_, 0);
+    EXPECT_EQ(write(file_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    fsync(file_);
+    Drop();
+  }
+  ~OnDisk() {
+    unlink(name_.c_str());
+    close(file_);
+  }
+  OnDisk(const OnDisk&) = delete;
+  OnDisk& operator=(const OnDisk&) = delete;
+  void Drop() const { posix_fadvise(file_, 0, 0, POSIX_FADV_DONTNEED); }
+  const char* path() const { return name_.c_str(); }
+
+ private:
+  std::string name_ = "/var/tmp/kevent.XXXXXX";
+  const int file_;
+};
+
+TEST_P(Files, AreReadAhead) {
+  const std::string text = Pattern(5 << 20);
+  const OnDisk file(text);
+  ASSERT_EQ(kevent_aio_sendfile_path(queue_.fd(), pair_.ours(), file.path(), 0, text.size()), 0);
+  const pid_t child = fork();
+  if (child == 0) _exit(pair_.Get(text.size()) == text ? 0 : 1);
+  ExpectEnd(file.path(), text.size());
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+enum class Ended { kCancelled, kSocketClosed, kOtherSideClosed };
+
+TEST_P(Files, EndWhileTheyAreRead) {
+  const std::string text = Pattern(3 << 20);
+  for (int round = 0; round < 10; ++round) {
+    for (const Ended how : {Ended::kCancelled, Ended::kSocketClosed, Ended::kOtherSideClosed}) {
+      const OnDisk file(text);
+      Pair pair;
+      fcntl(pair.ours(), F_SETFL, GetParam());
+      ASSERT_EQ(kevent_aio_sendfile_path(queue_.fd(), pair.ours(), file.path(), 0, text.size()), 0);
+      if (how == Ended::kCancelled) kevent_cancel_transfers(queue_.fd(), pair.ours(), nullptr);
+      if (how == Ended::kOtherSideClosed) pair.CloseTheirs();
+      if (how == Ended::kSocketClosed) {
+        close(pair.ends[0]);
+        pair.ends[0] = -1;
+      }
+      const int error = how == Ended::kOtherSideClosed ? EPIPE : ECANCELED;
+      EXPECT_EQ(Next().ret_data[1], static_cast<uint32_t>(error));
+    }
+  }
+  ExpectNone();
+}
+
+// Records come back when the readers have ended.
+TEST_P(Files, NothingIsLeftOfAClosedQueue) {
+  const std::string text = Pattern(3 << 20);
+  const auto before = OpenDescriptors();
+  for (int round = 0; round < 30; ++round) {
+    const OnDisk file(text);
+    const Queue other;
+    const Pair pair;
+    fcntl(pair.ours(), F_SETFL, GetParam());
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_EQ(kevent_aio_sendfile_path(other.fd(), pair.ours(), file.path(), 0, text.size()), 0);
+    }
+  }
+  EXPECT_EQ(OpenDescriptors(), before);
+  char buffer;
+  int count = 0;
+  while (count < 65'536) {
+    if (Receive(pair_.ours(), &buffer, 1) == 0) {
+      ++count;
+    } else {
+      ASSERT_EQ(errno, EAGAIN);
+      std::this_thread::yield();
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(BySockets, Files, testing::Values(0, O_NONBLOCK));
+
+}  // namespace
+}  // namespace kevent_test
