@@ -120,6 +120,7 @@ int TakeFile(const kevent_transfer& transfer, Queue& queue, Operation* operation
     return error;
   }
   operation->reader = reader + 1;
+  Operations::At(reader).transfer.offset = -1;  // nothing was read
   return 0;
 }
 

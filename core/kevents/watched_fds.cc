@@ -6,34 +6,46 @@
 
 namespace kevent::core {
 
-constinit std::atomic<std::atomic<uint32_t>*>
+constinit std::atomic<WatchedFds::Entry*>
     WatchedFds::pages_[Registry::kMaxDescriptor / kPageEntries] = {};
 
 int WatchedFds::Add(int fd, uint32_t queue) {
-  std::atomic<std::atomic<uint32_t>*>& page = pages_[fd / kPageEntries];
+  std::atomic<Entry*>& page = pages_[fd / kPageEntries];
   if (page.load(std::memory_order_acquire) == nullptr) {
-    constexpr size_t kBytes = kPageEntries * sizeof(std::atomic<uint32_t>);
-    std::atomic<uint32_t>* fresh;
+    constexpr size_t kBytes = kPageEntries * sizeof(Entry);
+    Entry* fresh;
     const int error = sys::MapPages(kBytes, sys::OnFork::kWipe, &fresh);
     if (error < 0) return -error;
-    std::atomic<uint32_t>* none = nullptr;
+    Entry* none = nullptr;
     if (!page.compare_exchange_strong(none, fresh)) {
       sys::UnmapPages(fresh, kBytes);
     }
   }
-  std::atomic<uint32_t>& entry = *Entry(fd);
-  uint32_t seen = 0;
-  if (entry.compare_exchange_strong(seen, queue + 1) || seen == queue + 1) return 0;
-  entry.store(kSeveral, std::memory_order_release);
+  Entry& entry = *EntryOf(fd);
+  uint64_t seen = entry.load(std::memory_order_relaxed);
+  uint32_t watcher;
+  do {
+    watcher = WatcherIn(seen);
+    if (watcher == queue + 1) return 0;
+  } while (!entry.compare_exchange_weak(seen, With(seen, watcher == 0 ? queue + 1 : kSeveral)));
   return 0;
 }
 
 void WatchedFds::Remove(int fd, uint32_t queue) {
+  Entry* const entry = EntryOf(fd);
+  if (entry == nullptr) return;
+  uint64_t seen = entry->load(std::memory_order_relaxed);
   // With kSeveral it is not known if others still watch it.
-  uint32_t one = queue + 1;
-  if (std::atomic<uint32_t>* entry = Entry(fd); entry != nullptr) {
-    entry->compare_exchange_strong(one, 0);
+  while (WatcherIn(seen) == queue + 1 && !entry->compare_exchange_weak(seen, With(seen, 0))) {
   }
+}
+
+uint32_t WatchedFds::Close(int fd) {
+  Entry& entry = *EntryOf(fd);
+  uint64_t seen = entry.load(std::memory_order_relaxed);
+  while (!entry.compare_exchange_weak(seen, With(seen, 0) + kClosing)) {
+  }
+  return WatcherIn(seen);
 }
 
 void WatchedFds::Unwatch(unsigned first, unsigned last) {

@@ -45,22 +45,6 @@ struct Operation {
   std::atomic<uint32_t> missing;
   std::atomic<uint32_t> failed;
 
-  // ---- Of a transfer on a socket, under its queue's lock (core/sources/transfer_source.cc) ----
-
-  int flags;             // of recv or send
-  int source;            // the file to send, or -1
-  uint64_t source_file;  // tells the file from others
-  bool source_is_ours;   // the file is the engine's, and is closed at the end
-  // kWithAll: ends with its last byte; kWithSome: with the first that come, as a message does.
-  enum class Ends : uint8_t { kNotKnown, kWithAll, kWithSome };
-  Ends ends;
-  bool needs_reading;  // its file's next page is not in the page cache
-  bool reads_ahead;    // its file is being read into the page cache, by `reader`
-  uint32_t reader;     // number plus one; 0: none
-  uint32_t socket;     // the record in whose line it is, plus one; 0: in none
-  uint32_t last;       // of the first in its line: the last there, plus one
-  int64_t cached_end;  // the bytes of the file before this place are in the page cache
-
   // ---- Of asynchronous I/O, under its lock (core/aio/engine.h) ----
 
   enum class State : uint8_t { kWaiting, kHanded, kTakenBack, kStarted };
@@ -91,6 +75,22 @@ struct Operation {
   uint32_t place_before;  // subtrees in the tree of operations on places (core/aio/interval_tree.h)
   uint32_t place_after;
   uint64_t places_end;
+
+  // ---- Of a transfer on a socket, under its queue's lock (core/sources/transfer_source.cc) ----
+
+  int flags;             // of recv or send
+  int source;            // the file to send, or -1
+  uint64_t source_file;  // tells the file from others
+  bool source_is_ours;   // the file is the engine's, and is closed at the end
+  // kWithAll: ends with its last byte; kWithSome: with the first that come, as a message does.
+  enum class Ends : uint8_t { kNotKnown, kWithAll, kWithSome };
+  Ends ends;
+  bool needs_reading;  // its file's next page is not in the page cache
+  bool reads_ahead;    // its file is being read into the page cache, by `reader`
+  uint32_t reader;     // number plus one; 0: none
+  uint32_t socket;     // the record in whose line it is, plus one; 0: in none
+  uint32_t last;       // of the first in its line: the last there, plus one
+  int64_t cached_end;  // the bytes of the file before this place are in the page cache
 };
 
 class Operations {

@@ -37,7 +37,7 @@ void WatchedFds::UnwatchOf(int fd) {
   const SignalsBlocked blocked;  // a handler that leaves by siglongjmp would leave its pin behind
   // A child of vfork closes in its own table of descriptors, with its parent's memory.
   if (!Process::Owns()) return;
-  const uint32_t watching = Entry(fd)->exchange(0, std::memory_order_seq_cst);
+  const uint32_t watching = Close(fd);
   if (watching == 0) return;
   if (watching != kSeveral) return TakeOut(Queues::At(watching - 1), fd);
   Queue* queue;

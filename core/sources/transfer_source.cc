@@ -126,6 +126,16 @@ int64_t PlaceOf(const Operation& operation) {
   return operation.transfer.offset + static_cast<int64_t>(operation.moved);
 }
 
+// The place that was last read ahead; none before a wait, in which its pages may have gone.
+int64_t PlaceReadAhead(const Operation& operation) {
+  return Operations::At(operation.reader - 1).transfer.offset;
+}
+
+void ForgetCached(Operation& operation) {
+  operation.cached_end = 0;
+  Operations::At(operation.reader - 1).transfer.offset = -1;
+}
+
 // Finds out which pages of the file are there: true if the next one is.
 bool IsCached(CachedParts& parts, Operation& operation) {
   const int64_t place = PlaceOf(operation);
@@ -136,12 +146,14 @@ bool IsCached(CachedParts& parts, Operation& operation) {
   const size_t left = operation.transfer.bytes - operation.moved;
   const size_t part = std::min(left, kAhead);
   const int64_t cached = sys::CachedBytes(operation.source, place, part);
-  // A file that cannot be asked has nothing that could be waited for.
-  operation.cached_end = place + (cached < 0 ? static_cast<int64_t>(part) : cached);
+  // Nothing could be waited for with a file that cannot be asked, or that says of what was just
+  // read that it is not there, as one does that has no pages (direct_io of FUSE).
+  const bool has_no_pages = cached < 0 || (cached == 0 && PlaceReadAhead(operation) == place);
+  operation.cached_end = place + (has_no_pages ? static_cast<int64_t>(part) : cached);
   if (cached == static_cast<int64_t>(part)) {
     parts.Note(operation.source_file, place, operation.cached_end, now);
   }
-  return cached != 0;
+  return place < operation.cached_end;
 }
 
 // Sends bytes of the file by a socket that may have the call wait: by a copy of pages in the cache.
@@ -177,17 +189,20 @@ State SendOnce(CachedParts& parts, Operation& operation, size_t* turn) {
   return by_kernel && moved < bytes ? State::kWaits : State::kReads;
 }
 
+// The kernel may let go of the file's pages while the socket is waited for.
 State SendFile(CachedParts& parts, Operation& operation, size_t* turn) {
   for (;;) {
-    const State state = SendOnce(parts, operation, turn);
-    if (state != State::kReads) return state;
-    if (!IsCached(parts, operation)) return State::kReads;
-    if (*turn == 0) return State::kWaits;
+    State state = SendOnce(parts, operation, turn);
+    if (state == State::kReads && IsCached(parts, operation)) {
+      if (*turn != 0) continue;
+      state = State::kWaits;
+    }
+    if (state == State::kWaits) ForgetCached(operation);
+    return state;
   }
 }
 
 State Advance(CachedParts& parts, Operation& operation, size_t* turn) {
-  if (operation.given_up) return EndWith(operation, -ECANCELED);
   return operation.source >= 0 ? SendFile(parts, operation, turn) : MoveBytes(operation, turn);
 }
 
@@ -261,6 +276,16 @@ uint32_t Interest(const Kevent& record) { return static_cast<uint32_t>(record.cl
 
 void SetInterest(Kevent& record, uint32_t events) { record.clock = static_cast<int>(events); }
 
+// The closings of the number before it was watched are kept in `found_data`.
+void NoteClosings(Kevent& record) {
+  record.found_data[0] = WatchedFds::Closings(static_cast<int>(record.key.id));
+}
+
+// True if the number is still that of the socket that is watched, as far as calls of close tell.
+bool IsSameSocket(const Kevent& record, uint32_t queue) {
+  return WatchedFds::Is(static_cast<int>(record.key.id), queue, record.found_data[0]);
+}
+
 uint32_t ReadinessOf(Direction line) { return line == kIn ? EPOLLIN : EPOLLOUT; }
 
 uint32_t OrMuted(uint32_t events) { return events == 0 ? kMuted : events; }
@@ -282,6 +307,7 @@ int Attach(EventSet& set, uint32_t number, const ukevent&) {
   record.handle = 0;
   SetInterest(record, record.event);
   const int fd = static_cast<int>(record.key.id);
+  NoteClosings(record);
   const int result = set.Watch(number, fd, OrMuted(record.event));
   if (result == 0) set.ListSocket(number);
   return result;
@@ -392,10 +418,9 @@ bool EventSet::RunLine(uint32_t number, bool in) {
   bool any = false;
   while (const uint32_t link = First(record, line)) {
     Operation& operation = Operations::At(link - 1);
-    if (operation.reads_ahead) return true;
+    if (operation.reads_ahead) return any;
     if (turn == 0) {
-      // The kernel is to tell of the socket anew: those who sleep for edges hear of it once.
-      Rewatch(number, OrMuted(Interest(record)));
+      transfers_.any_turn_over_ = true;
       return true;
     }
     any = true;
@@ -414,7 +439,7 @@ bool EventSet::RunLine(uint32_t number, bool in) {
 // Requires blocked signals, and a batch.
 void EventSet::RunTransfers(uint32_t number, bool in, bool out) {
   probing_.fetch_add(1, std::memory_order_seq_cst);
-  const bool is_watched = WatchedFds::Is(At(number).fd, queue_->number());
+  const bool is_watched = IsSameSocket(At(number), queue_->number());
   bool any = is_watched && in && RunLine(number, true);
   if (is_watched && out) any |= RunLine(number, false);
   probing_.fetch_sub(1, std::memory_order_seq_cst);
@@ -429,23 +454,24 @@ void EventSet::DropClosedSockets() {
   for (uint32_t link = transfers_.first_socket_; link != 0;) {
     const uint32_t number = link - 1;
     link = At(number).next_watch;
-    if (!WatchedFds::Is(At(number).fd, queue_->number())) Drop(*this, number);
+    if (!IsSameSocket(At(number), queue_->number())) Drop(*this, number);
   }
 }
 
+// A file that cannot be read, or that no thread can be had for, ends its transfer.
 void EventSet::TakeReader(uint32_t number) {
   const Operation& reader = Operations::At(number);
   const auto reads_for = static_cast<uint32_t>(reader.id);
   Operation& operation = Operations::At(reads_for);
   operation.reads_ahead = false;
-  operation.cached_end = reader.transfer.offset + static_cast<int64_t>(reader.transfer.bytes);
-  if (reader.data[1] == EAGAIN) EndWith(operation, -EAGAIN), operation.given_up = true;
-  if (operation.socket != 0) {
-    RunTransfers(operation.socket - 1, false, true);
-  } else {
-    EndWith(operation, -ECANCELED);
+  const uint32_t socket = operation.socket;
+  const bool is_given_up = operation.given_up || socket == 0;
+  if (is_given_up || reader.data[1] != 0) {
+    if (socket != 0) TakeOut(At(socket - 1), kOut, 0, reads_for + 1);
+    EndWith(operation, is_given_up ? -ECANCELED : -static_cast<int64_t>(reader.data[1]));
     End(*this, reads_for);
   }
+  if (socket != 0) RunTransfers(socket - 1, false, true);
 }
 
 void EventSet::HarvestTransfers() {
@@ -479,7 +505,7 @@ void EventSet::ForgetReaders() {
 // dropped.
 uint32_t EventSet::FindSocket(int socket) {
   const uint32_t link = table_.FirstById(KEVENT_NAIO, static_cast<uint32_t>(socket));
-  if (link == 0 || WatchedFds::Is(socket, queue_->number())) return link;
+  if (link == 0 || IsSameSocket(At(link - 1), queue_->number())) return link;
   const SignalsBlocked blocked;
   const Locked locked(table_lock_);
   Erase(link - 1);
@@ -537,7 +563,13 @@ int EventSet::BeginTransfer(uint32_t number) {
     operation.needs_reading = state == State::kReads;
   }
   const int error = WaitInLine(link, number);
-  if (error != 0) GiveBack(*this, number);
+  if (error == 0) return 0;
+  if (operation.moved != 0) {  // what was done is told of
+    EndWith(operation, -error);
+    End(*this, number);
+    return 0;
+  }
+  GiveBack(*this, number);
   return error;
 }
 

@@ -45,7 +45,7 @@ int64_t Move(const Transfer& transfer) {
   return Call(read ? SYS_read : SYS_write, fd, buffer, bytes);
 }
 
-// Reads pages into the cache, by reading what is not used.
+// Reads pages into the cache, by reading what is not used: an error only if there are none before.
 int64_t ReadAhead(const Transfer& transfer) {
   char unused[16384];
   size_t moved = 0;
@@ -53,8 +53,8 @@ int64_t ReadAhead(const Transfer& transfer) {
     const size_t bytes = std::min(sizeof unused, transfer.bytes - moved);
     const long result = Call(SYS_pread64, transfer.fd, unused, bytes,
                              transfer.offset + static_cast<int64_t>(moved));
-    if (result < 0) return result;
-    if (result == 0) break;
+    if (result < 0 && moved == 0) return result;
+    if (result <= 0) break;
     moved += static_cast<size_t>(result);
   }
   return static_cast<int64_t>(moved);

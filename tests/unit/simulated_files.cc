@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT
 //
-// The part of the simulated seam that completions use.  There are no files here:
-// an operation that was handed on stays there until it is cancelled, or until the
-// simulated io_uring is told to end it.
+// The part of the simulated seam that completions use.  There are no files here but those that
+// transfers send (simulated_sockets.h): an operation on another one, once handed on, stays there
+// until it is cancelled, or until the simulated io_uring is told to end it.
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "core/system/system.h"
+#include "tests/unit/simulated_sockets.h"
 #include "tests/unit/simulated_system.h"
 
 namespace kevent::sys {
 
+using kevent_test::SimulatedContent;
 using kevent_test::SimulatedFile;
 using kevent_test::SimulatedRing;
 using kevent_test::Simulation;
@@ -24,23 +28,29 @@ int EnterFallible(const char* function) {
   return Sim().Fail();
 }
 
+int64_t ReadCached(const SimulatedContent& content, const Transfer& transfer) {
+  const auto place = static_cast<size_t>(transfer.offset);
+  if (place >= content.bytes.size()) return 0;
+  const size_t cached = content.CachedFrom(place, transfer.bytes);
+  const size_t part = std::min(cached, content.bytes.size() - place);
+  std::memcpy(transfer.buffer, content.bytes.data() + place, part);
+  return part == 0 ? -EAGAIN : static_cast<int64_t>(part);
+}
+
 }  // namespace
 
-int64_t Perform(const Transfer&) { return -EIO; }
-int64_t PerformWithoutSignals(const Transfer&) { return -EIO; }
+int64_t Perform(const Transfer& transfer) {
+  const auto file = Sim().File(transfer.fd);
+  if (file == nullptr || file->content == nullptr) return -EIO;
+  file->content->Cache(static_cast<size_t>(transfer.offset), transfer.bytes);
+  return transfer.kind == Transfer::Kind::kReadAhead ? 0 : ReadAtOnce(transfer);
+}
+int64_t PerformWithoutSignals(const Transfer& transfer) { return Perform(transfer); }
 int64_t ReadAtOnce(const Transfer& transfer) {
+  const auto file = Sim().File(transfer.fd);
+  if (file != nullptr && file->content != nullptr) return ReadCached(*file->content, transfer);
   return Sim().files_are_cached ? static_cast<int64_t>(transfer.bytes) : -EAGAIN;
 }
-int SocketType(int) { return -ENOTSOCK; }
-int64_t ReceiveAtOnce(int, void*, size_t, int) { return -ENOTSOCK; }
-int64_t SendAtOnce(int, const void*, size_t, int) { return -ENOTSOCK; }
-int64_t SendFileAtOnce(int, int, int64_t, size_t) { return -ENOTSOCK; }
-int64_t CachedBytes(int, int64_t, size_t bytes) { return static_cast<int64_t>(bytes); }
-uint64_t FileToSend(int, int* error) {
-  *error = 0;
-  return 1;
-}
-int OpenFile(const char*) { return -ENOENT; }
 Nature NatureOf(const Transfer& transfer, int) {
   const bool is_stream = transfer.kind == Transfer::Kind::kWrite && !Sim().files_have_places;
   return {is_stream, !Sim().may_end_by_time};

@@ -145,7 +145,7 @@ uint64_t Simulation::Signature(const SimulatedFile& file) const {
 // What an epoll reports of a member now.
 uint32_t Simulation::MemberEvents(const SimulatedFile& file,
                                   const SimulatedFile::Member& member) const {
-  const uint32_t events = ReadyEvents(file) & (member.events | EPOLLERR | EPOLLHUP);
+  const uint32_t events = ReadyEvents(file) & member.events;
   const bool edge = (member.events & EPOLLET) != 0;
   return edge && member.taken == Signature(file) ? 0 : events;
 }
@@ -384,6 +384,9 @@ bool IsMarked(int fd) {
   return file != nullptr && file->marked;
 }
 
+// Reported whether they are asked for or not, until EPOLLONESHOT has silenced the member.
+constexpr uint32_t kUnasked = EPOLLERR | EPOLLHUP;
+
 int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token) {
   ENTER();
   const auto file = Sim().File(epoll);
@@ -393,7 +396,7 @@ int EpollAdd(int epoll, int fd, uint32_t events, uint64_t token) {
   // Memory is asked for when it is none (fs/eventpoll.c, do_epoll_ctl).
   if (file->members.count({fd, member.get()}) != 0) return -EEXIST;
   if (const int error = Sim().Fail(); error != 0) return error;
-  file->members[{fd, member.get()}] = {events, token, Sim().next_serial_++};
+  file->members[{fd, member.get()}] = {events | kUnasked, token, Sim().next_serial_++};
   return 0;
 }
 
@@ -407,7 +410,7 @@ int EpollModify(int epoll, int fd, uint32_t events, uint64_t token) {
   if (found == file->members.end()) return -ENOENT;
   // One that is linked as ready wakes nobody (fs/eventpoll.c, ep_modify).
   const bool linked = Sim().MemberEvents(*member, found->second) != 0;
-  found->second = {events, token, linked ? found->second.serial : Sim().next_serial_++};
+  found->second = {events | kUnasked, token, linked ? found->second.serial : Sim().next_serial_++};
   return 0;
 }
 

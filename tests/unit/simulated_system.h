@@ -25,6 +25,9 @@
 
 namespace kevent_test {
 
+struct SimulatedContent;  // tests/unit/simulated_sockets.h
+struct SimulatedSocket;
+
 struct SimulatedFile {
   enum class Kind { kEpoll, kAlwaysReady, kTimerfd, kStranger, kSubject, kInotify };
   Kind kind = Kind::kStranger;
@@ -56,6 +59,9 @@ struct SimulatedFile {
   // A signalfd, a pidfd, an inotify: how much there is to be taken.
   uint32_t pending = 0;
   std::vector<char> unread;
+  // A stranger that transfers are tried on, or whose bytes are sent.
+  std::shared_ptr<SimulatedSocket> socket;
+  std::shared_ptr<SimulatedContent> content;
 };
 
 // An io_uring that takes what it is given, and ends it when the test says so.

@@ -57,7 +57,7 @@ Values ValuesIn(const std::string& text, const char* line) {
 
 TEST(Pages, HaveTheValuesOfTheHeader) {
   Values header = ValuesIn(Contents("include/kevent/kevent.h"),
-                           R"(^#define (KEVENT_\w+) (0x[0-9a-f]+|[0-9]+)(?:ULL)?(?: |$))");
+                           R"(^#define (KEVENT_\w+) (0x[0-9a-f]+|[0-9]+)(?:u|ULL)?(?: |$))");
   for (const char* part : {"MAJOR", "MINOR", "PATCH"}) {
     header.erase(std::string("KEVENT_VERSION_") + part);
   }

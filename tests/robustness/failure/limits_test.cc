@@ -393,7 +393,7 @@ TEST(Limits, LockedMemory) {
       ukevent events[2];
       CHILD_CHECK(kevent_get_events(queue, 2, 2, nullptr, events, 0) == 2);
       const size_t taken = ResidentBytes() - before;
-      const size_t most = (how & MCL_ONFAULT) != 0 ? size_t{4} << 20 : size_t{26} << 20;
+      const size_t most = (how & MCL_ONFAULT) != 0 ? size_t{4} << 20 : size_t{29} << 20;
       CHILD_CHECK(taken < most);
     });
   }
