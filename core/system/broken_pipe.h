@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 
 #include "core/system/system.h"
@@ -14,14 +15,17 @@
 
 namespace kevent::sys {
 
-// Calls `transfer`, which may have the thread sent a SIGPIPE, and takes that signal away.
+// Calls `transfer` of so many bytes, which may have the thread sent a SIGPIPE, and takes that
+// signal away.  A call that has moved a part before it met the broken pipe returns that part, and
+// the signal comes all the same: sendfile makes a call of the socket's for each part (fs/splice.c).
 template <typename Transfer>
-int64_t WithoutBrokenPipe(Transfer transfer) {
+int64_t WithoutBrokenPipe(size_t bytes, Transfer transfer) {
   constexpr SignalSet kBrokenPipe = SignalSet{1} << (SIGPIPE - 1);
   const SignalSet before = BlockAllSignals();
   const bool was_pending = (PendingSignals() & kBrokenPipe) != 0;
   const int64_t result = transfer();
-  if (result == -EPIPE && !was_pending) {
+  const bool is_part = result > 0 && static_cast<size_t>(result) < bytes;
+  if ((result == -EPIPE || is_part) && !was_pending) {
     // The thread's own SIGPIPE is taken before one that was sent to the process meanwhile.
     const timespec at_once = {0, 0};
     Call(SYS_rt_sigtimedwait, &kBrokenPipe, nullptr, &at_once, sizeof kBrokenPipe);

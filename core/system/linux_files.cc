@@ -90,7 +90,7 @@ int64_t Perform(const Transfer& transfer) {
 // Signals are blocked, as in a thread of the library's own: job control sends none to a thread that
 // blocks them.
 int64_t PerformWithoutSignals(const Transfer& transfer) {
-  return WithoutBrokenPipe([&] { return Perform(transfer); });
+  return WithoutBrokenPipe(transfer.bytes, [&] { return Perform(transfer); });
 }
 
 int64_t ReadAtOnce(const Transfer& transfer) {

@@ -43,7 +43,7 @@ int64_t SendAtOnce(int socket, const void* buffer, size_t bytes, int flags) {
 }
 
 int64_t SendFileAtOnce(int socket, int file, int64_t offset, size_t bytes) {
-  return WithoutBrokenPipe([=] {
+  return WithoutBrokenPipe(bytes, [=] {
     int64_t result;
     off_t place = offset;
     do {

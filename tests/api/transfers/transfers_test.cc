@@ -3,6 +3,7 @@
 // KEVENT_NAIO: transfers on sockets, by the calls of 2006 and by kevent_transfers.
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -230,6 +231,35 @@ TEST_F(Transfers, ABrokenPipeIsAnErrorAndNoSignal) {
   sigset_t pending;
   sigpending(&pending);
   EXPECT_EQ(sigismember(&pending, SIGPIPE), 0);
+}
+
+// The other side answers the first part of the file with a reset, and the next one meets that: the
+// call has moved a part by then.
+TEST_F(Transfers, APipeThatBreaksOnTheWayIsNoSignal) {
+  const std::string text = Pattern(1 << 20);
+  const TemporaryFile file;
+  file.Write(text);
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(listener, 1), 0);
+  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  for (int round = 0; round < 20; ++round) {
+    const int theirs = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_EQ(connect(theirs, reinterpret_cast<sockaddr*>(&address), size), 0);
+    const int ours = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    ASSERT_GE(ours, 0);
+    close(theirs);
+    ASSERT_EQ(kevent_aio_sendfile(queue_.fd(), ours, file.fd(), 0, text.size()), 0);
+    const ukevent event = Next();
+    EXPECT_NE(event.ret_data[1], 0u);
+    EXPECT_LT(event.ret_data[0], text.size());
+    close(ours);
+  }
+  close(listener);
 }
 
 TEST_F(Transfers, WhatTheCallRefuses) {
