@@ -185,10 +185,7 @@ int GetEventsCall::LookLocked(unsigned min, Then then) {
 
 int GetEventsCall::Look(unsigned min, Then then) {
   const int result = LookLocked(min, then);
-  EventSet* const set = queue_.kevents();
-  if (set != nullptr && set->transfers().any()) {
-    if (const uint32_t first = set->TakeReadsAhead(); first != 0) BeginReadsAhead(first);
-  }
+  queue_.BeginReadsOfTransfers();
   return result;
 }
 

@@ -36,10 +36,19 @@ void Queue::ScheduleKeventTimer(Handle handle) {
 
 // The descriptor must not stay readable if nothing is left to collect.
 void Queue::LookAnew() {
-  Locked locked(lock_);
-  if (!open()) return;
-  unsigned due;
-  Collect(2, 0, nullptr, &due);
+  {
+    Locked locked(lock_);
+    if (!open()) return;
+    unsigned due;
+    Collect(2, 0, nullptr, &due);
+  }
+  BeginReadsOfTransfers();
+}
+
+void Queue::BeginReadsOfTransfers() {
+  EventSet* const set = kevents();
+  if (set == nullptr) return;
+  if (const uint32_t first = set->TakeReadsAhead(); first != 0) BeginReadsAhead(first);
 }
 
 int Queue::OpenKevents(EventSet** opened) {

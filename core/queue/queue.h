@@ -169,6 +169,10 @@ class Queue : public KeventHost {
     change(*memory_->kevents.load(std::memory_order_relaxed));
   }
 
+  // Begins the reads ahead that a harvest has left for afterwards: called after each collection,
+  // without the lock.
+  void BeginReadsOfTransfers() ABSL_LOCKS_EXCLUDED(lock_);
+
   // Wakes a holding leader, as the descriptors that it sleeps on have changed.
   void Recall();
   // Wakes all sleepers, as the descriptors that any of them sleeps on have changed.

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -429,6 +430,12 @@ class OnDisk {
   }
   OnDisk(const OnDisk&) = delete;
   OnDisk& operator=(const OnDisk&) = delete;
+  // Reads the first bytes into the page cache, and no others.
+  void ReadFirst(size_t bytes) const {
+    posix_fadvise(file_, 0, 0, POSIX_FADV_RANDOM);
+    std::string first(bytes, '\0');
+    EXPECT_EQ(pread(file_, first.data(), bytes, 0), static_cast<ssize_t>(bytes));
+  }
   void Drop() const { posix_fadvise(file_, 0, 0, POSIX_FADV_DONTNEED); }
   const char* path() const { return name_.c_str(); }
 
@@ -447,6 +454,39 @@ TEST_P(Files, AreReadAhead) {
   int status = -1;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
+}
+
+// kevent_ctl may harvest, too.  A program that only polls the descriptor calls nothing until the
+// file's next part was read.
+TEST_P(Files, GoOnInACallThatTakesAKeventBack) {
+  const std::string text = Pattern(8 << 20);
+  const OnDisk file(text);
+  file.ReadFirst(size_t{1} << 16);
+  std::string filler(1 << 20, 'f');
+  size_t put = 0;
+  for (ssize_t count; (count = send(pair_.ours(), filler.data(), filler.size(), MSG_DONTWAIT)) > 0;)
+    put += static_cast<size_t>(count);
+  ASSERT_EQ(kevent_aio_sendfile_path(queue_.fd(), pair_.ours(), file.path(), 0, text.size()), 0);
+  ukevent request = {};
+  request.type = KEVENT_UNOTIFY;
+  request.event = KEVENT_MASK_ALL;
+  ASSERT_EQ(kevent_ctl(queue_.fd(), KEVENT_CTL_ADD, 1, &request), 0);
+  ASSERT_EQ(kevent_ctl(queue_.fd(), KEVENT_CTL_READY, 1, &request), 1);
+  std::thread reader([&] {
+    EXPECT_EQ(pair_.Get(put).size(), put);
+    EXPECT_EQ(pair_.Get(text.size()), text);
+  });
+  pollfd writable = {pair_.ours(), POLLOUT, 0};
+  ASSERT_EQ(poll(&writable, 1, -1), 1);
+  ASSERT_EQ(kevent_ctl(queue_.fd(), KEVENT_CTL_REMOVE, 1, &request), 0);
+  ukevent event = {};
+  while (event.type != KEVENT_NAIO) {
+    pollfd readable = {queue_.fd(), POLLIN, 0};
+    ASSERT_EQ(poll(&readable, 1, -1), 1);
+    kevent_get_events(queue_.fd(), 0, 1, nullptr, &event, 0);
+  }
+  EXPECT_EQ(event.ret_data[0], text.size());
+  reader.join();
 }
 
 enum class Ended { kCancelled, kSocketClosed, kOtherSideClosed };
