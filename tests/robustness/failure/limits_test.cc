@@ -170,11 +170,24 @@ TEST(Limits, DescriptorsOfTransfers) {
     while (send(ends[0], text.data(), text.size(), MSG_DONTWAIT) > 0) {
     }
     CHILD_CHECK(kevent_aio_sendfile(queue, ends[0], file, 0, kMore) == -1 && errno == EMFILE);
+    // Of a file of which a part was sent, the event tells.
+    int others[2];
     Limit(RLIMIT_NOFILE, all);
+    CHILD_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, others) == 0);
+    Limit(RLIMIT_NOFILE, 3);
+    CHILD_CHECK(kevent_aio_sendfile(queue, others[0], file, 0, kMore) == 0);
+    Limit(RLIMIT_NOFILE, all);
+    close(others[0]);
+    size_t arrived = 0;
+    for (ssize_t count; (count = read(others[1], text.data(), text.size())) > 0;)
+      arrived += static_cast<size_t>(count);
+    close(others[1]);
     CHILD_CHECK(OpenDescriptors() == with_kevents);
     ukevent event;
     CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
     CHILD_CHECK(event.event == KEVENT_NAIO_SENDFILE && event.ret_data[0] == 1);
+    CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
+    CHILD_CHECK(event.ret_data[0] == arrived && event.ret_data[1] == EMFILE);
     CHILD_CHECK(kevent_cancel_transfers(queue, ends[0], nullptr) == AIO_CANCELED);
     for (int i = 0; i < 2; ++i) {
       CHILD_CHECK(kevent_get_events(queue, 1, 1, nullptr, &event, 0) == 1);
