@@ -308,8 +308,11 @@ int Attach(EventSet& set, uint32_t number, const ukevent&) {
   SetInterest(record, record.event);
   const int fd = static_cast<int>(record.key.id);
   NoteClosings(record);
+  // The socket counts before it is watched: a thread that closes it and finds that it was watched
+  // looks then if there are any (EventSet::UnwatchFd).
+  set.ListSocket(number);
   const int result = set.Watch(number, fd, OrMuted(record.event));
-  if (result == 0) set.ListSocket(number);
+  if (result < 0) set.UnlistSocket(number);
   return result;
 }
 
