@@ -29,7 +29,6 @@ void EventSet::BeginBatch(bool sleeps_after) {
     ForgetFound(At(number));
   }
   HarvestInjected();
-  transfers_.BeginTurns();
   if (transfers_.any_news()) HarvestTransfers();
   completions_.Harvest();
   ++round_;

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 #include "core/operations/operation.h"
 
@@ -70,9 +71,10 @@ class Transfers {
   // A number was closed that may be a socket with transfers.  Async-signal-safe.
   void LoseNumber() { lost_.store(true, std::memory_order_seq_cst); }
   CachedParts& cached() { return cached_; }
-  // Of a batch: a line could go on that has had its turn.  For collectors.
-  void BeginTurns() { any_turn_over_ = false; }
-  bool any_turn_over() const { return any_turn_over_; }
+  // A line was left that could go on at once.  The kernel goes on reporting its socket, but by no
+  // new edge (fs/eventpoll.c: a level-triggered member stays in the list of the ready).
+  void LeaveUnfinished() { unfinished_ = true; }
+  bool TakeUnfinished() { return std::exchange(unfinished_, false); }
   // True if there is something that no descriptor tells of.
   bool any_news() const {
     return resumed_.load(std::memory_order_seq_cst) != 0 || lost_.load(std::memory_order_seq_cst);
@@ -85,7 +87,7 @@ class Transfers {
   uint32_t first_socket_;          // record; linked by next_watch and same_before
   std::atomic<uint32_t> resumed_;  // readers that have ended, the latest first
   std::atomic<bool> lost_;
-  bool any_turn_over_;
+  bool unfinished_;
   CachedParts cached_;
   std::atomic<uint32_t> to_read_;  // readers that are to begin; linked by line_after
 };

@@ -42,8 +42,10 @@ unsigned Collector::Collect(unsigned min, unsigned max, ukevent* events, unsigne
     // nothing more.  It goes with this batch: a caller that gets less than it asked for takes the
     // queue for empty, and if edge-triggered waits for the next edge.
   } while (left && enough_ && claimed_ < max && !out_of_order_);
-  const bool any_turn_over = kevents_ != nullptr && kevents_->transfers().any_turn_over();
-  if (((left && out_of_order_) || any_turn_over) && claimed_ < max) queue_.AnnounceAnew();
+  const bool unfinished = kevents_ != nullptr && kevents_->transfers().TakeUnfinished();
+  // A call without room for events (Queue::LookAnew) leaves transfers to others.
+  const bool leaves_transfers = unfinished && (claimed_ < max || max == 0);
+  if (leaves_transfers || (left && out_of_order_ && claimed_ < max)) queue_.AnnounceAnew();
   if (kevents_ != nullptr) kevents_->EndBatch();
   queue_.TakeBackReleased();
   index_.CheckIfFew();

@@ -78,8 +78,9 @@ void TakeOut(Kevent& record, Direction line, uint32_t before, uint32_t link) {
 
 // ---- One operation ----------------------------------------------------------------
 
-// kReads: the file's pages are to be read first.
-enum class State { kEnded, kWaits, kReads };
+// kReads: the file's pages are to be read first.  kMoved: some bytes were moved, and others are
+// missing.
+enum class State { kEnded, kWaits, kReads, kMoved };
 
 State EndWith(Operation& operation, int64_t error) {
   operation.data[1] = static_cast<uint32_t>(-error);
@@ -104,9 +105,8 @@ bool IsWhole(Operation& operation) {
   return operation.ends == Operation::Ends::kWithAll;
 }
 
-// Transfers up to `turn` bytes between a buffer and the socket.  A stream that takes or gives fewer
-// bytes than it was asked for has no more, as a rule: epoll reports it when it has.
-State MoveBytes(Operation& operation, size_t* turn) {
+// Transfers up to `turn` bytes between a buffer and the socket.
+State MoveOnce(Operation& operation, size_t* turn) {
   const size_t left = operation.transfer.bytes - operation.moved;
   const bool in_parts = (left == 0 || left > *turn) && IsWhole(operation);
   if (in_parts && left == 0) return State::kEnded;
@@ -119,7 +119,17 @@ State MoveBytes(Operation& operation, size_t* turn) {
   *turn -= std::min(*turn, moved);
   // The other side has ended, or an empty message has come.
   const bool is_last = moved == 0 && operation.transfer.kind == Kind::kRead;
-  return moved >= left || is_last || !IsWhole(operation) ? State::kEnded : State::kWaits;
+  return moved >= left || is_last || !IsWhole(operation) ? State::kEnded : State::kMoved;
+}
+
+// A stream that takes fewer bytes than it was asked for is full.  One that gives fewer may have
+// more: a receipt ends where descriptors or another sender's bytes begin (unix(7)).
+State MoveBytes(Operation& operation, size_t* turn) {
+  for (;;) {
+    const State state = MoveOnce(operation, turn);
+    if (state != State::kMoved) return state;
+    if (*turn == 0 || operation.transfer.kind != Kind::kRead) return State::kWaits;
+  }
 }
 
 int64_t PlaceOf(const Operation& operation) {
@@ -423,7 +433,7 @@ bool EventSet::RunLine(uint32_t number, bool in) {
     Operation& operation = Operations::At(link - 1);
     if (operation.reads_ahead) return any;
     if (turn == 0) {
-      transfers_.any_turn_over_ = true;
+      transfers_.LeaveUnfinished();
       return true;
     }
     any = true;

@@ -6,11 +6,13 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstring>
 #include <deque>
 #include <memory>
 #include <string>
@@ -164,6 +166,79 @@ TEST_F(Transfers, MoreThanASocketTakes) {
   int status = -1;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
+}
+
+// More than a turn's bytes wait, and nothing more comes: no edge of the socket's tells of the rest.
+class Edges : public Transfers {
+ protected:
+  Edges() {
+    const int room = 64 << 20;
+    setsockopt(pair_.theirs(), SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+  }
+  // False where the socket takes no more than usual (CAP_NET_ADMIN).
+  bool PutAll() const {
+    return send(pair_.theirs(), text_.data(), text_.size(), MSG_DONTWAIT) ==
+           static_cast<ssize_t>(text_.size());
+  }
+  const std::string text_ = Pattern(16 << 20);
+  std::string buffer_ = std::string(text_.size(), '\0');
+};
+
+TEST_F(Edges, OfTheQueueInALoop) {
+  const int loop = epoll_create1(EPOLL_CLOEXEC);
+  epoll_event event = {EPOLLIN | EPOLLET, {}};
+  ASSERT_EQ(epoll_ctl(loop, EPOLL_CTL_ADD, queue_.fd(), &event), 0);
+  ASSERT_EQ(Receive(pair_.ours(), buffer_.data(), buffer_.size()), 0);
+  if (!PutAll()) GTEST_SKIP() << "the socket has no room";
+  ukevent ended;
+  do {
+    ASSERT_EQ(epoll_wait(loop, &event, 1, -1), 1);
+  } while (kevent_get_events(queue_.fd(), 0, 1, nullptr, &ended, 0) == 0);
+  EXPECT_EQ(buffer_, text_);
+  close(loop);
+}
+
+TEST_F(Edges, ForAThreadThatWantsTwo) {
+  ukevent request = {};
+  request.type = KEVENT_UNOTIFY;
+  request.event = KEVENT_MASK_ALL;
+  ASSERT_EQ(kevent_ctl(queue_.fd(), KEVENT_CTL_ADD, 1, &request), 0);
+  ASSERT_EQ(Receive(pair_.ours(), buffer_.data(), buffer_.size()), 0);
+  ASSERT_EQ(kevent_ctl(queue_.fd(), KEVENT_CTL_READY, 1, &request), 1);
+  if (!PutAll()) GTEST_SKIP() << "the socket has no room";
+  ukevent events[2];
+  ASSERT_EQ(kevent_get_events(queue_.fd(), 2, 2, nullptr, events, 0), 2);
+  EXPECT_EQ(buffer_, text_);
+}
+
+// Each message with a descriptor is a receipt of its own (unix(7)).
+TEST_F(Edges, OfMessagesWithDescriptors) {
+  constexpr size_t kMessages = 40;
+  ukevent request = {};
+  request.type = KEVENT_UNOTIFY;
+  request.event = KEVENT_MASK_ALL;
+  ASSERT_EQ(kevent_ctl(queue_.fd(), KEVENT_CTL_ADD, 1, &request), 0);
+  ASSERT_EQ(Receive(pair_.ours(), buffer_.data(), kMessages), 0);
+  ASSERT_EQ(kevent_ctl(queue_.fd(), KEVENT_CTL_READY, 1, &request), 1);
+  for (size_t i = 0; i < kMessages; ++i) {
+    char byte = 'm';
+    iovec part = {&byte, 1};
+    alignas(cmsghdr) char room[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message = {};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = room;
+    message.msg_controllen = sizeof room;
+    cmsghdr* const control = CMSG_FIRSTHDR(&message);
+    control->cmsg_level = SOL_SOCKET;
+    control->cmsg_type = SCM_RIGHTS;
+    control->cmsg_len = CMSG_LEN(sizeof(int));
+    const int passed = pair_.theirs();
+    std::memcpy(CMSG_DATA(control), &passed, sizeof passed);
+    ASSERT_EQ(sendmsg(pair_.theirs(), &message, 0), 1);
+  }
+  ukevent events[2];
+  ASSERT_EQ(kevent_get_events(queue_.fd(), 2, 2, nullptr, events, 0), 2);
 }
 
 TEST_F(Transfers, BothDirectionsAndAKeventOfTheProgram) {
