@@ -71,7 +71,7 @@ int EventSet::AddMember(uint32_t epoll_index, int fd, uint32_t epoll_events, uin
     const bool marked =
         (WatchedFds::Is(fd, queue_->number()) && !Closing::Any(fd)) || tries == kTries;
     const int result = marked ? sys::EpollAdd(EpollAt(epoll_index), fd, epoll_events, token) : 0;
-    probing_.fetch_sub(1, std::memory_order_seq_cst);
+    probing_.fetch_add(1, std::memory_order_seq_cst);
     if (marked) return result;
   }
 }
@@ -112,13 +112,15 @@ bool EventSet::StillWatches(uint32_t number) {
     result = sys::EpollAdd(EpollAt(record.epoll_index), record.fd, EPOLLET | EPOLLONESHOT, 0);
     if (result == 0) sys::EpollDelete(EpollAt(record.epoll_index), record.fd);
   }
-  probing_.fetch_sub(1, std::memory_order_seq_cst);
+  probing_.fetch_add(1, std::memory_order_seq_cst);
   return result == -EEXIST;
 }
 
 void EventSet::UnwatchFd(int fd) {
   if (transfers_.any()) transfers_.LoseNumber();
-  while (probing_.load(std::memory_order_seq_cst) != 0) sys::Pause();
+  // A probe that begins from here on finds the number not watched.
+  const uint32_t seen = probing_.load(std::memory_order_seq_cst);
+  while (seen % 2 != 0 && probing_.load(std::memory_order_seq_cst) == seen) sys::Pause();
   sys::EpollDelete(queue_->epoll(), fd);
   for (const std::atomic<int>& overflow : overflow_epolls_) {
     const int epoll = overflow.load(std::memory_order_acquire) - 1;

@@ -182,7 +182,8 @@ class EventSet {
   // undoes it.
   int Nest(uint32_t number);
   // The program is about to close this number, and WatchedFds no longer has it.  Async-signal-safe:
-  // waits for no more than two system calls of another thread.
+  // waits for what another thread does just then, two system calls or one socket's turn of
+  // transfers, and for nothing that it begins afterwards.
   void UnwatchFd(int fd);
   // The epoll events of a record that is watched for `events`: none while it is paused, and one
   // report if it pauses then.
@@ -337,8 +338,9 @@ class EventSet {
   uint32_t overflows_to_harvest_;
   uint32_t exhausted_;
   uint32_t begun_;
-  uint32_t serials_;               // counts internal kevents
-  std::atomic<uint32_t> probing_;  // number of threads that find out if a number is still watched
+  uint32_t serials_;  // counts internal kevents
+  // Odd while a thread, under the queue's lock, relies on a number that it has found watched.
+  std::atomic<uint32_t> probing_;
 
   // Number plus one; under the table's lock, linked by injected_after.
   std::atomic<uint32_t> injected_;

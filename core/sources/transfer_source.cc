@@ -455,7 +455,7 @@ void EventSet::RunTransfers(uint32_t number, bool in, bool out) {
   const bool is_watched = IsSameSocket(At(number), queue_->number());
   bool any = is_watched && in && RunLine(number, true);
   if (is_watched && out) any |= RunLine(number, false);
-  probing_.fetch_sub(1, std::memory_order_seq_cst);
+  probing_.fetch_add(1, std::memory_order_seq_cst);
   if (is_watched) {
     Settle(*this, number, any);
   } else {
