@@ -29,6 +29,7 @@ void EventSet::BeginBatch(bool sleeps_after) {
     ForgetFound(At(number));
   }
   HarvestInjected();
+  transfers_.BeginBatch();
   if (transfers_.any_news()) HarvestTransfers();
   completions_.Harvest();
   ++round_;
@@ -92,8 +93,10 @@ bool EventSet::HarvestEpoll(uint32_t epoll_index, unsigned wanted) {
   UnknownMembers unknown = {};
   const uint32_t turn = turns_[epoll_index];
   while (const unsigned missing = Missing(wanted)) {
-    const unsigned room = std::min(missing + others, kBatch);
+    const unsigned most = transfers_.any() ? Transfers::kTogether : kBatch;
+    const unsigned room = std::min(missing + others, most);
     const int count = TakeReady(epoll_index, found, room);
+    transfers_.ShareAmong(static_cast<size_t>(std::max(count, 1)));
     if (count < static_cast<int>(room)) exhausted_ |= 1u << epoll_index;
     for (int i = 0; i < count; ++i) {
       if (WaitsForNextTurn(epoll_index, turn, found[i].data.u64, &unknown)) continue;
@@ -105,6 +108,10 @@ bool EventSet::HarvestEpoll(uint32_t epoll_index, unsigned wanted) {
     if (IsExhausted(epoll_index) || turned) return true;
     // A search for level-triggered kevents does not take any number of edges.
     if (ready_.size() >= wanted) return false;
+    if (transfers_.is_full()) {
+      transfers_.LeaveUnfinished();
+      return false;
+    }
   }
   return false;
 }

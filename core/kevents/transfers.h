@@ -3,11 +3,14 @@
 #ifndef KEVENT_CORE_KEVENTS_TRANSFERS_H_
 #define KEVENT_CORE_KEVENTS_TRANSFERS_H_
 
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
 #include "core/operations/operation.h"
+#include "core/system/system.h"
 
 namespace kevent::core {
 
@@ -71,6 +74,20 @@ class Transfers {
   // A number was closed that may be a socket with transfers.  Async-signal-safe.
   void LoseNumber() { lost_.store(true, std::memory_order_seq_cst); }
   CachedParts& cached() { return cached_; }
+  // The sockets that one look at an epoll finds ready share what a batch may move, so that neither
+  // its timers nor the threads that want the queue's lock wait for all that there is.
+  static constexpr unsigned kTogether = 64;
+  void BeginBatch() {
+    moved_ = 0;
+    ShareAmong(1);
+  }
+  void ShareAmong(size_t sockets) {
+    turn_ = std::clamp(kBatch / sockets, kBatch / kTogether, kMostTurn);
+  }
+  // The bytes that a socket may move in one direction before others have their turn.
+  size_t turn() const { return is_full() ? kBatch / kTogether : turn_; }
+  void CountMoved(size_t bytes) { moved_ += bytes; }
+  bool is_full() const { return moved_ >= kBatch; }
   // A line was left that could go on at once.  The kernel goes on reporting its socket, but by no
   // new edge (fs/eventpoll.c: a level-triggered member stays in the list of the ready).
   void LeaveUnfinished() { unfinished_ = true; }
@@ -82,12 +99,16 @@ class Transfers {
 
  private:
   friend class EventSet;
+  static constexpr size_t kBatch = size_t{4} << 20;
+  static constexpr size_t kMostTurn = sys::Transfer::kMostAtOnce;
 
   std::atomic<uint32_t> sockets_;  // number of the records
   uint32_t first_socket_;          // record; linked by next_watch and same_before
   std::atomic<uint32_t> resumed_;  // readers that have ended, the latest first
   std::atomic<bool> lost_;
   bool unfinished_;
+  size_t turn_;
+  size_t moved_;  // bytes, in this batch
   CachedParts cached_;
   std::atomic<uint32_t> to_read_;  // readers that are to begin; linked by line_after
 };

@@ -27,8 +27,10 @@ namespace {
 
 using Kind = sys::Transfer::Kind;
 
-// The bytes that one socket may move in one direction before others have their turn.
+// The bytes that a call may move before it leaves the rest to the collectors.
 constexpr size_t kTurn = sys::Transfer::kMostAtOnce;
+// An operation counts as so many bytes more, lest a line of small ones take long.
+constexpr size_t kCall = 1024;
 // The bytes of a file that are read ahead at a time.
 constexpr size_t kAhead = sys::Transfer::kMostAtOnce;
 
@@ -427,7 +429,7 @@ void EventSet::ReadAhead(uint32_t number) {
 bool EventSet::RunLine(uint32_t number, bool in) {
   Kevent& record = At(number);
   const Direction line = in ? kIn : kOut;
-  size_t turn = kTurn;
+  size_t turn = transfers_.turn();
   bool any = false;
   while (const uint32_t link = First(record, line)) {
     Operation& operation = Operations::At(link - 1);
@@ -437,7 +439,10 @@ bool EventSet::RunLine(uint32_t number, bool in) {
       return true;
     }
     any = true;
+    const size_t before = turn;
     const State state = Advance(transfers_.cached(), operation, &turn);
+    turn -= std::min(turn, kCall);
+    transfers_.CountMoved(before - turn);
     if (state == State::kReads) ReadAhead(link - 1);
     if (state == State::kWaits && turn == 0) continue;
     if (state != State::kEnded) return true;
