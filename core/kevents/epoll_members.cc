@@ -117,7 +117,7 @@ bool EventSet::StillWatches(uint32_t number) {
 }
 
 void EventSet::UnwatchFd(int fd) {
-  if (transfers_.any()) transfers_.LoseNumber();
+  if (transfers_.any()) transfers_.LoseNumber(fd);
   // A probe that begins from here on finds the number not watched.
   const uint32_t seen = probing_.load(std::memory_order_seq_cst);
   while (seen % 2 != 0 && probing_.load(std::memory_order_seq_cst) == seen) sys::Pause();

@@ -52,7 +52,7 @@ void EventSet::Clear() {
   message_first_ = 0;
   transfers_.sockets_.store(0, std::memory_order_relaxed);
   transfers_.first_socket_ = 0;
-  transfers_.lost_.store(false, std::memory_order_relaxed);
+  transfers_.TakeLost([](int) {});
   open_.store(false, std::memory_order_seq_cst);
 }
 

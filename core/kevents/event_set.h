@@ -268,6 +268,7 @@ class EventSet {
   void TakeInjected();
   void HarvestTransfers();
   void TakeReader(uint32_t reader);
+  void DropIfClosed(uint32_t number);
   void DropClosedSockets();
   void ForgetReaders();
   uint32_t FindSocket(int socket);

@@ -72,7 +72,25 @@ class Transfers {
     Operations::Free(operation);
   }
   // A number was closed that may be a socket with transfers.  Async-signal-safe.
-  void LoseNumber() { lost_.store(true, std::memory_order_seq_cst); }
+  void LoseNumber(int fd) {
+    bool noted = false;
+    for (std::atomic<int>& place : lost_numbers_) {
+      int none = 0;
+      noted = noted || place.compare_exchange_strong(none, fd + 1, std::memory_order_seq_cst);
+    }
+    if (!noted) lost_more_.store(true, std::memory_order_seq_cst);
+    lost_.store(true, std::memory_order_seq_cst);
+  }
+  // Calls visit(number) for the numbers that were closed since; true if there were more than that.
+  template <typename Visit>
+  bool TakeLost(Visit visit) {
+    if (!lost_.exchange(false, std::memory_order_seq_cst)) return false;
+    for (std::atomic<int>& place : lost_numbers_) {
+      const int link = place.exchange(0, std::memory_order_seq_cst);
+      if (link != 0) visit(link - 1);
+    }
+    return lost_more_.exchange(false, std::memory_order_seq_cst);
+  }
   CachedParts& cached() { return cached_; }
   // The sockets that one look at an epoll finds ready share what a batch may move, so that neither
   // its timers nor the threads that want the queue's lock wait for all that there is.
@@ -105,7 +123,10 @@ class Transfers {
   std::atomic<uint32_t> sockets_;  // number of the records
   uint32_t first_socket_;          // record; linked by next_watch and same_before
   std::atomic<uint32_t> resumed_;  // readers that have ended, the latest first
+  static constexpr unsigned kLostNumbers = 16;
   std::atomic<bool> lost_;
+  std::atomic<bool> lost_more_;                  // than there are places for
+  std::atomic<int> lost_numbers_[kLostNumbers];  // plus one
   bool unfinished_;
   size_t turn_;
   size_t moved_;  // bytes, in this batch

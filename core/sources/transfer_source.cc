@@ -468,11 +468,20 @@ void EventSet::RunTransfers(uint32_t number, bool in, bool out) {
   }
 }
 
+void EventSet::DropIfClosed(uint32_t number) {
+  if (!IsSameSocket(At(number), queue_->number())) Drop(*this, number);
+}
+
 void EventSet::DropClosedSockets() {
+  const bool any_more = transfers_.TakeLost([this](int fd) {
+    const uint32_t link = table_.FirstById(KEVENT_NAIO, static_cast<uint32_t>(fd));
+    if (link != 0) DropIfClosed(link - 1);
+  });
+  if (!any_more) return;
   for (uint32_t link = transfers_.first_socket_; link != 0;) {
     const uint32_t number = link - 1;
     link = At(number).next_watch;
-    if (!IsSameSocket(At(number), queue_->number())) Drop(*this, number);
+    DropIfClosed(number);
   }
 }
 
@@ -494,7 +503,7 @@ void EventSet::TakeReader(uint32_t number) {
 
 void EventSet::HarvestTransfers() {
   const SignalsBlocked blocked;
-  if (transfers_.lost_.exchange(false, std::memory_order_seq_cst)) DropClosedSockets();
+  DropClosedSockets();
   uint32_t link = transfers_.resumed_.exchange(0, std::memory_order_seq_cst);
   while (link != 0) {
     const uint32_t number = link - 1;

@@ -385,6 +385,34 @@ TEST_F(Transfers, TheNumberBecomesAnothers) {
   EXPECT_EQ(buffers[1], 'o');
 }
 
+// A kevent on the other file marks the number anew, in another epoll than the transfer's.
+TEST_F(Transfers, TheNumberBecomesAnothersAndIsWatchedAgain) {
+  const Pair other;
+  ukevent request = {};
+  request.type = KEVENT_SOCKET;
+  request.event = KEVENT_SOCKET_RECV;
+  request.req_flags = KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_ET;
+  request.id.raw[0] = static_cast<uint32_t>(pair_.ours());
+  for (const bool begins_before_the_batch : {false, true}) {
+    char buffers[2];
+    ASSERT_EQ(kevent_ctl(queue_.fd(), KEVENT_CTL_ADD, 1, &request), 0);
+    ASSERT_EQ(Receive(pair_.ours(), &buffers[0], 1), 0);
+    ASSERT_EQ(dup2(other.ours(), pair_.ours()), pair_.ours());
+    ASSERT_EQ(kevent_ctl(queue_.fd(), KEVENT_CTL_ADD, 1, &request), 0);
+    if (!begins_before_the_batch) ExpectEnd(&buffers[0], 0, ECANCELED);
+    ASSERT_EQ(Receive(pair_.ours(), &buffers[1], 1), 0);
+    if (begins_before_the_batch) ExpectEnd(&buffers[0], 0, ECANCELED);
+    other.Put("o");
+    ukevent event = {};
+    while (event.type != KEVENT_NAIO) {
+      ASSERT_EQ(kevent_get_events(queue_.fd(), 1, 1, nullptr, &event, 0), 1);
+    }
+    EXPECT_EQ(event.ptr, &buffers[1]);
+    EXPECT_EQ(event.ret_data[0], 1u);
+    ASSERT_EQ(kevent_ctl(queue_.fd(), KEVENT_CTL_REMOVE, 1, &request), 0);
+  }
+}
+
 TEST_F(Transfers, ClosedWhileAThreadSleeps) {
   char buffer;
   ASSERT_EQ(Receive(pair_.ours(), &buffer, 1), 0);
