@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 
 #include "core/descriptors/internal_descriptors.h"
 #include "core/kevents/event_set.h"
@@ -20,8 +21,8 @@ namespace {
 
 constexpr unsigned kFlagsOfReceive =
     KEVENT_NAIO_SOME | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITALL | MSG_TRUNC;
-constexpr unsigned kFlagsOfSend = KEVENT_NAIO_SOME | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITALL |
-                                  MSG_MORE | MSG_DONTROUTE | MSG_CONFIRM | MSG_EOR;
+constexpr unsigned kFlagsOfSend =
+    MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITALL | MSG_MORE | MSG_DONTROUTE | MSG_CONFIRM | MSG_EOR;
 // Of the library's own, or nothing that its way to transfer would not do anyway.
 constexpr unsigned kNotForKernel = KEVENT_NAIO_SOME | MSG_WAITALL;
 
@@ -169,6 +170,8 @@ void WakeForNews(Queue& queue) {
 }  // namespace
 
 int BeginTransfers(int queue_fd, unsigned count, kevent_transfer* transfers) {
+  if (count > INT_MAX) return -EINVAL;
+  if (count != 0 && transfers == nullptr) return -EFAULT;
   Queue* queue;
   if (const int error = Queues::Pin(queue_fd, &queue); error != 0) return -error;
   EventSet* set = queue->kevents();

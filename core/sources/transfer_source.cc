@@ -579,7 +579,8 @@ int EventSet::BeginTransfer(uint32_t number) {
   const bool is_first = link == 0 || First(At(link - 1), line) == 0;
   const bool is_watched = link != 0 && (Interest(At(link - 1)) & ReadinessOf(line)) != 0;
   operation.needs_reading = false;
-  if (is_first && !is_watched) {
+  const bool is_empty = operation.transfer.bytes == 0;  // and may have nothing to wait for
+  if (is_first && (!is_watched || is_empty)) {
     size_t turn = kTurn;
     const State state = Advance(transfers_.cached(), operation, &turn);
     if (state == State::kEnded && operation.moved == 0 && NamesNoSocket(operation)) {

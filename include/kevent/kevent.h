@@ -491,7 +491,7 @@ struct kevent_transfer {
  * close of the socket, or dup2 onto it, ends its transfers with ECANCELED; close of the queue ends
  * them without an event; a child of fork has none.
  *
- * EBADF, EINVAL  kev_fd as kevent_get_events
+ * EBADF, EINVAL  kev_fd as kevent_get_events; EINVAL, EFAULT  num, transfers
  * In transfers[i].error:
  * EAGAIN  65 536 operations are in flight (a file's transfer counts as two), or memory is lacking
  * EBADF, ENOTSOCK, EINVAL  the socket, the file, the operation, a flag or the offset

@@ -164,7 +164,6 @@ class TransferLife {
       transfer->buffer.assign(transfer->size, '\0');
     } else if (kind < 6) {
       transfer->operation = KEVENT_NAIO_SEND;
-      transfer->ends_with_some = Pick(8) == 0;
       transfer->buffer = Bytes(transfer->size);
     } else {
       ChooseFile(*transfer, kind == 7);

@@ -284,6 +284,15 @@ TEST_F(Transfers, NoBytesOfAStreamEndAtOnceButInTurn) {
   char buffer[2];
   ASSERT_EQ(Receive(pair_.ours(), buffer, 0), 0);
   ExpectEnd(buffer, 0);
+  pair_.Put("a");
+  ASSERT_EQ(Receive(pair_.ours(), buffer, 1), 0);
+  ASSERT_EQ(Receive(pair_.ours(), buffer, 1), 0);
+  pair_.Put("b");
+  ExpectEnd(buffer, 1);
+  ExpectEnd(buffer, 1);
+  // The socket is watched still.
+  ASSERT_EQ(Receive(pair_.ours(), buffer, 0), 0);
+  ExpectEnd(buffer, 0);
   ASSERT_EQ(Receive(pair_.ours(), buffer, 2), 0);
   ASSERT_EQ(Receive(pair_.ours(), buffer + 1, 0), 0);
   ExpectNone();
@@ -348,6 +357,9 @@ TEST_F(Transfers, WhatTheCallRefuses) {
   refuses(ENOTSOCK, Receive(file.fd(), buffer, 2));
   refuses(EBADF, Receive(-1, buffer, 2));
   refuses(EINVAL, Receive(pair_.ours(), buffer, 2, MSG_PEEK));
+  refuses(EINVAL, Send(pair_.ours(), "text", KEVENT_NAIO_SOME));
+  refuses(EFAULT, kevent_transfers(queue_.fd(), 1, nullptr));
+  EXPECT_EQ(kevent_transfers(queue_.fd(), 0, nullptr), 0);
   refuses(EBADF, kevent_aio_recv(-1, pair_.ours(), buffer, 2, 0));
   refuses(EINVAL, kevent_aio_recv(file.fd(), pair_.ours(), buffer, 2, 0));
   const auto refuses_file = [&](int error, long result) {
