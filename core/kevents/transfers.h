@@ -4,6 +4,7 @@
 #define KEVENT_CORE_KEVENTS_TRANSFERS_H_
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -92,6 +93,9 @@ class Transfers {
     return lost_more_.exchange(false, std::memory_order_seq_cst);
   }
   CachedParts& cached() { return cached_; }
+  // Room for a part of a file, under the queue's lock: a collector's stack may be small.
+  using Copy = std::array<char, 16384>;
+  Copy& copy() { return copy_; }
   // The sockets that one look at an epoll finds ready share what a batch may move, so that neither
   // its timers nor the threads that want the queue's lock wait for all that there is.
   static constexpr unsigned kTogether = 64;
@@ -131,6 +135,7 @@ class Transfers {
   size_t turn_;
   size_t moved_;  // bytes, in this batch
   CachedParts cached_;
+  Copy copy_;
   std::atomic<uint32_t> to_read_;  // readers that are to begin; linked by line_after
 };
 

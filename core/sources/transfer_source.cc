@@ -138,9 +138,12 @@ int64_t PlaceOf(const Operation& operation) {
   return operation.transfer.offset + static_cast<int64_t>(operation.moved);
 }
 
-// The place that was last read ahead; none before a wait, in which its pages may have gone.
-int64_t PlaceReadAhead(const Operation& operation) {
-  return Operations::At(operation.reader - 1).transfer.offset;
+// True if the file was read ahead there since the transfer has last waited: meanwhile its pages may
+// leave the cache.
+bool WasReadAhead(const Operation& operation, int64_t place) {
+  const sys::Transfer& read = Operations::At(operation.reader - 1).transfer;
+  return read.offset >= 0 && read.offset <= place &&
+         place < read.offset + static_cast<int64_t>(read.bytes);
 }
 
 void ForgetCached(Operation& operation) {
@@ -160,7 +163,7 @@ bool IsCached(CachedParts& parts, Operation& operation) {
   const int64_t cached = sys::CachedBytes(operation.source, place, part);
   // Nothing could be waited for with a file that cannot be asked, or that says of what was just
   // read that it is not there, as one does that has no pages (direct_io of FUSE).
-  const bool has_no_pages = cached < 0 || (cached == 0 && PlaceReadAhead(operation) == place);
+  const bool has_no_pages = cached < 0 || (cached == 0 && WasReadAhead(operation, place));
   operation.cached_end = place + (has_no_pages ? static_cast<int64_t>(part) : cached);
   if (cached == static_cast<int64_t>(part)) {
     parts.Note(operation.source_file, place, operation.cached_end, now);
@@ -168,44 +171,56 @@ bool IsCached(CachedParts& parts, Operation& operation) {
   return place < operation.cached_end;
 }
 
-// Sends bytes of the file by a socket that may have the call wait: by a copy of pages in the cache.
-int64_t SendCopy(const Operation& operation, size_t bytes) {
-  char copy[16384];
-  const sys::Transfer part = {Kind::kRead, operation.source, copy, std::min(bytes, sizeof copy),
-                              PlaceOf(operation)};
+// Reads what is sent by way of a copy: -EAGAIN if its pages have left the page cache.  Kernels 5.9
+// and 5.10 answer 0 now and then where the file has not ended.
+int64_t ReadCopy(const Operation& operation, const sys::Transfer& part) {
   int64_t result = sys::ReadAtOnce(part);
-  if (result == -EOPNOTSUPP || result == -ENOSYS || result == -EPERM) result = sys::Perform(part);
-  if (result <= 0) return result;
-  return sys::SendAtOnce(operation.transfer.fd, copy, static_cast<size_t>(result), 0);
+  if (result == 0 && sys::EndsBefore(part)) result = -EAGAIN;
+  const bool cannot_be_asked = result == -EOPNOTSUPP || result == -ENOSYS || result == -EPERM;
+  const bool has_no_pages = result == -EAGAIN && WasReadAhead(operation, part.offset);
+  return cannot_be_asked || has_no_pages ? sys::Perform(part) : result;
 }
 
-State SendOnce(CachedParts& parts, Operation& operation, size_t* turn) {
+State Sent(Operation& operation, int64_t result, size_t asked, size_t* turn) {
+  if (result == -EAGAIN) return State::kWaits;
+  if (result < 0) return EndWith(operation, result);
+  const auto moved = static_cast<size_t>(result);
+  operation.moved += moved;
+  *turn -= std::min(*turn, moved);
+  if (moved == 0 || operation.moved == operation.transfer.bytes) return State::kEnded;
+  return moved < asked ? State::kWaits : State::kMoved;
+}
+
+// Sends bytes of the file by a socket that would have sendfile wait.
+State SendCopy(Operation& operation, size_t bytes, Transfers::Copy& copy, size_t* turn) {
+  const sys::Transfer part = {Kind::kRead, operation.source, copy.data(),
+                              std::min(bytes, copy.size()), PlaceOf(operation)};
+  const int64_t result = ReadCopy(operation, part);
+  if (result == -EAGAIN) return State::kReads;
+  if (result <= 0) return result == 0 ? State::kEnded : EndWith(operation, result);
+  const auto read = static_cast<size_t>(result);
+  return Sent(operation, sys::SendAtOnce(operation.transfer.fd, copy.data(), read, 0), read, turn);
+}
+
+State SendOnce(Transfers& transfers, Operation& operation, size_t* turn) {
   const size_t left = operation.transfer.bytes - operation.moved;
   if (left == 0) return State::kEnded;
-  if (!IsCached(parts, operation)) return State::kReads;
+  if (!IsCached(transfers.cached(), operation)) return State::kReads;
   const auto cached = static_cast<size_t>(operation.cached_end - PlaceOf(operation));
   const size_t bytes = std::min({left, *turn, cached});
   const int status = sys::StatusFlags(operation.transfer.fd);
   if (status < 0) return EndWith(operation, status);
-  const bool by_kernel = (status & O_NONBLOCK) != 0;
-  const int64_t result = by_kernel ? sys::SendFileAtOnce(operation.transfer.fd, operation.source,
-                                                         PlaceOf(operation), bytes)
-                                   : SendCopy(operation, bytes);
-  if (result == -EAGAIN) return State::kWaits;
-  if (result < 0) return EndWith(operation, result);
-  if (result == 0) return State::kEnded;  // the file has ended
-  const auto moved = static_cast<size_t>(result);
-  operation.moved += moved;
-  *turn -= std::min(*turn, moved);
-  if (moved == left) return State::kEnded;
-  return by_kernel && moved < bytes ? State::kWaits : State::kReads;
+  if ((status & O_NONBLOCK) == 0) return SendCopy(operation, bytes, transfers.copy(), turn);
+  const int64_t result =
+      sys::SendFileAtOnce(operation.transfer.fd, operation.source, PlaceOf(operation), bytes);
+  return Sent(operation, result, bytes, turn);
 }
 
 // The kernel may let go of the file's pages while the socket is waited for.
-State SendFile(CachedParts& parts, Operation& operation, size_t* turn) {
+State SendFile(Transfers& transfers, Operation& operation, size_t* turn) {
   for (;;) {
-    State state = SendOnce(parts, operation, turn);
-    if (state == State::kReads && IsCached(parts, operation)) {
+    State state = SendOnce(transfers, operation, turn);
+    if (state == State::kMoved) {
       if (*turn != 0) continue;
       state = State::kWaits;
     }
@@ -214,8 +229,8 @@ State SendFile(CachedParts& parts, Operation& operation, size_t* turn) {
   }
 }
 
-State Advance(CachedParts& parts, Operation& operation, size_t* turn) {
-  return operation.source >= 0 ? SendFile(parts, operation, turn) : MoveBytes(operation, turn);
+State Advance(Transfers& transfers, Operation& operation, size_t* turn) {
+  return operation.source >= 0 ? SendFile(transfers, operation, turn) : MoveBytes(operation, turn);
 }
 
 // ---- Ends -------------------------------------------------------------------------
@@ -440,7 +455,7 @@ bool EventSet::RunLine(uint32_t number, bool in) {
     }
     any = true;
     const size_t before = turn;
-    const State state = Advance(transfers_.cached(), operation, &turn);
+    const State state = Advance(transfers_, operation, &turn);
     turn -= std::min(turn, kCall);
     transfers_.CountMoved(before - turn);
     if (state == State::kReads) ReadAhead(link - 1);
@@ -582,7 +597,7 @@ int EventSet::BeginTransfer(uint32_t number) {
   const bool is_empty = operation.transfer.bytes == 0;  // and may have nothing to wait for
   if (is_first && (!is_watched || is_empty)) {
     size_t turn = kTurn;
-    const State state = Advance(transfers_.cached(), operation, &turn);
+    const State state = Advance(transfers_, operation, &turn);
     if (state == State::kEnded && operation.moved == 0 && NamesNoSocket(operation)) {
       GiveBack(*this, number);
       return static_cast<int>(operation.data[1]);

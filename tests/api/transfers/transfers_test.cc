@@ -604,6 +604,29 @@ TEST_P(Files, GoOnInACallThatTakesAKeventBack) {
   reader.join();
 }
 
+// Until the other side takes more, the pages that were there leave the page cache.
+TEST_P(Files, WhosePagesLeaveAreReadAnew) {
+  const std::string text = Pattern(3 << 20);
+  const OnDisk file(text);
+  file.ReadFirst(text.size());
+  ASSERT_EQ(kevent_aio_sendfile_path(queue_.fd(), pair_.ours(), file.path(), 0, text.size()), 0);
+  ukevent event = {};
+  for (size_t got = 0; got < text.size();) {
+    file.Drop();
+    std::string part(65'536, '\0');
+    const ssize_t count = recv(pair_.theirs(), part.data(), part.size(), MSG_DONTWAIT);
+    if (count > 0) {
+      EXPECT_EQ(part.substr(0, static_cast<size_t>(count)),
+                text.substr(got, static_cast<size_t>(count)));
+      got += static_cast<size_t>(count);
+    }
+    kevent_get_events(queue_.fd(), 0, 1, nullptr, &event, 0);
+  }
+  if (event.type == 0) event = Next();
+  EXPECT_EQ(event.ret_data[0], text.size());
+  EXPECT_EQ(event.ret_data[1], 0u);
+}
+
 enum class Ended { kCancelled, kSocketClosed, kOtherSideClosed };
 
 TEST_P(Files, EndWhileTheyAreRead) {
