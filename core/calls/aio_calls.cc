@@ -200,7 +200,7 @@ int StartOperation(Kind kind, aiocb* control, uint32_t member, Call* call) {
     return Refuse(control, member, *call, EINVAL);
   }
   uint32_t number;
-  if (Operations::Allocate(&number) != 0) return Refuse(control, member, *call, EAGAIN);
+  if (TakeOperation(&number) != 0) return Refuse(control, member, *call, EAGAIN);
   Operation& operation = Operations::At(number);
   const int error = PlanNotification(call->NotificationOf(control, member), &operation);
   if (error != 0) {

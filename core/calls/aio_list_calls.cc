@@ -78,7 +78,7 @@ int Prepare(int mode, List list, int count, const sigevent* notification, Call* 
   if (!Process::SharesTable()) return EBADF;
   if (!NeedsRecord(mode, count, notification)) return 0;
   uint32_t number;
-  if (Operations::Allocate(&number) != 0) return EAGAIN;
+  if (TakeOperation(&number) != 0) return EAGAIN;
   Operation& all = Operations::At(number);
   if (const int error = PlanList(mode, notification, &all); error != 0) {
     Operations::Free(number);

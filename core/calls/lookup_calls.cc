@@ -33,7 +33,7 @@ int CopyList(gaicb* const list[], int count, Operation* lookup) {
 }  // namespace
 
 int PrepareLookup(gaicb* const list[], int count, const sigevent& notification, uint32_t* number) {
-  if (const int error = Operations::Allocate(number); error != 0) return error;
+  if (const int error = TakeOperation(number); error != 0) return error;
   Operation& lookup = Operations::At(*number);
   int error = PlanNotification(notification, &lookup);
   if (error == 0) error = CopyList(list, count, &lookup);

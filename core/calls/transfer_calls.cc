@@ -12,6 +12,7 @@
 #include "core/descriptors/internal_descriptors.h"
 #include "core/kevents/event_set.h"
 #include "core/operations/operation.h"
+#include "core/queue/notifier.h"
 #include "core/queue/queue.h"
 #include "core/queue/queues.h"
 #include "core/system/system.h"
@@ -101,18 +102,11 @@ int TakeFileAt(const char* path, Queue& queue, Operation* operation) {
   return 0;
 }
 
-// Records of transfers whose queue was closed come back when that is cleared: 0 or EAGAIN.
-int Allocate(uint32_t* number) {
-  if (Operations::Allocate(number) == 0) return 0;
-  Queues::ClearClosed();
-  return Operations::Allocate(number) == 0 ? 0 : EAGAIN;
-}
-
 // The file that is sent, and a record for reading it ahead: 0 or an errno.
 int TakeFile(const kevent_transfer& transfer, Queue& queue, Operation* operation) {
   if (const int type = sys::SocketType(transfer.socket); type < 0) return -type;
   uint32_t reader;
-  if (Allocate(&reader) != 0) return EAGAIN;
+  if (TakeOperation(&reader) != 0) return EAGAIN;
   const int error = transfer.operation == KEVENT_NAIO_SENDFILE
                         ? TakeOpenFile(transfer.file, operation)
                         : TakeFileAt(transfer.path, queue, operation);
@@ -128,7 +122,7 @@ int TakeFile(const kevent_transfer& transfer, Queue& queue, Operation* operation
 // 0 and a record, or an errno.
 int Prepare(const kevent_transfer& transfer, Queue& queue, uint32_t* number) {
   if (const int error = Check(transfer); error != 0) return error;
-  if (Allocate(number) != 0) return EAGAIN;
+  if (TakeOperation(number) != 0) return EAGAIN;
   Operation& operation = Operations::At(*number);
   Describe(transfer, queue, &operation);
   const int error = IsOfFile(transfer) ? TakeFile(transfer, queue, &operation) : 0;

@@ -12,6 +12,12 @@
 
 namespace kevent::core {
 
+int TakeOperation(uint32_t* number) {
+  if (Operations::Allocate(number) == 0) return 0;
+  Queues::ClearClosed();
+  return Operations::Allocate(number);
+}
+
 int PlanNotification(const sigevent& notification, Operation* operation) {
   operation->notify = Operation::Notify::kNobody;
   operation->notifies_in_vain = notification.sigev_notify == SIGEV_SIGNAL &&

@@ -16,6 +16,10 @@ namespace kevent::core {
 class EventSet;
 class Queue;
 
+// Takes a fresh record, as Operations::Allocate.  Those of closed queues' transfers come back if
+// there is none left: whoever begins an operation takes its record here.
+int TakeOperation(uint32_t* number);
+
 // Plans the notification of an operation: into the queue that the sigevent names, or as the C
 // library does.  0, EBADF or EINVAL for the queue, or EAGAIN.
 int PlanNotification(const sigevent& notification, Operation* operation);

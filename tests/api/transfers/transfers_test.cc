@@ -483,6 +483,28 @@ TEST_F(Transfers, TheQueueIsClosedWithTransfersInFlight) {
   }
 }
 
+// The records that its transfers had are there for asynchronous I/O, too.
+TEST_F(Transfers, AClosedQueueKeepsNoRecords) {
+  const TemporaryFile file;
+  file.Write("text");
+  char bytes[2];
+  {
+    const Queue other;
+    while (kevent_aio_recv(other.fd(), pair_.ours(), &bytes[0], 1, 0) == 0) continue;
+    ASSERT_EQ(errno, EAGAIN);
+  }
+  aiocb control = {};
+  control.aio_fildes = file.fd();
+  control.aio_buf = &bytes[1];
+  control.aio_nbytes = 1;
+  control.aio_sigevent.sigev_notify = SIGEV_KEVENT;
+  control.aio_sigevent.sigev_kevent_fd = queue_.fd();
+  ASSERT_EQ(kevent_aio_read(&control), 0) << std::strerror(errno);
+  ukevent event;
+  ASSERT_EQ(kevent_get_events(queue_.fd(), 1, 1, nullptr, &event, 0), 1);
+  EXPECT_EQ(event.type, static_cast<uint32_t>(KEVENT_AIO));
+}
+
 TEST_F(Transfers, AsManyAsThereAreRecords) {
   char buffer;
   int count = 0;
