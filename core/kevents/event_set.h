@@ -272,6 +272,7 @@ class EventSet {
   void DropClosedSockets();
   void ForgetReaders();
   uint32_t FindSocket(int socket);
+  void EraseSocket(uint32_t number);
   int KeepFile(Operation* operation);
   int WaitInLine(uint32_t link, uint32_t operation);
   bool RunLine(uint32_t number, bool in);

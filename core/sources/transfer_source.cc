@@ -548,10 +548,14 @@ void EventSet::ForgetReaders() {
 uint32_t EventSet::FindSocket(int socket) {
   const uint32_t link = table_.FirstById(KEVENT_NAIO, static_cast<uint32_t>(socket));
   if (link == 0 || IsSameSocket(At(link - 1), queue_->number())) return link;
+  EraseSocket(link - 1);
+  return 0;
+}
+
+void EventSet::EraseSocket(uint32_t number) {
   const SignalsBlocked blocked;
   const Locked locked(table_lock_);
-  Erase(link - 1);
-  return 0;
+  Erase(number);
 }
 
 // Keeps the file that is to be sent, which the program may close from now on.
@@ -570,14 +574,16 @@ int EventSet::WaitInLine(uint32_t link, uint32_t operation) {
   if (const int error = KeepFile(&begun); error != 0) return error;
   const Direction line = DirectionOf(begun);
   const uint32_t event = begun.needs_reading ? 0 : ReadinessOf(line);
+  if (link != 0 && SetWanted(*this, link - 1, Interest(At(link - 1)) | event) < 0) {
+    EraseSocket(link - 1);  // the number is another file's, of which no close has told
+    link = 0;
+  }
   if (link == 0) {
     const SignalsBlocked blocked;
     const Locked locked(table_lock_);
     const auto id = static_cast<uint32_t>(begun.transfer.fd);
     if (const int error = AddInternal(KEVENT_NAIO, id, 0, event); error < 0) return -error;
     link = table_.FirstById(KEVENT_NAIO, id);
-  } else if (SetWanted(*this, link - 1, Interest(At(link - 1)) | event) < 0) {
-    return EBADF;
   }
   Append(At(link - 1), operation);
   begun.socket = link;
@@ -624,6 +630,8 @@ EventSet::Cancelled EventSet::CancelTransfers(int socket, const uint64_t* cookie
   };
   const Cancelled in = EndChosen(*this, At(link - 1), kIn, chosen);
   const Cancelled out = EndChosen(*this, At(link - 1), kOut, chosen);
+  // What is about to be closed unseen is to be watched no longer.
+  if (cookie == nullptr && At(link - 1).handle == 0) EraseSocket(link - 1);
   return {in.any || out.any, in.any_later || out.any_later};
 }
 

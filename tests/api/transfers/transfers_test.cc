@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -395,6 +396,39 @@ TEST_F(Transfers, TheNumberBecomesAnothers) {
   ExpectEnd(&buffers[0], 0, ECANCELED);
   ExpectEnd(&buffers[1], 1);
   EXPECT_EQ(buffers[1], 'o');
+}
+
+// The library does not see the system call.
+TEST_F(Transfers, ANumberThatIsClosedUnseenIsNewAfterACancel) {
+  const Pair other;
+  char byte = '?';
+  pair_.Put("ab");
+  ASSERT_EQ(Receive(pair_.ours(), &byte, 1), 0);
+  ExpectEnd(&byte, 1);
+  ASSERT_EQ(Receive(pair_.ours(), &byte, 1), 0);
+  ASSERT_EQ(Receive(pair_.ours(), &byte, 1), 0);
+  ExpectEnd(&byte, 1);
+  EXPECT_EQ(kevent_cancel_transfers(queue_.fd(), pair_.ours(), nullptr), AIO_CANCELED);
+  ExpectEnd(&byte, 0, ECANCELED);
+  ASSERT_EQ(syscall(SYS_dup2, other.ours(), pair_.ours()), pair_.ours());
+  other.Put("o");
+  ASSERT_EQ(Receive(pair_.ours(), &byte, 1), 0);
+  ExpectEnd(&byte, 1);
+  EXPECT_EQ(byte, 'o');
+}
+
+// A transfer that was watched for one direction notices when it is to be watched for both.
+TEST_F(Transfers, ANumberThatIsClosedUnseenIsNoticedByTheOtherDirection) {
+  const Pair other;
+  char byte = '?';
+  ASSERT_EQ(Receive(pair_.ours(), &byte, 1), 0);
+  ASSERT_EQ(syscall(SYS_dup2, other.ours(), pair_.ours()), pair_.ours());
+  const std::string text = Pattern(4 << 20);
+  ASSERT_EQ(Send(pair_.ours(), text), 0);
+  ExpectEnd(&byte, 0, ECANCELED);
+  std::thread reader([&] { EXPECT_EQ(other.Get(text.size()), text); });
+  ExpectEnd(text.data(), text.size());
+  reader.join();
 }
 
 // A kevent on the other file marks the number anew, in another epoll than the transfer's.
