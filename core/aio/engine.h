@@ -125,6 +125,7 @@ class AioEngine {
   void TellAll(IoOrdering::Runnable* done, const IoOrdering::Runnable& next)
       ABSL_LOCKS_EXCLUDED(lock_);
   static sys::Transfer Rest(const Operation& operation);
+  static int64_t Do(const Operation& operation);
 
   // ---- The making of threads ----
   bool IsForRing(uint32_t number) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -8,6 +8,7 @@
 
 #include "core/aio/engine.h"
 #include "core/base/timespec.h"
+#include "core/descriptors/internal_descriptors.h"
 
 namespace kevent::core {
 
@@ -52,10 +53,17 @@ bool AioEngine::JoinPool() {
   return true;
 }
 
+// A file that is read ahead may have been closed with its queue: the number may be a stranger's.
+int64_t AioEngine::Do(const Operation& operation) {
+  const bool is_lost = operation.transfer.kind == sys::Transfer::Kind::kReadAhead &&
+                       !OwnsDescriptor(operation.transfer.fd, operation.queue, kRoleSource);
+  return is_lost ? -ECANCELED : sys::Perform(Rest(operation));
+}
+
 void AioEngine::RunPool() {
   uint32_t number;
   while (AwaitWork(&number)) {
-    while (const uint32_t next = Ended(number, sys::Perform(Rest(Operations::At(number))))) {
+    while (const uint32_t next = Ended(number, Do(Operations::At(number)))) {
       number = next - 1;
     }
   }

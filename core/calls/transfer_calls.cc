@@ -51,7 +51,9 @@ int Check(const kevent_transfer& transfer) {
   }
   if ((transfer.flags & ~FlagsFor(transfer.operation)) != 0) return EINVAL;
   if (IsInternal(transfer.socket)) return EBADF;
-  return IsOfFile(transfer) && transfer.offset < 0 ? EINVAL : 0;
+  if (!IsOfFile(transfer)) return 0;
+  const auto most = static_cast<int64_t>(sys::Transfer::kMostBytes);
+  return transfer.offset < 0 || transfer.offset > INT64_MAX - most ? EINVAL : 0;
 }
 
 void Describe(const kevent_transfer& transfer, Queue& queue, Operation* operation) {
@@ -104,7 +106,9 @@ int TakeFileAt(const char* path, Queue& queue, Operation* operation) {
 
 // The file that is sent, and a record for reading it ahead: 0 or an errno.
 int TakeFile(const kevent_transfer& transfer, Queue& queue, Operation* operation) {
-  if (const int type = sys::SocketType(transfer.socket); type < 0) return -type;
+  const int type = sys::SocketType(transfer.socket);
+  if (type < 0) return -type;
+  if (type != SOCK_STREAM) return EINVAL;  // a file is no message
   uint32_t reader;
   if (TakeOperation(&reader) != 0) return EAGAIN;
   const int error = transfer.operation == KEVENT_NAIO_SENDFILE

@@ -227,7 +227,9 @@ class TransferLife {
     for (uint64_t i = 0; i < count; ++i) {
       transfers.push_back(AnyTransfer());
       requests.push_back(Request(*transfers.back()));
-      wrong.push_back(Pick(16) == 0 ? Spoil(requests.back()) : 0);
+      const bool is_message =
+          transfers.back()->is_of_file() && !transfers.back()->socket->is_stream();
+      wrong.push_back(Pick(16) == 0 ? Spoil(requests.back()) : is_message ? EINVAL : 0);
     }
     const bool may_fail = Pick(8) == 0;
     Sim().FailCall(may_fail ? 1 + static_cast<int>(Pick(6)) : 0, ENOMEM);
