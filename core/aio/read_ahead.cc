@@ -6,9 +6,9 @@
 #include <cerrno>
 
 #include "core/aio/engine.h"
-#include "core/kevents/transfers.h"
 #include "core/operations/operation.h"
 #include "core/queue/notifier.h"
+#include "core/transfers/transfers.h"
 
 namespace kevent::core {
 namespace {

@@ -24,9 +24,9 @@
 #include "core/kevents/kevent_table.h"
 #include "core/kevents/ready_list.h"
 #include "core/kevents/source.h"
-#include "core/kevents/transfers.h"
 #include "core/operations/completions.h"
 #include "core/system/system.h"
+#include "core/transfers/transfers.h"
 
 namespace kevent::core {
 

@@ -4,13 +4,8 @@
 // has two lines of operations, one for each direction, which are done in order.  epoll reports the
 // socket (level-triggered), the harvest of the collector does what can be done without waiting, and
 // an operation that has ended is a completion of the queue.
-//
-// A file's pages that are not in the page cache are read by the engine of asynchronous I/O before
-// they are sent, so that no collector waits for a disk.
 
-#include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -19,8 +14,10 @@
 #include "core/kevents/epoll_members.h"
 #include "core/kevents/event_set.h"
 #include "core/kevents/watched_fds.h"
+#include "core/sources/transfer_line.h"
 #include "core/system/signals_blocked.h"
 #include "core/system/system.h"
+#include "core/transfers/advancing.h"
 
 namespace kevent::core {
 namespace {
@@ -31,207 +28,6 @@ using Kind = sys::Transfer::Kind;
 constexpr size_t kTurn = sys::Transfer::kMostAtOnce;
 // An operation counts as so many bytes more, lest a line of small ones take long.
 constexpr size_t kCall = 1024;
-// The bytes of a file that are read ahead at a time.
-constexpr size_t kAhead = sys::Transfer::kMostAtOnce;
-
-// ---- Lines ----------------------------------------------------------------------
-
-// The first of a socket's operations in each direction, plus one: the halves of record.handle.
-enum Direction : unsigned { kIn = 0, kOut = 32 };
-
-Direction DirectionOf(const Operation& operation) {
-  return operation.transfer.kind == Kind::kRead ? kIn : kOut;
-}
-
-uint32_t First(const Kevent& record, Direction line) {
-  return static_cast<uint32_t>(record.handle >> line);
-}
-
-void SetFirst(Kevent& record, Direction line, uint32_t link) {
-  record.handle = (record.handle & ~(uint64_t{UINT32_MAX} << line)) | uint64_t{link} << line;
-}
-
-void Append(Kevent& record, uint32_t number) {
-  const Direction line = DirectionOf(Operations::At(number));
-  const uint32_t first = First(record, line);
-  Operations::At(number).next.store(0, std::memory_order_relaxed);
-  if (first == 0) {
-    SetFirst(record, line, number + 1);
-    Operations::At(number).last = number + 1;
-    return;
-  }
-  uint32_t& last = Operations::At(first - 1).last;
-  Operations::At(last - 1).next.store(number + 1, std::memory_order_relaxed);
-  last = number + 1;
-}
-
-// Takes an operation out, which comes after `before`, or first if that is 0.
-void TakeOut(Kevent& record, Direction line, uint32_t before, uint32_t link) {
-  const uint32_t next = Operations::At(link - 1).next.load(std::memory_order_relaxed);
-  if (before != 0) {
-    Operations::At(before - 1).next.store(next, std::memory_order_relaxed);
-    uint32_t& last = Operations::At(First(record, line) - 1).last;
-    if (last == link) last = before;
-    return;
-  }
-  if (next != 0) Operations::At(next - 1).last = Operations::At(link - 1).last;
-  SetFirst(record, line, next);
-}
-
-// ---- One operation ----------------------------------------------------------------
-
-// kReads: the file's pages are to be read first.  kMoved: some bytes were moved, and others are
-// missing.
-enum class State { kEnded, kWaits, kReads, kMoved };
-
-State EndWith(Operation& operation, int64_t error) {
-  operation.data[1] = static_cast<uint32_t>(-error);
-  return State::kEnded;
-}
-
-int64_t Try(const Operation& operation, size_t bytes) {
-  const sys::Transfer& transfer = operation.transfer;
-  char* const place = static_cast<char*>(transfer.buffer) + operation.moved;
-  return transfer.kind == Kind::kRead
-             ? sys::ReceiveAtOnce(transfer.fd, place, bytes, operation.flags)
-             : sys::SendAtOnce(transfer.fd, place, bytes, operation.flags);
-}
-
-// True for an operation that ends with its last byte; false for one that ends with the first that
-// come, or that is of one message.
-bool IsWhole(Operation& operation) {
-  if (operation.ends == Operation::Ends::kNotKnown) {
-    const bool is_stream = sys::SocketType(operation.transfer.fd) == SOCK_STREAM;
-    operation.ends = is_stream ? Operation::Ends::kWithAll : Operation::Ends::kWithSome;
-  }
-  return operation.ends == Operation::Ends::kWithAll;
-}
-
-// Transfers up to `turn` bytes between a buffer and the socket.
-State MoveOnce(Operation& operation, size_t* turn) {
-  const size_t left = operation.transfer.bytes - operation.moved;
-  const bool in_parts = (left == 0 || left > *turn) && IsWhole(operation);
-  if (in_parts && left == 0) return State::kEnded;
-  const size_t bytes = in_parts ? *turn : left;
-  const int64_t result = Try(operation, bytes);
-  if (result == -EAGAIN) return State::kWaits;
-  if (result < 0) return EndWith(operation, result);
-  const auto moved = static_cast<size_t>(result);
-  operation.moved += moved;
-  *turn -= std::min(*turn, moved);
-  // The other side has ended, or an empty message has come.
-  const bool is_last = moved == 0 && operation.transfer.kind == Kind::kRead;
-  return moved >= left || is_last || !IsWhole(operation) ? State::kEnded : State::kMoved;
-}
-
-// A stream that takes fewer bytes than it was asked for is full.  One that gives fewer may have
-// more: a receipt ends where descriptors or another sender's bytes begin (unix(7)).
-State MoveBytes(Operation& operation, size_t* turn) {
-  for (;;) {
-    const State state = MoveOnce(operation, turn);
-    if (state != State::kMoved) return state;
-    if (*turn == 0 || operation.transfer.kind != Kind::kRead) return State::kWaits;
-  }
-}
-
-int64_t PlaceOf(const Operation& operation) {
-  return operation.transfer.offset + static_cast<int64_t>(operation.moved);
-}
-
-// True if the file was read ahead there since the transfer has last waited: meanwhile its pages may
-// leave the cache.
-bool WasReadAhead(const Operation& operation, int64_t place) {
-  const sys::Transfer& read = Operations::At(operation.reader - 1).transfer;
-  return read.offset >= 0 && read.offset <= place &&
-         place < read.offset + static_cast<int64_t>(read.bytes);
-}
-
-void ForgetCached(Operation& operation) {
-  operation.cached_end = 0;
-  Operations::At(operation.reader - 1).transfer.offset = -1;
-}
-
-// Finds out which pages of the file are there: true if the next one is.
-bool IsCached(CachedParts& parts, Operation& operation) {
-  const int64_t place = PlaceOf(operation);
-  if (place < operation.cached_end) return true;
-  const uint64_t now = sys::MonotonicNow();
-  operation.cached_end = parts.EndAt(operation.source_file, place, now);
-  if (place < operation.cached_end) return true;
-  const size_t left = operation.transfer.bytes - operation.moved;
-  const size_t part = std::min(left, kAhead);
-  const int64_t cached = sys::CachedBytes(operation.source, place, part);
-  // Nothing could be waited for with a file that cannot be asked, or that says of what was just
-  // read that it is not there, as one does that has no pages (direct_io of FUSE).
-  const bool has_no_pages = cached < 0 || (cached == 0 && WasReadAhead(operation, place));
-  operation.cached_end = place + (has_no_pages ? static_cast<int64_t>(part) : cached);
-  if (cached == static_cast<int64_t>(part)) {
-    parts.Note(operation.source_file, place, operation.cached_end, now);
-  }
-  return place < operation.cached_end;
-}
-
-// Reads what is sent by way of a copy: -EAGAIN if its pages have left the page cache.  Kernels 5.9
-// and 5.10 answer 0 now and then where the file has not ended.
-int64_t ReadCopy(const Operation& operation, const sys::Transfer& part) {
-  int64_t result = sys::ReadAtOnce(part);
-  if (result == 0 && sys::EndsBefore(part)) result = -EAGAIN;
-  const bool cannot_be_asked = result == -EOPNOTSUPP || result == -ENOSYS || result == -EPERM;
-  const bool has_no_pages = result == -EAGAIN && WasReadAhead(operation, part.offset);
-  return cannot_be_asked || has_no_pages ? sys::Perform(part) : result;
-}
-
-State Sent(Operation& operation, int64_t result, size_t asked, size_t* turn) {
-  if (result == -EAGAIN) return State::kWaits;
-  if (result < 0) return EndWith(operation, result);
-  const auto moved = static_cast<size_t>(result);
-  operation.moved += moved;
-  *turn -= std::min(*turn, moved);
-  if (moved == 0 || operation.moved == operation.transfer.bytes) return State::kEnded;
-  return moved < asked ? State::kWaits : State::kMoved;
-}
-
-// Sends bytes of the file by a socket that would have sendfile wait.
-State SendCopy(Operation& operation, size_t bytes, Transfers::Copy& copy, size_t* turn) {
-  const sys::Transfer part = {Kind::kRead, operation.source, copy.data(),
-                              std::min(bytes, copy.size()), PlaceOf(operation)};
-  const int64_t result = ReadCopy(operation, part);
-  if (result == -EAGAIN) return State::kReads;
-  if (result <= 0) return result == 0 ? State::kEnded : EndWith(operation, result);
-  const auto read = static_cast<size_t>(result);
-  return Sent(operation, sys::SendAtOnce(operation.transfer.fd, copy.data(), read, 0), read, turn);
-}
-
-State SendOnce(Transfers& transfers, Operation& operation, size_t* turn) {
-  const size_t left = operation.transfer.bytes - operation.moved;
-  if (left == 0) return State::kEnded;
-  if (!IsCached(transfers.cached(), operation)) return State::kReads;
-  const auto cached = static_cast<size_t>(operation.cached_end - PlaceOf(operation));
-  const size_t bytes = std::min({left, *turn, cached});
-  const int status = sys::StatusFlags(operation.transfer.fd);
-  if (status < 0) return EndWith(operation, status);
-  if ((status & O_NONBLOCK) == 0) return SendCopy(operation, bytes, transfers.copy(), turn);
-  const int64_t result =
-      sys::SendFileAtOnce(operation.transfer.fd, operation.source, PlaceOf(operation), bytes);
-  return Sent(operation, result, bytes, turn);
-}
-
-// The kernel may let go of the file's pages while the socket is waited for.
-State SendFile(Transfers& transfers, Operation& operation, size_t* turn) {
-  for (;;) {
-    State state = SendOnce(transfers, operation, turn);
-    if (state == State::kMoved) {
-      if (*turn != 0) continue;
-      state = State::kWaits;
-    }
-    if (state == State::kWaits) ForgetCached(operation);
-    return state;
-  }
-}
-
-State Advance(Transfers& transfers, Operation& operation, size_t* turn) {
-  return operation.source >= 0 ? SendFile(transfers, operation, turn) : MoveBytes(operation, turn);
-}
 
 // ---- Ends -------------------------------------------------------------------------
 
@@ -455,12 +251,12 @@ bool EventSet::RunLine(uint32_t number, bool in) {
     }
     any = true;
     const size_t before = turn;
-    const State state = Advance(transfers_, operation, &turn);
+    const Advanced state = Advance(transfers_, operation, &turn);
     turn -= std::min(turn, kCall);
     transfers_.CountMoved(before - turn);
-    if (state == State::kReads) ReadAhead(link - 1);
-    if (state == State::kWaits && turn == 0) continue;
-    if (state != State::kEnded) return true;
+    if (state == Advanced::kReads) ReadAhead(link - 1);
+    if (state == Advanced::kWaits && turn == 0) continue;
+    if (state != Advanced::kEnded) return true;
     TakeOut(record, line, 0, link);
     End(*this, link - 1);
   }
@@ -603,13 +399,13 @@ int EventSet::BeginTransfer(uint32_t number) {
   const bool is_empty = operation.transfer.bytes == 0;  // and may have nothing to wait for
   if (is_first && (!is_watched || is_empty)) {
     size_t turn = kTurn;
-    const State state = Advance(transfers_, operation, &turn);
-    if (state == State::kEnded && operation.moved == 0 && NamesNoSocket(operation)) {
+    const Advanced state = Advance(transfers_, operation, &turn);
+    if (state == Advanced::kEnded && operation.moved == 0 && NamesNoSocket(operation)) {
       GiveBack(*this, number);
       return static_cast<int>(operation.data[1]);
     }
-    if (state == State::kEnded) return End(*this, number), 0;
-    operation.needs_reading = state == State::kReads;
+    if (state == Advanced::kEnded) return End(*this, number), 0;
+    operation.needs_reading = state == Advanced::kReads;
   }
   const int error = WaitInLine(link, number);
   if (error == 0) return 0;

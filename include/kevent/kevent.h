@@ -485,8 +485,9 @@ struct kevent_transfer {
  * A transfer is tried at once; what would wait goes on, in order for each socket and direction,
  * while threads collect events of the queue (kevent_get_events, kevent_wait), whatever the
  * socket's O_NONBLOCK.  There is no SIGPIPE.  The buffer is the library's until the event is
- * collected, or the queue is closed and no thread collects from it any more.  A file may be closed when the call returns; its pages are read ahead by libkevent's
- * asynchronous I/O, so that no collector waits for a device.
+ * collected, or the queue is closed and no thread collects from it any more.  A file may be closed
+ * when the call returns; its pages are read ahead by libkevent's asynchronous I/O, so that no
+ * collector waits for a device.
  *
  * close of the socket, or dup2 onto it, ends its transfers with ECANCELED; close of the queue ends
  * them without an event; a child of fork has none.
