@@ -10,9 +10,9 @@
 
 namespace kevent::kevrun {
 
-// Runs `program` in a child of this process, and waits until it has ended, however that comes
-// about. Signals that other processes send to this one alone go on to the child.  `program`
-// executes the program, or ends the process.
+// Runs `program` in a process of this one's group, and waits until it has ended, however that comes
+// about.  Signals that other processes send to this one alone go on to it; while it is stopped, so
+// is this one.  `program` executes the program, or ends the process.
 Ended RunAndWait(const std::function<void()>& program);
 
 // Ends this process as that one has ended: with its status, or by the same signal.

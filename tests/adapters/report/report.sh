@@ -170,30 +170,6 @@ wait "$supervisor" || status=$?
 [[ $status -eq 15 ]] || fail "after SIGTERM to kevrun: status $status"
 python3 "$script" report.json waits out || fail "after SIGTERM"
 
-# sent HOW: SIGUSR1 comes once to the program when HOW sends it to kevrun or to the group, whose number
-# is kevrun's.
-sent() {
-  rm -f waits
-  set -m
-  "$kevrun" --report=/dev/null "$known" signals >out &
-  supervisor=$!
-  set +m
-  until [[ -e waits ]]; do sleep 0.05; done
-  "$1"
-  kill -USR2 "$supervisor"
-  wait "$supervisor" || fail "$1: status $?"
-  [[ $(cat out) == "signals 1" ]] || fail "$1: $(cat out)"
-}
-to_kevrun() { kill -USR1 "$supervisor"; }
-to_group() { kill -USR1 -- "-$supervisor"; }
-to_both() {
-  kill -STOP "$supervisor"
-  to_kevrun
-  to_group
-  kill -CONT "$supervisor"
-}
-for how in to_kevrun to_group to_both; do sent "$how"; done
-
 # ---- Nothing is left behind ----
 
 XDG_RUNTIME_DIR=$directory "$kevrun" --report=table.txt "$known" counts
