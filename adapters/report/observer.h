@@ -77,17 +77,20 @@ class Observer {
     return Start(Kind::kWrite, reinterpret_cast<aiocb*>(control), caller,
                  [&] { return next(control); });
   }
-  template <typename Next, typename Control>
-  static int Sync(Next next, int operation, Control* control, const void* caller) {
+  // With a notification beside the control block or without.
+  template <typename Next, typename Control, typename... Notification>
+  static int Sync(Next next, const void* caller, int operation, Control* control,
+                  Notification... notification) {
     return Start(Kind::kSync, reinterpret_cast<aiocb*>(control), caller,
-                 [&] { return next(operation, control); });
+                 [&] { return next(operation, control, notification...); });
   }
-  template <typename Next, typename Control>
-  static int List(Next next, int mode, Control* const list[], int count, sigevent* notification,
-                  const void* caller) {
+  // With the list's notification, and with those of its members before it or without.
+  template <typename Next, typename Control, typename... Notifications>
+  static int List(Next next, const void* caller, int mode, Control* const list[], int count,
+                  Notifications... notifications) {
     aiocb* const* const controls = reinterpret_cast<aiocb* const*>(list);
     BeforeList(controls, count, caller);
-    const int result = next(mode, list, count, notification);
+    const int result = next(mode, list, count, notifications...);
     AfterList(controls, count, result, caller);
     return result;
   }

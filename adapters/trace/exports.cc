@@ -117,13 +117,15 @@ class Observer {
     return Start(Kind::kWrite, control, control->aio_nbytes, caller, [&] { return next(control); });
   }
   // The C library looks at a control block only if it knows the operation.
-  template <typename Next, typename Control>
-  static int Sync(Next next, int operation, Control* control, const void* caller) {
-    return Start(Kind::kSync, control, 0, caller, [&] { return next(operation, control); });
+  template <typename Next, typename Control, typename... Notification>
+  static int Sync(Next next, const void* caller, int operation, Control* control,
+                  Notification... notification) {
+    return Start(Kind::kSync, control, 0, caller,
+                 [&] { return next(operation, control, notification...); });
   }
-  template <typename Next, typename Control>
-  static int List(Next next, int mode, Control* const list[], int count, sigevent* notification,
-                  const void* caller) {
+  template <typename Next, typename Control, typename... Notifications>
+  static int List(Next next, const void* caller, int mode, Control* const list[], int count,
+                  Notifications... notifications) {
     for (int i = 0; list != nullptr && i < count; ++i) {
       if (list[i] == nullptr || IsAdapter(caller)) continue;
       const int operation = list[i]->aio_lio_opcode;
@@ -131,7 +133,7 @@ class Observer {
       BeginOperation(operation == LIO_READ ? Kind::kRead : Kind::kWrite, list[i],
                      list[i]->aio_nbytes);
     }
-    return next(mode, list, count, notification);
+    return next(mode, list, count, notifications...);
   }
   template <typename Next, typename Control>
   static ssize_t Return(Next next, Control* control) {

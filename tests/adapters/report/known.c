@@ -376,6 +376,34 @@ static void operations(void) {
   finish(&second, 100);
 }
 
+/* With notifications beside the control blocks. */
+static void operations_beside(void) {
+  static char bytes[100];
+  char name[] = "known-XXXXXX";
+  const int file = mkstemp(name);
+  CHECK(file >= 0 && unlink(name) == 0);
+  struct aiocb written = {.aio_fildes = file, .aio_buf = bytes, .aio_nbytes = sizeof bytes};
+  struct aiocb read = written;
+  written.aio_lio_opcode = LIO_WRITE;
+  read.aio_lio_opcode = LIO_READ;
+  struct aiocb *const list[] = {&written, NULL, &read};
+  struct sigevent notifications[3];
+  for (int i = 0; i < 3; ++i) notifications[i] = (struct sigevent){.sigev_notify = SIGEV_NONE};
+  CHECK(kevent_aio_start(LIO_WAIT, list, 1, notifications, NULL) == 0);
+  finish(&written, sizeof bytes);
+  kevent_sigevent(&notifications[2], queue, NULL);
+  CHECK(kevent_aio_start(LIO_NOWAIT, list, 3, notifications, NULL) == 0);
+  collect(1);
+  finish(&written, sizeof bytes);
+  CHECK(kevent_aio_start_fsync(O_DSYNC, &written, &notifications[0]) == 0);
+  finish(&written, 0);
+  CHECK(kevent_aio_start_fsync(77, &written, &notifications[0]) == -1);
+  /* One that cannot begin, beside one that does. */
+  read.aio_reqprio = -1;
+  CHECK(kevent_aio_start(LIO_NOWAIT, list, 3, notifications, NULL) == -1 && errno == EINVAL);
+  finish(&written, sizeof bytes);
+}
+
 /* Two threads ask for the result of each operation at the same time. */
 enum { kAskedTwice = 20000 };
 static struct aiocb asked_for;
@@ -572,6 +600,7 @@ int main(int argc, char **argv) {
       {"forked", forked},
       {"family", family},
       {"operations", operations},
+      {"operations_beside", operations_beside},
       {"asked_twice", asked_twice},
       {"freed_by_handler", freed_by_handler},
       {"ring", ring},

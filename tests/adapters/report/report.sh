@@ -37,7 +37,7 @@ expect() {
 }
 
 for known in "$@"; do
-  for mode in counts thousand threads handler callbacks again forked operations ring too_many \
+  for mode in counts thousand threads handler callbacks again forked operations operations_beside ring too_many \
     one_after_the_other executed called_in_turn asked_twice freed_by_handler; do
     expect "$mode"
   done

@@ -88,6 +88,8 @@ if mode == "counts":
     check("events", sum(event["args"]["events"] for event in events if event["ph"] == "C"), 50)
 elif mode == "operations":
     check("operations", len(operations), 3 + 1 + 2 + 2 + 2 + 1)
+elif mode == "operations_beside":
+    check("operations", len(operations), 1 + 2 + 1 + 1 + 2)
 elif mode == "two_readers":
     check("operations", len(operations), 2 * (3 + 1 + 2 + 2 + 2 + 1))
     check("processes", len({event["pid"] for event in events}), 2)

@@ -34,7 +34,7 @@ expect() {
 }
 
 for known in "$@"; do
-  for mode in counts operations forked threads ring handler; do expect "$mode"; done
+  for mode in counts operations operations_beside forked threads ring handler; do expect "$mode"; done
   for mode in two_readers stays many_threads one_is_left called_in_turn; do expect "$mode"; done
   options=(--threads)
   expect called_in_turn
