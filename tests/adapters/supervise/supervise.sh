@@ -2,23 +2,13 @@
 # SPDX-License-Identifier: MIT
 #
 # supervise.sh KEVRUN KNOWN: a command of kevrun --report has the signals that are sent to kevrun, and
-# kevrun stops, goes on and ends as the command does.  KNOWN is report/known.c.
+# kevrun stops, goes on and ends as the command does.  KNOWN is observe/known.c.
 
 set -euo pipefail
 
-kevrun=$(realpath "$1")
-known=$2
-job=$(dirname "$(realpath "${BASH_SOURCE[0]}")")/job.py
-directory=$(mktemp -d)
-trap 'rm -rf "$directory"' EXIT
-cd "$directory"
-unset LD_PRELOAD
-failures=0
-
-fail() {
-  echo "FAILED: $*"
-  failures=$((failures + 1))
-}
+# shellcheck source-path=SCRIPTDIR source=../observe/known.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../observe/known.sh"
+job=$here/../supervise/job.py
 
 # start MODE: $supervisor is a kevrun in a process group of its own, and $command its command, which is
 # ready.
@@ -100,7 +90,7 @@ kill -KILL "$command"
 # ---- A job of a shell ----
 
 if command -v python3 >/dev/null; then
-  python3 "$job" "$kevrun" || fail "a job of a shell"
+  python3 -B "$job" "$kevrun" || fail "a job of a shell"
 fi
 
-[[ $failures -eq 0 ]] && echo "kevrun ends, stops and goes on as its command does"
+finish "kevrun ends, stops and goes on as its command does"

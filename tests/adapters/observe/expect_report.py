@@ -2,30 +2,10 @@
 """expect_report.py REPORT MODE OUTPUT: the report is that of known.c in this mode.  OUTPUT has what
 the program has printed."""
 
-import json
-import sys
+from known import MODE as mode, check, finish, printed, written
 
-
-def unique(pairs):
-    names = [name for name, value in pairs]
-    assert len(names) == len(set(names)), names
-    return dict(pairs)
-
-
-with open(sys.argv[1], encoding="utf-8") as file:
-    report = json.load(file, object_pairs_hook=unique)
-mode = sys.argv[2]
-with open(sys.argv[3], encoding="utf-8") as file:
-    printed = {line.split()[0]: int(line.split()[1]) for line in file if len(line.split()) == 2}
+report = written()
 processes = report["processes"]
-failed = False
-
-
-def check(what, found, wanted):
-    global failed
-    if found != wanted:
-        print(f"{mode}: {what}: {found}, not {wanted}")
-        failed = True
 
 
 def each(process):
@@ -85,12 +65,12 @@ elif mode == "threads":
     check("each", numbers(each(process), "settings", "replaced"), 8 * [(80000, 79999)])
 elif mode == "handler":
     timers = each(process)
-    settings = printed["settings"]
+    settings = printed()["settings"]
     check("settings, replaced", numbers(timers[:3], "settings", "replaced"), 3 * [(settings, settings - 1)])
     check("at least", timers[3]["expirations"] >= 2000, True)
 elif mode == "callbacks":
     (timer,) = each(process)
-    check("callbacks", timer["callbacks"], printed["callbacks"])
+    check("callbacks", timer["callbacks"], printed()["callbacks"])
     check("at once", timer["most_at_once"] >= 3, True)
     check("events of the adapter's queue", total(process, "collections"), 0)
     check("no more expirations than", timer["expirations"] >= timer["callbacks"], True)
@@ -169,4 +149,4 @@ elif mode == "waits":
     check("timers", total(process, "timers"), 1)
 else:
     check("mode", mode, "known")
-sys.exit(failed)
+finish()

@@ -1,29 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""expect_trace.py TRACE MODE: the trace is well formed, and that of known.c in this mode."""
+"""expect_trace.py TRACE MODE OUTPUT: the trace is well formed, and that of known.c in this mode."""
 
 import collections
-import json
-import sys
 
+from known import MODE as mode, check, finish, written
 
-def unique(pairs):
-    names = [name for name, value in pairs]
-    assert len(names) == len(set(names)), names
-    return dict(pairs)
-
-
-with open(sys.argv[1], encoding="utf-8") as file:
-    trace = json.load(file, object_pairs_hook=unique)
-mode = sys.argv[2]
+trace = written()
 events = trace["traceEvents"]
-failed = False
-
-
-def check(what, found, wanted):
-    global failed
-    if found != wanted:
-        print(f"{mode}: {what}: {found}, not {wanted}")
-        failed = True
 
 
 def nanoseconds(event, name="ts"):
@@ -127,4 +110,4 @@ elif mode == "handler":
     check("settings", any(event["name"].startswith("set timer") for event in events), True)
 else:
     check("mode", mode, "known")
-sys.exit(failed)
+finish()
