@@ -87,7 +87,7 @@ void Settle(const Site& site, Timer& timer, const Arming& ended, const itimerspe
   Add(count > 0 ? timer.expirations : timer.replaced, count > 0 ? static_cast<uint64_t>(count) : 1);
 }
 
-// The same by the clock alone, where reading it is no system call and asking the timer costs more.
+// The same by the clock alone.
 void SettleBy(int64_t now, Timer& timer, const Arming& ended) {
   const auto& [first, interval] = ended;
   if (first == 0) return;
@@ -98,6 +98,7 @@ void SettleBy(int64_t now, Timer& timer, const Arming& ended) {
   }
 }
 
+// Reading the clock is no system call, and costs less than asking the timer.
 bool IsCheap(clockid_t clock) {
   return clock == CLOCK_MONOTONIC || clock == CLOCK_REALTIME || clock == CLOCK_BOOTTIME;
 }
@@ -189,6 +190,7 @@ int Observer::SetOther(const std::atomic<SetCall>& entry, timer_t number, int fl
   itimerspec left;
   const Site& site = table->sites[timer->site];
   const bool wants_left = !IsQueued(*timer) && old_value == nullptr && !IsCheap(site.clock);
+  const int64_t first = timer->first;
   const int64_t now = IsQueued(*timer) ? 0 : report::Now(site.clock);
   const int result = next(number, flags, value, wants_left ? &left : old_value);
   if (result != 0) return result;
@@ -197,7 +199,9 @@ int Observer::SetOther(const std::atomic<SetCall>& entry, timer_t number, int fl
     Claim(table, *timer);
   } else {
     const Arming ended = Begin(*timer, FirstOf(flags, *value, now));
-    if (IsCheap(site.clock)) {
+    // What is left is that of another setting if a signal handler or another thread has set the
+    // timer during the call.
+    if (IsCheap(site.clock) || ended.first != first) {
       SettleBy(now, *timer, ended);
     } else {
       Settle(site, *timer, ended, wants_left ? left : *old_value);

@@ -68,6 +68,12 @@ elif mode == "handler":
     settings = printed()["settings"]
     check("settings, replaced", numbers(timers[:3], "settings", "replaced"), 3 * [(settings, settings - 1)])
     check("at least", timers[3]["expirations"] >= 2000, True)
+elif mode == "handler_first":
+    settings = printed()["settings"]
+    places = [place for place in process["timers"] if place["notify"] == "none"]
+    check("settings", [place["settings"] for place in places], [settings])
+    check("replaced", [place["replaced"] for place in places], [settings])
+    check("expirations", [place["expirations"] for place in places], [0])
 elif mode == "callbacks":
     (timer,) = each(process)
     check("callbacks", timer["callbacks"], printed()["callbacks"])

@@ -9,6 +9,7 @@
 #include <kevent/kevent.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -172,6 +173,36 @@ static void handler(void) {
   sigemptyset(&ticks);
   sigaddset(&ticks, SIGRTMIN);
   sigprocmask(SIG_BLOCK, &ticks, NULL);
+  printf("settings %ld\n", settings + atomic_load(&handled));
+}
+
+/* The same for the first settings of timers, one after the other. */
+static timer_t new_one;
+static atomic_bool is_there;
+static void set_new_one(int signal) {
+  (void)signal;
+  if (atomic_load(&is_there) && timer_settime(new_one, 0, &far_off, NULL) == 0) {
+    atomic_fetch_add(&handled, 1);
+  }
+}
+
+static void handler_first(void) {
+  signal(SIGRTMIN, set_new_one);
+  struct sigevent notification = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+  timer_t ticking;
+  CHECK(timer_create(CLOCK_MONOTONIC, &notification, &ticking) == 0);
+  notification.sigev_notify = SIGEV_NONE;
+  set(ticking, &(struct itimerspec){{0, 50000}, {0, 50000}});
+  long settings = 0;
+  while (atomic_load(&handled) < 1000) {
+    CHECK(timer_create(CLOCK_PROCESS_CPUTIME_ID, &notification, &new_one) == 0);
+    atomic_store(&is_there, true);
+    set(new_one, &far_off);
+    atomic_store(&is_there, false);
+    CHECK(timer_delete(new_one) == 0);
+    ++settings;
+  }
+  CHECK(timer_delete(ticking) == 0);
   printf("settings %ld\n", settings + atomic_load(&handled));
 }
 
@@ -595,6 +626,7 @@ int main(int argc, char **argv) {
       {"thousand", thousand},
       {"threads", threads},
       {"handler", handler},
+      {"handler_first", handler_first},
       {"callbacks", callbacks},
       {"again", again},
       {"forked", forked},

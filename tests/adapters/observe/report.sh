@@ -13,7 +13,7 @@ shift
 skip_without_python
 
 for known in "$@"; do
-  for mode in counts thousand threads handler callbacks again forked operations operations_beside ring too_many \
+  for mode in counts thousand threads handler handler_first callbacks again forked operations operations_beside ring too_many \
     one_after_the_other executed called_in_turn asked_twice freed_by_handler; do
     expect report "$mode"
   done
