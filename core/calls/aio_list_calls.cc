@@ -168,7 +168,7 @@ int StartListBeside(int mode, aiocb* const list[], int count, sigevent* beside,
   const int error = is_known ? Prepare(mode, list, count, notification, &call) : EINVAL;
   if (error == 0) return StartPrepared(mode, list, count, &call);
   for (int i = 0; i < count; ++i) call.TellNobodyOf(static_cast<uint32_t>(i));
-  if (notification != nullptr) notification->sigev_notify = SIGEV_NONE;
+  if (mode != LIO_WAIT && notification != nullptr) notification->sigev_notify = SIGEV_NONE;
   return error;
 }
 

@@ -435,8 +435,9 @@ struct gaicb;
  * A control block is the caller's from the moment on at which aio_error says that its operation has
  * ended, also if the call that began it has not returned.  Who has to know what becomes of a
  * notification after the call, and may not look into the block, finds it in the array: where the
- * operation could not begin, and in *sevp where none could, sigev_notify is SIGEV_NONE when the
- * call returns.  All others are left as they are, and are made.
+ * operation could not begin, and in *sevp where the list could not, sigev_notify is SIGEV_NONE when
+ * the call returns.  All others are left as they are, and are made: that of a list, too, each of
+ * whose operations was refused, as with lio_listio.
  *
  * The arrays and *sevp remain the caller's.  sevp may be NULL, and is ignored with LIO_WAIT.
  *

@@ -2,7 +2,10 @@
 //
 // kevent_aio_start and kevent_aio_start_fsync: notifications beside the control blocks.
 
+#include <sched.h>
+
 #include <array>
+#include <thread>
 #include <vector>
 
 #include "tests/support/aio.h"
@@ -109,6 +112,30 @@ TEST_F(Beside, WhatCannotBeginSaysThatNobodyIsTold) {
   EXPECT_EQ(ErrorOf(controls_[0]), EINVAL);
   EXPECT_EQ(ErrorOf(controls_[1]), 0);
   EXPECT_EQ(ErrorOf(controls_[2]), EBADF);
+}
+
+TEST_F(Beside, AListNoMemberOfWhichCanBeginTells) {
+  for (aiocb& control : controls_) control.aio_reqprio = 99;
+  ASSERT_EQ(Start(LIO_NOWAIT, &of_list_), -1);
+  for (const sigevent& notification : notifications_) {
+    EXPECT_EQ(notification.sigev_notify, SIGEV_NONE);
+  }
+  EXPECT_EQ(of_list_.sigev_notify, SIGEV_KEVENT);
+  EXPECT_EQ(Collect(1), std::vector<void*>{this});
+  EXPECT_TRUE(IsEmpty());
+}
+
+TEST_F(Beside, AListThatIsWaitedForDoesNotLookAtItsNotification) {
+  // A list of a thread with a table of descriptors of its own cannot begin.
+  std::thread([this] {
+    ASSERT_EQ(unshare(CLONE_FILES), 0);
+    EXPECT_EQ(Start(LIO_WAIT, &of_list_), -1);
+    EXPECT_EQ(errno, EBADF);
+  }).join();
+  EXPECT_EQ(of_list_.sigev_notify, SIGEV_KEVENT);
+  for (const sigevent& notification : notifications_) {
+    EXPECT_EQ(notification.sigev_notify, SIGEV_NONE);
+  }
 }
 
 TEST_F(Beside, OneThatCannotBegin) {
