@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "adapters/observe/callers.h"
-#include "adapters/observe/memory.h"
+#include "adapters/observe/lists.h"
 #include "adapters/report/observer.h"
 
 namespace kevent::observe {
@@ -43,11 +43,6 @@ bool TakeOff(Table* table, Kind kind, const aiocb* control, uint64_t bytes) {
   if (is_new) Raise(table->most_flying, table->flying.fetch_add(1) + 1);
   flying->control.store(address, std::memory_order_release);
   return true;
-}
-
-bool IsInFlight(Table* table, const aiocb* control) {
-  const auto address = reinterpret_cast<uint64_t>(control);
-  return report::FindFlying(table, control, address, address) != nullptr;
 }
 
 struct Flight {
@@ -112,25 +107,16 @@ void Observer::BeforeList(aiocb* const list[], int count, const void* caller) {
   }
 }
 
-// With EIO and EINTR the operations have begun, and aio_return says of each what became of it. With
-// other errors some have: those that have not have the call's error, as has one that began and
-// failed by itself with the same.  A callback may have freed the list and control blocks by now.
 void Observer::AfterList(aiocb* const list[], int count, int result, const void* caller) {
   Table* const table = report::CurrentTable();
   if (list == nullptr || table == nullptr || IsAdapter(caller)) return;
   Add(table->lists);
+  if (result == 0) return;
   const int error = errno;
-  if (result == 0 || error == EIO || error == EINTR) return;
-  for (int i = 0; i < count; ++i) {
-    uintptr_t address;
-    if (!CopyMemory(&list[i], &address, sizeof address) || address == 0) continue;
-    const auto* const control = reinterpret_cast<const aiocb*>(address);
-    if (!IsInFlight(table, control)) continue;
-    aiocb copy;
-    if (!Copy(control, &copy) || aio_error(&copy) != error) continue;
+  ForEachNotBegun(list, count, error, [table](const aiocb* control) {
     const std::optional<Flight> flight = Land(table, control);
     if (flight) CountNotStarted(table, flight->kind, flight->bytes);
-  }
+  });
   errno = error;
 }
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "adapters/observe/callers.h"
+#include "adapters/observe/lists.h"
 #include "adapters/observe/next.h"
 #include "adapters/observe/rings.h"
 #include "adapters/trace/recorder.h"
@@ -133,7 +134,9 @@ class Observer {
       BeginOperation(operation == LIO_READ ? Kind::kRead : Kind::kWrite, list[i],
                      list[i]->aio_nbytes);
     }
-    return next(mode, list, count, notifications...);
+    const int result = next(mode, list, count, notifications...);
+    if (result != 0 && list != nullptr && !IsAdapter(caller)) EndNotBegun(list, count);
+    return result;
   }
   template <typename Next, typename Control>
   static ssize_t Return(Next next, Control* control) {
@@ -205,6 +208,12 @@ class Observer {
     kevent::trace::Begin();
     Note(What::kOperationBegin, Now(), reinterpret_cast<uint64_t>(control),
          static_cast<int64_t>(kind), static_cast<int64_t>(bytes));
+  }
+  template <typename Control>
+  static void EndNotBegun(Control* const list[], int count) {
+    const ErrnoKept kept;
+    kevent::observe::ForEachNotBegun(reinterpret_cast<aiocb* const*>(list), count, errno,
+                                     [](const void* control) { EndOperation(control, -1); });
   }
   static void EndOperation(const void* control, ssize_t result) {
     Note(What::kOperationEnd, Now(), reinterpret_cast<uint64_t>(control), result);

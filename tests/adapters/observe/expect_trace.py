@@ -57,6 +57,11 @@ def count(end):
     return sum(number for name, number in names.items() if name.endswith(end))
 
 
+def check_that_all_have_ended():
+    ends = collections.Counter(event["args"]["result"] for event in events if event["ph"] == "e")
+    check("in flight", ends["in flight"], 0)
+
+
 if mode == "counts":
     check("dropped", trace["otherData"]["dropped_records"], 0)
     check("created", sum(number for name, number in names.items() if name.startswith("create timer")), 12)
@@ -70,11 +75,13 @@ if mode == "counts":
     check("collections", sum(number for name, number in names.items() if name.startswith("collect, queue")), 53)
     check("events", sum(event["args"]["events"] for event in events if event["ph"] == "C"), 50)
 elif mode == "operations":
-    check("operations", len(operations), 3 + 1 + 2 + 2 + 2 + 1)
+    check("operations", len(operations), 3 + 1 + 2 + 2 + 1 + 2 + 2)
+    check_that_all_have_ended()
 elif mode == "operations_beside":
-    check("operations", len(operations), 1 + 2 + 1 + 1 + 2)
+    check("operations", len(operations), 1 + 2 + 1 + 1 + 2 + 2)
+    check_that_all_have_ended()
 elif mode == "two_readers":
-    check("operations", len(operations), 2 * (3 + 1 + 2 + 2 + 2 + 1))
+    check("operations", len(operations), 2 * (3 + 1 + 2 + 2 + 1 + 2 + 2))
     check("processes", len({event["pid"] for event in events}), 2)
 elif mode == "called_in_turn":
     check("computed", count(": expired (computed)"), 20)

@@ -401,6 +401,8 @@ static void operations(void) {
   finish(&second, 100);
   finish(&third, 100);
   CHECK(aio_fsync(77, &control) == -1);
+  /* A list that cannot begin at all. */
+  CHECK(lio_listio(77, list, 3, NULL) == -1 && errno == EINVAL);
   /* One that cannot begin, beside one that does. */
   third.aio_reqprio = -1;
   CHECK(lio_listio(LIO_NOWAIT, list, 3, NULL) == -1 && errno == EINVAL);
@@ -429,6 +431,7 @@ static void operations_beside(void) {
   CHECK(kevent_aio_start_fsync(O_DSYNC, &written, &notifications[0]) == 0);
   finish(&written, 0);
   CHECK(kevent_aio_start_fsync(77, &written, &notifications[0]) == -1);
+  CHECK(kevent_aio_start(77, list, 3, NULL, NULL) == -1 && errno == EINVAL);
   /* One that cannot begin, beside one that does. */
   read.aio_reqprio = -1;
   CHECK(kevent_aio_start(LIO_NOWAIT, list, 3, notifications, NULL) == -1 && errno == EINVAL);
