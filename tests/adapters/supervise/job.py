@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import signal
 import sys
 import time
 
@@ -31,6 +32,10 @@ class Shell:
 
     def line(self, text):
         self.key(text + "\n")
+
+    def send(self, number):
+        """The signal to the process that the shell has in the foreground, and to that alone."""
+        os.kill(os.tcgetpgrp(self.terminal), number)
 
     def until(self, pattern):
         """Waits until the terminal shows the pattern, behind what was waited for before."""
@@ -102,6 +107,19 @@ shell.key(STOP_KEY)
 shell.line("word")
 shell.until(r"got=word\r\n")
 shell.ended(0)
+
+# What a key has sent to all is not what is sent to kevrun alone later.  kevrun hands on one signal after
+# the other: when the second has come, it is done with the first.
+shell.line(f"{run} bash -c 'trap \"echo inter''rupted\" INT; trap \"echo us''ed\" USR2; trap \"exit 4\" TERM; "
+           "echo be''gun; while :; do sleep 0.05; done'; echo status=$?")
+shell.until(r"begun\r\n")
+shell.key(INTERRUPT_KEY)
+shell.until(r"interrupted\r\n")
+for signal_number, answer in ((signal.SIGUSR2, "used"), (signal.SIGINT, "interrupted")):
+    shell.send(signal_number)
+    shell.until(rf"{answer}\r\n")
+shell.send(signal.SIGTERM)
+shell.ended(4)
 
 # One that has job control itself is in a process group of its own.
 shell.line(f"PS1='inner> ' {run} bash --norc --noprofile -i")
