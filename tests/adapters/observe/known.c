@@ -607,6 +607,16 @@ static void waits(void) {
   for (;;) pause();
 }
 
+/* A byte for each SIGWINCH. */
+static void answer(int signal) {
+  (void)signal;
+  CHECK(write(STDOUT_FILENO, "w", 1) == 1);
+}
+static void answers(void) {
+  CHECK(signal(SIGWINCH, answer) != SIG_ERR);
+  waits();
+}
+
 /* Until SIGUSR2 comes. */
 static void signals(void) {
   sigset_t both;
@@ -650,6 +660,7 @@ int main(int argc, char **argv) {
       {"two_readers", two_readers},
       {"killed", killed},
       {"waits", waits},
+      {"answers", answers},
       {"signals", signals},
       {"timeline", timeline},
       {"one_after_the_other", one_after_the_other},

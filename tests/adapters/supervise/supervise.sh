@@ -55,9 +55,17 @@ for how in to_kevrun to_group to_both; do sent "$how"; done
 # The first field behind the name, which may have anything in it (proc(5)).
 is_stopped() { [[ $(sed 's/.*) //; s/ .*//' "/proc/$1/stat") == T ]]; }
 await_stopped() { until is_stopped "$supervisor" && is_stopped "$command"; do sleep 0.05; done; }
-await_running() { while is_stopped "$supervisor" || is_stopped "$command"; do sleep 0.05; done; }
+# Both run, and kevrun is done with what it was sent: each process on the way to the command takes SIGWINCH
+# last, by its number.
+await_running() {
+  local answers
+  answers=$(stat -c %s out)
+  while is_stopped "$supervisor" || is_stopped "$command"; do sleep 0.05; done
+  kill -WINCH "$supervisor"
+  until [[ $(stat -c %s out) -gt $answers ]]; do sleep 0.05; done
+}
 
-start waits
+start answers
 for signal in STOP TSTP; do
   for which in "$command" "$supervisor" "-$supervisor"; do
     # Nothing tells of a SIGSTOP to kevrun alone.
