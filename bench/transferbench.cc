@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -26,6 +27,7 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,7 @@
 
 ABSL_FLAG(bool, quick, false, "5 rounds instead of 21: a quarter of the time");
 ABSL_FLAG(bool, smoke, false, "one round of few messages, to see that each is right; no times");
+ABSL_FLAG(std::string, only, "", "only the loads whose names have this text");
 ABSL_FLAG(std::string, goals, "",
           "append the table of what is wanted to this file (it is not written)");
 
@@ -171,15 +174,21 @@ class Clients {
 using Serve = std::function<void(const std::vector<Connection>&, size_t bytes, size_t messages)>;
 
 struct Buffer {
-  std::vector<char> bytes;
+  std::span<char> bytes;
   size_t received = 0;
   size_t sent = 0;
   bool sends = false;
 };
 
+// Room that is there before the time runs.  It is shared, lest a page of it is copied for the first
+// write after a fork.
 std::vector<Buffer> Buffers(size_t count, size_t bytes) {
+  constexpr size_t kMost = size_t{64} << 20;
+  static char* const room = static_cast<char*>(mmap(
+      nullptr, kMost, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0));
+  Must(room != MAP_FAILED && count * bytes <= kMost, "mmap");
   std::vector<Buffer> buffers(count);
-  for (Buffer& buffer : buffers) buffer.bytes.resize(bytes);
+  for (size_t i = 0; i < count; ++i) buffers[i].bytes = {room + i * bytes, bytes};
   return buffers;
 }
 
@@ -226,7 +235,7 @@ void EchoByEpoll(const std::vector<Connection>& all, size_t bytes, size_t messag
   close(epoll);
 }
 
-kevent_transfer Transfer(unsigned operation, int socket, std::vector<char>& bytes, size_t number) {
+kevent_transfer Transfer(unsigned operation, int socket, std::span<char> bytes, size_t number) {
   kevent_transfer transfer = {};
   transfer.operation = operation;
   transfer.socket = socket;
@@ -455,6 +464,10 @@ double Run(const Load& load, const Serve& serve) {
   return cost;
 }
 
+bool IsChosen(const Load& load) {
+  return std::string(load.what).find(absl::GetFlag(FLAGS_only)) != std::string::npos;
+}
+
 void RaiseLimit() {
   rlimit limit;
   Must(getrlimit(RLIMIT_NOFILE, &limit) == 0, "getrlimit");
@@ -475,12 +488,14 @@ int main(int argc, char** argv) {
   const int rounds = absl::GetFlag(FLAGS_smoke) ? 1 : absl::GetFlag(FLAGS_quick) ? 5 : 21;
   const kevent::bench::Goals goals(absl::GetFlag(FLAGS_goals));
   RaiseLimit();
+  Buffers(1, 1);  // the room is made
   kevent::bench::PrintHeadings();
   const Load echoes[] = {
       {"an echo of 64 bytes, 1 000 connections", 1'000, 64, 64, 40},
       {"an echo of 64 KiB, 1 000 connections", 1'000, 64 << 10, 64 << 10, 4},
   };
   for (const Load& load : echoes) {
+    if (!IsChosen(load)) continue;
     const Side ours = {"kevent_transfers", [&] { return Run(load, EchoByTransfers); }};
     const Side calls = {"aio_recv, aio_send", [&] { return Run(load, EchoByCalls); }};
     const Side epoll = {"epoll, recv, send", [&] { return Run(load, EchoByEpoll); }};
@@ -491,6 +506,7 @@ int main(int argc, char** argv) {
 #endif
   }
   const Load files = {"a file of 1 MiB, 16 connections", 16, 64, kFileBytes, 40};
+  if (!IsChosen(files)) return EXIT_SUCCESS;
   const Side ours = {"SENDFILE", [&] { return Run(files, FilesByTransfers); }};
   const Side epoll = {"epoll, sendfile", [&] { return Run(files, FilesByEpoll); }};
   goals.AtLeast(files.what, "epoll, sendfile", 0.952, 1 / Compare(files.what, ours, epoll, rounds));

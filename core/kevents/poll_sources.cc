@@ -93,10 +93,9 @@ bool EventSet::HarvestEpoll(uint32_t epoll_index, unsigned wanted) {
   UnknownMembers unknown = {};
   const uint32_t turn = turns_[epoll_index];
   while (const unsigned missing = Missing(wanted)) {
-    const unsigned most = transfers_.any() ? Transfers::kTogether : kBatch;
+    const unsigned most = transfers_.any() ? transfers_.together() : kBatch;
     const unsigned room = std::min(missing + others, most);
     const int count = TakeReady(epoll_index, found, room);
-    transfers_.ShareAmong(static_cast<size_t>(std::max(count, 1)));
     if (count < static_cast<int>(room)) exhausted_ |= 1u << epoll_index;
     for (int i = 0; i < count; ++i) {
       if (WaitsForNextTurn(epoll_index, turn, found[i].data.u64, &unknown)) continue;

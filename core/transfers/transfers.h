@@ -65,20 +65,19 @@ class Transfers {
   // Room for a part of a file, under the queue's lock: a collector's stack may be small.
   using Copy = std::array<char, 16384>;
   Copy& copy() { return copy_; }
-  // The sockets that one look at an epoll finds ready share what a batch may move, so that neither
-  // its timers nor the threads that want the queue's lock wait for all that there is.
-  static constexpr unsigned kTogether = 64;
-  void BeginBatch() {
-    moved_ = 0;
-    ShareAmong(1);
-  }
-  void ShareAmong(size_t sockets) {
-    turn_ = std::clamp(kBatch / sockets, kBatch / kTogether, kMostTurn);
-  }
-  // The bytes that a socket may move in one direction before others have their turn.
-  size_t turn() const { return is_full() ? kBatch / kTogether : turn_; }
-  void CountMoved(size_t bytes) { moved_ += bytes; }
+  // A batch is full with little more than what a cache holds: the program sends while it is there
+  // what it has just received, and neither its timers nor the threads that want the queue's lock
+  // wait for all that there is.
+  void BeginBatch() { moved_ = 0; }
   bool is_full() const { return moved_ >= kBatch; }
+  void CountMoved(size_t bytes) {
+    moved_ += bytes;
+    usual_ = (usual_ * 7 + bytes) / 8;
+  }
+  // The sockets that fill a batch if they move as much as others have.
+  unsigned together() const {
+    return static_cast<unsigned>(std::clamp<size_t>(kBatch / (usual_ + 1), 1, kMostTogether));
+  }
   // A line was left that could go on at once.  The kernel goes on reporting its socket, but by no
   // new edge (fs/eventpoll.c: a level-triggered member stays in the list of the ready).
   void LeaveUnfinished() { unfinished_ = true; }
@@ -90,8 +89,8 @@ class Transfers {
 
  private:
   friend class EventSet;
-  static constexpr size_t kBatch = size_t{4} << 20;
-  static constexpr size_t kMostTurn = sys::Transfer::kMostAtOnce;
+  static constexpr size_t kBatch = size_t{256} << 10;
+  static constexpr size_t kMostTogether = 64;
 
   std::atomic<uint32_t> sockets_;  // number of the records
   uint32_t first_socket_;          // record; linked by next_watch and same_before
@@ -101,8 +100,8 @@ class Transfers {
   std::atomic<bool> lost_more_;                  // than there are places for
   std::atomic<int> lost_numbers_[kLostNumbers];  // plus one
   bool unfinished_;
-  size_t turn_;
   size_t moved_;  // bytes, in this batch
+  size_t usual_;  // bytes that a line moves in its turn, of late
   CachedParts cached_;
   Copy copy_;
   std::atomic<uint32_t> to_read_;  // readers that are to begin; linked by line_after
