@@ -146,6 +146,11 @@ void Queue::DumpLocked(LineWriter& out) {
   if (EventSet* const set = kevents(); set != nullptr) {
     out << "  " << set->registered() << " kevents, " << set->ready_count()
         << " events of kevents and operations ready\n";
+    const EventSet::TransferCounts transfers = set->CountTransfers();
+    if (transfers.sockets != 0) {
+      out << "  " << transfers.in_flight << " transfers in flight; for transfers "
+          << transfers.sockets << " of these kevents watch sockets\n";
+    }
   }
   if (ring_.exists()) out << "  a ring of " << ring_.size() << (ring_.full() ? ", full\n" : "\n");
 }

@@ -111,6 +111,12 @@ class EventSet {
     bool any_later;
   };
   Cancelled CancelTransfers(int socket, const uint64_t* cookie);
+  // The sockets that are watched for transfers, and those that wait in their lines.
+  struct TransferCounts {
+    uint32_t sockets;
+    uint32_t in_flight;
+  };
+  TransferCounts CountTransfers();
   // The first of the readers that the caller begins without the lock (BeginReadsAhead), plus one,
   // linked by line_after; or 0.
   uint32_t TakeReadsAhead() {
@@ -276,6 +282,7 @@ class EventSet {
   int KeepFile(Operation* operation);
   int WaitInLine(uint32_t link, uint32_t operation);
   bool RunLine(uint32_t number, bool in);
+  void EndReceipts(Kevent& record, uint32_t error);
   void ReadAhead(uint32_t number);
   bool HarvestEpolls(unsigned wanted);
   void HarvestSignals();

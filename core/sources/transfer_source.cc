@@ -6,6 +6,7 @@
 // an operation that has ended is a completion of the queue.
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -24,7 +25,7 @@ namespace {
 
 using Kind = sys::Transfer::Kind;
 
-// The bytes that a call may move before it leaves the rest to the collectors.
+// The bytes that one socket may move in one direction before others have their turn.
 constexpr size_t kTurn = sys::Transfer::kMostAtOnce;
 // An operation counts as so many bytes more, lest a line of small ones take long.
 constexpr size_t kCall = 1024;
@@ -50,6 +51,17 @@ void End(EventSet& set, uint32_t number) {
 
 bool NamesNoSocket(const Operation& operation) {
   return operation.data[1] == ENOTSOCK || operation.data[1] == EBADF;
+}
+
+// The kernel tells an error of a connection once (SO_ERROR, socket(7)), and then a stream seems to
+// have ended.  True for those, and false for what is wrong with one transfer.
+bool BreaksConnection(const Operation& operation) {
+  const uint32_t error = operation.data[1];
+  if (error == 0 || error == EFAULT || error == ENOMEM || error == ENOBUFS || error == EINVAL) {
+    return false;
+  }
+  const int type = sys::SocketType(operation.transfer.fd);
+  return type == SOCK_STREAM || type == SOCK_SEQPACKET;
 }
 
 // Ends those of a line with ECANCELED that `chosen` says, but for one whose file is being read.
@@ -169,7 +181,12 @@ void Settle(EventSet& set, uint32_t number, bool any_done) {
   }
 }
 
+// In a full batch the socket waits for the next, for which epoll reports it again.
 bool Harvest(EventSet& set, Kevent& record, uint32_t epoll_events) {
+  if (set.transfers().is_full()) {
+    set.transfers().LeaveUnfinished();
+    return false;
+  }
   const bool ends = (epoll_events & (EPOLLERR | EPOLLHUP)) != 0;
   const uint32_t number = set.NumberOf(record);
   set.RunTransfers(number, ends || (epoll_events & EPOLLIN) != 0,
@@ -240,7 +257,7 @@ void EventSet::ReadAhead(uint32_t number) {
 bool EventSet::RunLine(uint32_t number, bool in) {
   Kevent& record = At(number);
   const Direction line = in ? kIn : kOut;
-  size_t turn = transfers_.turn();
+  size_t turn = kTurn;
   bool any = false;
   while (const uint32_t link = First(record, line)) {
     Operation& operation = Operations::At(link - 1);
@@ -258,9 +275,33 @@ bool EventSet::RunLine(uint32_t number, bool in) {
     if (state == Advanced::kWaits && turn == 0) continue;
     if (state != Advanced::kEnded) return true;
     TakeOut(record, line, 0, link);
+    const uint32_t error = in && BreaksConnection(operation) ? operation.data[1] : 0;
     End(*this, link - 1);
+    if (error != 0) EndReceipts(record, error);
   }
   return any;
+}
+
+// A broken stream must not pass for one that has ended, with those who wait in line.
+void EventSet::EndReceipts(Kevent& record, uint32_t error) {
+  while (const uint32_t link = First(record, kIn)) {
+    TakeOut(record, kIn, 0, link);
+    EndWith(Operations::At(link - 1), -static_cast<int64_t>(error));
+    End(*this, link - 1);
+  }
+}
+
+EventSet::TransferCounts EventSet::CountTransfers() {
+  TransferCounts counts = {};
+  for (uint32_t link = transfers_.first_socket_; link != 0; link = At(link - 1).next_watch) {
+    ++counts.sockets;
+    for (const Direction line : {kIn, kOut}) {
+      for (uint32_t next = First(At(link - 1), line); next != 0; ++counts.in_flight) {
+        next = Operations::At(next - 1).next.load(std::memory_order_relaxed);
+      }
+    }
+  }
+  return counts;
 }
 
 // The number must not be closed, and given to another file, while the transfers are done: a thread

@@ -129,7 +129,10 @@ int64_t ReceiveAtOnce(int fd, void* buffer, size_t bytes, int) {
   if (const int type = SocketType(fd); type < 0) return type;
   const auto file = Sim().File(fd);
   SimulatedSocket& socket = *file->socket;
-  if (socket.came.empty()) return socket.is_broken ? -ECONNRESET : socket.has_ended ? 0 : -EAGAIN;
+  if (socket.came.empty() && socket.is_broken) {
+    return std::exchange(socket.was_told, true) ? 0 : -ECONNRESET;
+  }
+  if (socket.came.empty()) return socket.has_ended ? 0 : -EAGAIN;
   const size_t taken = Take(socket, static_cast<char*>(buffer), bytes);
   file->ready = socket.Readiness();
   return static_cast<int64_t>(taken);

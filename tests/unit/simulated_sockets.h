@@ -22,6 +22,7 @@ struct SimulatedSocket {
   std::deque<std::string> came;
   bool has_ended = false;
   bool is_broken = false;  // as after a reset: nothing can be sent, and what came is still there
+  bool was_told = false;   // of that: once (SO_ERROR)
   size_t room = 0;         // for so many bytes, or messages, before a sender waits
   std::string sent;        // a stream
   std::vector<std::string> messages_sent;

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,6 +52,20 @@ TEST(Dump, SaysWhatAQueueHas) {
   EXPECT_THAT(text, testing::EndsWith("\n"));
   // It takes nothing.
   EXPECT_EQ(CollectReady(queue.fd()), std::vector<uintptr_t>{2});
+}
+
+TEST(Dump, CountsTransfers) {
+  const Queue queue;
+  std::array<int, 2> ends;
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  EXPECT_THAT(DumpOf(queue.fd()), testing::Not(testing::HasSubstr("transfers")));
+  char bytes[3];
+  for (char& byte : bytes) {
+    ASSERT_EQ(kevent_aio_recv(queue.fd(), ends[0], &byte, 1, 0), 0);
+  }
+  EXPECT_THAT(DumpOf(queue.fd()), testing::HasSubstr("3 transfers in flight"));
+  close(ends[0]);
+  close(ends[1]);
 }
 
 // A descriptor that takes no more may keep the caller for as long as it likes, and its

@@ -18,6 +18,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/support/aio.h"
@@ -60,6 +61,33 @@ struct Pair {
     ends[1] = -1;
   }
   int ends[2];
+};
+
+// Of TCP, on this machine.
+class Listener {
+ public:
+  Listener() {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(listen(fd_, 1), 0);
+  }
+  ~Listener() { close(fd_); }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+  // The accepted socket, which has O_NONBLOCK, and the other side.
+  std::pair<int, int> Connect() const {
+    sockaddr_in address = {};
+    socklen_t size = sizeof address;
+    EXPECT_EQ(getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    const int theirs = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(connect(theirs, reinterpret_cast<sockaddr*>(&address), size), 0);
+    return {accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC), theirs};
+  }
+
+ private:
+  const int fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 };
 
 std::string Pattern(size_t bytes) {
@@ -325,19 +353,9 @@ TEST_F(Transfers, APipeThatBreaksOnTheWayIsNoSignal) {
   const std::string text = Pattern(1 << 20);
   const TemporaryFile file;
   file.Write(text);
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(listen(listener, 1), 0);
-  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const Listener listener;
   for (int round = 0; round < 20; ++round) {
-    const int theirs = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ASSERT_EQ(connect(theirs, reinterpret_cast<sockaddr*>(&address), size), 0);
-    const int ours = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    ASSERT_GE(ours, 0);
+    const auto [ours, theirs] = listener.Connect();
     close(theirs);
     ASSERT_EQ(kevent_aio_sendfile(queue_.fd(), ours, file.fd(), 0, text.size()), 0);
     const ukevent event = Next();
@@ -345,7 +363,24 @@ TEST_F(Transfers, APipeThatBreaksOnTheWayIsNoSignal) {
     EXPECT_LT(event.ret_data[0], text.size());
     close(ours);
   }
-  close(listener);
+}
+
+// The kernel tells of a reset once: the second receipt must not take it for the end.
+TEST_F(Transfers, AResetIsToldToAllReceiptsInLine) {
+  const Listener listener;
+  const auto [ours, theirs] = listener.Connect();
+  char buffers[2][8];
+  for (char* const buffer : buffers) ASSERT_EQ(Receive(ours, buffer, 8), 0);
+  ASSERT_EQ(send(theirs, "abc", 3, 0), 3);
+  pollfd readable = {ours, POLLIN, 0};
+  ASSERT_EQ(poll(&readable, 1, -1), 1);
+  ExpectNone();  // the first has three bytes
+  const linger at_once = {1, 0};
+  ASSERT_EQ(setsockopt(theirs, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+  close(theirs);
+  ExpectEnd(buffers[0], 3, ECONNRESET);
+  ExpectEnd(buffers[1], 0, ECONNRESET);
+  close(ours);
 }
 
 TEST_F(Transfers, WhatTheCallRefuses) {
