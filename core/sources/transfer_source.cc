@@ -268,7 +268,10 @@ bool EventSet::RunLine(uint32_t number, bool in) {
     }
     any = true;
     const size_t before = turn;
-    const Advanced state = Advance(transfers_, operation, &turn);
+    Advanced state = Advance(transfers_, operation, &turn);
+    // Reported in vain: epoll would go on reporting the socket of messages that shutdown has ended.
+    const bool in_vain = in && state == Advanced::kWaits && turn == before;
+    if (in_vain && sys::HasEndedForReceipts(operation.transfer.fd)) state = Advanced::kEnded;
     turn -= std::min(turn, kCall);
     transfers_.CountMoved(before - turn);
     if (state == Advanced::kReads) ReadAhead(link - 1);

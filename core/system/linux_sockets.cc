@@ -3,6 +3,7 @@
 // The seam on Linux: transfers on sockets, and what is known of the files that are sent.
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -40,6 +41,12 @@ int64_t SendAtOnce(int socket, const void* buffer, size_t bytes, int flags) {
         Call(SYS_sendto, socket, buffer, bytes, flags | MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0);
   } while (result == -EINTR);
   return result;
+}
+
+bool HasEndedForReceipts(int socket) {
+  pollfd asked = {socket, POLLRDHUP, 0};
+  const timespec at_once = {0, 0};
+  return Call(SYS_ppoll, &asked, 1, &at_once, nullptr, 0) == 1 && (asked.revents & POLLRDHUP) != 0;
 }
 
 int64_t SendFileAtOnce(int socket, int file, int64_t offset, size_t bytes) {

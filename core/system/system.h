@@ -161,6 +161,9 @@ int SocketType(int fd);
 // number of bytes, or a negative errno, -EAGAIN when it would wait.
 int64_t ReceiveAtOnce(int socket, void* buffer, size_t bytes, int flags);
 int64_t SendAtOnce(int socket, const void* buffer, size_t bytes, int flags);
+// True if a receipt is to end without bytes though ReceiveAtOnce says -EAGAIN: sockets of messages
+// that shutdown has ended say so to a recv that waits alone (net/core/datagram.c).
+bool HasEndedForReceipts(int socket);
 
 // Sends bytes of a file by a socket that has O_NONBLOCK; may read the file's device, for which it
 // waits.  Results as SendAtOnce; 0 at the end of the file.

@@ -138,6 +138,8 @@ int64_t ReceiveAtOnce(int fd, void* buffer, size_t bytes, int) {
   return static_cast<int64_t>(taken);
 }
 
+bool HasEndedForReceipts(int) { return false; }
+
 int64_t SendAtOnce(int fd, const void* buffer, size_t bytes, int) {
   Sim().Enter(__func__);
   if (const int type = SocketType(fd); type < 0) return type;

@@ -330,6 +330,22 @@ TEST_F(Transfers, NoBytesOfAStreamEndAtOnceButInTurn) {
   ExpectEnd(buffer + 1, 0);
 }
 
+// recv says EAGAIN there with MSG_DONTWAIT, and 0 without.
+TEST_F(Transfers, ShutdownEndsReceiptsOfMessages) {
+  for (const int domain : {AF_UNIX, AF_INET}) {
+    for (const int how : {SHUT_RD, SHUT_RDWR}) {
+      const int socket_of_messages = socket(domain, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+      char text[2][4];
+      ASSERT_EQ(Receive(socket_of_messages, text[0], 4), 0);
+      ASSERT_EQ(Receive(socket_of_messages, text[1], 4), 0);
+      shutdown(socket_of_messages, how);
+      ExpectEnd(text[0], 0);
+      ExpectEnd(text[1], 0);
+      close(socket_of_messages);
+    }
+  }
+}
+
 TEST_F(Transfers, ABrokenPipeIsAnErrorAndNoSignal) {
   pair_.CloseTheirs();
   const std::string text = "text";
