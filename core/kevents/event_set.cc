@@ -53,6 +53,7 @@ void EventSet::Clear() {
   transfers_.sockets_.store(0, std::memory_order_relaxed);
   transfers_.first_socket_ = 0;
   transfers_.TakeLost([](int) {});
+  transfers_.told_by_edges_.store(false, std::memory_order_relaxed);
   open_.store(false, std::memory_order_seq_cst);
 }
 

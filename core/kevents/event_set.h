@@ -280,7 +280,7 @@ class EventSet {
   uint32_t FindSocket(int socket);
   void EraseSocket(uint32_t number);
   int KeepFile(Operation* operation);
-  int WaitInLine(uint32_t link, uint32_t operation);
+  int WaitInLine(uint32_t link, uint32_t operation, bool could_go_on);
   bool RunLine(uint32_t number, bool in);
   void EndReceipts(Kevent& record, uint32_t error);
   void ReadAhead(uint32_t number);

@@ -106,6 +106,9 @@ int GetEventsCall::CollectOrSleep() {
     return flags;
   }
   const bool nonblocking = (flags & O_NONBLOCK) != 0;
+  if (EventSet* set = queue_.kevents(); nonblocking && set != nullptr) {
+    set->transfers().set_told_by_edges();
+  }
   if (nonblocking && enlisted_) return GiveUp();
   if (nonblocking || deadline_.passed()) return Look(0, Then::kReturn);
   return SleepUntilEnough();
@@ -201,6 +204,7 @@ unsigned GetEventsCall::Collect(unsigned min, unsigned* due) {
     sys::SignalSet blocked = ~sys::SignalSet{0};
     if (request_.mask != nullptr) std::memcpy(&blocked, request_.mask, sizeof blocked);
     set->set_let_through(~blocked);
+    if (request_.min_nr != 1 || deadline_.zero()) set->transfers().set_told_by_edges();
   }
   if (!request_.into_ring) return queue_.Collect(min, request_.max_nr, request_.events, due);
   EventRing& ring = queue_.ring_;

@@ -131,10 +131,13 @@ uint32_t WantedBy(const Kevent& record) {
   return (First(record, kIn) != 0 ? EPOLLIN : 0u) | (sends ? EPOLLOUT : 0u);
 }
 
-int SetWanted(EventSet& set, uint32_t number, uint32_t events) {
-  if (Interest(set.At(number)) == events) return 0;
+int WatchAnew(EventSet& set, uint32_t number, uint32_t events) {
   SetInterest(set.At(number), events);
   return set.Rewatch(number, OrMuted(events));
+}
+
+int SetWanted(EventSet& set, uint32_t number, uint32_t events) {
+  return Interest(set.At(number)) == events ? 0 : WatchAnew(set, number, events);
 }
 
 int Attach(EventSet& set, uint32_t number, const ukevent&) {
@@ -409,14 +412,19 @@ int EventSet::KeepFile(Operation* operation) {
 }
 
 // Puts an operation that has been tried in its line.
-int EventSet::WaitInLine(uint32_t link, uint32_t operation) {
+int EventSet::WaitInLine(uint32_t link, uint32_t operation, bool could_go_on) {
   Operation& begun = Operations::At(operation);
   if (const int error = KeepFile(&begun); error != 0) return error;
   const Direction line = DirectionOf(begun);
   const uint32_t event = begun.needs_reading ? 0 : ReadinessOf(line);
-  if (link != 0 && SetWanted(*this, link - 1, Interest(At(link - 1)) | event) < 0) {
-    EraseSocket(link - 1);  // the number is another file's, of which no close has told
-    link = 0;
+  if (link != 0) {
+    const uint32_t wanted = Interest(At(link - 1)) | event;
+    // Watched anew, the socket is told of if it is ready.
+    const auto watch = could_go_on ? &WatchAnew : &SetWanted;
+    if (watch(*this, link - 1, wanted) < 0) {
+      EraseSocket(link - 1);  // the number is another file's, of which no close has told
+      link = 0;
+    }
   }
   if (link == 0) {
     const SignalsBlocked blocked;
@@ -432,18 +440,21 @@ int EventSet::WaitInLine(uint32_t link, uint32_t operation) {
 }
 
 // A socket that is watched for this direction, with nobody in line, is not tried: as a rule it has
-// nothing to give to a program that has just received, and if it has, epoll tells of it.
+// nothing to give to a program that has just received, and if it has, epoll tells a thread of it
+// that polls the queue.  It does not tell of it by a new edge.
 int EventSet::BeginTransfer(uint32_t number) {
   Operation& operation = Operations::At(number);
   const Direction line = DirectionOf(operation);
   const uint32_t link = FindSocket(operation.transfer.fd);
   const bool is_first = link == 0 || First(At(link - 1), line) == 0;
   const bool is_watched = link != 0 && (Interest(At(link - 1)) & ReadinessOf(line)) != 0;
-  operation.needs_reading = false;
   const bool is_empty = operation.transfer.bytes == 0;  // and may have nothing to wait for
-  if (is_first && (!is_watched || is_empty)) {
+  operation.needs_reading = false;
+  bool could_go_on = false;
+  if (is_first && (!is_watched || is_empty || transfers_.told_by_edges())) {
     size_t turn = kTurn;
     const Advanced state = Advance(transfers_, operation, &turn);
+    could_go_on = turn == 0;
     if (state == Advanced::kEnded && operation.moved == 0 && NamesNoSocket(operation)) {
       GiveBack(*this, number);
       return static_cast<int>(operation.data[1]);
@@ -451,7 +462,7 @@ int EventSet::BeginTransfer(uint32_t number) {
     if (state == Advanced::kEnded) return End(*this, number), 0;
     operation.needs_reading = state == Advanced::kReads;
   }
-  const int error = WaitInLine(link, number);
+  const int error = WaitInLine(link, number, could_go_on);
   if (error == 0) return 0;
   if (operation.moved != 0) {  // what was done is told of
     EndWith(operation, -error);

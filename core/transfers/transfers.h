@@ -82,6 +82,10 @@ class Transfers {
   // new edge (fs/eventpoll.c: a level-triggered member stays in the list of the ready).
   void LeaveUnfinished() { unfinished_ = true; }
   bool TakeUnfinished() { return std::exchange(unfinished_, false); }
+  // A call has collected that does not sleep in a poll of the queue: its program may wait for edges
+  // of the queue's descriptor, or its thread for edges alone.  Callable from any thread.
+  void set_told_by_edges() { told_by_edges_.store(true, std::memory_order_relaxed); }
+  bool told_by_edges() const { return told_by_edges_.load(std::memory_order_relaxed); }
   // True if there is something that no descriptor tells of.
   bool any_news() const {
     return resumed_.load(std::memory_order_seq_cst) != 0 || lost_.load(std::memory_order_seq_cst);
@@ -100,6 +104,7 @@ class Transfers {
   std::atomic<bool> lost_more_;                  // than there are places for
   std::atomic<int> lost_numbers_[kLostNumbers];  // plus one
   bool unfinished_;
+  std::atomic<bool> told_by_edges_;
   size_t moved_;  // bytes, in this batch
   size_t usual_;  // bytes that a line moves in its turn, of late
   CachedParts cached_;

@@ -270,6 +270,31 @@ TEST_F(Edges, OfMessagesWithDescriptors) {
   ASSERT_EQ(kevent_get_events(queue_.fd(), 2, 2, nullptr, events, 0), 2);
 }
 
+// The second receipt is begun when its bytes were told of already, with those of the first.
+TEST_F(Transfers, AnEdgeTellsOfBytesThatWereThere) {
+  const int loop = epoll_create1(EPOLL_CLOEXEC);
+  epoll_event event = {EPOLLIN | EPOLLET, {}};
+  ASSERT_EQ(epoll_ctl(loop, EPOLL_CTL_ADD, queue_.fd(), &event), 0);
+  char text[2][4];
+  ASSERT_EQ(Receive(pair_.ours(), text[0], 4), 0);
+  pair_.Put("oneetwoo");
+  for (char* const part : {text[0], text[1]}) {
+    ukevent ended[2];
+    int count;
+    do {
+      ASSERT_EQ(epoll_wait(loop, &event, 1, -1), 1);
+      count = kevent_get_events(queue_.fd(), 0, 2, nullptr, ended, 0);
+    } while (count == 0);
+    ASSERT_EQ(count, 1);
+    EXPECT_EQ(ended[0].ptr, part);
+    if (part == text[0]) {
+      ASSERT_EQ(Receive(pair_.ours(), text[1], 4), 0);
+    }
+  }
+  EXPECT_EQ(std::string(text[1], 4), "twoo");
+  close(loop);
+}
+
 TEST_F(Transfers, BothDirectionsAndAKeventOfTheProgram) {
   ukevent request = {};
   request.type = KEVENT_SOCKET;
