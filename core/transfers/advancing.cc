@@ -125,6 +125,10 @@ Advanced SendCopy(Operation& operation, size_t bytes, Transfers::Copy& copy, siz
   return Sent(operation, sys::SendAtOnce(operation.transfer.fd, copy.data(), read, 0), read, turn);
 }
 
+bool MayHaveEnded(const Operation& operation) {
+  return !sys::EndsBefore({Kind::kRead, operation.source, nullptr, 0, PlaceOf(operation)});
+}
+
 Advanced SendOnce(Transfers& transfers, Operation& operation, size_t* turn) {
   const size_t left = operation.transfer.bytes - operation.moved;
   if (left == 0) return Advanced::kEnded;
@@ -136,7 +140,11 @@ Advanced SendOnce(Transfers& transfers, Operation& operation, size_t* turn) {
   if ((status & O_NONBLOCK) == 0) return SendCopy(operation, bytes, transfers.copy(), turn);
   const int64_t result =
       sys::SendFileAtOnce(operation.transfer.fd, operation.source, PlaceOf(operation), bytes);
-  return Sent(operation, result, bytes, turn);
+  const Advanced state = Sent(operation, result, bytes, turn);
+  // A part was sent, as the socket is full or the file has ended.  Of a socket that is not full no
+  // edge would tell.
+  const bool is_part = state == Advanced::kWaits && result > 0;
+  return is_part && MayHaveEnded(operation) ? Advanced::kMoved : state;
 }
 
 // The kernel may let go of the file's pages while the socket is waited for.

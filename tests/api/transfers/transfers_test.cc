@@ -662,6 +662,45 @@ TEST_P(Files, EndWithTheFile) {
   EXPECT_EQ(lseek(file.fd(), 0, SEEK_CUR), 0);
 }
 
+// The last part is less than was asked for, though the socket is not full.
+TEST_P(Files, EndWithTheFileInALoop) {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(listener, 1), 0);
+  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const int theirs = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(connect(theirs, reinterpret_cast<sockaddr*>(&address), size), 0);
+  const int ours = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+  fcntl(ours, F_SETFL, GetParam());
+  const int loop = epoll_create1(EPOLL_CLOEXEC);
+  epoll_event event = {EPOLLIN | EPOLLET, {}};
+  ASSERT_EQ(epoll_ctl(loop, EPOLL_CTL_ADD, queue_.fd(), &event), 0);
+  const TemporaryFile file;
+  file.Write("text");
+  const std::string before = Pattern(8 << 20);
+  ASSERT_EQ(Send(ours, before), 0);
+  ASSERT_EQ(kevent_aio_sendfile(queue_.fd(), ours, file.fd(), 0, 1000), 0);
+  std::thread reader([theirs, bytes = before.size() + 4] {
+    std::string part(1 << 20, '\0');
+    for (size_t got = 0; got < bytes;) {
+      const ssize_t count = read(theirs, part.data(), part.size());
+      ASSERT_GT(count, 0);
+      got += static_cast<size_t>(count);
+    }
+  });
+  for (int ended = 0; ended != 2;) {
+    ukevent events[4];
+    ASSERT_EQ(epoll_wait(loop, &event, 1, -1), 1);
+    ended += kevent_get_events(queue_.fd(), 0, 4, nullptr, events, 0);
+  }
+  reader.join();
+  for (const int fd : {loop, ours, theirs, listener}) close(fd);
+}
+
 // A file of a disk, of which nothing is in the page cache if the file system lets go of it.
 class OnDisk {
  public:
