@@ -76,8 +76,8 @@ void Describe(const kevent_transfer& transfer, Queue& queue, Operation* operatio
   operation->moved = 0;
   operation->given_up = operation->reads_ahead = false;
   operation->flags = static_cast<int>(transfer.flags & ~kNotForKernel);
-  operation->ends = (transfer.flags & KEVENT_NAIO_SOME) != 0 ? Operation::Ends::kWithSome
-                                                             : Operation::Ends::kNotKnown;
+  const bool some = (transfer.flags & KEVENT_NAIO_SOME) != 0 && bytes != 0;  // none are all
+  operation->ends = some ? Operation::Ends::kWithSome : Operation::Ends::kNotKnown;
   operation->source = -1;
   operation->source_is_ours = false;
   operation->reader = operation->socket = 0;

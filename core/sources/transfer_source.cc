@@ -88,6 +88,19 @@ EventSet::Cancelled EndChosen(EventSet& set, Kevent& record, Direction line, Cho
   return cancelled;
 }
 
+// Those before them were cancelled, so it is the turn of operations without bytes, which wait for
+// no readiness of the socket.
+void EndEmpty(EventSet& set, Kevent& record, Direction line) {
+  while (const uint32_t link = First(record, line)) {
+    Operation& operation = Operations::At(link - 1);
+    size_t turn = kTurn;
+    if (operation.transfer.bytes != 0 || operation.reads_ahead) return;
+    if (Advance(set.transfers(), operation, &turn) != Advanced::kEnded) return;
+    TakeOut(record, line, 0, link);
+    End(set, link - 1);
+  }
+}
+
 // Ends all of a socket's operations with ECANCELED.  One whose file is being read ends when it was
 // read, in no line any more.
 void EndAll(EventSet& set, Kevent& record) {
@@ -481,6 +494,8 @@ EventSet::Cancelled EventSet::CancelTransfers(int socket, const uint64_t* cookie
   };
   const Cancelled in = EndChosen(*this, At(link - 1), kIn, chosen);
   const Cancelled out = EndChosen(*this, At(link - 1), kOut, chosen);
+  EndEmpty(*this, At(link - 1), kIn);
+  EndEmpty(*this, At(link - 1), kOut);
   // What is about to be closed unseen is to be watched no longer.
   if (cookie == nullptr && At(link - 1).handle == 0) EraseSocket(link - 1);
   return {in.any || out.any, in.any_later || out.any_later};

@@ -371,6 +371,23 @@ TEST_F(Transfers, ShutdownEndsReceiptsOfMessages) {
   }
 }
 
+TEST_F(Transfers, NoBytesEndWhenThoseBeforeThemAreCancelled) {
+  char first[4];
+  char second;
+  ASSERT_EQ(Receive(pair_.ours(), first, sizeof first), 0);
+  ASSERT_EQ(Receive(pair_.ours(), &second, 0), 0);
+  void* const cookie = first;
+  ASSERT_EQ(kevent_cancel_transfers(queue_.fd(), pair_.ours(), &cookie), AIO_CANCELED);
+  ExpectEnd(first, 0, ECANCELED);
+  ExpectEnd(&second, 0);
+}
+
+TEST_F(Transfers, SomeOfNoBytesIsNothingToWaitFor) {
+  char nothing;
+  ASSERT_EQ(Receive(pair_.ours(), &nothing, 0, KEVENT_NAIO_SOME), 0);
+  ExpectEnd(&nothing, 0);
+}
+
 TEST_F(Transfers, ABrokenPipeIsAnErrorAndNoSignal) {
   pair_.CloseTheirs();
   const std::string text = "text";
