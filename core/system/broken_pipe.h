@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -26,9 +27,16 @@ int64_t WithoutBrokenPipe(size_t bytes, Transfer transfer) {
   const int64_t result = transfer();
   const bool is_part = result > 0 && static_cast<size_t>(result) < bytes;
   if ((result == -EPIPE || is_part) && !was_pending) {
-    // The thread's own SIGPIPE is taken before one that was sent to the process meanwhile.
+    // The thread's own SIGPIPE is taken before one that was sent to the process meanwhile.  A part
+    // may be one because the socket is full: then what is taken is somebody else's, and goes back.
+    // The kernel says of its own that the process has sent it (kernel/signal.c, SEND_SIG_NOINFO).
     const timespec at_once = {0, 0};
-    Call(SYS_rt_sigtimedwait, &kBrokenPipe, nullptr, &at_once, sizeof kBrokenPipe);
+    siginfo_t sent;
+    const long taken = Call(SYS_rt_sigtimedwait, &kBrokenPipe, &sent, &at_once, sizeof kBrokenPipe);
+    const pid_t self = getpid();
+    if (taken > 0 && (sent.si_code != SI_USER || sent.si_pid != self)) {
+      Call(SYS_kill, self, SIGPIPE);
+    }
   }
   RestoreSignals(before);
   return result;
