@@ -89,11 +89,19 @@ TEST(Pages, HaveTheLayoutsOfTheHeader) {
       {"ret_data", offsetof(ukevent, ret_data)},
       {"ptr", offsetof(ukevent, ptr)},
       {"clockid", offsetof(kevent_timer_spec, clockid)},
-      {"flags", offsetof(kevent_setting, flags)},  // the later of two of that name
+      {"flags", offsetof(kevent_transfer, flags)},  // the last of three of that name
       {"timer", offsetof(kevent_setting, timer)},
-      {"error", offsetof(kevent_setting, error)},
+      {"error", offsetof(kevent_transfer, error)},  // the later of two of that name
       {"value", offsetof(kevent_setting, value)},
       {"itimerspec", offsetof(kevent_timer_spec, itimerspec)},
+      {"operation", offsetof(kevent_transfer, operation)},
+      {"socket", offsetof(kevent_transfer, socket)},
+      {"buffer", offsetof(kevent_transfer, buffer)},
+      {"path", offsetof(kevent_transfer, path)},
+      {"size", offsetof(kevent_transfer, size)},
+      {"offset", offsetof(kevent_transfer, offset)},
+      {"file", offsetof(kevent_transfer, file)},
+      {"cookie", offsetof(kevent_transfer, cookie)},
       {"ring_kidx", offsetof(kevent_ring, ring_kidx)},
       {"ring_over", offsetof(kevent_ring, ring_over)},
   };
@@ -106,6 +114,10 @@ TEST(Pages, HaveTheLayoutsOfTheHeader) {
   EXPECT_EQ(offsetof(kevent_timer_spec, flags), 4);
   EXPECT_EQ(sizeof(kevent_setting), 48);
   EXPECT_EQ(alignof(kevent_setting), 8);
+  EXPECT_EQ(offsetof(kevent_setting, flags), 8);
+  EXPECT_EQ(offsetof(kevent_setting, error), 12);
+  EXPECT_EQ(sizeof(kevent_transfer), 64);
+  EXPECT_EQ(alignof(kevent_transfer), 8);
   EXPECT_EQ(sizeof(kevent_ring), 8);
   EXPECT_EQ(alignof(kevent_ring), 8);
   EXPECT_EQ(SIGEV_KEVENT, 8);
