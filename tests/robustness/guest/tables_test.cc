@@ -626,7 +626,8 @@ class Listener {
       : thread_([this, epoll] {
           while (!over_) {
             epoll_event event;
-            if (epoll_wait(epoll, &event, 1, 1) != 0) ++reported_;
+            // The wait may be interrupted, as beside a fork on a busy machine.
+            if (epoll_wait(epoll, &event, 1, 1) > 0) ++reported_;
           }
         }) {}
   int Stop() {
