@@ -569,8 +569,10 @@ void Worker::CheckTold(const Op& op) {
   const ssize_t result = aio_return(const_cast<aiocb*>(&op.control()));
   HOLDS((result < 0) == (error != 0), "result %zd with error %d", result, error);
   HOLDS(!op.cancelled || error == ECANCELED, "cancelled, and then error %d", error);
+  // ECONNRESET: the other side was closed with bytes that nobody had read (unix(7)).
+  const bool is_broken = error == EPIPE || error == ECONNRESET;
   HOLDS(error == 0 || (error == ECANCELED && op.may_be_cancelled) ||
-            (error == EPIPE && op.task == Task::kStreamWrite),
+            (is_broken && op.task == Task::kStreamWrite),
         "task %d ends with error %d", static_cast<int>(op.task), error);
   if (op.told.load() != 0) {
     HOLDS(op.told_data[1] == static_cast<uint32_t>(error), "told of error %u", op.told_data[1]);
