@@ -49,7 +49,8 @@ class AioEngine {
   // Cancels, with `closing`, the operations of all descriptors in [first, last].
   void Lose(unsigned first, unsigned last);
 
-  // Who finds none sees all that operations have stored up to their end.
+  // A thread to which this says that no operation is in flight sees all that the operations have
+  // stored up to their ends.
   static bool any_in_flight() { return in_flight_.load(std::memory_order_acquire) != 0; }
 
   // Returns when aio_error, too, says that the operations which have ended by now have.

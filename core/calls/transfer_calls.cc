@@ -142,7 +142,8 @@ struct Prepared {
   int error;
 };
 
-// What the kernel knows of the queue's news is told once for all of them.
+// Begins transfers under one hold of the queue's lock.  The kernel is told once for all of them
+// that the queue has completions (WakeForNews).
 unsigned BeginTogether(Queue& queue, unsigned count, const Prepared* prepared, int* errors) {
   unsigned begun = 0;
   uint32_t readers = 0;

@@ -119,7 +119,7 @@ void EndAll(EventSet& set, Kevent& record) {
 
 // ---- The source -------------------------------------------------------------------
 
-// What epoll is asked for is kept in `clock`; 0: the socket is muted.
+// The events that epoll watches the socket for, which the record has in `clock`; 0: it is muted.
 uint32_t Interest(const Kevent& record) { return static_cast<uint32_t>(record.clock); }
 
 void SetInterest(Kevent& record, uint32_t events) { record.clock = static_cast<int>(events); }
@@ -477,7 +477,7 @@ int EventSet::BeginTransfer(uint32_t number) {
   }
   const int error = WaitInLine(link, number, could_go_on);
   if (error == 0) return 0;
-  if (operation.moved != 0) {  // what was done is told of
+  if (operation.moved != 0) {  // the bytes that were moved are reported
     EndWith(operation, -error);
     End(*this, number);
     return 0;
@@ -496,7 +496,7 @@ EventSet::Cancelled EventSet::CancelTransfers(int socket, const uint64_t* cookie
   const Cancelled out = EndChosen(*this, At(link - 1), kOut, chosen);
   EndEmpty(*this, At(link - 1), kIn);
   EndEmpty(*this, At(link - 1), kOut);
-  // What is about to be closed unseen is to be watched no longer.
+  // The socket may be about to be closed by a call that the library does not see.
   if (cookie == nullptr && At(link - 1).handle == 0) EraseSocket(link - 1);
   return {in.any || out.any, in.any_later || out.any_later};
 }

@@ -173,7 +173,7 @@ int64_t SendFileAtOnce(int socket, int file, int64_t offset, size_t bytes);
 // without reading them, or a negative errno.
 int64_t CachedBytes(int file, int64_t offset, size_t bytes);
 
-// What tells the file of a descriptor from others, if it can be sent; or 0, and a negative errno.
+// A hash of the device and inode of a file that can be sent; or 0, and a negative errno.
 uint64_t FileToSend(int fd, int* error);
 
 // Opens a file for reading: its descriptor, or a negative errno.  -EINVAL unless it has places.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What a transfer on a socket can do at once.  Under its queue's lock.
+// A transfer on a socket moves the bytes that it can move without waiting.  Requires the lock of
+// the transfer's queue.
 
 #ifndef KEVENT_CORE_TRANSFERS_ADVANCING_H_
 #define KEVENT_CORE_TRANSFERS_ADVANCING_H_

@@ -16,8 +16,8 @@
 
 namespace kevent::core {
 
-// What a set of kevents knows of transfers on sockets beside their records, which are kevents of
-// the type KEVENT_NAIO (core/sources/transfer_source.cc).  Zeroed memory has none.
+// The state of a queue's transfers on sockets beside the records of the sockets, which are kevents
+// of the type KEVENT_NAIO (core/sources/transfer_source.cc).  Zeroed memory has none.
 //
 // Links are numbers plus one; 0 ends a list.
 class Transfers {
