@@ -6,6 +6,10 @@
 #ifndef KEVENT_CORE_BASE_ATOMIC_PAIR_H_
 #define KEVENT_CORE_BASE_ATOMIC_PAIR_H_
 
+#if !defined(__LP64__) || !(defined(__x86_64__) || defined(__aarch64__))
+#error "libkevent runs on x86-64 and arm64, which can swap 16 bytes: kevent(7), Other processors"
+#endif
+
 #include <cstdint>
 
 namespace kevent::core {
@@ -28,15 +32,25 @@ class AtomicPair {
 
   uint64_t low() const { return __atomic_load_n(&halves_[0], __ATOMIC_SEQ_CST); }
 
-  // Replaces `expected` by `desired`; if the pair holds another value, returns false and stores
-  // that value in `expected`.  A full barrier either way.
+  // Replaces `expected` by `desired`; if the pair holds another value, returns false and stores in
+  // `expected` what it has found, whose halves may belong to different values: on arm64 without
+  // casp (before Armv8.1) only an exclusive store that succeeds shows that ldxp has read both at
+  // one instant.
+  //
+  // A swap orders its thread's accesses, also when it fails: what the thread has stored before it
+  // is seen by all threads before what the thread reads by seq_cst after it.
   //
   // __sync and not __atomic: gcc turns 16-byte __atomic operations into calls of libatomic, and
-  // expands these in line (cmpxchg16b, casp).
+  // expands these in line (cmpxchg16b, casp), or calls what libgcc has of them.
   bool Swap(Halves& expected, const Halves& desired) {
     const Bits before = Join(expected);
     const Bits found = __sync_val_compare_and_swap(&bits_, before, Join(desired));
     if (found == before) return true;
+#if defined(__aarch64__)
+    // A casp that fails stores nothing, and only a store has what came before it wait (Arm
+    // Architecture Reference Manual, CASP).  gcc puts no barrier beside it.
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
     expected = {static_cast<uint64_t>(found), static_cast<uint64_t>(found >> 64)};
     return false;
   }

@@ -126,15 +126,17 @@ class SettingWord {
   // Deadline and axis, consistent with each other.
   AxisDeadline axis_deadline() const { return AxisDeadline(pair_.low()); }
 
-  // Reads all 16 bytes at one instant.
+  // Reads all 16 bytes at one instant: that of a swap which finds them.  It is repeated only when
+  // another thread, or a handler, has set the timer meanwhile.
   PackedSetting Read() {
     PackedSetting value = Guess();
-    Swap(value, value);
+    while (!Swap(value, value)) {
+    }
     return value;
   }
 
   // Replaces `expected` by `desired`; if the word holds another value, returns false and stores
-  // that value in `expected`.  A full barrier either way.
+  // another guess in `expected`.  The same order as AtomicPair::Swap.
   bool Swap(PackedSetting& expected, const PackedSetting& desired) {
     AtomicPair::Halves halves = {expected.low(), expected.high()};
     if (pair_.Swap(halves, {desired.low(), desired.high()})) return true;

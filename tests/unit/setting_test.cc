@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 namespace kevent::core {
 namespace {
 
@@ -51,6 +54,27 @@ TEST(SettingWord, SwapComparesAllSixteenBytes) {
   EXPECT_EQ(wrong.Unpack().interval, 7);
   EXPECT_TRUE(word.Swap(wrong, PackedSetting(Make(1, 1))));
   EXPECT_EQ(word.axis_deadline().deadline(), 1);
+}
+
+TEST(SettingWord, IsReadAtOneInstant) {
+  SettingWord word;
+  std::atomic<bool> done = false;
+  std::thread writer([&] {
+    for (Nanoseconds i = 1; i <= 200'000; ++i) {
+      PackedSetting before = word.Guess();
+      while (!word.Swap(before, PackedSetting(Make(i, i)))) {
+      }
+    }
+    done = true;
+  });
+  Nanoseconds last = 0;
+  while (!done) {
+    const Setting setting = word.Read().Unpack();
+    ASSERT_EQ(setting.deadline, setting.interval);
+    ASSERT_GE(setting.deadline, last);
+    last = setting.deadline;
+  }
+  writer.join();
 }
 
 TEST(Expirations, OneShot) {
