@@ -281,8 +281,8 @@ class EventSet {
   void EraseSocket(uint32_t number);
   int KeepFile(Operation* operation);
   int WaitInLine(uint32_t link, uint32_t operation, bool could_go_on);
+  void TakeReaders();
   bool RunLine(uint32_t number, bool in);
-  void EndReceipts(Kevent& record, uint32_t error);
   void ReadAhead(uint32_t number);
   bool HarvestEpolls(unsigned wanted);
   void HarvestSignals();

@@ -15,6 +15,7 @@
 #include "core/kevents/epoll_members.h"
 #include "core/kevents/event_set.h"
 #include "core/kevents/watched_fds.h"
+#include "core/sources/transfer_ends.h"
 #include "core/sources/transfer_line.h"
 #include "core/system/signals_blocked.h"
 #include "core/system/system.h"
@@ -23,31 +24,8 @@
 namespace kevent::core {
 namespace {
 
-using Kind = sys::Transfer::Kind;
-
-// The bytes that one socket may move in one direction before others have their turn.
-constexpr size_t kTurn = sys::Transfer::kMostAtOnce;
 // An operation counts as so many bytes more, lest a line of small ones take long.
 constexpr size_t kCall = 1024;
-
-// ---- Ends -------------------------------------------------------------------------
-
-void GiveBack(EventSet& set, uint32_t number) {
-  Operation& operation = Operations::At(number);
-  if (operation.source_is_ours) set.Abandon(operation.source);
-  operation.source = -1;
-  operation.source_is_ours = false;
-  if (operation.reader != 0) Operations::Free(operation.reader - 1);
-  operation.reader = 0;
-}
-
-// The operation is in no line any more, and its file is not being read.
-void End(EventSet& set, uint32_t number) {
-  Operation& operation = Operations::At(number);
-  GiveBack(set, number);
-  operation.data[0] = static_cast<uint32_t>(operation.moved);
-  set.completions().Post(number);
-}
 
 bool NamesNoSocket(const Operation& operation) {
   return operation.data[1] == ENOTSOCK || operation.data[1] == EBADF;
@@ -62,59 +40,6 @@ bool BreaksConnection(const Operation& operation) {
   }
   const int type = sys::SocketType(operation.transfer.fd);
   return type == SOCK_STREAM || type == SOCK_SEQPACKET;
-}
-
-// Ends those of a line with ECANCELED that `chosen` says, but for one whose file is being read.
-template <typename Chosen>
-EventSet::Cancelled EndChosen(EventSet& set, Kevent& record, Direction line, Chosen chosen) {
-  EventSet::Cancelled cancelled = {};
-  uint32_t before = 0;
-  for (uint32_t link = First(record, line); link != 0;) {
-    Operation& operation = Operations::At(link - 1);
-    const uint32_t next = operation.next.load(std::memory_order_relaxed);
-    if (chosen(operation) && operation.reads_ahead) {
-      operation.given_up = cancelled.any_later = true;
-      before = link;
-    } else if (chosen(operation)) {
-      TakeOut(record, line, before, link);
-      EndWith(operation, -ECANCELED);
-      End(set, link - 1);
-      cancelled.any = true;
-    } else {
-      before = link;
-    }
-    link = next;
-  }
-  return cancelled;
-}
-
-// Those before them were cancelled, so it is the turn of operations without bytes, which wait for
-// no readiness of the socket.
-void EndEmpty(EventSet& set, Kevent& record, Direction line) {
-  while (const uint32_t link = First(record, line)) {
-    Operation& operation = Operations::At(link - 1);
-    size_t turn = kTurn;
-    if (operation.transfer.bytes != 0 || operation.reads_ahead) return;
-    if (Advance(set.transfers(), operation, &turn) != Advanced::kEnded) return;
-    TakeOut(record, line, 0, link);
-    End(set, link - 1);
-  }
-}
-
-// Ends all of a socket's operations with ECANCELED.  One whose file is being read ends when it was
-// read, in no line any more.
-void EndAll(EventSet& set, Kevent& record) {
-  const auto all = [](const Operation&) { return true; };
-  for (const Direction line : {kIn, kOut}) {
-    EndChosen(set, record, line, all);
-    for (uint32_t link = First(record, line); link != 0;) {
-      Operation& left = Operations::At(link - 1);
-      left.socket = 0;
-      left.missing.store(1, std::memory_order_relaxed);  // no line will let go of it
-      link = left.next.load(std::memory_order_relaxed);
-    }
-    SetFirst(record, line, 0);
-  }
 }
 
 // ---- The source -------------------------------------------------------------------
@@ -251,24 +176,6 @@ void EventSet::UnlistSocket(uint32_t number) {
   transfers_.sockets_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
-// Has the engine read the file ahead, when the lock was given up.
-void EventSet::ReadAhead(uint32_t number) {
-  Operation& operation = Operations::At(number);
-  const int64_t place = PlaceOf(operation);
-  const size_t left = operation.transfer.bytes - operation.moved;
-  Operation& reader = Operations::At(operation.reader - 1);
-  reader.transfer = {Kind::kReadAhead, operation.source, nullptr, std::min(left, kAhead), place};
-  reader.queue = operation.queue;
-  reader.incarnation = operation.incarnation;
-  reader.id = number;
-  operation.reads_ahead = true;
-  uint32_t first = transfers_.to_read_.load(std::memory_order_relaxed);
-  do {
-    reader.line_after = first;
-  } while (!transfers_.to_read_.compare_exchange_weak(first, operation.reader,
-                                                      std::memory_order_acq_rel));
-}
-
 // Does operations of one line as far as they do not wait: true if there were any.
 bool EventSet::RunLine(uint32_t number, bool in) {
   Kevent& record = At(number);
@@ -296,18 +203,9 @@ bool EventSet::RunLine(uint32_t number, bool in) {
     TakeOut(record, line, 0, link);
     const uint32_t error = in && BreaksConnection(operation) ? operation.data[1] : 0;
     End(*this, link - 1);
-    if (error != 0) EndReceipts(record, error);
+    if (error != 0) EndReceipts(*this, record, error);
   }
   return any;
-}
-
-// A broken stream must not pass for one that has ended, with those who wait in line.
-void EventSet::EndReceipts(Kevent& record, uint32_t error) {
-  while (const uint32_t link = First(record, kIn)) {
-    TakeOut(record, kIn, 0, link);
-    EndWith(Operations::At(link - 1), -static_cast<int64_t>(error));
-    End(*this, link - 1);
-  }
 }
 
 EventSet::TransferCounts EventSet::CountTransfers() {
@@ -356,45 +254,10 @@ void EventSet::DropClosedSockets() {
   }
 }
 
-// A file that cannot be read, or that no thread can be had for, ends its transfer.
-void EventSet::TakeReader(uint32_t number) {
-  const Operation& reader = Operations::At(number);
-  const auto reads_for = static_cast<uint32_t>(reader.id);
-  Operation& operation = Operations::At(reads_for);
-  operation.reads_ahead = false;
-  const uint32_t socket = operation.socket;
-  const bool is_given_up = operation.given_up || socket == 0;
-  if (is_given_up || reader.data[1] != 0) {
-    if (socket != 0) TakeOut(At(socket - 1), kOut, 0, reads_for + 1);
-    EndWith(operation, is_given_up ? -ECANCELED : -static_cast<int64_t>(reader.data[1]));
-    End(*this, reads_for);
-  }
-  if (socket != 0) RunTransfers(socket - 1, false, true);
-}
-
 void EventSet::HarvestTransfers() {
   const SignalsBlocked blocked;
   DropClosedSockets();
-  uint32_t link = transfers_.resumed_.exchange(0, std::memory_order_seq_cst);
-  while (link != 0) {
-    const uint32_t number = link - 1;
-    link = Operations::At(number).next.load(std::memory_order_relaxed);
-    TakeReader(number);
-  }
-}
-
-// The queue was closed, and with it what readers have ended for, or have not begun for.
-void EventSet::ForgetReaders() {
-  for (uint32_t link = TakeReadsAhead(); link != 0;) {
-    const uint32_t reader = link - 1;
-    link = Operations::At(reader).line_after;
-    Transfers::LetGo(static_cast<uint32_t>(Operations::At(reader).id));
-  }
-  for (uint32_t link = transfers_.resumed_.exchange(0, std::memory_order_seq_cst); link != 0;) {
-    const uint32_t reader = link - 1;
-    link = Operations::At(reader).next.load(std::memory_order_relaxed);
-    Transfers::LetGo(static_cast<uint32_t>(Operations::At(reader).id));
-  }
+  TakeReaders();
 }
 
 // ---- Beginning and cancelling ---------------------------------------------------------
@@ -489,11 +352,8 @@ int EventSet::BeginTransfer(uint32_t number) {
 EventSet::Cancelled EventSet::CancelTransfers(int socket, const uint64_t* cookie) {
   const uint32_t link = FindSocket(socket);
   if (link == 0) return {};
-  const auto chosen = [cookie](const Operation& operation) {
-    return cookie == nullptr || operation.cookie == *cookie;
-  };
-  const Cancelled in = EndChosen(*this, At(link - 1), kIn, chosen);
-  const Cancelled out = EndChosen(*this, At(link - 1), kOut, chosen);
+  const Cancelled in = CancelLine(*this, At(link - 1), kIn, cookie);
+  const Cancelled out = CancelLine(*this, At(link - 1), kOut, cookie);
   EndEmpty(*this, At(link - 1), kIn);
   EndEmpty(*this, At(link - 1), kOut);
   // The socket may be about to be closed by a call that the library does not see.

@@ -15,6 +15,9 @@
 
 namespace kevent::core {
 
+// The bytes that one socket may move in one direction before others have their turn.
+constexpr size_t kTurn = sys::Transfer::kMostAtOnce;
+
 // The bytes of a file that are read ahead at a time.
 constexpr size_t kAhead = sys::Transfer::kMostAtOnce;
 
