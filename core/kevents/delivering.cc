@@ -60,10 +60,11 @@ unsigned EventSet::DeliverLevelTriggered(unsigned max, ukevent* events) {
 bool EventSet::StillReady(uint32_t number) {
   Kevent& record = At(number);
   const bool check = (record.req_flags & KEVENT_REQ_LAST_CHECK) != 0;
-  if (record.forced && !check) return true;
   const bool found_now = record.round == round_ && !record.forced;
-  // An edge of a descriptor that was closed since is not reported.
+  // Of a descriptor that was closed since nothing is reported, neither an edge nor what kevent_ctl
+  // has made ready.
   if (!found_now && !record.fd_is_ours && !StillWatches(number)) return false;
+  if (record.forced && !check) return !SourceOf(record).was_closed(record);
   return SourceOf(record).deliver(*this, record, check && !found_now);
 }
 
@@ -101,6 +102,7 @@ bool EventSet::DeliverOne(uint32_t number, ukevent* event) {
   }
   const bool forced = record.forced;
   Withdraw(number);
+  record.round = round_;  // if a later harvest of this batch meets it, it was delivered
   Describe(record, event);
   constexpr uint32_t kLast = KEVENT_RET_BROKEN | Kevent::kFoundLast;
   if ((record.req_flags & KEVENT_REQ_ONESHOT) != 0 || (record.found_flags & kLast) != 0 ||
@@ -152,6 +154,7 @@ bool EventSet::DeliverTimer(uint32_t number, uint32_t overruns, uint32_t latenes
 
 void EventSet::Leave(uint32_t number) {
   if (At(number).leaving) return;
+  Withdraw(number);  // both lists are linked by ready_after
   At(number).leaving = true;
   if (At(number).fd >= 0) ForgetTold(At(number).fd);
   At(number).ready_after = leaving_first_;

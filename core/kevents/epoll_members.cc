@@ -14,6 +14,7 @@
 #include "core/descriptors/internal_descriptors.h"
 #include "core/descriptors/registry.h"
 #include "core/kevents/event_set.h"
+#include "core/kevents/source.h"
 #include "core/kevents/watched_fds.h"
 #include "core/system/signals_blocked.h"
 
@@ -104,16 +105,21 @@ void EventSet::Unwatch(uint32_t number) {
 bool EventSet::StillWatches(uint32_t number) {
   const Kevent& record = At(number);
   if (record.fd < 0) return true;
+  if (!MayWatch(record.fd)) return false;
   const SignalsBlocked blocked;  // a handler that closes would wait for this thread
   probing_.fetch_add(1, std::memory_order_seq_cst);
   int result = -EBADF;
-  if (Registry::Get(record.fd).is_internal() || WatchedFds::Is(record.fd, queue_->number())) {
+  if (MayWatch(record.fd)) {
     // If there is a member, this call leaves it alone, its edges too.
     result = sys::EpollAdd(EpollAt(record.epoll_index), record.fd, EPOLLET | EPOLLONESHOT, 0);
     if (result == 0) sys::EpollDelete(EpollAt(record.epoll_index), record.fd);
   }
   probing_.fetch_add(1, std::memory_order_seq_cst);
   return result == -EEXIST;
+}
+
+bool EventSet::MayWatch(int fd) const {
+  return Registry::Get(fd).is_internal() || WatchedFds::Is(fd, queue_->number());
 }
 
 void EventSet::UnwatchFd(int fd) {
@@ -142,10 +148,26 @@ void EventSet::UnlinkWatcher(uint32_t number) {
   uint32_t* link = &table_.WatchersOf(record.fd);
   while (*link != number + 1) link = &At(*link - 1).same_descriptor;
   *link = record.same_descriptor;
-  if (table_.WatchersOf(record.fd) == 0) WatchedFds::Remove(record.fd, queue_->number());
+  if (table_.WatchersOf(record.fd) == 0 && !IsWatchedBesideEpoll(record.fd)) {
+    WatchedFds::Remove(record.fd, queue_->number());
+  }
   ForgetTold(record.fd);
   record.fd = -1;
   --watched_;
+}
+
+// True if a kevent on a file that epoll does not take has this number: no record of it is linked
+// there, and it ends when a close of the number is counted, which the mark in WatchedFds has done.
+bool EventSet::IsWatchedBesideEpoll(int fd) {
+  for (const uint32_t type : kTypesOfSources) {
+    if (!SourceOf(type)->watches_any_file) continue;
+    for (uint32_t link = table_.FirstById(type, static_cast<uint32_t>(fd)); link != 0;) {
+      const Kevent& record = At(link - 1);
+      if (record.fd < 0 || record.fd_is_ours) return true;
+      link = record.same_id_after;
+    }
+  }
+  return false;
 }
 
 // The records that watch the descriptor have changed, so none is taken to have been told in place

@@ -203,6 +203,8 @@ class EventSet {
   // Takes over the descriptor that `create` makes; returns its number from then on, or a negative
   // errno, which may be that of `create`.
   template <typename Create>
+  // False for a number of the program's that was closed since it was watched, as the library saw.
+  bool MayWatch(int fd) const;
   int Adopt(Create create) {
     return AdoptDescriptor(queue_number(), kRoleSource, create);
   }
@@ -322,6 +324,7 @@ class EventSet {
   int AddMember(uint32_t epoll_index, int fd, uint32_t epoll_events, uint64_t token);
 
   KeventHost* queue_;
+  bool IsWatchedBesideEpoll(int fd);
   std::atomic<bool> open_;
   Lock table_lock_;
   KeventTable table_;

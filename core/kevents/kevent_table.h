@@ -65,7 +65,7 @@ struct Kevent {
   uint32_t round;            // the harvest that found it ready
   uint32_t told_to_others;   // those of its events, since its last edge, that others were told of
   uint32_t met;              // plus one: the turn of its epoll in which it was last met
-  uint64_t handle;           // bits of a timer's handle, or the inotify watch
+  uint64_t handle;           // bits of a timer's handle, the inotify watch, or closings of a number
   int clock;                 // a timer's clock, as ClockMeantBy names it
   uint32_t next_watch;  // of the first record with an inotify watch: the next such record; else the
                         // next that waits for the signal, or for a message

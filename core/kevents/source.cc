@@ -11,6 +11,8 @@ namespace kevent::core {
 extern const SourceTable kSourceTable [[gnu::weak]];
 constinit const SourceTable kSourceTable({KEVENT_SOURCES(KEVENT_SOURCE_ENTRY)});
 
+bool Source::StaysOpen(const Kevent&) { return false; }
+
 int Source::KeepAsIs(EventSet&, uint32_t, const ukevent&) { return 0; }
 
 void Source::Mute(EventSet& set, uint32_t number) {

@@ -32,6 +32,13 @@ struct Source {
   // The bits that KEVENT_MASK_ALL asks for; 0: all of `events`.
   uint32_t mask_all = 0;
 
+  // The program has closed the descriptor that the record is named by, and no epoll can tell, since
+  // it takes no such file: the record goes.  Default: it has not.
+  bool (*was_closed)(const Kevent& record) = StaysOpen;
+
+  // A record may name a file that epoll does not take, whose close was_closed tells then.
+  bool watches_any_file = false;
+
   // Begins to watch for record `number`, whose event, req_flags and paused are set.  Returns 0,
   // kReadyNow or a negative errno; after an error the record is erased without detach.
   int (*attach)(EventSet& set, uint32_t number, const ukevent& request);
@@ -90,6 +97,7 @@ struct Source {
   static void Mute(EventSet& set, uint32_t number);
   static void Unwatch(EventSet& set, uint32_t number);
   static void KeepNothing(EventSet& set, uint32_t number);
+  static bool StaysOpen(const Kevent& record);
   static bool IsReady(EventSet& set, Kevent& record, uint32_t epoll_events);
   static void HarvestNothing(EventSet& set);
   static bool StaysReady(EventSet& set, Kevent& record, bool check);
@@ -119,6 +127,10 @@ KEVENT_SOURCES(KEVENT_DECLARE_SOURCE)
 struct SourceTable {
   struct Entry {
     uint32_t type;
+#define KEVENT_TYPE_OF_SOURCE(type, source) type,
+inline constexpr uint32_t kTypesOfSources[] = {KEVENT_SOURCES(KEVENT_TYPE_OF_SOURCE)};
+#undef KEVENT_TYPE_OF_SOURCE
+
     const Source* source;
   };
   static constexpr uint32_t kTypes = 64;  // greater than every type

@@ -10,6 +10,7 @@
 
 #include "core/descriptors/internal_descriptors.h"
 #include "core/kevents/event_set.h"
+#include "core/kevents/watched_fds.h"
 #include "core/system/system.h"
 
 namespace kevent::core {
@@ -89,6 +90,13 @@ uint32_t EventsOfAlwaysReady(const Kevent& record) {
       record, EPOLLIN | ((record.req_flags & KEVENT_REQ_ET) != 0 ? EPOLLET : 0u));
 }
 
+// True for a file that cannot be polled whose number was closed since.  Watch has marked the number
+// before epoll refused the file, so the close has counted.
+bool WasClosed(const Kevent& record) {
+  const bool in_epoll = record.fd >= 0 && !record.fd_is_ours;
+  return !in_epoll && WatchedFds::Closings(DescriptorOf(record)) != record.handle;
+}
+
 // A file that cannot be polled is watched as a descriptor that is always ready.
 int AttachAlwaysReady(EventSet& set, uint32_t number) {
   const Kevent& record = set.At(number);
@@ -119,6 +127,7 @@ int Attach(EventSet& set, uint32_t number, const ukevent&) {
       return (record.found_flags & KEVENT_RET_BROKEN) != 0 ? -EPIPE : Source::kReadyNow;
     }
   }
+  record.handle = WatchedFds::Closings(fd);
   const int result = set.Watch(number, fd, EpollEvents(record));
   if (result == -EPERM) return AttachAlwaysReady(set, number);
   if (result < 0 || !IsEpoll(set, fd, file)) return result;
@@ -143,27 +152,35 @@ int Change(EventSet& set, uint32_t number, const ukevent&) {
   return set.Rewatch(number, EventsOfAlwaysReady(record));
 }
 
-bool Harvest(EventSet&, Kevent& record, uint32_t epoll_events) {
+bool Harvest(EventSet& set, Kevent& record, uint32_t epoll_events) {
   if (!record.fd_is_ours) return Describe(record, epoll_events);
+  if (WasClosed(record)) return set.Leave(set.NumberOf(record)), false;
   record.found_data[0] = record.event & kAlways;
   return true;
 }
 
 bool Deliver(EventSet&, Kevent& record, bool check) {
-  if (!check || record.fd_is_ours) return true;
+  if (record.fd_is_ours) return !WasClosed(record);
+  if (!check) return true;
   const int events = sys::PollNow(record.fd, static_cast<short>(PollEvents(record)));
   return events < 0 || Describe(record, static_cast<uint32_t>(events));
 }
 
-// The three types differ only in their bits.
-constexpr Source SourceOfDescriptors(uint32_t events) {
-  return {
-      .events = events, .attach = Attach, .change = Change, .harvest = Harvest, .deliver = Deliver};
+// The three types differ in their bits; a socket or a pipe can always be polled.
+constexpr Source SourceOfDescriptors(uint32_t events, bool watches_any_file = false) {
+  return {.events = events,
+          .was_closed = WasClosed,
+          .watches_any_file = watches_any_file,
+          .attach = Attach,
+          .change = Change,
+          .changes_in_place = true,
+          .harvest = Harvest,
+          .deliver = Deliver};
 }
 
 }  // namespace
 
-constexpr Source kDescriptorSource = SourceOfDescriptors(kPollEvents);
+constexpr Source kDescriptorSource = SourceOfDescriptors(kPollEvents, true);
 constexpr Source kSocketSource =
     SourceOfDescriptors(KEVENT_SOCKET_RECV | KEVENT_SOCKET_ACCEPT | KEVENT_SOCKET_SEND);
 constexpr Source kPipeSource = SourceOfDescriptors(KEVENT_SOCKET_RECV | KEVENT_SOCKET_SEND);

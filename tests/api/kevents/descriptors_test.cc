@@ -6,13 +6,16 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "tests/support/kevents.h"
 #include "tests/support/process.h"
@@ -187,6 +190,129 @@ TEST_F(Watching, RegularFilesAnswerAsPollDoes) {
   EXPECT_TRUE(Take(fd_).empty());
   EXPECT_EQ(AddPoll(file, kOut, 0, 1), 1);
   close(file);
+}
+
+// epoll takes no regular file, so the library keeps count of closes itself.
+TEST_F(Watching, OfARegularFileEndsWithItsClose) {
+  const auto make_file = [] { return memfd_create("kevent", MFD_CLOEXEC); };
+  const int file = make_file();
+  ASSERT_GE(file, 0);
+  const ukevent request = DescriptorRequest(KEVENT_POLL, file, kIn, kAlwaysQueue, 1);
+  const int none_ready = KEVENT_POLL_POLLPRI;
+  const auto reopen = [&] {
+    close(file);
+    EXPECT_EQ(make_file(), file);
+  };
+  for (const uint32_t flags : {0u, uint32_t{KEVENT_REQ_ET}, uint32_t{KEVENT_REQ_DISPATCH}}) {
+    ASSERT_EQ(AddPoll(file, kIn, kAlwaysQueue | flags, 1), 0);
+    ASSERT_EQ(AddPoll(file, kIn, kAlwaysQueue | flags, 2), 0);
+    reopen();
+    EXPECT_TRUE(Take(fd_).empty());
+    ASSERT_EQ(AddPoll(file, none_ready, 0, 1), 0);
+    reopen();
+    EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY, request), -ENOENT);
+    EXPECT_EQ(Control(fd_, KEVENT_CTL_ADD | KEVENT_CTL_BY_ID, request), 0);
+    EXPECT_EQ(Take(fd_).size(), 1);
+    reopen();
+    EXPECT_EQ(Control(fd_, KEVENT_CTL_ADD, request), 0);
+    EXPECT_EQ(Control(fd_, KEVENT_CTL_REMOVE, request), 0);
+  }
+  // One of two is removed: the other's file is still watched for its close.
+  ASSERT_EQ(AddPoll(file, kIn, kAlwaysQueue, 1), 0);
+  ASSERT_EQ(AddPoll(file, kIn, kAlwaysQueue, 2), 0);
+  EXPECT_EQ(Control(fd_, KEVENT_CTL_REMOVE, request), 0);
+  EXPECT_EQ(Take(fd_).size(), 1);
+  close(file);
+  EXPECT_TRUE(Take(fd_).empty());
+}
+
+// One that is among the ready as it leaves takes none of the others along.
+TEST_F(Watching, OfARegularFileThatIsReadyEndsWithItsCloseAlone) {
+  const int file = memfd_create("kevent", MFD_CLOEXEC);
+  const Pair pair;
+  const ukevent of_file = DescriptorRequest(KEVENT_POLL, file, kIn, kAlwaysQueue, 1);
+  const ukevent of_pair = DescriptorRequest(KEVENT_POLL, pair.near(), kIn, kAlwaysQueue, 2);
+  for (const ukevent& request : {of_file, of_pair}) ASSERT_EQ(Add(fd_, request), 0);
+  for (const ukevent& request : {of_file, of_pair}) ASSERT_TRUE(Inject(fd_, request));
+  close(file);
+  const auto events = Take(fd_);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(events[0].ptr, of_pair.ptr);
+  EXPECT_TRUE(Take(fd_).empty());
+  pair.Send();
+  EXPECT_EQ(Take(fd_).size(), 1);
+}
+
+// What goes with a file that had the number before leaves the file's close counted.
+TEST_F(Watching, OfARegularFileOutlivesThatOfAFormerFile) {
+  const auto make_file = [] { return memfd_create("kevent", MFD_CLOEXEC); };
+  enum class Goes { kRemoved, kOfAnotherType, kByAnother, kWithItsTransfer };
+  for (const Goes goes :
+       {Goes::kRemoved, Goes::kOfAnotherType, Goes::kByAnother, Goes::kWithItsTransfer}) {
+    Pair pair;
+    const int number = pair.near();
+    const uint32_t type = goes == Goes::kOfAnotherType ? KEVENT_SOCKET : KEVENT_POLL;
+    const ukevent former = DescriptorRequest(type, number, kIn, kAlwaysQueue, 1);
+    const ukevent request = DescriptorRequest(KEVENT_POLL, number, kIn, kAlwaysQueue, 2);
+    char byte;
+    if (goes == Goes::kWithItsTransfer) {
+      ASSERT_EQ(kevent_aio_recv(fd_, number, &byte, 1, 0), 0);
+    } else {
+      ASSERT_EQ(Add(fd_, former), 0);
+    }
+    pair.CloseNear();
+    ASSERT_EQ(make_file(), number);
+    ASSERT_EQ(Add(fd_, request), 0);
+    if (goes == Goes::kByAnother) {
+      EXPECT_EQ(Control(fd_, KEVENT_CTL_MODIFY | KEVENT_CTL_BY_ID, request), 0);
+    } else if (goes != Goes::kWithItsTransfer) {
+      EXPECT_EQ(Control(fd_, KEVENT_CTL_REMOVE, former), 0);
+    }
+    EXPECT_EQ(Take(fd_).size(), goes == Goes::kWithItsTransfer ? 2 : 1);
+    close(number);
+    EXPECT_TRUE(Take(fd_).empty());
+  }
+}
+
+// A program frees what a cookie points to when it closes the descriptor.
+TEST_F(Watching, OfAClosedDescriptorIsNotReportedForHavingBeenMadeReady) {
+  for (const bool is_regular : {false, true}) {
+    Pair pair;
+    const int number =
+        is_regular ? memfd_create("kevent", MFD_CLOEXEC) : fcntl(pair.near(), F_DUPFD_CLOEXEC, 0);
+    const ukevent request =
+        DescriptorRequest(KEVENT_POLL, number, KEVENT_POLL_POLLPRI, kAlwaysQueue, 1);
+    ASSERT_EQ(Add(fd_, request), 0);
+    ASSERT_TRUE(Inject(fd_, request));
+    close(number);
+    EXPECT_TRUE(Take(fd_).empty());
+  }
+}
+
+// A close may come at any moment of the change.
+TEST_F(Watching, OfARegularFileIsReplacedWhileItsNumberIsClosed) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the race of close with the use of the number is meant";
+#endif
+  const int spare = memfd_create("kevent", MFD_CLOEXEC);
+  const int file = fcntl(spare, F_DUPFD_CLOEXEC, 100);
+  std::atomic<bool> over = false;
+  std::thread closer([&] {
+    while (!over) {
+      close(file);
+      EXPECT_EQ(dup2(spare, file), file);
+    }
+  });
+  for (int i = 0; i < 100'000; ++i) {
+    const int result = Control(fd_, KEVENT_CTL_ADD | KEVENT_CTL_REPLACE,
+                               DescriptorRequest(KEVENT_POLL, file, kIn, kAlwaysQueue, 1));
+    EXPECT_TRUE(result == 0 || result == -EBADF) << result;
+  }
+  over = true;
+  closer.join();
+  close(file);
+  EXPECT_TRUE(Take(fd_).empty());
+  close(spare);
 }
 
 // One number, several kevents, each with its own mask and flags.
