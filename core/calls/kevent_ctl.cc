@@ -2,6 +2,7 @@
 //
 // The commands of kevent_ctl.
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/calls/queue_calls.h"
@@ -42,6 +43,10 @@ int CheckRequest(const Source& source, const ukevent& request) {
   return all || (request.event & ~source.events) == 0 ? 0 : -EINVAL;
 }
 
+// True for the errors of a change that say that the number names another file than the kevent's, or
+// none.
+bool IsOfAnotherFile(int error) { return error == -ENOENT || error == -EBADF; }
+
 }  // namespace
 
 // Finds the kevent that an entry names: 0, -ENOENT, or -ENOTUNIQ if it is one of several.
@@ -59,16 +64,24 @@ void EventSet::EraseStaleOf(const ukevent& entry) {
   for (uint32_t link = table_.FirstById(entry.type, entry.id.raw_u64); link != 0;) {
     const uint32_t number = link - 1;
     link = At(number).same_id_after;
-    if (!StillWatches(number)) EraseStale(number);
+    if (SourceOf(At(number)).was_closed(At(number))) {
+      Erase(number);
+    } else if (!StillWatches(number)) {
+      EraseStale(number);
+    }
   }
 }
 
 // Finds as FindNamed does, for a command under the queue's lock.
 int EventSet::FindLive(const ukevent& entry, Naming naming, uint32_t* number) {
   const int error = FindNamed(entry, naming, number);
-  if (error != -ENOTUNIQ) return error;
-  EraseStaleOf(entry);
-  return FindNamed(entry, naming, number);
+  if (error == -ENOTUNIQ) {
+    EraseStaleOf(entry);
+    return FindNamed(entry, naming, number);
+  }
+  if (error != 0 || !SourceOf(At(*number)).was_closed(At(*number))) return error;
+  Erase(*number);
+  return -ENOENT;
 }
 
 int EventSet::Add(ukevent* entry, Naming naming) {
@@ -79,16 +92,25 @@ int EventSet::Add(ukevent* entry, Naming naming) {
   const int missing = FindLive(*entry, naming, &number);
   if (missing == -ENOENT) return Register(entry);
   if (missing != 0) return missing;
-  // A descriptor that was closed takes its kevents with it.
-  if (!StillWatches(number)) {
+  // A descriptor that was closed takes its kevents with it.  Where the kevent is to be replaced,
+  // the one system call that watches the program's descriptor anew tells of closings unseen, too.
+  const Kevent& record = At(number);
+  const bool is_programs = record.fd >= 0 && !record.fd_is_ours;
+  const bool is_current =
+      naming.replaces && is_programs ? MayWatch(record.fd) : StillWatches(number);
+  if (!is_current) {
     EraseStale(number);
     return Register(entry);
   }
   if (!naming.replaces) return -EEXIST;
-  const int error = Modify(*entry, naming);
-  if (error != -ENOENT) return error;
-  // The number names another file than the kevent's, of which no close has told.
-  Erase(number);
+  // It is not looked for again: a thread may just have closed the number.
+  const int error = ModifyFound(number, *entry, naming);
+  if (!IsOfAnotherFile(error)) return error;
+  if (is_programs) {
+    EraseStale(number);
+  } else {
+    Erase(number);
+  }
   return Register(entry);
 }
 
@@ -133,10 +155,33 @@ int EventSet::Remove(const ukevent& entry, Naming naming) {
 int EventSet::Modify(const ukevent& entry, Naming naming) {
   uint32_t number;
   if (const int missing = FindLive(entry, naming, &number); missing != 0) return missing;
+  return ModifyFound(number, entry, naming);
+}
+
+int EventSet::ModifyFound(uint32_t number, const ukevent& entry, Naming naming) {
   if (const int error = CheckRequest(SourceOf(At(number)), entry); error != 0) return error;
+  if (At(number).injected) TakeInjected();
   if (const int error = ModifyRecord(number, entry); error != 0) return error;
   if (naming.by_id) table_.SetCookie(number, reinterpret_cast<uint64_t>(entry.ptr));
   return 0;
+}
+
+bool EventSet::ModifiesInPlace(const ukevent& entry, Naming naming, int* result) {
+  uint32_t number;
+  if (FindNamed(entry, naming, &number) != 0) return false;
+  const Kevent& record = At(number);
+  const Source& source = SourceOf(record);
+  const bool is_in_place = source.changes_in_place && record.fd >= 0 && !record.fd_is_ours &&
+                           record.key.cookie == reinterpret_cast<uint64_t>(entry.ptr);
+  if (!is_in_place) return false;
+  if (naming.replaces && !MayWatch(record.fd)) return false;
+  *result = CheckRequest(source, entry);
+  if (*result != 0) return true;
+  // The list of the injected is the table lock's.  What comes into it from here on comes after the
+  // change, and stays there.
+  HarvestInjected();
+  *result = ModifyRecord(number, entry);
+  return !(naming.replaces && IsOfAnotherFile(*result));
 }
 
 int EventSet::ModifyRecord(uint32_t number, const ukevent& entry) {
@@ -173,34 +218,69 @@ int EventSet::ModifyRecord(uint32_t number, const ukevent& entry) {
 
 namespace {
 
-// Carries out a command for each entry, in chunks, so that collectors do not wait long for the
-// lock. Returns the number of entries for which it was not.
-template <typename Command>
-unsigned ForEach(Queue& queue, EventSet& set, unsigned num, ukevent* entries, Command command) {
-  constexpr unsigned kChunk = 64;
+// Entries are worked off in chunks, so that collectors do not wait long for the lock.
+constexpr unsigned kChunk = 64;
+
+// The outcome of a call: how many of its entries were not carried out, and whether collectors are
+// to be woken or the queue is to be looked at anew when the locks are released.
+struct Outcome {
   unsigned not_done = 0;
   bool wake = false;
   bool look = false;
+
+  void Note(EventSet& set) {
+    wake = set.kernel_does_not_know();
+    look |= set.TookBack();
+  }
+};
+
+// Modifies kevents up to the first that takes more than that (EventSet::ModifiesInPlace).  A
+// program that has its descriptors pause with each event makes such a call for each, mostly of one
+// entry. Returns the number of entries.
+unsigned ModifyInPlace(Queue& queue, EventSet::Naming naming, unsigned num, ukevent* entries,
+                       Outcome* outcome) {
+  bool in_place = true;
+  unsigned count = 0;
+  while (in_place && count < num) {
+    const unsigned end = count + std::min(num - count, kChunk);
+    queue.WithTableAsIs([&](EventSet& set) {
+      for (int result; count < end; ++count) {
+        in_place = set.ModifiesInPlace(entries[count], naming, &result);
+        if (!in_place) break;
+        if (!Answer(&entries[count], result)) ++outcome->not_done;
+      }
+      outcome->Note(set);
+    });
+  }
+  return count;
+}
+
+// Carries out a command for each entry.
+template <typename Command>
+void ForEach(Queue& queue, EventSet& set, unsigned num, ukevent* entries, Command command,
+             Outcome* outcome) {
   for (unsigned first = 0; first < num; first += kChunk) {
     const SignalsBlocked blocked;
     SettingBatch settings;
-    const unsigned end = num - first < kChunk ? num : first + kChunk;
+    const unsigned end = first + std::min(num - first, kChunk);
     queue.WithKevents([&] {
       set.set_call(blocked.before(), &settings);
       for (unsigned i = first; i < end; ++i) {
-        if (!Answer(&entries[i], command(&entries[i]))) ++not_done;
+        if (!Answer(&entries[i], command(&entries[i]))) ++outcome->not_done;
       }
-      wake = set.kernel_does_not_know();
-      look |= set.TookBack();
+      outcome->Note(set);
       set.set_call({}, nullptr);
     });
   }
-  if (wake) queue.Wake();
-  if (look && !wake) {
+}
+
+void TellCollectors(Queue& queue, const Outcome& outcome) {
+  if (outcome.wake) {
+    queue.Wake();
+  } else if (outcome.look) {
     const SignalsBlocked blocked;
     queue.LookAnew();
   }
-  return not_done;
 }
 
 // Async-signal-safe: takes no lock but the table's.
@@ -232,7 +312,11 @@ int Control(Queue& queue, unsigned cmd, unsigned num, ukevent* entries) {
   if (set == nullptr) {
     if (const int error = queue.OpenKevents(&set); error != 0) return -error;
   }
-  return static_cast<int>(ForEach(queue, *set, num, entries, [=](ukevent* entry) {
+  Outcome outcome;
+  const unsigned in_place = cmd == KEVENT_CTL_MODIFY || naming.replaces
+                                ? ModifyInPlace(queue, naming, num, entries, &outcome)
+                                : 0;
+  const auto command = [=](ukevent* entry) {
     switch (cmd) {
       case KEVENT_CTL_ADD:
         return set->Add(entry, naming);
@@ -241,7 +325,10 @@ int Control(Queue& queue, unsigned cmd, unsigned num, ukevent* entries) {
       default:
         return set->Modify(*entry, naming);
     }
-  }));
+  };
+  ForEach(queue, *set, num - in_place, entries + in_place, command, &outcome);
+  TellCollectors(queue, outcome);
+  return static_cast<int>(outcome.not_done);
 }
 
 int PinAndControl(int kev_fd, unsigned cmd, unsigned num, ukevent* entries) {

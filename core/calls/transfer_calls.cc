@@ -147,7 +147,7 @@ struct Prepared {
 unsigned BeginTogether(Queue& queue, unsigned count, const Prepared* prepared, int* errors) {
   unsigned begun = 0;
   uint32_t readers = 0;
-  queue.WithTransfers([&](EventSet& set) {
+  queue.WithTableAsIs([&](EventSet& set) {
     for (unsigned i = 0; i < count; ++i) {
       errors[i] =
           prepared[i].error != 0 ? prepared[i].error : set.BeginTransfer(prepared[i].number);
@@ -205,7 +205,7 @@ int CancelTransfers(int queue_fd, int socket, void* const* cookie) {
   EventSet::Cancelled cancelled = {};
   if (queue->kevents() != nullptr) {
     const uint64_t wanted = cookie == nullptr ? 0 : reinterpret_cast<uint64_t>(*cookie);
-    queue->WithTransfers([&](EventSet& set) {
+    queue->WithTableAsIs([&](EventSet& set) {
       cancelled = set.CancelTransfers(socket, cookie == nullptr ? nullptr : &wanted);
     });
     WakeForNews(*queue);

@@ -59,6 +59,7 @@ void EventSet::Clear() {
 
 void EventSet::Erase(uint32_t number) {
   Kevent& record = At(number);
+  if (record.injected) TakeInjected();
   TakeBack(number);
   SourceOf(record).detach(*this, number);
   table_.Erase(number);
@@ -72,7 +73,6 @@ void EventSet::EraseStale(uint32_t number) {
 
 void EventSet::TakeBack(uint32_t number) {
   const Kevent& record = At(number);
-  if (record.injected) TakeInjected();
   if (record.ready && !record.level_triggered) took_back_ = true;
   Withdraw(number);
 }

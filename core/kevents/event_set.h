@@ -4,8 +4,8 @@
 // and the epolls that watch their sources.
 //
 // All functions need the queue's lock.  Only Inject has a lock of its own, which is held with
-// signals blocked, so that a signal handler may take it.  A thread that changes the table holds
-// both.
+// signals blocked, so that a signal handler may take it.  A thread that changes the table, or
+// takes what Inject has listed, holds both.
 
 #ifndef KEVENT_CORE_KEVENTS_EVENT_SET_H_
 #define KEVENT_CORE_KEVENTS_EVENT_SET_H_
@@ -58,6 +58,10 @@ class EventSet {
   int Remove(const ukevent& entry, Naming naming);  // 0 or a negative errno
   // Replaces event, flags and, with by_id, the cookie: 0 or a negative errno.
   int Modify(const ukevent& entry, Naming naming);
+  // Does what Modify does, without the lock of the table and with signals as they are, for a kevent
+  // whose record and whose member of an epoll stay where they are: true if it is one.  One that is
+  // to be replaced is none if its number names another file by now.
+  bool ModifiesInPlace(const ukevent& entry, Naming naming, int* result);
   // True if Remove or Modify have withdrawn a kevent that was ready, and announced, since this was
   // last asked.
   bool TookBack() { return std::exchange(took_back_, false); }
@@ -199,12 +203,12 @@ class EventSet {
   }
   // True while a record's descriptor is still what it was.
   bool StillWatches(uint32_t number);
+  // False for a number of the program's that was closed since it was watched, as the library saw.
+  bool MayWatch(int fd) const;
 
   // Takes over the descriptor that `create` makes; returns its number from then on, or a negative
   // errno, which may be that of `create`.
   template <typename Create>
-  // False for a number of the program's that was closed since it was watched, as the library saw.
-  bool MayWatch(int fd) const;
   int Adopt(Create create) {
     return AdoptDescriptor(queue_number(), kRoleSource, create);
   }
@@ -258,6 +262,7 @@ class EventSet {
   int FindLive(const ukevent& entry, Naming naming, uint32_t* number);
   void EraseStaleOf(const ukevent& entry);
   int Register(ukevent* entry);
+  int ModifyFound(uint32_t number, const ukevent& entry, Naming naming);
   int ModifyRecord(uint32_t number, const ukevent& entry);
   void Pause(uint32_t number);
   void GoOn(uint32_t number);
@@ -276,6 +281,7 @@ class EventSet {
   void TakeInjected();
   void HarvestTransfers();
   void TakeReader(uint32_t reader);
+  void TakeReaders();
   void DropIfClosed(uint32_t number);
   void DropClosedSockets();
   void ForgetReaders();
@@ -283,7 +289,6 @@ class EventSet {
   void EraseSocket(uint32_t number);
   int KeepFile(Operation* operation);
   int WaitInLine(uint32_t link, uint32_t operation, bool could_go_on);
-  void TakeReaders();
   bool RunLine(uint32_t number, bool in);
   void ReadAhead(uint32_t number);
   bool HarvestEpolls(unsigned wanted);
@@ -319,12 +324,12 @@ class EventSet {
   int AddOverflowEpoll();
   void LinkWatcher(uint32_t number);
   void UnlinkWatcher(uint32_t number);
+  bool IsWatchedBesideEpoll(int fd);
   void ForgetTold(int fd);
   void DropStale(int fd, uint32_t epoll_index, uint32_t but);
   int AddMember(uint32_t epoll_index, int fd, uint32_t epoll_events, uint64_t token);
 
   KeventHost* queue_;
-  bool IsWatchedBesideEpoll(int fd);
   std::atomic<bool> open_;
   Lock table_lock_;
   KeventTable table_;

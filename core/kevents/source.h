@@ -18,8 +18,8 @@ namespace kevent::core {
 
 class EventSet;
 
-// The hooks run under the queue's lock, with the signals of the thread blocked.  Each hook but
-// attach has a default.
+// The hooks run under the queue's lock.  Signals of the thread are blocked in attach, in detach,
+// and in a change that is not made in place.  Each hook but attach has a default.
 struct Source {
   // attach returns this if the source is ready already: the record says what was found, and nothing
   // was attached.
@@ -46,6 +46,10 @@ struct Source {
   // The record has a new event, new req_flags, and a new `paused`.  Returns 0, or a negative errno,
   // after which the set puts the old ones back.  Default: nothing depends on them.
   int (*change)(EventSet& set, uint32_t number, const ukevent& request) = KeepAsIs;
+
+  // `change` makes one system call on the descriptor that the record watches, if that is not the
+  // engine's own, and touches no other record.
+  bool changes_in_place = false;
 
   // The record is paused from here on: the kernel is not to report its descriptor again and again.
   // Called under the queue's lock after a delivery.  `change` has the record go on.  Default: the
@@ -93,11 +97,11 @@ struct Source {
 
   // ---- The defaults ----
 
+  static bool StaysOpen(const Kevent& record);
   static int KeepAsIs(EventSet& set, uint32_t number, const ukevent& request);
   static void Mute(EventSet& set, uint32_t number);
   static void Unwatch(EventSet& set, uint32_t number);
   static void KeepNothing(EventSet& set, uint32_t number);
-  static bool StaysOpen(const Kevent& record);
   static bool IsReady(EventSet& set, Kevent& record, uint32_t epoll_events);
   static void HarvestNothing(EventSet& set);
   static bool StaysReady(EventSet& set, Kevent& record, bool check);
@@ -123,14 +127,14 @@ struct Source {
 KEVENT_SOURCES(KEVENT_DECLARE_SOURCE)
 #undef KEVENT_DECLARE_SOURCE
 
-// Sources by type; nullptr for a type without one.
-struct SourceTable {
-  struct Entry {
-    uint32_t type;
 #define KEVENT_TYPE_OF_SOURCE(type, source) type,
 inline constexpr uint32_t kTypesOfSources[] = {KEVENT_SOURCES(KEVENT_TYPE_OF_SOURCE)};
 #undef KEVENT_TYPE_OF_SOURCE
 
+// Sources by type; nullptr for a type without one.
+struct SourceTable {
+  struct Entry {
+    uint32_t type;
     const Source* source;
   };
   static constexpr uint32_t kTypes = 64;  // greater than every type

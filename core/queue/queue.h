@@ -162,9 +162,10 @@ class Queue : public KeventHost {
     change();
   }
 
-  // Calls `change`, which begins or cancels transfers.
+  // Calls `change`, which leaves the table of kevents as it is, as a collection does: it begins or
+  // cancels transfers, or modifies kevents where they are.
   template <typename Change>
-  void WithTransfers(Change change) {
+  void WithTableAsIs(Change change) {
     Locked locked(lock_);
     change(*memory_->kevents.load(std::memory_order_relaxed));
   }

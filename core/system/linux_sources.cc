@@ -60,6 +60,9 @@ bool IsWritable(void* address, size_t bytes) {
   if (bytes == 0) return true;
   if (bytes > UINTPTR_MAX - first) return false;
   const auto page = static_cast<uintptr_t>(getpagesize());
+  // The page of this function's own frame can be written to: the kernel need not be asked about it.
+  const uintptr_t own_page = reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) & ~(page - 1);
+  if (first >= own_page && first + bytes - own_page <= page) return true;
   const int result = PopulateForWriting(first, first + bytes, page);
   if (result == 0) return true;
   if (result == -EFAULT || result == -ENOMEM) return false;

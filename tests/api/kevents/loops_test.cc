@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -143,6 +144,59 @@ TEST_F(Loops, OneCommandNoticesThatANumberIsAnothersByNow) {
   EXPECT_EQ(Take(fd_).size(), 1);
   close(file);
 }
+
+// ---- Add or modify, when the number is another file's ------------------------------
+
+struct Change {
+  bool seen;  // the number is closed by a call that the library sees
+  uint32_t req_flags;
+  uintptr_t cookie;
+};
+
+class OfAnotherFile : public Loops, public testing::WithParamInterface<Change> {
+ protected:
+  void Close() const {
+    ASSERT_EQ(GetParam().seen ? close(ends_[0]) : static_cast<int>(syscall(SYS_close, ends_[0])),
+              0);
+  }
+  void MakeOthers() {
+    const int number = ends_[0];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends_.data()), 0);
+    ASSERT_EQ(ends_[0], number);
+  }
+  ukevent Watch(uintptr_t cookie) const { return Poll(kIn, GetParam().req_flags, cookie); }
+};
+
+TEST_P(OfAnotherFile, TheKeventIsReplaced) {
+  ASSERT_EQ(Do(kAddOrModify, Watch(1)), 0);
+  const int same_file = dup(ends_[0]);
+  const int peer = ends_[1];
+  Close();
+  MakeOthers();
+  ASSERT_EQ(Do(kAddOrModify, Watch(GetParam().cookie)), 0);
+  EXPECT_EQ(write(peer, "x", 1), 1);
+  EXPECT_TRUE(Take(fd_).empty());
+  Send();
+  const auto events = Take(fd_);
+  ASSERT_EQ(events.size(), 1);
+  EXPECT_EQ(Cookie(events[0]), GetParam().cookie);
+  close(same_file);
+  close(peer);
+}
+
+TEST_P(OfAnotherFile, OrOfNoneTheKeventIsGone) {
+  ASSERT_EQ(Do(kAddOrModify, Watch(1)), 0);
+  Close();
+  EXPECT_EQ(Do(kAddOrModify, Watch(GetParam().cookie)), -EBADF);
+  EXPECT_EQ(Do(KEVENT_CTL_REMOVE | KEVENT_CTL_BY_ID, Watch(1)), -ENOENT);
+  ends_[0] = -1;
+}
+
+constexpr uint32_t kDispatch = KEVENT_REQ_ALWAYS_QUEUE | KEVENT_REQ_DISPATCH;
+INSTANTIATE_TEST_SUITE_P(Numbers, OfAnotherFile,
+                         testing::Values(Change{true, KEVENT_REQ_ALWAYS_QUEUE, 1},
+                                         Change{true, kDispatch, 2}, Change{false, kDispatch, 1},
+                                         Change{false, KEVENT_REQ_ALWAYS_QUEUE, 2}));
 
 // ---- Pausing -----------------------------------------------------------------------
 

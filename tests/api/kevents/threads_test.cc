@@ -5,6 +5,9 @@
 
 #include "tests/support/threads.h"
 
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,6 +17,7 @@
 #include <memory>
 #include <random>
 
+#include "tests/support/handlers.h"
 #include "tests/support/kevents.h"
 #include "tests/support/queue.h"
 
@@ -108,6 +112,120 @@ TEST(KeventThreads, AOneshotThatLeavesIsNotMadeReadyAgain) {
   EXPECT_GE(collected + 1, added);
 }
 
+// What a handler uses that interrupts MODIFY: a queue, its kevent of the program's own, and watched
+// numbers that it closes one by one.
+struct Interruption {
+  int queue;
+  std::array<int, 64> watched;
+  std::atomic<unsigned> closed = 0;
+  std::atomic<unsigned> handled = 0;
+};
+Interruption* s_interruption;
+
+void CloseAndMakeReady(int) {
+  Interruption& at = *s_interruption;
+  EXPECT_EQ(Call(at.queue, KEVENT_CTL_READY, User(1)), 1);
+  if (at.closed < at.watched.size()) {
+    EXPECT_EQ(kevent_close(at.watched[at.closed++]), 0);
+  }
+  ++at.handled;
+}
+
+// MODIFY does not block signals: handlers may take the lock of the table and close watched numbers
+// meanwhile.
+TEST(KeventThreads, ModifyIsInterruptedByHandlersThatMakeReadyAndClose) {
+  if (kHandlersRunWhileBlocked) GTEST_SKIP() << "handlers run with the table's lock held";
+  const Queue queue;
+  Interruption interruption = {.queue = queue.fd(), .watched = {}};
+  s_interruption = &interruption;
+  std::array<int, 2> ends;
+  ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK), 0);
+  ASSERT_EQ(write(ends[1], "x", 1), 1);
+  for (int& number : interruption.watched) {
+    number = dup(ends[0]);
+    ASSERT_EQ(Add(queue.fd(), DescriptorRequest(KEVENT_POLL, number, KEVENT_POLL_POLLPRI)), 0);
+  }
+  const ukevent request = DescriptorRequest(KEVENT_POLL, ends[0], KEVENT_POLL_POLLIN,
+                                            KEVENT_REQ_DISPATCH | KEVENT_REQ_ALWAYS_QUEUE, 0xC0);
+  ASSERT_EQ(Add(queue.fd(), request), 0);
+  ASSERT_EQ(Add(queue.fd(), User(1)), 0);
+  struct sigaction action = {};
+  action.sa_handler = CloseAndMakeReady;
+  action.sa_flags = SA_RESTART;
+  ASSERT_EQ(sigaction(SIGUSR2, &action, nullptr), 0);
+
+  constexpr unsigned kHandled = 2'000;
+  std::atomic<unsigned> modified = 0;
+  std::atomic<unsigned> of_the_pipe = 0;
+  std::atomic<unsigned> of_the_handler = 0;
+  {
+    const Thread modifier([&] {
+      while (interruption.handled < kHandled) {
+        EXPECT_EQ(Control(queue.fd(), KEVENT_CTL_MODIFY | KEVENT_CTL_BY_ID, request), 0);
+        ++modified;
+      }
+    });
+    const Thread collector([&] {
+      std::array<ukevent, 4> events;
+      while (interruption.handled < kHandled || of_the_pipe == 0 || of_the_handler == 0) {
+        const timespec soon = ToTimespec(kMillisecond);
+        const int count = kevent_get_events(queue.fd(), 1, 4, &soon, events.data(), 0);
+        for (int i = 0; i < count; ++i) {
+          const ukevent& event = events[static_cast<size_t>(i)];
+          ++(event.type == KEVENT_POLL ? of_the_pipe : of_the_handler);
+        }
+      }
+    });
+    for (unsigned seen = 0; !modifier.finished(); seen = interruption.handled) {
+      modifier.Kill(SIGUSR2);
+      while (interruption.handled == seen && !modifier.finished()) sched_yield();
+    }
+  }
+  EXPECT_GE(interruption.handled, kHandled);
+  EXPECT_GE(modified + 1, of_the_pipe);  // it pauses with each event
+  EXPECT_LE(of_the_handler, interruption.handled);
+  signal(SIGUSR2, SIG_DFL);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+// READY takes the lock of the table alone, and MODIFY of a descriptor that of the queue: neither
+// loses what the other has to say, also of other kevents.
+TEST(KeventThreads, ReadyIsHeardBesideModify) {
+  const Queue queue;
+  const int fd = queue.fd();
+  std::array<int, 2> ends;
+  ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+  const ukevent pipe_end = DescriptorRequest(KEVENT_POLL, ends[0], KEVENT_POLL_POLLIN);
+  ASSERT_EQ(Add(fd, pipe_end), 0);
+  constexpr uint64_t kUsers = 4;
+  for (uint64_t id = 0; id < kUsers; ++id) ASSERT_EQ(Add(fd, User(id)), 0);
+  constexpr int kPhases = 50;
+  for (int phase = 0; phase < kPhases; ++phase) {
+    std::atomic<bool> done = false;
+    {
+      const Thread modifier([&] {
+        while (!done) EXPECT_EQ(Control(fd, KEVENT_CTL_MODIFY, pipe_end), 0);
+      });
+      for (uint64_t i = 0; i < 5'000; ++i) {
+        std::array<ukevent, 1 + kUsers> all = {pipe_end};
+        for (uint64_t id = 0; id < kUsers; ++id) all[1 + id] = User((id + i) % kUsers);
+        const auto count = static_cast<unsigned>(1 + i % kUsers);
+        EXPECT_EQ(kevent_ctl(fd, KEVENT_CTL_READY, count, all.data()), static_cast<int>(count));
+      }
+      done = true;
+    }
+    while (!Take(fd).empty()) {
+    }
+    for (uint64_t id = 0; id < kUsers; ++id) {
+      ASSERT_TRUE(Inject(fd, User(id)));
+      ASSERT_EQ(Take(fd).size(), 1) << "READY of " << id << " in phase " << phase;
+    }
+  }
+  close(ends[0]);
+  close(ends[1]);
+}
+
 // Each byte is reported and read, whoever reads it.
 TEST(KeventThreads, SocketsComeAndGo) {
   const Queue queue;
@@ -183,7 +301,9 @@ TEST(KeventThreads, AQueueIsClosedUnderAllOfThem) {
       std::array<ukevent, 4> events;
       while (kevent_get_events(fd, 2, 4, nullptr, events.data(), 0) >= 0) {
       }
-      EXPECT_EQ(errno, EBADF);
+      // A descriptor that the library makes for another thread's call may have the number for a
+      // moment.
+      EXPECT_TRUE(errno == EBADF || errno == EINVAL) << errno;
       ++ended;
     };
     {
