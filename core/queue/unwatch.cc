@@ -14,10 +14,9 @@ namespace kevent::core {
 namespace {
 
 // Takes the number out of every epoll of the queue's; the records stay, as for any descriptor that
-// was closed.
+// was closed.  The caller's table is that of the process, in which all queues are.
 void TakeOut(Queue& queue, int fd) {
-  // A child of vfork closes in its own table of descriptors, with its parent's memory.
-  if (queue.CallersTable() == Table::kAnother || !queue.Pin()) return;
+  if (!queue.Pin()) return;
   {
     const Queue::NumbersUsed used(queue);
     // If the program has closed the queue's epolls unseen, their numbers may be strangers'.
