@@ -57,7 +57,8 @@ class GetEventsCall {
   int SleepOnFutex();
   void ChooseDescriptors() ABSL_EXCLUSIVE_LOCKS_REQUIRED(queue_.lock_);
   int SleepOnDescriptors();
-  bool AreOurs() const;
+  int AskAfterDescriptors();
+  bool IsOurs(int fd) const;
   void CloseTimer();
   static void Cancelled(void* call);
 
@@ -339,9 +340,9 @@ int GetEventsCall::SleepOnDescriptors() {
     left = ToTimespec(deadline_.left());
     timeout = &left;
   }
-  // The thread was woken in vain: the descriptor that is ready may be a stranger's, under a
-  // number that was closed by a system call that the library does not see.
-  if (woken_ && !AreOurs()) return -EBADF;
+  if (woken_) {
+    if (const int error = AskAfterDescriptors(); error <= 0) return error;
+  }
   const unsigned count = sleeper_.descriptor_count;
   const int ready = sys::Poll(descriptors_, count, timeout, request_.mask);
   if (ready < 0) return ready;
@@ -353,14 +354,26 @@ int GetEventsCall::SleepOnDescriptors() {
   return sleeper_.woken.load() == 0 && deadline_.passed() ? -ETIMEDOUT : 0;
 }
 
-bool GetEventsCall::AreOurs() const {
-  for (unsigned i = 0; i < sleeper_.descriptor_count; ++i) {
-    const int fd = descriptors_[i].fd;
-    const Registration found = Registry::Get(fd);
-    if (!found.is_internal() || found.queue() != queue_.number() || !sys::IsMarked(fd))
-      return false;
+// The thread was woken in vain: the descriptor that is ready may be a stranger's, under a number
+// that was closed by a system call that the library does not see.  Returns -EBADF then, 0 if there
+// are others to choose, 1 if the thread can sleep on these.
+int GetEventsCall::AskAfterDescriptors() {
+  for (unsigned i = 0; i < own_count_; ++i) {
+    if (!IsOurs(descriptors_[i].fd)) return -EBADF;
   }
-  return true;
+  if (own_count_ == sleeper_.descriptor_count) return 1;
+  // Another thread that removes the last kevent of a signal closes the signalfd.
+  const int signalfd = descriptors_[own_count_].fd;
+  if (IsOurs(signalfd)) return 1;
+  Locked locked(queue_.lock_);
+  const EventSet* const listening = Listening();
+  const bool is_chosen = listening != nullptr && listening->signals() == signalfd;
+  return is_chosen && !IsOurs(signalfd) ? -EBADF : 0;
+}
+
+bool GetEventsCall::IsOurs(int fd) const {
+  const Registration found = Registry::Get(fd);
+  return found.is_internal() && found.queue() == queue_.number() && sys::IsMarked(fd);
 }
 
 }  // namespace kevent::core

@@ -100,6 +100,33 @@ TEST_F(Signals, OneToAThreadIsThatThreadsWhoeverAsksFirst) {
   EXPECT_EQ(handled, 0);
 }
 
+// Threads that were woken in vain look whether the descriptors that they sleep on are still the
+// queue's: one that another thread closes with the last kevent of a signal ends no wait.
+TEST_F(Signals, WaitsGoOnWhenTheLastKeventOfASignalGoes) {
+  constexpr int kThreads = 4;
+  std::atomic<bool> stop{false};
+  std::atomic<int> error{0};
+  std::vector<std::unique_ptr<Thread>> waiting;
+  waiting.reserve(kThreads);
+  for (int i = 0; i < kThreads; ++i) {
+    waiting.push_back(std::make_unique<Thread>([&] {
+      const timespec timeout = ToTimespec(50 * kMillisecond);
+      ukevent event;
+      while (!stop && error == 0) {
+        if (kevent_get_events(fd_, 1, 1, &timeout, &event, 0) < 0) error = errno;
+      }
+    }));
+  }
+  for (int i = 0; i < 500 && error == 0 && !HasFailure(); ++i) {
+    EXPECT_EQ(Add(fd_, RequestFor(kSignal)), 0);
+    raise(kSignal);
+    EXPECT_EQ(Control(fd_, KEVENT_CTL_REMOVE, RequestFor(kSignal)), 0);
+  }
+  stop = true;
+  for (const auto& thread : waiting) thread->Join();
+  EXPECT_EQ(error, 0);
+}
+
 // Whether it leads or follows those who sleep on the queue, and whether the kevent was
 // there before it slept.
 TEST_F(Signals, OneToAThreadWakesThatThread) {
