@@ -39,10 +39,23 @@ int MakeThread(const pthread_attr_t* attributes, void* (*run)(void*), void* argu
   return error;
 }
 
+// A notification on its way to the thread that makes it.
+struct Handover {
+  const sigevent& notification;
+  sem_t made;
+  sem_t taken;
+};
+
+void Await(sem_t* semaphore) {
+  while (sem_wait(semaphore) != 0) continue;  // EINTR
+}
+
 // The thread blocks no signal, as one of the C library's does.
 void* Call(void* argument) {
-  const sigevent notification = *static_cast<sigevent*>(argument);
-  std::free(argument);
+  auto* const handover = static_cast<Handover*>(argument);
+  Await(&handover->made);
+  const sigevent notification = handover->notification;
+  sem_post(&handover->taken);
   sigset_t none;
   sigemptyset(&none);
   pthread_sigmask(SIG_SETMASK, &none, nullptr);
@@ -50,12 +63,19 @@ void* Call(void* argument) {
   return nullptr;
 }
 
-// Where no thread can be made, nobody is told, as by the C library.
+// Where no thread can be made, nobody is told, as by the C library.  The function begins when
+// pthread_create has returned: it may end the life of the attributes, which the C library reads
+// when the thread runs already (glibc 2.36, create_thread).
 void NotifyByThread(const sigevent& notification) {
-  void* const memory = std::malloc(sizeof(sigevent));
-  if (memory == nullptr) return;
-  auto* const copy = new (memory) sigevent(notification);
-  if (MakeThread(notification.sigev_notify_attributes, &Call, copy) != 0) std::free(copy);
+  Handover handover = {.notification = notification, .made = {}, .taken = {}};
+  sem_init(&handover.made, 0, 0);
+  sem_init(&handover.taken, 0, 0);
+  if (MakeThread(notification.sigev_notify_attributes, &Call, &handover) == 0) {
+    sem_post(&handover.made);
+    Await(&handover.taken);
+  }
+  sem_destroy(&handover.made);
+  sem_destroy(&handover.taken);
 }
 
 void Await(const aiocb& control) {

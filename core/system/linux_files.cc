@@ -212,24 +212,37 @@ struct Notification {
   void (*function)(sigval);
   sigval value;
   const char* name;  // the thread's, as the C library's would have it, if not its maker's
+  std::atomic<uint32_t> made;
   std::atomic<uint32_t> taken;
 };
 
+void Await(std::atomic<uint32_t>* word) {
+  while (word->load(std::memory_order_acquire) == 0) FutexWait(word, 0, nullptr);
+}
+
+void Tell(std::atomic<uint32_t>* word) {
+  word->store(1, std::memory_order_release);
+  FutexWake(word);  // may be gone by now, and wakes no thread then
+}
+
 void* RunNotification(void* argument) {
   auto* notification = static_cast<Notification*>(argument);
+  Await(&notification->made);
   const auto function = notification->function;
   const sigval value = notification->value;
   if (notification->name[0] != 0) Call(SYS_prctl, PR_SET_NAME, notification->name);
-  notification->taken.store(1, std::memory_order_release);
-  FutexWake(&notification->taken);  // may be gone by now, and wakes no thread then
-  RestoreSignals(0);                // unblocks what the maker has blocked
+  Tell(&notification->taken);
+  RestoreSignals(0);  // unblocks what the maker has blocked
   function(value);
   return nullptr;
 }
 
+// The function begins when pthread_create has returned: it may end the life of the attributes,
+// which the C library reads when the thread runs already (glibc 2.36, create_thread).
 void StartNotification(const sigevent& event) {
   const ErrnoKept kept;
-  Notification notification = {event.sigev_notify_function, event.sigev_value, MakersName(), {0}};
+  Notification notification = {
+      event.sigev_notify_function, event.sigev_value, MakersName(), {0}, {0}};
   pthread_attr_t detached;
   const pthread_attr_t* attributes = event.sigev_notify_attributes;
   if (attributes == nullptr) {
@@ -239,9 +252,8 @@ void StartNotification(const sigevent& event) {
   }
   pthread_t thread;
   if (pthread_create(&thread, attributes, &RunNotification, &notification) == 0) {
-    while (notification.taken.load(std::memory_order_acquire) == 0) {
-      FutexWait(&notification.taken, 0, nullptr);
-    }
+    Tell(&notification.made);
+    Await(&notification.taken);
   }
   if (attributes == &detached) pthread_attr_destroy(&detached);
 }

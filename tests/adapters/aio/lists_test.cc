@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/adapters/aio/plain_aio.h"
+#include "tests/support/vanishing_attributes.h"
 
 namespace aio_adapter_test {
 namespace {
@@ -137,6 +138,31 @@ TEST_P(AioLists, NotifyByThreadWhenBothSidesHaveEnded) {
     ExpectBytes();
   }
   pthread_attr_destroy(&attributes);
+}
+
+TEST_P(AioLists, AThreadMayEndItsAttributes) {
+  if (!busy()) GTEST_SKIP() << "the list is the C library's, whose threads may not";
+  static sem_t s_ended;
+  sem_init(&s_ended, 0, 0);
+  sigevent all = {};
+  all.sigev_notify = SIGEV_THREAD;
+  all.sigev_notify_function = [](sigval value) {
+    static_cast<kevent_test::VanishingAttributes*>(value.sival_ptr)->Vanish();
+    sem_post(&s_ended);
+  };
+  for (int i = 0; i < 200; ++i) {
+    if (i != 0) BeginFirst();
+    kevent_test::VanishingAttributes attributes;
+    all.sigev_notify_attributes = attributes.get();
+    all.sigev_value.sival_ptr = &attributes;
+    ASSERT_EQ(Start(LIO_NOWAIT, &all), 0) << std::strerror(errno);
+    PutBefore();
+    engines_.Put("a");
+    librarys_.Put("b");
+    while (sem_wait(&s_ended) != 0) {
+    }
+    ExpectBytes();
+  }
 }
 
 TEST_P(AioLists, WaitForBothSides) {

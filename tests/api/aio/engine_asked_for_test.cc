@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/support/aio.h"
+#include "tests/support/vanishing_attributes.h"
 #include "tests/support/watchdog.h"
 
 namespace kevent_test {
@@ -152,6 +153,27 @@ TEST_F(EngineAskedFor, AThreadHasTheProgramsName) {
   while (sem_wait(&s_told) != 0) {
   }
   EXPECT_EQ(s_name, "the-program");
+}
+
+// What the function is given to run on is the program's own again as soon as it runs.
+TEST_F(EngineAskedFor, AThreadMayEndItsAttributes) {
+  static sem_t s_ended;
+  sem_init(&s_ended, 0, 0);
+  control_.aio_sigevent.sigev_notify = SIGEV_THREAD;
+  control_.aio_sigevent.sigev_notify_function = [](sigval value) {
+    static_cast<VanishingAttributes*>(value.sival_ptr)->Vanish();
+    sem_post(&s_ended);
+  };
+  for (int i = 0; i < 500; ++i) {
+    VanishingAttributes attributes;
+    control_.aio_sigevent.sigev_notify_attributes = attributes.get();
+    control_.aio_sigevent.sigev_value.sival_ptr = &attributes;
+    ASSERT_EQ(Start(LIO_NOWAIT), 0) << std::strerror(errno);
+    pipe_.Put("a");
+    while (sem_wait(&s_ended) != 0) {
+    }
+    AwaitEnd(control_);
+  }
 }
 
 // More than half of the records: a list of one takes no record of its own.
