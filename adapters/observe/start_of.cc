@@ -5,8 +5,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "adapters/observe/file.h"
@@ -40,7 +40,9 @@ uint64_t StartOf(int pid) {
     if (at == nullptr) return 0;
     ++at;
   }
-  return std::strtoull(at, nullptr, 10);
+  uint64_t start = 0;
+  std::from_chars(at, text + length, start);
+  return start;
 }
 
 }  // namespace kevent::observe
