@@ -262,7 +262,7 @@ class Calls {
       case 3:
         // The copy of a queue is one that the library does not see: F_SETSIG on it would
         // take away the mark by which the queue's descriptors are known.
-        if (!IsQueue(from)) syscall(SYS_dup2, from, to);
+        if (!IsQueue(from)) syscall(SYS_dup3, from, to, 0);
         break;
       default:
         dup2(from, to);

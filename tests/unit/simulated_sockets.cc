@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -91,7 +90,7 @@ size_t Take(SimulatedSocket& socket, char* place, size_t bytes) {
   do {
     std::string& next = socket.came.front();
     const size_t part = std::min(bytes - taken, next.size());
-    std::memcpy(place + taken, next.data(), part);
+    next.copy(place + taken, part);
     taken += part;
     if (socket.type != SOCK_STREAM || part == next.size()) {
       socket.came.pop_front();

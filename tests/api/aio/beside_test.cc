@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include <array>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -13,6 +14,10 @@
 
 namespace kevent_test {
 namespace {
+
+std::string_view BytesOf(const sigevent& notification) {
+  return {reinterpret_cast<const char*>(&notification), sizeof notification};
+}
 
 class Beside : public testing::Test {
  protected:
@@ -79,7 +84,7 @@ TEST_F(Beside, AListTellsByTheArrayAndLeavesTheBlocks) {
   EXPECT_EQ(told, (std::vector<void*>{&controls_[0], &controls_[1], &controls_[2], this}));
   EXPECT_EQ(std::string(bytes_, kMembers), "abc");
   for (const aiocb& control : controls_) {
-    EXPECT_EQ(std::memcmp(&control.aio_sigevent, &before, sizeof before), 0);
+    EXPECT_EQ(BytesOf(control.aio_sigevent), BytesOf(before));
   }
   for (const sigevent& notification : notifications_) {
     EXPECT_EQ(notification.sigev_notify, SIGEV_KEVENT);
@@ -166,6 +171,7 @@ TEST_F(Beside, MoreThanThereAreRecords) {
   waits.aio_fildes = pipe.from();
   std::vector<aiocb> controls(kMost + 1, waits);
   std::vector<aiocb*> list;
+  list.reserve(controls.size());
   for (aiocb& control : controls) list.push_back(&control);
   std::vector<sigevent> notifications(list.size(), notifications_[0]);
   EXPECT_EQ(kevent_aio_start(LIO_NOWAIT, list.data(), static_cast<int>(list.size()),

@@ -93,7 +93,7 @@ compile() {
 }
 
 # Some warnings come of optimising, and what throws is refused by its call.
-object=(-c -o /dev/null)
+object=(-c -o "$directory/object.o")
 
 for compiler in "$@"; do
   more=()
@@ -121,7 +121,7 @@ for compiler in "$@"; do
 int main() { kevent::Queue queue; }
 CC
   if "$compiler" -std=c++20 -fno-exceptions -I "$include_dir" -c "$directory/throws.cc" \
-    -o /dev/null 2>"$directory/said"; then
+    -o "$directory/object.o" 2>"$directory/said"; then
     echo "failed: $compiler without exceptions takes what throws"
     exit 1
   fi

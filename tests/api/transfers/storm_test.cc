@@ -58,7 +58,7 @@ class Storm : public testing::Test {
     for (size_t i = 0; i < text.size(); ++i) text[i] = ByteAt(i);
     file_.Write(text);
   }
-  ~Storm() {
+  ~Storm() override {
     for (auto* pairs : {&quiet_, &wild_}) {
       for (auto& pair : *pairs) {
         close(pair[0].from);

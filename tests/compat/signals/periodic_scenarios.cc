@@ -19,8 +19,8 @@ void FollowThree(Stage& stage, timer_t timer, const Deadline& deadline) {
   stage.SayRemainingUntil("armed", timer, deadline);
   int64_t consumed = stage.CollectAndSay("first", timer, deadline);
   consumed = stage.CollectAndSay("second", timer, deadline, consumed);
-  stage.CollectAndSay("third", timer, deadline, consumed);
-  stage.SayRemaining("remaining", timer, deadline);
+  consumed = stage.CollectAndSay("third", timer, deadline, consumed);
+  stage.SayRemaining("remaining", timer, deadline, consumed);
 }
 
 void Relative(Stage& stage) {

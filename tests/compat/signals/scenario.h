@@ -93,8 +93,10 @@ class Stage {
   int64_t CollectAndSay(std::string_view name, timer_t timer, const Deadline& deadline,
                         int64_t consumed = 0);
 
-  // Records timer_gettime's value and interval against the arming.
-  void SayRemaining(std::string_view name, timer_t timer, const Deadline& deadline);
+  // Records timer_gettime's value and interval against the arming.  Once expirations were collected
+  // the next one is not the first, however long the arming took.
+  void SayRemaining(std::string_view name, timer_t timer, const Deadline& deadline,
+                    int64_t consumed = 0);
 
   // The same of a deadline so near that it may have passed by now: what is
   // recorded then is what it would have said.
@@ -103,7 +105,7 @@ class Stage {
   // The same for an old value that timer_settime returned between two readings
   // of the clock.
   void SayRemaining(std::string_view name, const itimerspec& value, const Deadline& deadline,
-                    Nanos before, Nanos after);
+                    Nanos before, Nanos after, int64_t consumed = 0);
 
   void SayOverrun(std::string_view name, timer_t timer);
 

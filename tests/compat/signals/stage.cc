@@ -199,14 +199,15 @@ int64_t Stage::CollectAndSay(std::string_view name, timer_t timer, const Deadlin
   return total;
 }
 
-void Stage::SayRemaining(std::string_view name, timer_t timer, const Deadline& deadline) {
+void Stage::SayRemaining(std::string_view name, timer_t timer, const Deadline& deadline,
+                         int64_t consumed) {
   itimerspec value = {};
   const Nanos before = clock_.Now();
   if (timer_gettime(timer, &value) != 0) {
     Say(name, ErrorName(errno));
     return;
   }
-  SayRemaining(name, value, deadline, before, clock_.Now());
+  SayRemaining(name, value, deadline, before, clock_.Now(), consumed);
 }
 
 void Stage::SayRemainingUntil(std::string_view name, timer_t timer, const Deadline& deadline) {
@@ -225,7 +226,7 @@ void Stage::SayRemainingUntil(std::string_view name, timer_t timer, const Deadli
 }
 
 void Stage::SayRemaining(std::string_view name, const itimerspec& value, const Deadline& deadline,
-                         Nanos before, Nanos after) {
+                         Nanos before, Nanos after, int64_t consumed) {
   const Nanos remaining = kevent_test::ToNanos(value.it_value);
   const Nanos interval = kevent_test::ToNanos(value.it_interval);
   if (interval != deadline.interval) {
@@ -237,7 +238,8 @@ void Stage::SayRemaining(std::string_view name, const itimerspec& value, const D
   std::string verdict;
   if (remaining == 0) {
     verdict = deadline.interval == 0 && after >= deadline.earliest ? "0" : "wrongly-0";
-  } else if (before + remaining <= deadline.latest && after + remaining >= deadline.earliest) {
+  } else if (consumed == 0 && before + remaining <= deadline.latest &&
+             after + remaining >= deadline.earliest) {
     verdict = "until-first";
   } else if (remaining == 1 && deadline.interval != 0 && after >= deadline.earliest &&
              delivery_.SaysOneNanosecondWhenDue()) {

@@ -71,7 +71,7 @@ class Tree {
   // In memory, since 10 000 files are a while's work for a busy disk; with KEVENT_LONG on the disk,
   // which has the server read ahead.
   static std::filesystem::path Place() {
-    const std::filesystem::path memory = "/dev/shm";
+    std::filesystem::path memory = "/dev/shm";
     std::error_code not_there;
     const std::filesystem::space_info space = std::filesystem::space(memory, not_there);
     const bool has_room = !not_there && space.available >= size_t{512} << 20;

@@ -43,7 +43,7 @@ TEST(FirstUseInClone, ItsThreadsShareLocks) {
         const Thread second([queue] { MakeTimers(queue); });
         MakeTimers(queue);
       },
-      [] { return static_cast<pid_t>(syscall(SYS_fork)); });
+      [] { return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0)); });
 }
 
 }  // namespace

@@ -131,7 +131,7 @@ TEST_F(Forks, ThousandsOfTimesOutOfBusyThreads) {
 }
 
 // Of a child of which the C library knows nothing it has a wrong thread id.
-pid_t CloneItself() { return static_cast<pid_t>(syscall(SYS_fork)); }
+pid_t CloneItself() { return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0)); }
 
 // A child of _Fork has been made while its parent made a descriptor, perhaps; it is not to
 // wait for that.
