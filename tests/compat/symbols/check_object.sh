@@ -25,15 +25,27 @@ fail() {
 
 dynamic=$(LC_ALL=C readelf --dynamic --wide "$library")
 
-echo "Exports:"
+# The nodes themselves are symbols of the type A.
+echo "Exports, with the versions that brought them:"
 if ! diff "$exported_symbols" <(nm -D --defined-only --format=posix "$library" |
-  cut -d ' ' -f 1 | LC_ALL=C sort); then
+  awk '$2 != "A" { print $1 }' | LC_ALL=C sort); then
   fail "exports differ from $exported_symbols"
+fi
+
+# A name of the C library's is found by programs of every age, and a name that only this
+# library has by the version that has it.
+echo "Versions:"
+if nm -D --defined-only --format=posix "$library" | awk '$2 != "A" { print $1 }' |
+  grep -v -E '^(kevent_[a-z0-9_]+@@KEVENT_[0-9]+\.[0-9]+|[a-z0-9_]+)$' ||
+  grep -E '^kevent_[^@]*$' "$exported_symbols"; then
+  fail "each of the library's own names has one version, and no other has any"
 fi
 
 echo "Names of the library's own for those that the C library has too:"
 if ! diff <(sed -n 's/^INTERPOSED(\(.*\))$/kevent_\1 \1/p' "$interposed" | sort) \
   <(nm -D --defined-only --format=posix "$library" | sort -k 3,3 -k 1,1 | awk '
+      $2 == "A" { next }
+      { sub(/@.*/, "", $1) }
       $3 == address { print ($1 ~ /^kevent_/ ? $1 " " name : name " " $1) }
       { name = $1; address = $3 }' | sort); then
   fail "each function of shim/interposed.def has two names, and no other has"
@@ -42,7 +54,7 @@ fi
 # The loader may find the C library's for a name that is looked up.
 echo "Exported names that the library calls by looking them up:"
 if LC_ALL=C readelf --relocs --wide "$library" | awk '$3 ~ /JUMP|GLOB/ { sub(/@.*/, "", $5); print $5 }' |
-  grep -x -F -f "$exported_symbols"; then
+  grep -x -F -f <(sed 's/@.*//' "$exported_symbols"); then
   fail "the names above"
 fi
 
