@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# check_object.sh ADAPTER VERSION_SCRIPT: the adapter exports what its version script names, without
-# a version, and needs libkevent by the names of libkevent's own, and the C library.
+# check_object.sh ADAPTER VERSION_SCRIPT [NAME...]: the adapter exports what its version script names,
+# without a version, and needs the C library, none newer than libkevent needs, and libkevent by the
+# names of libkevent's own and those NAMEs that libkevent takes the place of.
 
 set -euo pipefail
 
 adapter=$1 version_script=$2
+shift 2
 failures=0
 
 fail() {
@@ -15,7 +17,8 @@ fail() {
 }
 
 diff <(sed -n '/global:/,/local:/s/^ *\([a-z0-9_]*\);$/\1/p' "$version_script" | LC_ALL=C sort) \
-  <(nm -D --defined-only --format=posix "$adapter" | cut -d ' ' -f 1 | LC_ALL=C sort) ||
+  <(nm -D --defined-only --format=posix "$adapter" |
+    awk '$2 != "A" { sub(/@.*/, "", $1); print $1 }' | LC_ALL=C sort) ||
   fail "it exports something else than $version_script says"
 
 needed=$(LC_ALL=C readelf --dynamic --wide "$adapter" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort)
@@ -23,7 +26,7 @@ needed=$(LC_ALL=C readelf --dynamic --wide "$adapter" | sed -n 's/.*(NEEDED).*\[
 
 # Weak ones are the compiler's, and may stay open.
 imports=$(nm -D --undefined-only --format=posix "$adapter" | awk '$2 == "U" { print $1 }')
-others=$(grep -v -E '@|^kevent_' <<<"$imports") || true
+others=$(grep -v -E '@|^kevent_' <<<"$imports" | grep -v -x -F "$(printf '%s\n' "$@")") || true
 [[ -z $others ]] || fail "it imports from neither library:" "$others"
 
 newest=$(sed -n 's/.*@GLIBC_//p' <<<"$imports" | sort -V | tail -n 1)
