@@ -90,7 +90,7 @@ check() {
 if [[ ${1:-} == --scripts ]]; then
   while IFS= read -r -d '' script; do
     check "./$script" "$script"
-  done < <(find tools .ci {examples,tests,bench}/backends -maxdepth 1 -type f -perm -u+x -print0 | sort -z)
+  done < <(find tools .ci {examples,tests,bench}/backends tests/port/clients -maxdepth 1 -type f -perm -u+x -print0 | sort -z)
 else
   for argument in "$@"; do
     IFS=, read -r -a sources <<<"${argument#*=}"
