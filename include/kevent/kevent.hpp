@@ -25,6 +25,10 @@
 #error "kevent.hpp needs C++20: use -std=c++20"
 #endif
 
+#ifdef KEVENT_KQUEUE_SYS_EVENT_H_
+#error "<sys/event.h> has a structure of the name of this namespace: include them in two files"
+#endif
+
 #include <kevent/clock.hpp>      // IWYU pragma: export
 #include <kevent/coroutine.hpp>  // IWYU pragma: export
 #include <kevent/error.hpp>      // IWYU pragma: export
