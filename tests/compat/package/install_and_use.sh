@@ -52,6 +52,17 @@ configure=("$cmake" -S "$project" -G "$generator" -DCMAKE_PREFIX_PATH="$prefix"
 by_cmake/user_c
 by_cmake/user_cc
 by_cmake/user_hpp
+# The library sees a close by anyone if its names come before the C library's, which it has to be
+# linked with the program for.
+linked_with_library() {
+  readelf -d "$1" | grep -q 'NEEDED.*\[libkevent\.so\.0\]' || fail "$1 is not linked with libkevent"
+}
+for name in port kqueue; do
+  [[ -d $prefix/include/kevent-$name ]] || continue
+  "by_cmake/user_$name"
+  "by_cmake/only_$name"
+  linked_with_library "by_cmake/only_$name"
+done
 if "${configure[@]}" -B too_new -DWANTED_VERSION=99.0 >cmake.log 2>&1; then
   fail "find_package is content with version $version where 99.0 is asked for"
 fi
@@ -67,6 +78,26 @@ read -r -a flags <<<"$(pkg-config --cflags --libs kevent)"
   "$project/user.cc" "${flags[@]}" -o by_pkg_config_cc17
 "$cxx" -std=c++20 -Wall -Wextra -pedantic -Werror \
   "$project/user_hpp.cc" "$project/user_hpp_other.cc" "${flags[@]}" -o by_pkg_config_cc20
-for program in by_pkg_config_c by_pkg_config_c11 by_pkg_config_cc17 by_pkg_config_cc20; do
+programs=(by_pkg_config_c by_pkg_config_c11 by_pkg_config_cc17 by_pkg_config_cc20)
+# A library over queues, and the header by which it is seen to be installed.
+use() {
+  local name=$1 header=$2
+  [[ -f $prefix/include/kevent-$name/$header ]] || return 0
+  read -r -a flags <<<"$(pkg-config --cflags --libs "kevent-$name")"
+  "$cc" -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -pedantic -Werror \
+    "$project/user_$name.c" "${flags[@]}" -o "by_pkg_config_$name"
+  "$cxx" -std=c++17 -Wall -Wextra -pedantic -Werror -x c++ "$project/user_$name.c" -x none \
+    "${flags[@]}" -o "by_pkg_config_${name}_cc"
+  "$cc" -D_FILE_OFFSET_BITS=64 -Wall -Wextra -pedantic -Werror \
+    "$project/user_$name.c" "${flags[@]}" -o "by_pkg_config_${name}_64"
+  "$cc" -Wl,--as-needed "$project/only_$name.c" "${flags[@]}" "-Wl,-rpath,$libdir" \
+    -o "by_pkg_config_only_$name"
+  linked_with_library "by_pkg_config_only_$name"
+  "./by_pkg_config_only_$name"
+  programs+=("by_pkg_config_$name" "by_pkg_config_${name}_cc" "by_pkg_config_${name}_64")
+}
+use port port.h
+use kqueue sys/event.h
+for program in "${programs[@]}"; do
   LD_LIBRARY_PATH=$libdir "./$program"
 done
