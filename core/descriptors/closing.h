@@ -26,7 +26,8 @@ class Closing {
   // True if a thread of this process closes the number.
   static bool Any(int fd) { return Find(fd) != nullptr; }
   // Waits for the calls that have begun before to close the number, for some milliseconds: a call
-  // that takes longer was cancelled, or is busy with a file that no number names any more.
+  // that takes longer was left by siglongjmp, or lingers over a file that no number names any more,
+  // as a rule.  It may also be a thread that had no processor for so long: kevent(7), BUGS.
   static void Await(int fd);
   // Waits, no longer than that, for the calls of dup2 that have begun before and whose number the
   // kernel could give while they are on the way.
