@@ -108,7 +108,7 @@ static void unregister(struct connection *connection) {
 static bool register_connection(struct connection *connection) {
   struct ukevent requests[] = {socket_request(connection), timer_request(connection)};
   if (kevent_ctl(kev_fd, KEVENT_CTL_ADD, 2, requests) == 0) return true;
-  /* Entries that come back are moved to the front of the array: the requests are gone. */
+  /* One of the two may be registered. */
   unregister(connection);
   return false;
 }
